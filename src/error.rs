@@ -1,0 +1,151 @@
+//! Every way in which a release stops short of a job, worded, and who must act on it.
+
+use serde::Serialize;
+use std::error::Error;
+
+/// What was expected in place of a value that was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected(pub &'static str);
+
+/// Why an upload came to no job.
+#[derive(Debug)]
+pub enum Stop {
+    /// By design: nobody has to act.
+    Skipped(Skip),
+    /// The uploader must act: every problem found, each a sentence. A retry cannot help.
+    Rejected(Vec<String>),
+    /// Time or the operator must help: Lambda retries, then the event goes to the failure queue.
+    Failed(Failure),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Why an upload was skipped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Skip {
+    /// The object carries no `ota:` tag: it is not a release.
+    NoTags,
+    /// The object is the empty marker of a folder.
+    Folder,
+    /// The object lies below the signed prefix: the function's own work.
+    SignedPrefix,
+    /// The event is not about an upload below the upload prefix.
+    OtherEvent,
+    /// A newer version of the object is current.
+    Superseded,
+    /// The object or this version of it was deleted.
+    Withdrawn,
+    /// An operator deleted the job of this version: it is never made again.
+    JobDeleted,
+}
+
+impl Skip {
+    /// The reason's word in results and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoTags => "no-tags",
+            Self::Folder => "folder",
+            Self::SignedPrefix => "signed-prefix",
+            Self::OtherEvent => "other-event",
+            Self::Superseded => "superseded",
+            Self::Withdrawn => "withdrawn",
+            Self::JobDeleted => "job-deleted",
+        }
+    }
+}
+
+/// The cause of a failure: usually an SDK error.
+pub type Cause = Box<dyn Error + Send + Sync>;
+
+/// A fault that time or the operator must mend. [`Failure::chain`] tells all of it.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant is said by its message")]
+pub enum Failure {
+    #[error("a record of the event cannot be understood: {problem}")]
+    Event { problem: String },
+    #[error("reading the tags of `{object}`")]
+    GetObjectTagging { object: String, source: Cause },
+    #[error("reading the head of `{object}`")]
+    HeadObject { object: String, source: Cause },
+    #[error("listing the object versions below `{prefix}`")]
+    ListObjectVersions { prefix: String, source: Cause },
+    #[error("reading the record `{key}`")]
+    ReadRecord { key: String, source: Cause },
+    #[error("writing the record `{key}`")]
+    WriteRecord { key: String, source: Cause },
+    #[error("looking up the target `{target}`")]
+    DescribeTarget { target: String, source: Cause },
+    #[error("starting a signing job of `{object}` with the signing profile `{profile}`")]
+    StartSigningJob { object: String, profile: String, source: Cause },
+    #[error("looking up the signing job `{signing_job}`")]
+    DescribeSigningJob { signing_job: String, source: Cause },
+    #[error("the signing job `{signing_job}` of `{object}` failed: {reason}")]
+    SigningFailed { object: String, signing_job: String, reason: String },
+    #[error(
+        "the signing job `{signing_job}` is still in progress and the invocation's time is up; the next attempt goes on with it"
+    )]
+    SigningUnfinished { signing_job: String },
+    #[error("the signing job `{signing_job}` is not what was asked for: {problem}")]
+    SigningJob { signing_job: String, problem: String },
+    #[error("reading the signed object `{key}`")]
+    GetSignedObject { key: String, source: Cause },
+    #[error("the signed object `{key}` is not one of this upload: {problem}")]
+    SignedObject { key: String, problem: String },
+    #[error("copying `{object}` over the signed object `{key}`")]
+    CopyObject { object: String, key: String, source: Cause },
+    #[error("creating the stream `{stream_id}`")]
+    CreateStream { stream_id: String, source: Cause },
+    #[error("looking up the stream `{stream_id}`")]
+    DescribeStream { stream_id: String, source: Cause },
+    #[error("creating the job `{job_id}`")]
+    CreateJob { job_id: String, source: Cause },
+    #[error("looking up the job `{job_id}`")]
+    DescribeJob { job_id: String, source: Cause },
+    #[error("writing the job document")]
+    JobDocument(#[from] serde_json::Error),
+    #[error("conflict: {what} exists and is not of this upload; nothing was overwritten")]
+    Conflict { what: String },
+    #[error("an answer of AWS lacks its `{member}`")]
+    Incomplete { member: &'static str },
+    #[error("the invocation's time was up while {step}; the next attempt goes on from there")]
+    OutOfTime { step: &'static str },
+}
+
+impl Failure {
+    /// The message and those of all its causes, each once: an SDK error alone prints no more than "service error".
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let message = error.to_string();
+            if !text.contains(&message) {
+                text = format!("{text}: {message}");
+            }
+            cause = error.source();
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("service error")]
+    struct Service(#[source] std::io::Error);
+
+    #[test]
+    fn a_failure_tells_its_whole_chain() {
+        let failure = Failure::CreateJob {
+            job_id: "AFR_OTA-1".into(),
+            source: Box::new(Service(std::io::Error::other("LimitExceededException: too many"))),
+        };
+        assert_eq!(failure.chain(), "creating the job `AFR_OTA-1`: service error: LimitExceededException: too many");
+    }
+}

@@ -1,0 +1,259 @@
+//! The AWS IoT job: its document, and CreateJob, or the job that an earlier attempt created.
+
+use crate::{
+    clients::Clients,
+    error::{Failure, Stop},
+    request::{ReleaseRequest, Target},
+    schedule::{Lead, Schedule},
+    settings::Settings,
+    signed_object::SignatureAlgorithm,
+    signing::SignedImage,
+    stream::{FILE_ID, Stream},
+    upload::Upload,
+};
+use aws_sdk_iot::{
+    error::ProvideErrorMetadata,
+    types::{JobStatus, TargetSelection},
+};
+use futures::{TryFutureExt, future::try_join_all, try_join};
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// A job of an upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Job {
+    pub arn: String,
+    /// Its times, where this attempt made it.
+    pub created: Option<Schedule>,
+}
+
+/// A job that is there, whoever made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ExistingJob {
+    pub arn: String,
+    pub status: Option<JobStatus>,
+}
+
+/// Looks for what CreateJob would fail on: a target that is not there, and a job ID that is taken. Answers with the
+/// job if it is of this very upload.
+pub(crate) async fn preflight(
+    aws: &Clients,
+    settings: &Settings,
+    upload: &Upload,
+    request: &ReleaseRequest,
+    job_id: &str,
+) -> Result<Option<ExistingJob>, Stop> {
+    let targets = try_join_all(request.targets.iter().map(|target| describe(aws, settings, target)));
+    let (existing, _) = try_join!(find(aws, job_id), targets)?;
+    let Some(existing) = existing else { return Ok(None) };
+    if is_of(aws, job_id, upload).await? {
+        return Ok(Some(existing));
+    }
+    match &request.job_id {
+        Some(_) => Err(Stop::Rejected(vec![format!(
+            "tag `ota:job-id` asks for the job ID `{job_id}`, which another job has; choose another"
+        )])),
+        None => Err(Failure::Conflict { what: format!("the job `{job_id}`") }.into()),
+    }
+}
+
+async fn describe(aws: &Clients, settings: &Settings, target: &Target) -> Result<(), Failure> {
+    let failure = |source| Failure::DescribeTarget { target: target.arn(settings), source };
+    match target {
+        Target::ThingGroup(name) => {
+            let call = aws.iot.describe_thing_group().thing_group_name(name).send();
+            call.await.map(drop).map_err(|error| failure(error.into()))
+        }
+        Target::Thing(name) => {
+            let call = aws.iot.describe_thing().thing_name(name).send();
+            call.await.map(drop).map_err(|error| failure(error.into()))
+        }
+    }
+}
+
+/// The job with this ID, if there is one.
+pub(crate) async fn find(aws: &Clients, job_id: &str) -> Result<Option<ExistingJob>, Failure> {
+    match aws.iot.describe_job().job_id(job_id).send().await {
+        Ok(answer) => {
+            let job = answer.job.ok_or(Failure::Incomplete { member: "job" })?;
+            let arn = job.job_arn.ok_or(Failure::Incomplete { member: "jobArn" })?;
+            Ok(Some(ExistingJob { arn, status: job.status }))
+        }
+        Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(None),
+        Err(error) => Err(Failure::DescribeJob { job_id: job_id.to_owned(), source: error.into() }),
+    }
+}
+
+/// Whether a job is of this upload: its document names the upload's stream.
+async fn is_of(aws: &Clients, job_id: &str, upload: &Upload) -> Result<bool, Failure> {
+    let call = aws.iot.get_job_document().job_id(job_id).send();
+    let answer = call.map_err(|error| Failure::DescribeJob { job_id: job_id.to_owned(), source: error.into() }).await?;
+    let document: serde_json::Value = serde_json::from_str(answer.document().unwrap_or_default()).unwrap_or_default();
+    Ok(document["afr_ota"]["streamname"] == upload.stream_id())
+}
+
+/// Creates the job, or adopts the one that an earlier attempt created: whatever CreateJob answers, a job of this upload
+/// that is there is the one that was wanted.
+pub(crate) async fn ensure(
+    aws: &Clients,
+    settings: &Settings,
+    upload: &Upload,
+    request: &ReleaseRequest,
+    (job_id, document): (&str, &str),
+    now: Timestamp,
+) -> Result<Job, Stop> {
+    let failed = |source| Failure::CreateJob { job_id: job_id.to_owned(), source };
+    // The start or end may have come too near since the tags were checked.
+    let schedule = request.plan.at(now, Lead::WhenCreated).map_err(|broken| {
+        let too_late = |(part, problem)| {
+            format!("the {part:?} time has come too near while the image was signed: it is {problem}")
+        };
+        Stop::Rejected(broken.into_iter().map(too_late).collect())
+    })?;
+    let call = aws
+        .iot
+        .create_job()
+        .job_id(job_id)
+        .set_targets(Some(request.targets.iter().map(|target| target.arn(settings)).collect()))
+        .document(document)
+        .description(upload.description())
+        .target_selection(TargetSelection::Snapshot)
+        .timeout_config(request.timeout.to_config())
+        .job_executions_retry_config(request.retries.to_config().map_err(|error| failed(error.into()))?)
+        .set_scheduling_config(schedule.to_config());
+    let error = match call.send().await {
+        Ok(job) => {
+            let arn = job.job_arn.ok_or(Failure::Incomplete { member: "jobArn" })?;
+            return Ok(Job { arn, created: Some(schedule) });
+        }
+        Err(error) => error,
+    };
+    let exists = error
+        .as_service_error()
+        .is_some_and(aws_sdk_iot::operation::create_job::CreateJobError::is_resource_already_exists_exception);
+    let failure = failed(error.into());
+    match find(aws, job_id).await {
+        Ok(Some(job)) if is_of(aws, job_id, upload).await? => Ok(Job { arn: job.arn, created: None }),
+        Ok(Some(_)) => Err(Failure::Conflict { what: format!("the job `{job_id}`") }.into()),
+        Err(unclear) if exists => Err(unclear.into()),
+        _ => Err(failure.into()),
+    }
+}
+
+/// The job document of an OTA update, as CreateOTAUpdate writes it, in the form that every device parser takes: compact,
+/// without escapes and nulls, with keys left out where they do not apply.
+#[derive(Debug, Serialize)]
+struct JobDocument<'a> {
+    afr_ota: AfrOta<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct AfrOta<'a> {
+    protocols: [&'static str; 1],
+    streamname: &'a str,
+    files: [File<'a>; 1],
+}
+
+#[derive(Debug, Serialize)]
+struct File<'a> {
+    filepath: String,
+    filesize: u64,
+    fileid: i32,
+    certfile: &'a str,
+    #[serde(rename = "fileType")]
+    kind: u8,
+    #[serde(flatten)]
+    signature: Signature<'a>,
+}
+
+/// Under the key that devices look for.
+#[derive(Debug, Serialize)]
+enum Signature<'a> {
+    #[serde(rename = "sig-sha256-ecdsa")]
+    Sha256Ecdsa(&'a str),
+    #[serde(rename = "sig-sha256-rsa")]
+    Sha256Rsa(&'a str),
+    #[serde(rename = "sig-sha1-ecdsa")]
+    Sha1Ecdsa(&'a str),
+    #[serde(rename = "sig-sha1-rsa")]
+    Sha1Rsa(&'a str),
+}
+
+/// The firmware's file type by the convention of FreeRTOS.
+const FIRMWARE: u8 = 0;
+
+/// The longest path that every device parser takes.
+const LONGEST_PATH: usize = 64;
+
+/// The job document that sends devices to the stream of a signed image.
+pub(crate) fn document(upload: &Upload, signed: &SignedImage, stream: &Stream) -> Result<String, serde_json::Error> {
+    let signature = match signed.algorithm {
+        SignatureAlgorithm::Sha256WithEcdsa => Signature::Sha256Ecdsa(&signed.signature),
+        SignatureAlgorithm::Sha256WithRsa => Signature::Sha256Rsa(&signed.signature),
+        SignatureAlgorithm::Sha1WithEcdsa => Signature::Sha1Ecdsa(&signed.signature),
+        SignatureAlgorithm::Sha1WithRsa => Signature::Sha1Rsa(&signed.signature),
+    };
+    let file = File {
+        filepath: file_path(upload.file_name()),
+        filesize: signed.size,
+        fileid: FILE_ID,
+        certfile: &signed.cert_file,
+        kind: FIRMWARE,
+        signature,
+    };
+    serde_json::to_string(&JobDocument {
+        afr_ota: AfrOta { protocols: ["MQTT"], streamname: &stream.id, files: [file] },
+    })
+}
+
+/// The file's path on the device: the file name, letters that some devices do not take turned to `_`.
+fn file_path(file_name: &str) -> String {
+    let taken = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '/' | '-');
+    file_name.chars().map(|letter| if taken(letter) { letter } else { '_' }).take(LONGEST_PATH).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn signed(algorithm: SignatureAlgorithm, signature: &str, cert_file: &str, size: u64) -> SignedImage {
+        let (key, signature, cert_file) = (String::new(), signature.to_owned(), cert_file.to_owned());
+        SignedImage { key, signature, algorithm, cert_file, size, raw_copy: None }
+    }
+
+    fn document_of(key: &str, signed: &SignedImage) -> String {
+        let upload = Upload::new("b".into(), key.into(), "v1".into());
+        document(&upload, signed, &Stream { id: upload.stream_id() }).unwrap()
+    }
+
+    #[test]
+    fn every_algorithm_has_the_key_that_devices_look_for() {
+        let algorithms = [
+            (SignatureAlgorithm::Sha256WithEcdsa, "sig-sha256-ecdsa"),
+            (SignatureAlgorithm::Sha256WithRsa, "sig-sha256-rsa"),
+            (SignatureAlgorithm::Sha1WithEcdsa, "sig-sha1-ecdsa"),
+            (SignatureAlgorithm::Sha1WithRsa, "sig-sha1-rsa"),
+        ];
+        for (algorithm, key) in algorithms {
+            let text = document_of("firmware/a.bin", &signed(algorithm, "AA==", "cert", 1));
+            assert!(text.ends_with(&format!("\"fileType\":0,\"{key}\":\"AA==\"}}]}}}}")), "{text}");
+        }
+    }
+
+    proptest! {
+        /// Devices do not decode escapes, older ones refuse nulls, and AWS IoT takes a `${` for a placeholder.
+        #[test]
+        fn the_document_has_the_form_that_every_device_takes(key in any::<String>(), size in 1..u64::from(u32::MAX)) {
+            let signed = signed(SignatureAlgorithm::Sha256WithEcdsa, "MEUC+/==", "/certs/ü 1.pem", size);
+            let text = document_of(&key, &signed);
+            prop_assert!(!text.contains('\\') && !text.contains("null") && !text.contains("${"), "{}", text);
+            prop_assert!(text.len() <= 32_768);
+            let parsed: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let file = &parsed["afr_ota"]["files"][0];
+            prop_assert_eq!(&file["filesize"], &serde_json::json!(size));
+            prop_assert_eq!(&file["certfile"], "/certs/ü 1.pem");
+            prop_assert!(file["filepath"].as_str().unwrap().len() <= 64);
+        }
+    }
+}

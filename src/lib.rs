@@ -1,0 +1,31 @@
+//! An AWS Lambda function behind an S3 upload trigger: it signs the uploaded firmware with AWS Signer, streams it,
+//! and creates the AWS IoT job that updates the fleet, as `CreateOTAUpdate` does, with all that `CreateJob` can do.
+//!
+//! ```text
+//! S3 event ─► Upload ─► ReleaseRequest ─► SignedImage ─► Stream ─► Job ─► jobArn in the log and in the result
+//! ```
+//!
+//! The modules, in the order of the pipeline. Each may use those above it, `settings`, `clients` and `error`;
+//! none uses `handler`, which puts them in order.
+
+pub mod upload;
+
+pub mod schedule;
+
+pub mod request;
+
+pub mod record;
+
+pub mod signed_object;
+
+pub mod signing;
+
+pub mod stream;
+
+pub mod job;
+
+pub mod handler;
+
+pub mod clients;
+pub mod error;
+pub mod settings;

@@ -1,0 +1,41 @@
+//! The process that Lambda starts: logging, settings and clients once, then one event after another.
+
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
+use ota_on_upload::{clients::Clients, handler::Function, settings::Settings};
+use serde_json::Value;
+use std::env;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{filter::Targets, fmt, prelude::*};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    log_to_stdout();
+    let settings = Settings::from_env().inspect_err(|error| tracing::error!("{error}"))?;
+    let function = &Function::new(settings, Clients::from_env().await);
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| async move {
+        let deadline = event.context.deadline();
+        function.handle(&event.payload, deadline).await.map_err(Diagnostic::from)
+    }))
+    .await
+}
+
+/// JSON lines, or text where Lambda is set to it, from the level that Lambda is set to
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-advanced.html>). Of other crates no more
+/// than warnings, at any level: the wire logs of the SDK show signatures and credentials.
+fn log_to_stdout() {
+    let level = match env::var("AWS_LAMBDA_LOG_LEVEL").unwrap_or_default().to_uppercase().as_str() {
+        "TRACE" => LevelFilter::TRACE,
+        "DEBUG" => LevelFilter::DEBUG,
+        "WARN" => LevelFilter::WARN,
+        "ERROR" | "FATAL" => LevelFilter::ERROR,
+        _ => LevelFilter::INFO,
+    };
+    let ours = Targets::new().with_target(env!("CARGO_CRATE_NAME"), level).with_target("ota_on_upload", level);
+    let filter = ours.with_default(level.min(LevelFilter::WARN));
+    let lines = tracing_subscriber::registry().with(filter);
+    if env::var("AWS_LAMBDA_LOG_FORMAT").is_ok_and(|format| format.eq_ignore_ascii_case("text")) {
+        lines.with(fmt::layer().with_ansi(false)).init();
+    } else {
+        lines.with(fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false)).init();
+    }
+}

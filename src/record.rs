@@ -1,0 +1,162 @@
+//! What attempts leave below a version's own signed prefix, for the next attempt: its objects, and the record of its job.
+
+use crate::{
+    clients::Clients,
+    error::Failure,
+    settings::Settings,
+    upload::{Tags, Upload},
+};
+use aws_sdk_s3::{error::ProvideErrorMetadata, primitives::ByteStream, types::ObjectVersion};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The object versions below an upload's signed prefix.
+#[derive(Debug, Default)]
+pub struct Traces {
+    /// Whether there is a record.
+    pub has_record: bool,
+    /// By key (which ends in a signing job's ID): the signed object, oldest, and the raw copies that were put over it.
+    pub signed: BTreeMap<String, Vec<Version>>,
+}
+
+/// A version of one of these objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// Its ID.
+    pub id: String,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+impl Traces {
+    /// Lists them; nothing but the record's presence is read.
+    pub(crate) async fn list(aws: &Clients, settings: &Settings, upload: &Upload) -> Result<Self, Failure> {
+        let prefix = upload.signed_prefix(settings);
+        let mut traces = Self::default();
+        let (mut key_marker, mut version_marker) = (None, None);
+        loop {
+            let call = aws.s3.list_object_versions().bucket(&upload.bucket).prefix(&prefix);
+            let call = call.set_key_marker(key_marker).set_version_id_marker(version_marker);
+            let page = call.expected_bucket_owner(&settings.ota_role.account).send().await;
+            let page =
+                page.map_err(|error| Failure::ListObjectVersions { prefix: prefix.clone(), source: error.into() })?;
+            for version in page.versions.unwrap_or_default() {
+                traces.add(&prefix, version);
+            }
+            if page.is_truncated != Some(true) {
+                break;
+            }
+            (key_marker, version_marker) = (page.next_key_marker, page.next_version_id_marker);
+        }
+        Ok(traces)
+    }
+
+    fn add(&mut self, prefix: &str, version: ObjectVersion) {
+        let ObjectVersion { key: Some(key), version_id: Some(id), size, .. } = version else { return };
+        if key == record_key(prefix) {
+            self.has_record = true;
+        } else {
+            let size = size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
+            // S3 lists the versions of a key from the newest to the oldest.
+            self.signed.entry(key).or_default().insert(0, Version { id, size });
+        }
+    }
+}
+
+/// What is known of an upload's job. Without the job's ARN it fixes the job's ID for all attempts; with it, it is the
+/// receipt: the job was made, and is never made again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// The bucket of the upload.
+    pub bucket: String,
+    /// The key of the upload.
+    pub key: String,
+    /// The version ID of the upload.
+    pub version_id: String,
+    /// The ID that the job has or will have.
+    pub job_id: String,
+    /// The ID that the stream has or will have.
+    pub stream_id: String,
+    /// The ARN of the job that was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_arn: Option<String>,
+    /// The start of the job that was made, in UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<String>,
+    /// The end of the job that was made, in UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_time: Option<String>,
+    /// The tags as they were read.
+    pub tags: Tags,
+}
+
+impl Record {
+    /// The record of a job that is to be made.
+    pub fn new(upload: &Upload, job_id: String, tags: Tags) -> Self {
+        Self {
+            bucket: upload.bucket.clone(),
+            key: upload.key.clone(),
+            version_id: upload.version_id.clone(),
+            job_id,
+            stream_id: upload.stream_id(),
+            job_arn: None,
+            start_time: None,
+            end_time: None,
+            tags,
+        }
+    }
+
+    /// Reads the record of an upload.
+    pub(crate) async fn read(aws: &Clients, settings: &Settings, upload: &Upload) -> Result<Self, Failure> {
+        let key = record_key(&upload.signed_prefix(settings));
+        let failure = |source| Failure::ReadRecord { key: key.clone(), source };
+        let call = aws.s3.get_object().bucket(&upload.bucket).key(&key);
+        let answer = call.expected_bucket_owner(&settings.ota_role.account).send().await;
+        let body = answer.map_err(|error| failure(error.into()))?.body.collect().await;
+        serde_json::from_slice(&body.map_err(|error| failure(error.into()))?.into_bytes())
+            .map_err(|error| failure(error.into()))
+    }
+
+    /// Puts this record where there is none. Where another attempt was first, its record is the one that counts.
+    pub(crate) async fn claim(self, aws: &Clients, settings: &Settings, upload: &Upload) -> Result<Self, Failure> {
+        match self.put(aws, settings, upload, Some("*")).await {
+            Ok(()) => Ok(self),
+            // S3 answers 409 while another such request is under way, 412 afterwards.
+            Err(error) if matches!(error.code(), Some("PreconditionFailed" | "ConditionalRequestConflict")) => {
+                Self::read(aws, settings, upload).await
+            }
+            Err(error) => Err(write_failure(settings, upload, error)),
+        }
+    }
+
+    /// Puts this record over the one that is there.
+    pub(crate) async fn confirm(&self, aws: &Clients, settings: &Settings, upload: &Upload) -> Result<(), Failure> {
+        let put = self.put(aws, settings, upload, None).await;
+        put.map_err(|error| write_failure(settings, upload, error))
+    }
+
+    async fn put(
+        &self,
+        aws: &Clients,
+        settings: &Settings,
+        upload: &Upload,
+        if_none_match: Option<&str>,
+    ) -> Result<(), aws_sdk_s3::Error> {
+        let key = record_key(&upload.signed_prefix(settings));
+        let json = serde_json::to_vec_pretty(self).map_err(aws_sdk_s3::error::BuildError::other);
+        let call =
+            aws.s3.put_object().bucket(&upload.bucket).key(key).set_if_none_match(if_none_match.map(str::to_owned));
+        let call = call.content_type("application/json").expected_bucket_owner(&settings.ota_role.account);
+        call.body(ByteStream::from(json?)).send().await?;
+        Ok(())
+    }
+}
+
+fn write_failure(settings: &Settings, upload: &Upload, error: aws_sdk_s3::Error) -> Failure {
+    Failure::WriteRecord { key: record_key(&upload.signed_prefix(settings)), source: error.into() }
+}
+
+fn record_key(prefix: &str) -> String {
+    format!("{prefix}release.json")
+}

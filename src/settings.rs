@@ -1,0 +1,339 @@
+//! What the deployment decides: environment variables, read once at init.
+
+use crate::{
+    error::Expected,
+    request::{Retries, Timeout, is_target_name},
+    schedule::{End, EndBehavior, Start},
+};
+use std::{env, str::FromStr};
+
+/// The settings of a deployment, all checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `SIGNING_PROFILE`: the Signer profile of releases that name none.
+    pub signing_profile: ProfileName,
+    /// `ALLOWED_SIGNING_PROFILES`: what `ota:signing-profile` may name besides `SIGNING_PROFILE`.
+    pub allowed_signing_profiles: List<ProfileName>,
+    /// `OTA_ROLE_ARN`: the role that AWS IoT assumes to read the streamed image.
+    pub ota_role: RoleArn,
+    /// `AWS_REGION`, which Lambda sets.
+    pub region: Text,
+    /// `UPLOAD_BUCKET`: the one bucket whose uploads are releases.
+    pub upload_bucket: Text,
+    /// `UPLOAD_PREFIX`: where firmware is uploaded.
+    pub upload_prefix: Prefix,
+    /// `SIGNED_PREFIX`: where signed objects, raw copies and records are kept.
+    pub signed_prefix: Prefix,
+    /// `ALLOWED_THING_GROUPS`: what `ota:thing-group` may name.
+    pub allowed_thing_groups: List<NamePattern>,
+    /// `ALLOWED_THINGS`: what `ota:thing` may name.
+    pub allowed_things: List<NamePattern>,
+    /// `MAX_IMAGE_BYTES`: the largest image that is released.
+    pub max_image_bytes: ByteCount,
+    /// `DEFAULT_START`: the start of releases without `ota:start`.
+    pub default_start: Start,
+    /// `DEFAULT_END`: the end of releases without `ota:end`.
+    pub default_end: End,
+    /// `DEFAULT_END_BEHAVIOR`: what happens at the end of releases without `ota:end-behavior`.
+    pub default_end_behavior: EndBehavior,
+    /// `DEFAULT_RETRIES`: the retries of releases without `ota:retries`.
+    pub default_retries: Retries,
+    /// `DEFAULT_TIMEOUT`: the time-out of releases without `ota:timeout`.
+    pub default_timeout: Timeout,
+}
+
+/// Everything that is wrong with the settings: each variable, its value and what was expected.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("bad settings: {}", .0.join("; "))]
+pub struct SettingsError(Vec<String>);
+
+impl Settings {
+    /// Reads the settings from the environment of the process.
+    ///
+    /// # Errors
+    /// All settings that are missing or bad.
+    pub fn from_env() -> Result<Self, SettingsError> {
+        Self::from_lookup(|name| env::var(name).ok())
+    }
+
+    /// Reads the settings from `lookup`. A variable that is empty counts as not set: a template cannot leave one out.
+    ///
+    /// # Errors
+    /// All settings that are missing or bad.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        let mut from = Reader { lookup, problems: Vec::new() };
+        let settings = Self {
+            signing_profile: from.required("SIGNING_PROFILE", "OtaSigning"),
+            allowed_signing_profiles: from.optional("ALLOWED_SIGNING_PROFILES", ""),
+            ota_role: from.required("OTA_ROLE_ARN", "arn:aws:iam::111122223333:role/ota"),
+            region: from.required("AWS_REGION", "eu-central-1"),
+            upload_bucket: from.required("UPLOAD_BUCKET", "my-firmware"),
+            upload_prefix: from.optional("UPLOAD_PREFIX", "firmware/"),
+            signed_prefix: from.optional("SIGNED_PREFIX", "SignedImage/"),
+            allowed_thing_groups: from.required("ALLOWED_THING_GROUPS", "lab,eu-*"),
+            allowed_things: from.optional("ALLOWED_THINGS", ""),
+            max_image_bytes: from.optional("MAX_IMAGE_BYTES", "25165824"),
+            default_start: from.optional("DEFAULT_START", "1h"),
+            default_end: from.optional("DEFAULT_END", "1h"),
+            default_end_behavior: from.optional("DEFAULT_END_BEHAVIOR", "cancel"),
+            default_retries: from.optional("DEFAULT_RETRIES", "timed-out:3"),
+            default_timeout: from.optional("DEFAULT_TIMEOUT", "10m"),
+        };
+        let (uploads, signed) = (&settings.upload_prefix.0, &settings.signed_prefix.0);
+        if uploads.starts_with(signed) || signed.starts_with(uploads) {
+            from.problems.push(format!(
+                "settings `UPLOAD_PREFIX` is `{uploads}` and `SIGNED_PREFIX` is `{signed}`, expected two prefixes of \
+                 which neither lies in the other: what the function writes would be released again"
+            ));
+        }
+        if from.problems.is_empty() { Ok(settings) } else { Err(SettingsError(from.problems)) }
+    }
+
+    /// Whether `ota:signing-profile` may name this profile.
+    pub fn allows_profile(&self, profile: &ProfileName) -> bool {
+        *profile == self.signing_profile || self.allowed_signing_profiles.0.contains(profile)
+    }
+
+    /// The ARN of a thing or thing group (`resource` is `thing/…` or `thinggroup/…`) of this deployment.
+    pub(crate) fn iot_arn(&self, resource: &str) -> String {
+        let RoleArn { partition, account, .. } = &self.ota_role;
+        format!("arn:{partition}:iot:{}:{account}:{resource}", self.region.0)
+    }
+}
+
+/// Reads values, and goes on after a bad one so that all problems are told at once.
+struct Reader<L> {
+    lookup: L,
+    problems: Vec<String>,
+}
+
+impl<L: Fn(&str) -> Option<String>> Reader<L> {
+    fn optional<T: FromStr<Err = Expected>>(&mut self, name: &str, default: &'static str) -> T {
+        match (self.lookup)(name).filter(|value| !value.is_empty()) {
+            None => known_good(default),
+            Some(value) => value.parse().unwrap_or_else(|Expected(expected)| {
+                self.problems.push(format!("setting `{name}` is `{value}`, expected {expected}"));
+                known_good(default)
+            }),
+        }
+    }
+
+    /// After a problem the example stands in for the value, so that reading goes on; the settings are never used then.
+    fn required<T: FromStr<Err = Expected>>(&mut self, name: &str, example: &'static str) -> T {
+        if (self.lookup)(name).is_none_or(|value| value.is_empty()) {
+            self.problems.push(format!("setting `{name}` is not set, expected a value such as `{example}`"));
+        }
+        self.optional(name, example)
+    }
+}
+
+fn known_good<T: FromStr<Err = Expected>>(value: &'static str) -> T {
+    value.parse().unwrap_or_else(|Expected(expected)| unreachable!("`{value}` is not {expected}"))
+}
+
+/// A value without a grammar of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text(pub String);
+
+impl FromStr for Text {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        Ok(Self(value.to_owned()))
+    }
+}
+
+/// A key prefix: not empty, ends in `/`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prefix(pub String);
+
+impl FromStr for Prefix {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let is_prefix = value.ends_with('/') && !value.starts_with('/');
+        is_prefix.then(|| Self(value.to_owned())).ok_or(Expected("a key prefix that ends in `/`, such as `firmware/`"))
+    }
+}
+
+/// A number of bytes, at least 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteCount(pub u64);
+
+impl FromStr for ByteCount {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        value.parse().ok().filter(|bytes| *bytes > 0).map(Self).ok_or(Expected("a number of bytes, such as `25165824`"))
+    }
+}
+
+/// The ARN of an IAM role, which also tells the partition and the account of the deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleArn {
+    pub(crate) arn: String,
+    partition: String,
+    pub(crate) account: String,
+}
+
+impl FromStr for RoleArn {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let parts: Vec<&str> = value.splitn(6, ':').collect();
+        let is_account = |text: &str| text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
+        match parts[..] {
+            ["arn", partition, "iam", "", account, role]
+                if !partition.is_empty() && is_account(account) && role.starts_with("role/") =>
+            {
+                Ok(Self { arn: value.to_owned(), partition: partition.to_owned(), account: account.to_owned() })
+            }
+            _ => Err(Expected("the ARN of an IAM role, such as `arn:aws:iam::111122223333:role/ota`")),
+        }
+    }
+}
+
+/// The name of a Signer profile: 2–64 of `[a-zA-Z0-9_]`
+/// (<https://docs.aws.amazon.com/signer/latest/api/API_StartSigningJob.html>).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProfileName(pub String);
+
+impl FromStr for ProfileName {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let is_name =
+            (2..=64).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        is_name
+            .then(|| Self(value.to_owned()))
+            .ok_or(Expected("the name of a Signer profile: 2 to 64 letters, digits and `_`"))
+    }
+}
+
+/// A thing (group) name, or the beginning of one followed by `*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamePattern(String);
+
+impl FromStr for NamePattern {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let fixed = value.strip_suffix('*').unwrap_or(value);
+        let is_pattern = is_target_name(fixed) || value == "*";
+        is_pattern.then(|| Self(value.to_owned())).ok_or(Expected(
+            "names with commas between, each of letters, digits, `:`, `_` and `-`, or the beginning of one and `*`, \
+             such as `lab,eu-*`",
+        ))
+    }
+}
+
+impl NamePattern {
+    fn matches(&self, name: &str) -> bool {
+        self.0.strip_suffix('*').map_or(self.0 == name, |beginning| name.starts_with(beginning))
+    }
+}
+
+/// Values with commas between; spaces around them do not count. Empty text is an empty list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct List<T>(pub Vec<T>);
+
+impl<T: FromStr<Err = Expected>> FromStr for List<T> {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        if value.is_empty() {
+            return Ok(Self(Vec::new()));
+        }
+        value.split(',').map(|item| item.trim().parse()).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl List<NamePattern> {
+    /// Whether one of the patterns takes this name.
+    pub fn allows(&self, name: &str) -> bool {
+        self.0.iter().any(|pattern| pattern.matches(name))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) const REQUIRED: [(&str, &str); 5] = [
+        ("SIGNING_PROFILE", "OtaSigning"),
+        ("OTA_ROLE_ARN", "arn:aws:iam::111122223333:role/ota"),
+        ("AWS_REGION", "us-east-1"),
+        ("UPLOAD_BUCKET", "firmware-bucket"),
+        ("ALLOWED_THING_GROUPS", "lab,eu-*"),
+    ];
+
+    /// The required settings, with these over or beside them.
+    pub(crate) fn settings(over: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        Settings::from_lookup(|name| {
+            let values = over.iter().chain(&REQUIRED);
+            values.into_iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_design() {
+        let settings = settings(&[]).unwrap();
+        assert_eq!(settings.upload_prefix.0, "firmware/");
+        assert_eq!(settings.signed_prefix.0, "SignedImage/");
+        assert_eq!(settings.max_image_bytes.0, 24 * 1024 * 1024);
+        assert_eq!(settings.default_start, "1h".parse().unwrap());
+        assert_eq!(settings.default_end, "1h".parse().unwrap());
+        assert_eq!(settings.default_end_behavior, EndBehavior::Cancel);
+        assert_eq!(settings.default_retries, "timed-out:3".parse().unwrap());
+        assert_eq!(settings.default_timeout, "10m".parse().unwrap());
+        assert!(settings.allowed_things.0.is_empty() && settings.allowed_signing_profiles.0.is_empty());
+    }
+
+    #[test]
+    fn an_empty_environment_names_every_setting_that_has_no_default() {
+        let SettingsError(problems) = Settings::from_lookup(|_| None).unwrap_err();
+        assert_eq!(problems.len(), REQUIRED.len());
+        for (name, _) in REQUIRED {
+            assert!(problems.iter().any(|problem| problem.contains(&format!("`{name}` is not set"))), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_bad_setting_is_named_with_its_value_and_what_was_expected() {
+        let over = [
+            ("SIGNING_PROFILE", "has-hyphen"),
+            ("OTA_ROLE_ARN", "arn:aws:iam::1:role/ota"),
+            ("UPLOAD_PREFIX", "firmware"),
+            ("ALLOWED_THING_GROUPS", "lab/=lab-*"),
+            ("MAX_IMAGE_BYTES", "24MB"),
+            ("DEFAULT_START", "soon"),
+            ("DEFAULT_RETRIES", "11"),
+        ];
+        let SettingsError(problems) = settings(&over).unwrap_err();
+        assert_eq!(problems.len(), over.len(), "{problems:?}");
+        for ((name, value), problem) in over.iter().zip(&problems) {
+            assert!(
+                problem.starts_with(&format!("setting `{name}` is `{value}`, expected "))
+                    || *name == "ALLOWED_THING_GROUPS",
+                "{problem}"
+            );
+        }
+    }
+
+    #[test]
+    fn neither_prefix_may_lie_in_the_other() {
+        for (uploads, signed) in [("firmware/", "firmware/signed/"), ("a/b/", "a/"), ("a/", "a/")] {
+            let problem = settings(&[("UPLOAD_PREFIX", uploads), ("SIGNED_PREFIX", signed)]).unwrap_err().to_string();
+            assert!(problem.contains("neither lies in the other"), "{problem}");
+        }
+        assert!(settings(&[("UPLOAD_PREFIX", "firmware/"), ("SIGNED_PREFIX", "firmware-signed/")]).is_ok());
+    }
+
+    #[test]
+    fn an_allow_list_takes_names_and_beginnings() {
+        let groups = settings(&[]).unwrap().allowed_thing_groups;
+        for (name, allowed) in [("lab", true), ("lab-2", false), ("eu-", true), ("eu-west", true), ("us", false)] {
+            assert_eq!(groups.allows(name), allowed, "{name}");
+        }
+    }
+
+    #[test]
+    fn arns_are_of_the_deployments_partition_region_and_account() {
+        let role = ("OTA_ROLE_ARN", "arn:aws-cn:iam::444455556666:role/path/ota");
+        let settings = settings(&[role, ("AWS_REGION", "cn-north-1")]).unwrap();
+        assert_eq!(settings.iot_arn("thinggroup/lab"), "arn:aws-cn:iot:cn-north-1:444455556666:thinggroup/lab");
+    }
+}

@@ -1,0 +1,308 @@
+//! The signed object that Signer writes: read in constant memory, and checked to speak of the upload.
+
+use crate::upload::{Image, Upload};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde::Deserialize;
+use std::io::Read;
+use struson::reader::{JsonReader, JsonStreamReader, ReaderError, ValueType};
+
+/// The longest string that is kept of a signed object: an RSA signature with 4096 bits has 684 characters in base64.
+const LONGEST_STRING: u64 = 1024;
+
+/// The signature algorithms for which devices have a key in the job document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say all")]
+pub enum SignatureAlgorithm {
+    Sha256WithEcdsa,
+    Sha256WithRsa,
+    Sha1WithEcdsa,
+    Sha1WithRsa,
+}
+
+impl SignatureAlgorithm {
+    fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "SHA256withECDSA" => Some(Self::Sha256WithEcdsa),
+            "SHA256withRSA" => Some(Self::Sha256WithRsa),
+            "SHA1withECDSA" => Some(Self::Sha1WithEcdsa),
+            "SHA1withRSA" => Some(Self::Sha1WithRsa),
+            _ => None,
+        }
+    }
+}
+
+/// The JSON that Signer writes, with the image embedded in base64 (`payload`) or located elsewhere (`payloadLocation`).
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct SignedObject {
+    raw_payload_size: u64,
+    signature: String,
+    signature_algorithm: String,
+    payload: Payload,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Payload {
+    Embedded,
+    Located(Location),
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+struct Location {
+    s3: S3Location,
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct S3Location {
+    bucket_name: String,
+    key: String,
+    version: String,
+}
+
+/// Why something is no signed object.
+#[derive(Debug)]
+pub(crate) enum NotSigned {
+    /// It could not be read to its end.
+    Unread(std::io::Error),
+    /// It is something else.
+    Because(String),
+}
+
+impl From<ReaderError> for NotSigned {
+    fn from(error: ReaderError) -> Self {
+        match error {
+            ReaderError::IoError { error, .. } => Self::Unread(error),
+            error => Self::Because(format!("it is not a signed object's JSON: {error}")),
+        }
+    }
+}
+
+impl SignedObject {
+    /// Reads a signed object in constant memory. The members come in any order; an embedded payload, a third larger
+    /// than the image, is passed over, and not even fetched where all else comes before it.
+    pub(crate) fn read(json: impl Read) -> Result<Self, NotSigned> {
+        let mut json = JsonStreamReader::new(json);
+        let (mut size, mut signature, mut algorithm, mut payload) = (None, None, None, None);
+        json.begin_object()?;
+        let mut complete = false;
+        while !complete && json.has_next()? {
+            let name = json.next_name_owned()?;
+            let twice = match name.as_str() {
+                "rawPayloadSize" => size.replace(whole_number(&mut json)?).is_some(),
+                "signature" => signature.replace(short_string(&mut json)?).is_some(),
+                "signatureAlgorithm" => algorithm.replace(short_string(&mut json)?).is_some(),
+                "payloadLocation" => {
+                    let location = json.deserialize_next().map_err(|error| {
+                        NotSigned::Because(format!("its `payloadLocation` cannot be read: {error}"))
+                    })?;
+                    payload.replace(Payload::Located(location)).is_some()
+                }
+                "payload" => {
+                    if json.peek()? != ValueType::String {
+                        return Err(NotSigned::Because("its `payload` is no string".to_owned()));
+                    }
+                    complete = size.is_some() && signature.is_some() && algorithm.is_some();
+                    if !complete {
+                        json.skip_value()?;
+                    }
+                    payload.replace(Payload::Embedded).is_some()
+                }
+                _ => {
+                    json.skip_value()?;
+                    false
+                }
+            };
+            if twice {
+                return Err(NotSigned::Because(format!("it has `{name}` twice, or two payloads")));
+            }
+        }
+        if !complete {
+            json.end_object()?;
+            json.consume_trailing_whitespace()?;
+        }
+        let missing = |name| NotSigned::Because(format!("it has no `{name}`"));
+        Ok(Self {
+            raw_payload_size: size.ok_or_else(|| missing("rawPayloadSize"))?,
+            signature: signature.ok_or_else(|| missing("signature"))?,
+            signature_algorithm: algorithm.ok_or_else(|| missing("signatureAlgorithm"))?,
+            payload: payload.ok_or_else(|| missing("payload"))?,
+        })
+    }
+
+    /// Checks that this signed object, of `length` bytes in S3, speaks of this upload; what is wanted of it.
+    pub(crate) fn check(
+        self,
+        upload: &Upload,
+        image: &Image,
+        length: u64,
+    ) -> Result<(String, SignatureAlgorithm), String> {
+        if self.raw_payload_size != image.size {
+            return Err(format!("its `rawPayloadSize` is {}, expected {}", self.raw_payload_size, image.size));
+        }
+        match self.payload {
+            Payload::Located(Location { s3 }) => {
+                if (&s3.bucket_name, &s3.key, &s3.version) != (&upload.bucket, &upload.key, &upload.version_id) {
+                    return Err(format!("its `payloadLocation` is {s3:?}, expected `{upload}`"));
+                }
+            }
+            Payload::Embedded => {
+                let in_base64 = image.size.div_ceil(3) * 4;
+                if length < in_base64 {
+                    return Err(format!("it has {length} bytes, too few for a `payload` of {in_base64}"));
+                }
+            }
+        }
+        let algorithm = SignatureAlgorithm::from_name(&self.signature_algorithm).ok_or_else(|| {
+            format!("its `signatureAlgorithm` is `{}`, for which devices know no key", self.signature_algorithm)
+        })?;
+        match BASE64_STANDARD.decode(&self.signature) {
+            Ok(bytes) if !bytes.is_empty() => Ok((self.signature, algorithm)),
+            _ => Err("its `signature` is not base64".to_owned()),
+        }
+    }
+}
+
+fn whole_number(json: &mut impl JsonReader) -> Result<u64, NotSigned> {
+    let number = json.next_number_as_string()?;
+    number.parse().map_err(|_| NotSigned::Because(format!("its `rawPayloadSize` is `{number}`, no whole number")))
+}
+
+fn short_string(json: &mut impl JsonReader) -> Result<String, NotSigned> {
+    let mut text = String::new();
+    let read = json.next_string_reader()?.take(LONGEST_STRING + 1).read_to_string(&mut text);
+    match read {
+        Ok(_) if text.len() as u64 <= LONGEST_STRING => Ok(text),
+        Ok(_) => Err(NotSigned::Because("its `signature` or `signatureAlgorithm` is too long".to_owned())),
+        Err(error) => Err(NotSigned::Unread(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+    use std::cell::Cell;
+
+    fn located() -> Value {
+        json!({"rawPayloadSize": 5, "signature": "MEUC", "signatureAlgorithm": "SHA256withECDSA",
+               "payloadLocation": {"s3": {"bucketName": "b", "key": "firmware/a.bin", "version": "v1"}}})
+    }
+
+    fn embedded() -> Value {
+        json!({"rawPayloadSize": 5, "signature": "MEUC", "signatureAlgorithm": "SHA256withECDSA", "payload": "aGVsbG8="})
+    }
+
+    fn check(json: &str) -> Result<(String, SignatureAlgorithm), String> {
+        let upload = Upload::new("b".into(), "firmware/a.bin".into(), "v1".into());
+        let object = SignedObject::read(json.as_bytes()).map_err(|error| format!("{error:?}"))?;
+        object.check(&upload, &Image { size: 5, e_tag: "e".into() }, json.len() as u64)
+    }
+
+    #[test]
+    fn both_forms_say_the_same() {
+        for object in [located(), embedded()] {
+            assert_eq!(check(&object.to_string()), Ok(("MEUC".to_owned(), SignatureAlgorithm::Sha256WithEcdsa)));
+        }
+    }
+
+    #[test]
+    fn members_come_in_any_order_and_others_do_not_matter() {
+        let members = [
+            "\"payload\":\"aGVsbG8=\"",
+            "\"signature\":\"MEUC\"",
+            "\"rawPayloadSize\":5",
+            "\"signatureAlgorithm\":\"SHA256withECDSA\"",
+            "\"more\":{\"a\":[1,null]}",
+        ];
+        for turn in 0..members.len() {
+            let mut turned = members;
+            turned.rotate_left(turn);
+            let json = format!(" {{ {} }} ", turned.join(" , "));
+            assert!(check(&json).is_ok(), "{json}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_signed_object_of_the_upload_is_told() {
+        let with = |member: &str, value: Value| {
+            let mut object = located();
+            object[member] = value;
+            object.to_string()
+        };
+        let cases = [
+            (String::new(), "not a signed object"),
+            ("[]".into(), "not a signed object"),
+            ("\u{7f}ELF".into(), "not a signed object"),
+            ("{}".into(), "no `rawPayloadSize`"),
+            (located().to_string() + "x", "not a signed object"),
+            (with("rawPayloadSize", json!("5")), "not a signed object"),
+            (with("rawPayloadSize", json!(5.0)), "`5.0`"),
+            (with("rawPayloadSize", json!(-5)), "`-5`"),
+            (with("rawPayloadSize", json!(6)), "is 6, expected 5"),
+            (with("signature", json!(null)), "not a signed object"),
+            (with("signature", json!("M".repeat(1025))), "too long"),
+            (with("signature", json!("ME C")), "not base64"),
+            (with("signatureAlgorithm", json!("sha256withecdsa")), "know no key"),
+            (with("payload", json!("aGVsbG8=")), "twice"),
+            (with("payload", json!(5)), "no string"),
+            (with("payloadLocation", json!({"s3": {"bucketName": "b"}})), "payloadLocation"),
+            (
+                with("payloadLocation", json!({"s3": {"bucketName": "x", "key": "firmware/a.bin", "version": "v1"}})),
+                "payloadLocation",
+            ),
+            ("{\"signature\":\"A\",\"signature\":\"A\"}".into(), "twice"),
+        ];
+        for (json, problem) in cases {
+            let told = check(&json).unwrap_err();
+            assert!(told.contains(problem), "{json}: {told}");
+        }
+        // Everything but the last bracket.
+        let whole = located().to_string();
+        assert!(check(&whole[..whole.len() - 1]).is_err());
+    }
+
+    #[test]
+    fn an_object_too_short_for_its_payload_is_told() {
+        let upload = Upload::new("b".into(), "firmware/a.bin".into(), "v1".into());
+        let object = SignedObject::read(embedded().to_string().as_bytes()).unwrap();
+        let told = object.check(&upload, &Image { size: 5, e_tag: "e".into() }, 7).unwrap_err();
+        assert_eq!(told, "it has 7 bytes, too few for a `payload` of 8");
+    }
+
+    /// Counts what is read of it.
+    struct Counted<'a>(&'a [u8], &'a Cell<usize>);
+
+    impl Read for Counted<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let read = self.0.read(buffer)?;
+            self.1.set(self.1.get() + read);
+            Ok(read)
+        }
+    }
+
+    #[test]
+    fn an_embedded_payload_that_comes_last_is_not_fetched() {
+        let head =
+            "{\"rawPayloadSize\":5,\"signature\":\"MEUC\",\"signatureAlgorithm\":\"SHA256withECDSA\",\"payload\":\"";
+        let json = format!("{head}{}\"}}", "A".repeat(1 << 20));
+        let read = Cell::new(0);
+        SignedObject::read(Counted(json.as_bytes(), &read)).unwrap();
+        assert!(read.get() < 16 * 1024, "{}", read.get());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = SignedObject::read(&bytes[..]);
+        }
+
+        #[test]
+        fn no_damage_makes_the_reader_panic(at in 0_usize..150, byte: u8) {
+            let mut bytes = located().to_string().into_bytes();
+            let end = bytes.len();
+            bytes[at % end] = byte;
+            let _ = SignedObject::read(&bytes[..]);
+        }
+    }
+}

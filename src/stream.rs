@@ -1,0 +1,103 @@
+//! The IoT stream that devices fetch the image from: a raw copy of the upload over its signed object, and the stream of
+//! that copy's version. Nothing here is ever deleted: another attempt may be using it.
+
+use crate::{
+    clients::Clients,
+    error::Failure,
+    settings::Settings,
+    signing::SignedImage,
+    upload::{Image, Upload},
+};
+use aws_sdk_iot::types::{S3Location, StreamFile, StreamInfo};
+use aws_sdk_s3::types::TaggingDirective;
+
+/// The file ID of the image in its stream and in the job document.
+pub(crate) const FILE_ID: i32 = 0;
+
+/// A version of the upload's very bytes, where AWS IoT may read them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RawCopy {
+    key: String,
+    version_id: String,
+}
+
+/// A stream of a signed image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stream {
+    /// Its ID.
+    pub id: String,
+}
+
+/// Copies the upload over its signed object, as CreateOTAUpdate does: the very version that was signed, and without its
+/// tags, so that the copy is no release. A copy that an earlier attempt made is used again.
+pub(crate) async fn copy(
+    aws: &Clients,
+    settings: &Settings,
+    upload: &Upload,
+    image: &Image,
+    signed: &SignedImage,
+) -> Result<RawCopy, Failure> {
+    let key = signed.key.clone();
+    if let Some(version_id) = signed.raw_copy.clone() {
+        return Ok(RawCopy { key, version_id });
+    }
+    let (account, object) = (&settings.ota_role.account, upload.to_string());
+    let call = aws
+        .s3
+        .copy_object()
+        .copy_source(upload.copy_source())
+        .copy_source_if_match(&image.e_tag)
+        .bucket(&upload.bucket)
+        .key(&key)
+        .tagging_directive(TaggingDirective::Replace)
+        .expected_bucket_owner(account)
+        .expected_source_bucket_owner(account)
+        .customize()
+        .config_override(Clients::copy_timeouts());
+    let copy = match call.send().await {
+        Ok(copy) => copy,
+        Err(error) => return Err(Failure::CopyObject { object, key, source: error.into() }),
+    };
+    if copy.copy_source_version_id.as_ref() != Some(&upload.version_id) {
+        let problem = format!("S3 copied the version {:?}", copy.copy_source_version_id);
+        return Err(Failure::CopyObject { object, key, source: problem.into() });
+    }
+    let version_id = copy.version_id.ok_or(Failure::Incomplete { member: "x-amz-version-id" })?;
+    Ok(RawCopy { key, version_id })
+}
+
+/// Creates the stream of a raw copy, or adopts the one that an earlier attempt created: whatever CreateStream answers,
+/// a stream of this upload that is there is the one that was wanted.
+pub(crate) async fn ensure(
+    aws: &Clients,
+    settings: &Settings,
+    upload: &Upload,
+    copy: &RawCopy,
+) -> Result<Stream, Failure> {
+    let id = upload.stream_id();
+    let location = S3Location::builder().bucket(&upload.bucket).key(&copy.key).version(&copy.version_id).build();
+    let file = StreamFile::builder().file_id(FILE_ID).s3_location(location).build();
+    let call = aws.iot.create_stream().stream_id(&id).files(file).role_arn(&settings.ota_role.arn);
+    let Err(error) = call.description(upload.description()).send().await else { return Ok(Stream { id }) };
+    let exists = error
+        .as_service_error()
+        .is_some_and(aws_sdk_iot::operation::create_stream::CreateStreamError::is_resource_already_exists_exception);
+    let failure = Failure::CreateStream { stream_id: id.clone(), source: error.into() };
+    match aws.iot.describe_stream().stream_id(&id).send().await {
+        Ok(answer) if answer.stream_info().is_some_and(|stream| is_of(stream, settings, upload)) => Ok(Stream { id }),
+        Ok(_) => Err(Failure::Conflict { what: format!("the stream `{id}`") }),
+        Err(error) if exists => Err(Failure::DescribeStream { stream_id: id, source: error.into() }),
+        Err(_) => Err(failure),
+    }
+}
+
+/// Whether the stream's one file lies below the upload's own prefix, and AWS IoT reads it with the deployment's role.
+fn is_of(stream: &StreamInfo, settings: &Settings, upload: &Upload) -> bool {
+    let [file] = stream.files() else { return false };
+    let location = file.s3_location();
+    let key = location.and_then(S3Location::key).unwrap_or_default();
+    file.file_id() == Some(FILE_ID)
+        && location.and_then(S3Location::bucket) == Some(&upload.bucket)
+        && key.starts_with(&upload.signed_prefix(settings))
+        && stream.role_arn() == Some(&settings.ota_role.arn)
+}

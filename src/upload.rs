@@ -1,0 +1,468 @@
+//! One object version from an event record, what S3 knows of it, and the names it implies.
+
+use crate::{
+    clients::Clients,
+    error::{Failure, Skip, Stop},
+    settings::Settings,
+};
+use aws_lambda_events::s3::S3EventRecord;
+use aws_sdk_s3::{error::ProvideErrorMetadata, types::Tag};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::{collections::BTreeMap, fmt, fmt::Write};
+
+/// What every stream and job ID begins with, as those of CreateOTAUpdate do.
+pub(crate) const ID_PREFIX: &str = "AFR_OTA-";
+
+/// What every tag of a release begins with.
+pub(crate) const TAG_PREFIX: &str = "ota:";
+
+/// The version ID of an object in a bucket without versioning.
+const NO_VERSION: &str = "null";
+
+/// One record of an event: an upload, or why it is none.
+#[derive(Debug)]
+pub struct Record {
+    /// The bucket's name, where there is one.
+    pub bucket: Option<String>,
+    /// The object's key, decoded where that can be done.
+    pub key: Option<String>,
+    /// The upload, where the record speaks of one.
+    pub upload: Result<Upload, Stop>,
+}
+
+/// The records of an event, whatever it is: one that is not an S3 notification (`s3:TestEvent`, say) comes to one
+/// record that is skipped.
+pub fn records(event: &Value) -> Vec<Record> {
+    match event.get("Records").and_then(Value::as_array) {
+        Some(records) if !records.is_empty() => records.iter().map(Record::read).collect(),
+        _ => {
+            let bucket = event.get("Bucket").and_then(Value::as_str).map(str::to_owned);
+            vec![Record { bucket, key: None, upload: Err(Stop::Skipped(Skip::OtherEvent)) }]
+        }
+    }
+}
+
+impl Record {
+    fn read(record: &Value) -> Self {
+        let is_of = |source| record.get("eventSource").and_then(Value::as_str) == Some(source);
+        if !is_of("aws:s3") {
+            return Self { bucket: None, key: None, upload: Err(Stop::Skipped(Skip::OtherEvent)) };
+        }
+        match serde_json::from_value::<S3EventRecord>(record.clone()) {
+            Ok(record) => Self::of(record),
+            Err(error) => {
+                Self { bucket: None, key: None, upload: Err(Failure::Event { problem: error.to_string() }.into()) }
+            }
+        }
+    }
+
+    /// S3 form-encodes the keys of notifications: a space is a `+`, all else is percent-encoded UTF-8.
+    fn of(record: S3EventRecord) -> Self {
+        let (bucket, object) = (record.s3.bucket.name, record.s3.object);
+        let encoded = object.key.as_deref().map(|key| key.replace('+', " "));
+        let decoded = encoded.as_deref().map(|key| percent_decode_str(key).decode_utf8());
+        let key = decoded.clone().and_then(Result::ok).map(String::from);
+        let event_name = record.event_name.unwrap_or_default();
+        let event_version = record.event_version.unwrap_or_default();
+        let upload = match (bucket.clone(), decoded) {
+            _ if !event_name.starts_with("ObjectCreated:") && event_name != "ObjectTagging:Put" => {
+                Err(Stop::Skipped(Skip::OtherEvent))
+            }
+            // AWS: "check the major version for equality" in
+            // https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+            _ if !event_version.starts_with("2.") => {
+                Err(Failure::Event { problem: format!("its version is `{event_version}`, expected `2.x`") }.into())
+            }
+            (Some(bucket), Some(Ok(key))) => {
+                let version_id = object.version_id.filter(|version| !version.is_empty());
+                Ok(Upload::new(bucket, key.into_owned(), version_id.unwrap_or_else(|| NO_VERSION.to_owned())))
+            }
+            (_, Some(Err(_))) => Err(Stop::Rejected(vec![format!(
+                "the key `{}` is not percent-encoded UTF-8; rename the object",
+                object.key.as_deref().unwrap_or_default()
+            )])),
+            _ => Err(Failure::Event { problem: "it names no bucket or no key".to_owned() }.into()),
+        };
+        Self { bucket, key: key.or(object.key), upload }
+    }
+}
+
+/// One version of an uploaded object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upload {
+    /// The bucket's name.
+    pub bucket: String,
+    /// The object's key.
+    pub key: String,
+    /// The version's ID.
+    pub version_id: String,
+    hash: [u8; 32],
+}
+
+impl fmt::Display for Upload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s3://{}/{} version {}", self.bucket, self.key, self.version_id)
+    }
+}
+
+impl Upload {
+    /// This version of the object `key` in `bucket`.
+    pub fn new(bucket: String, key: String, version_id: String) -> Self {
+        let hash = hash_of([bucket.as_bytes(), key.as_bytes(), version_id.as_bytes()]);
+        Self { bucket, key, version_id, hash }
+    }
+
+    /// Whether the bucket keeps versions: without, no call can be pinned to what was uploaded.
+    pub fn has_version(&self) -> bool {
+        self.version_id != NO_VERSION
+    }
+
+    /// Stops what is not this deployment's to release.
+    pub(crate) fn check_place(&self, settings: &Settings) -> Result<(), Stop> {
+        if self.bucket != settings.upload_bucket.0 {
+            let (given, ours) = (&self.bucket, &settings.upload_bucket.0);
+            return Err(Stop::Rejected(vec![format!("the bucket is `{given}`, expected the upload bucket `{ours}`")]));
+        }
+        if self.key.starts_with(&settings.signed_prefix.0) {
+            return Err(Stop::Skipped(Skip::SignedPrefix));
+        }
+        if !self.key.starts_with(&settings.upload_prefix.0) {
+            return Err(Stop::Skipped(Skip::OtherEvent));
+        }
+        Ok(())
+    }
+
+    /// The last part of the key.
+    pub fn file_name(&self) -> &str {
+        self.key.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// The ID of this version's stream: 44 characters, the most that device libraries take.
+    pub fn stream_id(&self) -> String {
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&self.hash[..16]);
+        format!("{ID_PREFIX}{}", uuid::Builder::from_custom_bytes(bytes).into_uuid())
+    }
+
+    /// The ID of this version's job where the tags name none: the file name, in the letters that AWS IoT takes, and 12
+    /// hex digits; at most 63 characters, as some devices keep no more.
+    pub fn default_job_id(&self) -> String {
+        let words = self.file_name().split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+        let slug = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-");
+        let slug = slug[..slug.len().min(63 - ID_PREFIX.len() - 13)].trim_end_matches('-');
+        let hyphen = if slug.is_empty() { "" } else { "-" };
+        format!("{ID_PREFIX}{slug}{hyphen}{}", hex(&self.hash[..6]))
+    }
+
+    /// The prefix of all that is made of this version: its signed object, the raw copy and the record.
+    pub fn signed_prefix(&self, settings: &Settings) -> String {
+        format!("{}{}/", settings.signed_prefix.0, hex(&self.hash[..16]))
+    }
+
+    /// A token for one way to use this version: from the version and every input of the use.
+    pub(crate) fn token<const N: usize>(&self, inputs: [&str; N]) -> String {
+        let inputs = hash_of(inputs.map(str::as_bytes));
+        hex(&hash_of([&self.hash[..], &inputs[..]]))
+    }
+
+    /// `bucket/key?versionId=…` in ASCII: the `CopySource` of this very version.
+    pub(crate) fn copy_source(&self) -> String {
+        const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+        let encoded = |text| utf8_percent_encode(text, KEPT);
+        format!("{}/{}?versionId={}", self.bucket, encoded(&self.key), encoded(&self.version_id))
+    }
+
+    /// What streams and jobs are described with: where the image comes from, in at most 2028 characters, none of them a
+    /// control character (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateJob.html>).
+    pub(crate) fn description(&self) -> String {
+        let mut description = format!("s3://{}", self.copy_source());
+        description.truncate(2028);
+        description
+    }
+
+    /// The tags of this version; nothing where the version is gone.
+    pub(crate) async fn tags(&self, aws: &Clients, settings: &Settings) -> Result<Option<Tags>, Failure> {
+        let call = aws.s3.get_object_tagging().bucket(&self.bucket).key(&self.key).version_id(&self.version_id);
+        match call.expected_bucket_owner(&settings.ota_role.account).send().await {
+            Ok(answer) => Ok(Some(Tags::from(answer.tag_set))),
+            Err(error) if is_gone(error.code()) => Ok(None),
+            Err(error) => Err(Failure::GetObjectTagging { object: self.to_string(), source: error.into() }),
+        }
+    }
+
+    /// What was uploaded; nothing where the version is gone.
+    pub(crate) async fn image(&self, aws: &Clients, settings: &Settings) -> Result<Option<Image>, Failure> {
+        let call = aws.s3.head_object().bucket(&self.bucket).key(&self.key).version_id(&self.version_id);
+        match call.expected_bucket_owner(&settings.ota_role.account).send().await {
+            Ok(head) => {
+                let size = head.content_length.and_then(|length| u64::try_from(length).ok());
+                let size = size.ok_or(Failure::Incomplete { member: "Content-Length" })?;
+                Ok(Some(Image { size, e_tag: head.e_tag.ok_or(Failure::Incomplete { member: "ETag" })? }))
+            }
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(aws_sdk_s3::operation::head_object::HeadObjectError::is_not_found) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(Failure::HeadObject { object: self.to_string(), source: error.into() }),
+        }
+    }
+
+    /// Stops a version that is not, or no longer, the current one of its key.
+    pub(crate) async fn check_current(&self, aws: &Clients, settings: &Settings) -> Result<(), Stop> {
+        let call = aws.s3.head_object().bucket(&self.bucket).key(&self.key);
+        match call.expected_bucket_owner(&settings.ota_role.account).send().await {
+            Ok(head) if head.version_id.as_ref() == Some(&self.version_id) => Ok(()),
+            Ok(_) => Err(Stop::Skipped(Skip::Superseded)),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(aws_sdk_s3::operation::head_object::HeadObjectError::is_not_found) =>
+            {
+                Err(Stop::Skipped(Skip::Withdrawn))
+            }
+            Err(error) => Err(Failure::HeadObject { object: self.to_string(), source: error.into() }.into()),
+        }
+    }
+}
+
+/// Whether S3 says that a version is not there (a delete marker "does not allow" to read its tags).
+fn is_gone(code: Option<&str>) -> bool {
+    matches!(code, Some("NoSuchKey" | "NoSuchVersion" | "MethodNotAllowed"))
+}
+
+/// What was uploaded, as its head tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its entity tag, with quotes, as S3 writes it.
+    pub e_tag: String,
+}
+
+/// The object tags with the prefix `ota:`, sorted. Others are somebody else's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Tags(pub BTreeMap<String, String>);
+
+impl From<Vec<Tag>> for Tags {
+    fn from(tags: Vec<Tag>) -> Self {
+        let ours = tags.into_iter().filter(|tag| tag.key.starts_with(TAG_PREFIX));
+        Self(ours.map(|tag| (tag.key, tag.value)).collect())
+    }
+}
+
+/// SHA-256 over parts, each preceded by its byte length as an unsigned 64-bit big-endian number, so that no two lists
+/// of parts look alike.
+fn hash_of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::tests::settings;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn upload(key: &str) -> Upload {
+        Upload::new("firmware-bucket".into(), key.into(), "v1".into())
+    }
+
+    fn record(key: &str) -> Value {
+        json!({"eventVersion": "2.1", "eventSource": "aws:s3", "eventTime": "2026-11-23T21:40:00.000Z",
+               "eventName": "ObjectCreated:Put", "userIdentity": {}, "requestParameters": {},
+               "s3": {"bucket": {"name": "firmware-bucket"}, "object": {"key": key, "versionId": "v1"}}})
+    }
+
+    fn read(record: &Value) -> Result<Upload, Stop> {
+        records(&json!({"Records": [record]})).pop().unwrap().upload
+    }
+
+    /// As S3 encodes keys in notifications: `application/x-www-form-urlencoded`, slashes kept.
+    fn form_encoded(key: &str) -> String {
+        key.bytes().fold(String::new(), |mut text, byte| {
+            match byte {
+                b' ' => text.push('+'),
+                b'/' | b'.' | b'-' | b'_' | b'*' => text.push(char::from(byte)),
+                _ if byte.is_ascii_alphanumeric() => text.push(char::from(byte)),
+                _ => write!(text, "%{byte:02X}").unwrap(),
+            }
+            text
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_key_survives_encoding_and_decoding(key in any::<String>()) {
+            prop_assert_eq!(read(&record(&form_encoded(&key))).unwrap().key, key);
+        }
+
+        #[test]
+        fn no_record_makes_the_reader_panic(key in "\\PC*", name in "\\PC*", version in "\\PC*") {
+            let mut record = record(&key);
+            record["eventName"] = name.into();
+            record["eventVersion"] = version.into();
+            let _ = read(&record);
+        }
+
+        #[test]
+        fn every_id_is_one_that_aws_iot_and_devices_take(key in any::<String>(), version in any::<String>()) {
+            let upload = Upload::new("b".into(), key, version);
+            let takes = |id: &str| id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+            let (stream, job) = (upload.stream_id(), upload.default_job_id());
+            prop_assert!(takes(&stream) && stream.len() == 44, "{}", stream);
+            prop_assert!(takes(&job) && job.len() <= 63 && job.starts_with("AFR_OTA-"), "{}", job);
+        }
+
+        #[test]
+        fn a_copy_source_is_ascii_and_decodes_to_the_key(key in any::<String>()) {
+            let source = upload(&key).copy_source();
+            prop_assert!(source.is_ascii());
+            let path = source.strip_prefix("firmware-bucket/").unwrap().strip_suffix("?versionId=v1").unwrap();
+            prop_assert!(!path.contains(['?', '+', ' ']));
+            prop_assert_eq!(percent_decode_str(path).decode_utf8().unwrap(), key);
+        }
+    }
+
+    #[test]
+    fn keys_are_decoded_once() {
+        for (encoded, key) in [("a+b", "a b"), ("a%2Bb", "a+b"), ("%2541", "%41"), ("%C3%BC.bin", "ü.bin")] {
+            assert_eq!(read(&record(encoded)).unwrap().key, key);
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_not_utf_8_is_rejected_as_it_came() {
+        let record = records(&json!({"Records": [record("firmware/%FF")]})).pop().unwrap();
+        assert_eq!(record.key.as_deref(), Some("firmware/%FF"));
+        let Err(Stop::Rejected(reasons)) = record.upload else { panic!("{record:?}") };
+        assert_eq!(reasons, ["the key `firmware/%FF` is not percent-encoded UTF-8; rename the object"]);
+    }
+
+    #[test]
+    fn only_uploads_and_later_tags_are_releases() {
+        let names = [
+            ("ObjectCreated:Put", true),
+            ("ObjectCreated:Post", true),
+            ("ObjectCreated:Copy", true),
+            ("ObjectCreated:CompleteMultipartUpload", true),
+            ("ObjectTagging:Put", true),
+            ("ObjectTagging:Delete", false),
+            ("ObjectRemoved:Delete", false),
+            ("ObjectRestore:Completed", false),
+            ("ObjectCreatedX:Put", false),
+            ("", false),
+        ];
+        for (name, is_upload) in names {
+            let mut record = record("firmware/a.bin");
+            record["eventName"] = name.into();
+            match read(&record) {
+                Ok(_) => assert!(is_upload, "{name}"),
+                Err(Stop::Skipped(Skip::OtherEvent)) => assert!(!is_upload, "{name}"),
+                Err(stop) => panic!("{name}: {stop:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_notification_of_s3_is_skipped() {
+        let events = [
+            json!({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "b"}),
+            json!({"Records": []}),
+            json!({}),
+            json!(null),
+            json!("text"),
+            json!({"Records": [{"eventSource": "aws:sqs", "body": "{}"}]}),
+        ];
+        for event in events {
+            let [record] = &records(&event)[..] else { panic!("{event}") };
+            assert!(matches!(record.upload, Err(Stop::Skipped(Skip::OtherEvent))), "{event}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_understood_is_kept_for_the_operator() {
+        let mut newer = record("a");
+        newer["eventVersion"] = "3.0".into();
+        let mut nameless = record("a");
+        nameless["s3"]["bucket"] = json!({});
+        for record in [newer, nameless, json!({"eventSource": "aws:s3"})] {
+            assert!(matches!(read(&record), Err(Stop::Failed(Failure::Event { .. }))), "{record}");
+        }
+    }
+
+    #[test]
+    fn a_record_without_a_version_has_none() {
+        for version in [json!(null), json!(""), json!("null")] {
+            let mut record = record("firmware/a.bin");
+            record["s3"]["object"]["versionId"] = version;
+            assert!(!read(&record).unwrap().has_version());
+        }
+        assert!(read(&record("firmware/a.bin")).unwrap().has_version());
+    }
+
+    #[test]
+    fn what_lies_elsewhere_is_not_released() {
+        let settings = settings(&[]).unwrap();
+        let check =
+            |bucket: &str, key: &str| Upload::new(bucket.into(), key.into(), "v1".into()).check_place(&settings);
+        assert!(check("firmware-bucket", "firmware/a.bin").is_ok());
+        assert!(matches!(check("firmware-bucket", "SignedImage/a"), Err(Stop::Skipped(Skip::SignedPrefix))));
+        assert!(matches!(check("firmware-bucket", "other/a"), Err(Stop::Skipped(Skip::OtherEvent))));
+        let Err(Stop::Rejected(reasons)) = check("foreign", "firmware/a.bin") else { panic!() };
+        assert_eq!(reasons, ["the bucket is `foreign`, expected the upload bucket `firmware-bucket`"]);
+    }
+
+    /// The values were computed with Python's `hashlib`, from the words of the design alone.
+    #[test]
+    fn the_names_are_those_that_the_design_describes() {
+        let upload = Upload::new("firmware-bucket".into(), "firmware/blinky 1.2.bin".into(), "v1".into());
+        assert_eq!(upload.stream_id(), "AFR_OTA-b1ed762f-38b1-862d-812a-704628fad179");
+        assert_eq!(upload.default_job_id(), "AFR_OTA-blinky-1-2-bin-b1ed762f38b1");
+        assert_eq!(upload.signed_prefix(&settings(&[]).unwrap()), "SignedImage/b1ed762f38b1162d412a704628fad179/");
+    }
+
+    #[test]
+    fn the_job_id_is_a_slug_of_the_file_name() {
+        let slug = |key: &str| {
+            let id = upload(key).default_job_id();
+            id.strip_prefix("AFR_OTA-").unwrap()[..id.len() - 8 - 12].to_owned()
+        };
+        let long = format!("{}-", "a".repeat(42));
+        let cases = [
+            ("firmware/blinky-1.2.0.bin", "blinky-1-2-0-bin-"),
+            ("firmware/größe.bin", "gr-e-bin-"),
+            ("firmware/🚀", ""),
+            ("plain_name", "plain_name-"),
+            ("x/a  b", "a-b-"),
+            (&format!("x/{}", "a".repeat(100)), &long),
+        ];
+        for (key, expected) in cases {
+            assert_eq!(slug(key), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn no_two_versions_share_a_name() {
+        let names = [("ab", "c", "d"), ("a", "bc", "d"), ("a", "b", "cd"), ("ab", "cd", "")]
+            .map(|(bucket, key, version)| Upload::new(bucket.into(), key.into(), version.into()).stream_id());
+        assert!(names.iter().enumerate().all(|(at, name)| !names[..at].contains(name)), "{names:?}");
+    }
+}
