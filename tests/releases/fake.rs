@@ -1,0 +1,608 @@
+//! S3, Signer and IoT in process, behind the HTTP connector of the real clients: it keeps object versions, signs with a
+//! real key, enforces the rules of CreateJob, and remembers every request.
+
+use crate::streams::Streams;
+use aws_sdk_s3::config::{
+    BehaviorVersion, Credentials, Region, RuntimeComponents, SharedCredentialsProvider,
+    http::{HttpRequest, HttpResponse},
+};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_types::body::SdkBody;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use futures::FutureExt;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use ota_on_upload::{clients::Clients, upload::Upload};
+use p256::ecdsa::{Signature, SigningKey, signature::Signer, signature::Verifier};
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt::Write,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+pub const ACCOUNT: &str = "111122223333";
+pub const REGION: &str = "us-east-1";
+pub const BUCKET: &str = "ota-firmware-111122223333";
+pub const PROFILE: &str = "OtaSigning";
+/// When it is, for the function and for AWS IoT.
+pub const NOW: &str = "2026-11-23T21:40:30Z";
+
+/// One request as it was made.
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub operation: &'static str,
+    pub path: String,
+    pub query: String,
+    pub headers: http::HeaderMap,
+    pub body: Bytes,
+    /// Since the fake was made.
+    pub answered_at: Duration,
+}
+
+impl Call {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("a JSON body")
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().expect("text"))
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Version {
+    pub id: String,
+    /// Nothing for a delete marker.
+    pub bytes: Option<Bytes>,
+    pub tags: Vec<(String, String)>,
+}
+
+/// What can be set for a test.
+#[derive(Debug, Clone)]
+pub struct Behavior {
+    /// How long every answer takes.
+    pub latency: Duration,
+    /// How many looks find a signing job in progress; `usize::MAX` for ever.
+    pub looks_in_progress: usize,
+    /// Signing jobs fail with this reason.
+    pub signing_fails: Option<&'static str>,
+    /// When a signing job is completed, in seconds since the epoch.
+    pub signing_completed_at: i64,
+    /// Signer embeds the payload in its signed object.
+    pub embedded: Embedded,
+    /// The signing parameter of the profile.
+    pub certname: Option<&'static str>,
+    /// Changes a signed object before it is written.
+    pub corrupt: fn(&mut Value),
+    /// The clock of the rules of CreateJob.
+    pub clock: fn() -> jiff::Timestamp,
+    /// Things and thing groups that exist.
+    pub targets: Vec<&'static str>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Embedded {
+    No,
+    PayloadFirst,
+    PayloadLast,
+}
+
+/// One answer to the next call of an operation, in place of the real one.
+type Fault = Box<dyn FnOnce(&mut State) -> Option<Response<Bytes>> + Send>;
+
+#[derive(Default)]
+pub struct State {
+    pub calls: Vec<Call>,
+    pub objects: BTreeMap<(String, String), Vec<Version>>,
+    pub signing_jobs: HashMap<String, Value>,
+    looks: HashMap<String, usize>,
+    tokens: HashMap<String, String>,
+    pub jobs: BTreeMap<String, Value>,
+    faults: Vec<(&'static str, When, Fault)>,
+    counter: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    Before,
+    After,
+}
+
+pub struct Fake {
+    state: Mutex<State>,
+    pub behavior: Mutex<Behavior>,
+    pub streams: Streams,
+    key: SigningKey,
+    started: tokio::time::Instant,
+}
+
+impl std::fmt::Debug for Fake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Fake")
+    }
+}
+
+impl Fake {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::default(),
+            behavior: Mutex::new(Behavior {
+                latency: Duration::ZERO,
+                looks_in_progress: 0,
+                signing_fails: None,
+                signing_completed_at: now().as_second(),
+                embedded: Embedded::No,
+                certname: Some("/certs/ota.pem"),
+                corrupt: |_| {},
+                clock: now,
+                targets: vec!["thinggroup/lab", "thinggroup/eu-west", "thing/bench-1"],
+            }),
+            streams: Streams::new(REGION, ACCOUNT),
+            key: SigningKey::from_slice(&[7; 32]).expect("a key"),
+            started: tokio::time::Instant::now(),
+        })
+    }
+
+    pub fn clients(self: &Arc<Self>) -> Clients {
+        let config = aws_config::SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(REGION))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
+            .http_client(Connector(self.clone()))
+            .sleep_impl(aws_sdk_s3::config::SharedAsyncSleep::new(aws_smithy_async::rt::sleep::TokioSleep::new()))
+            .build();
+        Clients::new(&config)
+    }
+
+    pub fn set(&self, change: impl FnOnce(&mut Behavior)) {
+        change(&mut self.behavior.lock().expect("no panic"));
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic")
+    }
+
+    /// Puts an object version, tagged, as a firmware team does.
+    pub fn upload(&self, key: &str, bytes: impl Into<Bytes>, tags: &[(&str, &str)]) -> Upload {
+        let tags = tags.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect();
+        let id = self.state().put(BUCKET, key, Some(bytes.into()), tags);
+        Upload::new(BUCKET.into(), key.into(), id)
+    }
+
+    pub fn delete(&self, key: &str) {
+        self.state().put(BUCKET, key, None, Vec::new());
+    }
+
+    /// The next call of `operation` is answered so, without effect.
+    pub fn instead_of(&self, operation: &'static str, status: u16, code: &'static str) {
+        self.at(operation, When::Before, Box::new(move |_| Some(error(operation, status, code, "injected"))));
+    }
+
+    /// The next call of `operation` has its effect, but is answered so.
+    pub fn after(&self, operation: &'static str, status: u16, code: &'static str) {
+        self.at(operation, When::After, Box::new(move |_| Some(error(operation, status, code, "injected"))));
+    }
+
+    /// Does something to the state just before the next call of `operation`.
+    pub fn before(&self, operation: &'static str, change: impl FnOnce(&mut State) + Send + 'static) {
+        let fault = move |state: &mut State| {
+            change(state);
+            None
+        };
+        self.at(operation, When::Before, Box::new(fault));
+    }
+
+    fn at(&self, operation: &'static str, when: When, fault: Fault) {
+        self.state().faults.push((operation, when, fault));
+    }
+
+    pub fn calls(&self, operation: &str) -> Vec<Call> {
+        self.state().calls.iter().filter(|call| call.operation == operation).cloned().collect()
+    }
+
+    pub fn operations(&self) -> Vec<&'static str> {
+        self.state().calls.iter().map(|call| call.operation).collect()
+    }
+
+    /// The stream as DescribeStream tells it; `null` where there is none.
+    pub async fn stream(&self, id: &str) -> Value {
+        let request = Request::get(format!("/streams/{id}")).body(Bytes::new()).expect("a request");
+        let response = self.streams.answer(&request, async |_, _, _| None).await;
+        serde_json::from_slice::<Value>(response.body()).expect("JSON")["streamInfo"].clone()
+    }
+
+    /// The bytes that a stream points at.
+    pub async fn streamed(&self, id: &str) -> Bytes {
+        let location = &self.stream(id).await["files"][0]["s3Location"];
+        let text = |member: &str| location[member].as_str().expect("a location").to_owned();
+        let state = self.state();
+        let versions = &state.objects[&(text("bucket"), text("key"))];
+        let version = versions.iter().find(|version| version.id == text("version")).expect("the version");
+        version.bytes.clone().expect("an object")
+    }
+
+    pub fn verifies(&self, signature: &str, bytes: &[u8]) -> bool {
+        let der = BASE64_STANDARD.decode(signature).expect("base64");
+        let signature = Signature::from_der(&der).expect("a signature");
+        self.key.verifying_key().verify(bytes, &signature).is_ok()
+    }
+
+    /// Answers a request: the connector's work, or a server's.
+    pub async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
+        let operation = operation(&request);
+        let latency = self.behavior.lock().expect("no panic").latency;
+        tokio::time::sleep(latency).await;
+        let (parts, body) = (request.uri().clone(), request.body().clone());
+        let call = Call {
+            operation,
+            path: parts.path().to_owned(),
+            query: parts.query().unwrap_or_default().to_owned(),
+            headers: request.headers().clone(),
+            body,
+            answered_at: self.started.elapsed(),
+        };
+        self.state().calls.push(call.clone());
+        if let Some(answer) = self.fault(operation, When::Before) {
+            return answer;
+        }
+        let answer = match operation {
+            "CreateStream" | "DescribeStream" => {
+                let size = async |bucket: &str, key: &str, version: Option<&str>| {
+                    let state = self.state();
+                    let versions = state.objects.get(&(bucket.to_owned(), key.to_owned()))?;
+                    let found = versions.iter().find(|known| version.is_none_or(|version| known.id == version))?;
+                    found.bytes.as_ref().map(|bytes| bytes.len() as u64)
+                };
+                // It never waits, as the look-up does not.
+                self.streams.answer(&request, size).now_or_never().expect("an answer")
+            }
+            "StartSigningJob" => self.start_signing_job(&call),
+            "DescribeSigningJob" => self.describe_signing_job(&call),
+            _ if call.path.starts_with("/jobs/") || call.path.starts_with("/thing") => self.iot(&call),
+            _ => self.state().s3(&call),
+        };
+        self.fault(operation, When::After).unwrap_or(answer)
+    }
+
+    fn fault(&self, operation: &str, when: When) -> Option<Response<Bytes>> {
+        let mut state = self.state();
+        let at = state.faults.iter().position(|(at, then, _)| *at == operation && *then == when)?;
+        let (_, _, fault) = state.faults.remove(at);
+        fault(&mut state)
+    }
+
+    fn start_signing_job(&self, call: &Call) -> Response<Bytes> {
+        let (request, behavior) = (call.json(), self.behavior.lock().expect("no panic").clone());
+        let mut state = self.state();
+        let token = request["clientRequestToken"].as_str().expect("a token").to_owned();
+        if let Some(job) = state.tokens.get(&token) {
+            return ok(&json!({"jobId": job, "jobOwner": ACCOUNT}));
+        }
+        let source = &request["source"]["s3"];
+        let place = (
+            source["bucketName"].as_str().expect("a bucket").to_owned(),
+            source["key"].as_str().expect("a key").to_owned(),
+        );
+        let Some(bytes) = state.bytes(&place.0, &place.1, source["version"].as_str()) else {
+            return error(call.operation, 404, "ResourceNotFoundException", "no such source");
+        };
+        if request["profileName"] != PROFILE && request["profileName"] != "OtherProfile" {
+            return error(call.operation, 404, "ResourceNotFoundException", "no such profile");
+        }
+        state.counter += 1;
+        let id = format!("00000000-0000-4000-8000-{:012}", state.counter);
+        let destination = &request["destination"]["s3"];
+        let key = format!("{}{id}", destination["prefix"].as_str().expect("a prefix"));
+        let mut job = json!({
+            "jobId": id, "profileName": request["profileName"], "source": request["source"],
+            "status": "Succeeded", "completedAt": behavior.signing_completed_at,
+            "signedObject": {"s3": {"bucketName": destination["bucketName"], "key": key}},
+        });
+        if let Some(name) = behavior.certname {
+            job["signingParameters"] = json!({"certname": name});
+        }
+        if let Some(reason) = behavior.signing_fails {
+            job["status"] = "Failed".into();
+            job["statusReason"] = reason.into();
+            job["signedObject"] = Value::Null;
+        } else {
+            let signed = self.signed_object(&bytes, source, &behavior);
+            state.put(destination["bucketName"].as_str().expect("a bucket"), &key, Some(signed), Vec::new());
+        }
+        state.tokens.insert(token, id.clone());
+        state.signing_jobs.insert(id.clone(), job);
+        ok(&json!({"jobId": id, "jobOwner": ACCOUNT}))
+    }
+
+    fn signed_object(&self, bytes: &Bytes, source: &Value, behavior: &Behavior) -> Bytes {
+        let signature: Signature = self.key.sign(bytes);
+        let mut object = json!({
+            "rawPayloadSize": bytes.len(), "signatureAlgorithm": "SHA256withECDSA",
+            "signature": BASE64_STANDARD.encode(signature.to_der()),
+        });
+        if behavior.embedded == Embedded::No {
+            object["payloadLocation"] = json!({"s3": source});
+        } else {
+            object["payload"] = BASE64_STANDARD.encode(bytes).into();
+        }
+        (behavior.corrupt)(&mut object);
+        let payload = object.as_object_mut().expect("an object").remove("payload");
+        let members = object.to_string();
+        let Some(payload) = payload else { return members.into() };
+        let members = &members[1..members.len() - 1];
+        match behavior.embedded {
+            Embedded::PayloadFirst => format!("{{\"payload\":{payload},{members}}}").into(),
+            _ => format!("{{{members},\"payload\":{payload}}}").into(),
+        }
+    }
+
+    fn describe_signing_job(&self, call: &Call) -> Response<Bytes> {
+        let id = call.path.rsplit('/').next().expect("an id");
+        let mut state = self.state();
+        let Some(mut job) = state.signing_jobs.get(id).cloned() else {
+            return error(call.operation, 404, "ResourceNotFoundException", "no such signing job");
+        };
+        let looks = state.looks.entry(id.to_owned()).or_default();
+        *looks += 1;
+        if *looks <= self.behavior.lock().expect("no panic").looks_in_progress {
+            job["status"] = "InProgress".into();
+            job["signedObject"] = Value::Null;
+        }
+        ok(&job)
+    }
+
+    fn iot(&self, call: &Call) -> Response<Bytes> {
+        let mut state = self.state();
+        let not_found = || error(call.operation, 404, "ResourceNotFoundException", "not found");
+        let id = call.path.split('/').nth(2).expect("an id");
+        let Behavior { targets, clock, .. } = self.behavior.lock().expect("no panic").clone();
+        match call.operation {
+            "DescribeThingGroup" if targets.contains(&format!("thinggroup/{id}").as_str()) => {
+                ok(&json!({"thingGroupName": id}))
+            }
+            "DescribeThing" if targets.contains(&format!("thing/{id}").as_str()) => ok(&json!({"thingName": id})),
+            "DescribeThingGroup" | "DescribeThing" => not_found(),
+            "DescribeJob" => state.jobs.get(id).map_or_else(not_found, |job| {
+                ok(&json!({"job": {"jobId": id, "jobArn": job_arn(id), "status": job["status"]}}))
+            }),
+            "GetJobDocument" => {
+                state.jobs.get(id).map_or_else(not_found, |job| ok(&json!({"document": job["document"]})))
+            }
+            "CreateJob" if state.jobs.contains_key(id) => {
+                error(call.operation, 409, "ResourceAlreadyExistsException", "the job exists")
+            }
+            "CreateJob" => {
+                let mut job = call.json();
+                if let Some(problem) = refusal(&job, &targets, clock()) {
+                    return error(call.operation, 400, "InvalidRequestException", &problem);
+                }
+                job["status"] = "SCHEDULED".into();
+                state.jobs.insert(id.to_owned(), job);
+                ok(&json!({"jobArn": job_arn(id), "jobId": id}))
+            }
+            other => panic!("the fake has no {other}"),
+        }
+    }
+}
+
+pub fn job_arn(id: &str) -> String {
+    format!("arn:aws:iot:{REGION}:{ACCOUNT}:job/{id}")
+}
+
+pub fn now() -> jiff::Timestamp {
+    NOW.parse().expect("a time")
+}
+
+/// Why AWS IoT would refuse this CreateJob, by its documented rules.
+fn refusal(job: &Value, targets: &[&str], now: jiff::Timestamp) -> Option<String> {
+    let arns = job["targets"].as_array()?;
+    let known = |arn: &Value| {
+        let resource = arn.as_str().and_then(|arn| arn.strip_prefix(&format!("arn:aws:iot:{REGION}:{ACCOUNT}:")));
+        resource.is_some_and(|resource| targets.contains(&resource))
+    };
+    if arns.is_empty() || !arns.iter().all(known) {
+        return Some(format!("targets {arns:?}"));
+    }
+    let time = |member: &str| {
+        let text = job["schedulingConfig"][member].as_str()?;
+        Some(format!("{text}:00Z").parse::<jiff::Timestamp>().expect("YYYY-MM-DDThh:mm"))
+    };
+    let ahead = |time: jiff::Timestamp| time.duration_since(now).as_secs() / 60;
+    let too_near = |member| time(member).is_some_and(|time| ahead(time) < 30);
+    if too_near("startTime") || too_near("endTime") {
+        return Some("less than 30 minutes ahead".to_owned());
+    }
+    None
+}
+
+/// What a request asks for, by its method and path.
+fn operation(request: &Request<Bytes>) -> &'static str {
+    let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+    let has = |parameter: &str| query.split('&').any(|pair| pair.split('=').next() == Some(parameter));
+    let first = path.split('/').nth(1).unwrap_or_default();
+    match (request.method(), first) {
+        (&Method::POST, "signing-jobs") => "StartSigningJob",
+        (&Method::GET, "signing-jobs") => "DescribeSigningJob",
+        (&Method::POST, "streams") => "CreateStream",
+        (&Method::GET, "streams") => "DescribeStream",
+        (&Method::GET, "thing-groups") => "DescribeThingGroup",
+        (&Method::GET, "things") => "DescribeThing",
+        (&Method::GET, "jobs") if path.ends_with("/job-document") => "GetJobDocument",
+        (&Method::GET, "jobs") => "DescribeJob",
+        (&Method::PUT, "jobs") => "CreateJob",
+        (&Method::GET, _) if has("tagging") => "GetObjectTagging",
+        (&Method::GET, _) if has("versions") => "ListObjectVersions",
+        (&Method::GET, _) => "GetObject",
+        (&Method::HEAD, _) => "HeadObject",
+        (&Method::PUT, _) if request.headers().contains_key("x-amz-copy-source") => "CopyObject",
+        (&Method::PUT, _) => "PutObject",
+        other => panic!("the fake has no {other:?}"),
+    }
+}
+
+impl State {
+    pub fn put(&mut self, bucket: &str, key: &str, bytes: Option<Bytes>, tags: Vec<(String, String)>) -> String {
+        self.counter += 1;
+        let id = format!("v{:04}.{}", self.counter, "x".repeat(26));
+        let versions = self.objects.entry((bucket.to_owned(), key.to_owned())).or_default();
+        versions.insert(0, Version { id: id.clone(), bytes, tags });
+        id
+    }
+
+    /// The named version of an object, or else the latest.
+    fn version(&self, bucket: &str, key: &str, version: Option<&str>) -> Option<&Version> {
+        let versions = self.objects.get(&(bucket.to_owned(), key.to_owned()))?;
+        versions.iter().find(|known| version.is_none_or(|version| known.id == version))
+    }
+
+    fn bytes(&self, bucket: &str, key: &str, version: Option<&str>) -> Option<Bytes> {
+        self.version(bucket, key, version)?.bytes.clone()
+    }
+
+    /// S3 with the bucket's name in front of the host's, or else of the path.
+    fn s3(&mut self, call: &Call) -> Response<Bytes> {
+        let host = call.header("host").unwrap_or_default();
+        let path = percent_decode_str(call.path.trim_start_matches('/')).decode_utf8().expect("UTF-8").into_owned();
+        let (bucket, key) = match host.strip_suffix(".s3.us-east-1.amazonaws.com") {
+            Some(bucket) => (bucket.to_owned(), path),
+            None => path.split_once('/').map_or((path.clone(), String::new()), |(b, k)| (b.to_owned(), k.to_owned())),
+        };
+        let parameter = |name: &str| {
+            let pair = call.query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
+            Some(percent_decode_str(pair).decode_utf8().expect("UTF-8").into_owned())
+        };
+        let version = parameter("versionId");
+        let fail = |status, code| error(call.operation, status, code, "fake");
+        if call.header("x-amz-expected-bucket-owner") != Some(ACCOUNT) {
+            return fail(403, "AccessDenied");
+        }
+        match call.operation {
+            "ListObjectVersions" => xml(&self.list(&bucket, &parameter("prefix").expect("a prefix"))),
+            "PutObject" => {
+                let exists = self.bytes(&bucket, &key, None).is_some();
+                if call.header("if-none-match") == Some("*") && exists {
+                    return fail(412, "PreconditionFailed");
+                }
+                let id = self.put(&bucket, &key, Some(call.body.clone()), Vec::new());
+                answer(StatusCode::OK, &[("x-amz-version-id", &id), ("etag", "\"e\"")], Bytes::new())
+            }
+            "CopyObject" => {
+                let source = call.header("x-amz-copy-source").expect("a source");
+                let (place, source_version) = source.split_once("?versionId=").expect("a version");
+                let place = percent_decode_str(place).decode_utf8().expect("UTF-8");
+                let (from_bucket, from_key) = place.split_once('/').expect("a key");
+                let Some(bytes) = self.bytes(from_bucket, from_key, Some(source_version)) else {
+                    return fail(404, "NoSuchVersion");
+                };
+                if call.header("x-amz-copy-source-if-match").is_some_and(|tag| tag != e_tag(&bytes)) {
+                    return fail(412, "PreconditionFailed");
+                }
+                let tags = match call.header("x-amz-tagging-directive") {
+                    Some("REPLACE") => Vec::new(),
+                    _ => self.version(from_bucket, from_key, Some(source_version)).expect("it").tags.clone(),
+                };
+                let id = self.put(&bucket, &key, Some(bytes.clone()), tags);
+                let mut copied = xml(&format!("<CopyObjectResult><ETag>{}</ETag></CopyObjectResult>", e_tag(&bytes)));
+                copied.headers_mut().insert("x-amz-version-id", id.parse().expect("text"));
+                copied.headers_mut().insert("x-amz-copy-source-version-id", source_version.parse().expect("text"));
+                copied
+            }
+            _ => {
+                let code = if version.is_some() { "NoSuchVersion" } else { "NoSuchKey" };
+                let Some(found) = self.version(&bucket, &key, version.as_deref()) else { return fail(404, code) };
+                let Some(bytes) = &found.bytes else { return fail(404, "NoSuchKey") };
+                if call.operation == "GetObjectTagging" {
+                    let tags = found.tags.iter().map(|(tag, value)| {
+                        format!("<Tag><Key>{}</Key><Value>{}</Value></Tag>", escape(tag), escape(value))
+                    });
+                    return xml(&format!("<Tagging><TagSet>{}</TagSet></Tagging>", tags.collect::<String>()));
+                }
+                let (id, length, e_tag) = (found.id.clone(), bytes.len().to_string(), e_tag(bytes));
+                let body = if call.operation == "GetObject" { bytes.clone() } else { Bytes::new() };
+                let headers = [("x-amz-version-id", id.as_str()), ("content-length", &length), ("etag", &e_tag)];
+                answer(StatusCode::OK, &headers, body)
+            }
+        }
+    }
+
+    fn list(&self, bucket: &str, prefix: &str) -> String {
+        let mut list = String::from("<ListVersionsResult><IsTruncated>false</IsTruncated>");
+        for ((_, key), versions) in self.objects.iter().filter(|((b, k), _)| b == bucket && k.starts_with(prefix)) {
+            for Version { id, bytes, .. } in versions {
+                let size = bytes.as_ref().map_or(0, Bytes::len);
+                let key = escape(key);
+                let _ =
+                    write!(list, "<Version><Key>{key}</Key><VersionId>{id}</VersionId><Size>{size}</Size></Version>");
+            }
+        }
+        list + "</ListVersionsResult>"
+    }
+}
+
+fn e_tag(bytes: &[u8]) -> String {
+    let sum = bytes.iter().fold(5381_u64, |sum, byte| sum.wrapping_mul(33) ^ u64::from(*byte));
+    format!("\"{sum:016x}\"")
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+fn answer(status: StatusCode, headers: &[(&'static str, &str)], body: Bytes) -> Response<Bytes> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    for (name, value) in headers {
+        response.headers_mut().insert(*name, value.parse().expect("text"));
+    }
+    response
+}
+
+fn ok(body: &Value) -> Response<Bytes> {
+    answer(StatusCode::OK, &[("content-type", "application/json")], body.to_string().into())
+}
+
+fn xml(body: &str) -> Response<Bytes> {
+    answer(StatusCode::OK, &[("content-type", "application/xml")], body.to_owned().into())
+}
+
+/// An error in the form of the operation's service.
+fn error(operation: &str, status: u16, code: &str, message: &str) -> Response<Bytes> {
+    let status = StatusCode::from_u16(status).expect("a status");
+    match operation {
+        "HeadObject" => answer(status, &[], Bytes::new()),
+        _ if operation.contains("Object") => {
+            let body = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
+            answer(status, &[("content-type", "application/xml")], body.into())
+        }
+        _ => answer(status, &[("x-amzn-errortype", code)], json!({"message": message}).to_string().into()),
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Connector(Arc<Fake>);
+
+impl HttpClient for Connector {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let fake = self.0.clone();
+        HttpConnectorFuture::new(async move {
+            let (mut parts, body) = request.try_into_http1x().expect("an HTTP request").into_parts();
+            let body = body.collect().await.expect("a body").to_bytes();
+            let host = parts.uri.host().expect("a host").parse().expect("text");
+            parts.headers.insert("host", host);
+            let response = fake.answer(Request::from_parts(parts, body)).await;
+            Ok(HttpResponse::try_from(response.map(SdkBody::from)).expect("an HTTP response"))
+        })
+    }
+}

@@ -1,0 +1,234 @@
+//! The real process: the `bootstrap` that Lambda starts, on a runtime API and an AWS that are both this test.
+
+use crate::{
+    fake::{Embedded, Fake},
+    releases::{event, setting},
+};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    fs,
+    process::Stdio,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tokio::{
+    io::AsyncReadExt,
+    net::TcpListener,
+    process::{Child, Command},
+    sync::{Mutex, mpsc},
+    time::timeout,
+};
+
+const SETTINGS: [&str; 7] = [
+    "SIGNING_PROFILE",
+    "ALLOWED_SIGNING_PROFILES",
+    "OTA_ROLE_ARN",
+    "AWS_REGION",
+    "UPLOAD_BUCKET",
+    "ALLOWED_THING_GROUPS",
+    "ALLOWED_THINGS",
+];
+
+/// A running function.
+struct Process {
+    child: Child,
+    events: mpsc::UnboundedSender<Value>,
+    answers: mpsc::UnboundedReceiver<(String, Value)>,
+}
+
+/// The runtime API of Lambda, for one function at a time
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>).
+struct RuntimeApi {
+    events: Mutex<mpsc::UnboundedReceiver<Value>>,
+    answers: mpsc::UnboundedSender<(String, Value)>,
+}
+
+impl RuntimeApi {
+    async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
+        let path = request.uri().path().to_owned();
+        if path.ends_with("/next") {
+            let Some(event) = self.events.lock().await.recv().await else { return std::future::pending().await };
+            let deadline = SystemTime::now() + Duration::from_mins(2);
+            let deadline = deadline.duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
+            return Response::builder()
+                .header("lambda-runtime-aws-request-id", "11111111-2222-4333-8444-555555555555")
+                .header("lambda-runtime-deadline-ms", deadline.to_string())
+                .header("lambda-runtime-invoked-function-arn", "arn:aws:lambda:us-east-1:111122223333:function:f")
+                .header("lambda-runtime-trace-id", "Root=1-1;Sampled=0")
+                .body(event.to_string().into())
+                .expect("a response");
+        }
+        let kind = path.rsplit('/').next().expect("a kind").to_owned();
+        let body = serde_json::from_slice(request.body()).expect("JSON");
+        self.answers.send((kind, body)).expect("a listener");
+        Response::builder().status(StatusCode::ACCEPTED).body(Bytes::new()).expect("a response")
+    }
+}
+
+impl Process {
+    async fn start(fake: &Arc<Fake>, over: &[(&str, &str)]) -> Self {
+        fake.set(|behavior| behavior.clock = jiff::Timestamp::now);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let (events, received) = mpsc::unbounded_channel();
+        let (sender, answers) = mpsc::unbounded_channel();
+        let runtime = Arc::new(RuntimeApi { events: Mutex::new(received), answers: sender });
+        tokio::spawn(serve(listener, fake.clone(), runtime));
+
+        let mut environment: BTreeMap<_, _> =
+            SETTINGS.map(|name| (name.to_owned(), setting(name).expect("a setting"))).into();
+        let lambda = [
+            ("AWS_LAMBDA_RUNTIME_API", address.as_str()),
+            ("AWS_LAMBDA_FUNCTION_NAME", "f"),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+            ("AWS_LAMBDA_LOG_GROUP_NAME", "g"),
+            ("AWS_LAMBDA_LOG_STREAM_NAME", "s"),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "secret-of-the-test"),
+        ];
+        let endpoint = ("AWS_ENDPOINT_URL".to_owned(), format!("http://{address}"));
+        environment.extend([endpoint]);
+        environment.extend(lambda.iter().chain(over).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let child = Command::new(env!("CARGO_BIN_EXE_bootstrap"))
+            .env_clear()
+            .envs(environment)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the bootstrap starts");
+        Self { child, events, answers }
+    }
+
+    /// What the function answers to an event: `response` or `error`, and its body.
+    async fn invoke(&mut self, event: Value) -> (String, Value) {
+        self.events.send(event).expect("a runtime API");
+        timeout(Duration::from_mins(1), self.answers.recv()).await.expect("an answer in time").expect("an answer")
+    }
+
+    /// The most memory that the process has had resident so far, in kB.
+    fn peak_memory(&self) -> u64 {
+        let id = self.child.id().expect("a running process");
+        let status = fs::read_to_string(format!("/proc/{id}/status")).expect("the status of a process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
+    /// All that the process has written to standard output.
+    async fn log(mut self) -> String {
+        self.child.start_kill().expect("a running process");
+        self.child.wait().await.expect("its end");
+        let mut log = String::new();
+        self.child.stdout.take().expect("its output").read_to_string(&mut log).await.expect("text");
+        log
+    }
+}
+
+async fn serve(listener: TcpListener, fake: Arc<Fake>, runtime: Arc<RuntimeApi>) {
+    loop {
+        let (connection, _) = listener.accept().await.expect("a connection");
+        let (fake, runtime) = (fake.clone(), runtime.clone());
+        let service = service_fn(move |request: Request<hyper::body::Incoming>| {
+            let (fake, runtime) = (fake.clone(), runtime.clone());
+            async move {
+                let (parts, body) = request.into_parts();
+                let request = Request::from_parts(parts, body.collect().await?.to_bytes());
+                let response = if request.uri().path().starts_with("/2018-06-01/") {
+                    runtime.answer(request).await
+                } else {
+                    fake.answer(request).await
+                };
+                Ok::<_, hyper::Error>(response.map(Full::new))
+            }
+        });
+        // A client that goes away before the end of a body is no failure: the function does so on purpose.
+        tokio::spawn(async move { http1::Builder::new().serve_connection(TokioIo::new(connection), service).await });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_of_16_mb_with_an_embedded_signed_object_stays_under_40_mb_of_memory() {
+    for embedded in [Embedded::PayloadLast, Embedded::PayloadFirst] {
+        let fake = Fake::new();
+        fake.set(|behavior| behavior.embedded = embedded);
+        let image: Vec<u8> = (0..16 * 1024 * 1024_u32).map(|at| at.to_le_bytes()[1]).collect();
+        let upload = fake.upload("firmware/large.bin", image.clone(), &[("ota:thing-group", "lab")]);
+        let mut function = Process::start(&fake, &[]).await;
+        let (kind, answer) = function.invoke(event(&upload)).await;
+        assert_eq!((kind.as_str(), &answer["releases"][0]["outcome"]), ("response", &json!("created")), "{answer}");
+        assert_eq!(fake.streamed(&upload.stream_id()).await, image);
+        let peak = function.peak_memory();
+        println!("peak memory of a 16 MB release, {embedded:?}: {peak} kB");
+        assert!(peak < 40 * 1024, "{peak} kB");
+    }
+}
+
+#[tokio::test]
+async fn the_final_log_line_is_one_json_object_with_all_that_is_known() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", "image", &[("ota:thing-group", "lab")]);
+    let mut function =
+        Process::start(&fake, &[("AWS_LAMBDA_LOG_FORMAT", "JSON"), ("AWS_LAMBDA_LOG_LEVEL", "INFO")]).await;
+    let (_, answer) = function.invoke(event(&upload)).await;
+    let log = function.log().await;
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let finals: Vec<_> = lines.iter().filter(|line| line.get("outcome").is_some()).collect();
+    assert_eq!(finals.len(), 1, "{log}");
+    for member in ["outcome", "bucket", "key", "versionId", "jobId", "jobArn", "streamId"] {
+        assert_eq!(finals[0][member], answer["releases"][0][member], "{member}");
+    }
+    assert_eq!(finals[0]["verified"], false);
+    for step in ["inspectMs", "preflightMs", "signMs", "copyMs", "streamMs", "jobMs"] {
+        assert!(finals[0][step].is_u64(), "{step}: {log}");
+    }
+    assert!(finals[0]["timestamp"].is_string() && finals[0]["level"] == "INFO", "{log}");
+}
+
+#[tokio::test]
+async fn the_log_level_is_honoured_and_never_shows_what_is_sent() {
+    for (level, format, lines) in [("ERROR", "JSON", 1), ("TRACE", "JSON", 2), ("INFO", "Text", 2)] {
+        let fake = Fake::new();
+        let good = fake.upload("firmware/blinky.bin", "image", &[("ota:thing-group", "lab")]);
+        let bad = fake.upload("firmware/bad.bin", "image", &[("ota:thing-group", "prod"), ("ota:retries", "lots")]);
+        let mut function =
+            Process::start(&fake, &[("AWS_LAMBDA_LOG_LEVEL", level), ("AWS_LAMBDA_LOG_FORMAT", format)]).await;
+        function.invoke(event(&good)).await;
+        function.invoke(event(&bad)).await;
+        let log = function.log().await;
+        assert_eq!(log.lines().filter(|line| line.contains("outcome")).count(), lines, "{level}: {log}");
+        assert!(log.contains("rejected") && log.contains("`prod`") && log.contains("; tag `ota:retries`"), "{log}");
+        assert_eq!(log.lines().all(|line| line.starts_with('{')), format == "JSON", "{log}");
+        for secret in ["secret-of-the-test", "AWS4-HMAC", "aws_smithy", "aws_runtime", "hyper", "SHA256withECDSA"] {
+            assert!(!log.contains(secret), "{level} shows {secret}: {log}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_failed_release_fails_the_invocation_with_its_whole_reason() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", "image", &[("ota:thing-group", "eu-missing")]);
+    let mut function = Process::start(&fake, &[]).await;
+    let (kind, error) = function.invoke(event(&upload)).await;
+    assert_eq!((kind.as_str(), &error["errorType"]), ("error", &json!("ReleaseFailed")));
+    let message = error["errorMessage"].as_str().expect("a message");
+    assert!(message.contains("thinggroup/eu-missing") && message.contains("ResourceNotFoundException"), "{message}");
+}
+
+#[tokio::test]
+async fn a_bad_setting_fails_init_and_is_named() {
+    let mut function = Process::start(&Fake::new(), &[("DEFAULT_START", "soon"), ("ALLOWED_THING_GROUPS", "")]).await;
+    let status = timeout(Duration::from_secs(30), function.child.wait()).await.expect("in time").expect("a status");
+    assert!(!status.success());
+    let mut log = String::new();
+    function.child.stdout.take().expect("its output").read_to_string(&mut log).await.expect("text");
+    assert!(log.contains("setting `DEFAULT_START` is `soon`, expected `now`, a duration"), "{log}");
+    assert!(log.contains("setting `ALLOWED_THING_GROUPS` is not set"), "{log}");
+}

@@ -1,0 +1,722 @@
+//! Releases against the fake: what is asked of AWS, in which order, and what comes of it.
+
+use crate::fake::{ACCOUNT, BUCKET, Call, Embedded, Fake, NOW, PROFILE, REGION, Version, job_arn, now};
+use ota_on_upload::{handler::Function, settings::Settings, upload::Upload};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+use std::{
+    fs,
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+const IMAGE: &[u8] = b"\x7fELF a firmware image";
+const LAB: (&str, &str) = ("ota:thing-group", "lab");
+
+/// What creates something that lasts.
+const CREATING: [&str; 5] = ["PutObject", "StartSigningJob", "CopyObject", "CreateStream", "CreateJob"];
+
+pub fn setting(name: &str) -> Option<String> {
+    let value = match name {
+        "SIGNING_PROFILE" => PROFILE.to_owned(),
+        "ALLOWED_SIGNING_PROFILES" => "OtherProfile".to_owned(),
+        "OTA_ROLE_ARN" => format!("arn:aws:iam::{ACCOUNT}:role/ota"),
+        "AWS_REGION" => REGION.to_owned(),
+        "UPLOAD_BUCKET" => BUCKET.to_owned(),
+        "ALLOWED_THING_GROUPS" => "lab,eu-*".to_owned(),
+        "ALLOWED_THINGS" => "bench-*".to_owned(),
+        _ => return None,
+    };
+    Some(value)
+}
+
+pub fn record(upload: &Upload, event_name: &str) -> Value {
+    let key = utf8_percent_encode(&upload.key, NON_ALPHANUMERIC).to_string();
+    json!({
+        "eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": REGION, "eventTime": NOW, "eventName": event_name,
+        "userIdentity": {"principalId": "AWS:TEAM"}, "requestParameters": {"sourceIPAddress": "192.0.2.1"},
+        "s3": {"bucket": {"name": upload.bucket}, "object": {"key": key, "versionId": upload.version_id}},
+    })
+}
+
+pub fn event(upload: &Upload) -> Value {
+    json!({"Records": [record(upload, "ObjectCreated:Put")]})
+}
+
+async fn run(fake: &Arc<Fake>, event: &Value) -> Result<Vec<Value>, String> {
+    let settings = Settings::from_lookup(setting).expect("good settings");
+    let function = Function::new(settings, fake.clients()).with_clock(now);
+    let deadline = SystemTime::now() + Duration::from_mins(2);
+    let releases = function.handle(event, deadline).await.map_err(|failed| failed.to_string())?;
+    let releases = serde_json::to_value(releases).expect("JSON");
+    Ok(releases["releases"].as_array().expect("a list").clone())
+}
+
+/// The one release of an upload.
+async fn release(fake: &Arc<Fake>, upload: &Upload) -> Value {
+    run(fake, &event(upload)).await.expect("no failure").remove(0)
+}
+
+async fn failure(fake: &Arc<Fake>, upload: &Upload) -> String {
+    run(fake, &event(upload)).await.expect_err("a failure")
+}
+
+fn one(mut calls: Vec<Call>) -> Call {
+    assert_eq!(calls.len(), 1, "{calls:?}");
+    calls.remove(0)
+}
+
+fn assert_nothing_created(fake: &Fake) {
+    let operations = fake.operations();
+    assert!(!operations.iter().any(|operation| CREATING.contains(operation)), "{operations:?}");
+}
+
+/// One job and one stream, whose bytes are the upload's and whose signature is over them.
+async fn assert_released_once(fake: &Fake, upload: &Upload, image: &[u8]) {
+    let jobs = fake.state().jobs.clone();
+    assert_eq!(jobs.len(), 1, "{jobs:?}");
+    let document: Value =
+        serde_json::from_str(jobs.values().next().expect("it")["document"].as_str().expect("text")).expect("JSON");
+    let file = &document["afr_ota"]["files"][0];
+    assert_eq!(document["afr_ota"]["streamname"], upload.stream_id());
+    assert_eq!(fake.streamed(&upload.stream_id()).await, image);
+    assert_eq!(file["filesize"], image.len());
+    assert!(fake.verifies(file["sig-sha256-ecdsa"].as_str().expect("a signature"), image));
+}
+
+#[tokio::test]
+async fn an_upload_becomes_a_signed_streamed_scheduled_retrying_job() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB, ("team", "sensors")]);
+    let release = release(&fake, &upload).await;
+
+    let (job_id, stream_id) = (upload.default_job_id(), upload.stream_id());
+    assert_eq!(
+        release,
+        json!({
+            "outcome": "created", "bucket": BUCKET, "key": "firmware/blinky.bin", "versionId": upload.version_id,
+            "jobId": job_id, "jobArn": job_arn(&job_id), "streamId": stream_id,
+            "startTime": "2026-11-23T22:41", "endTime": "2026-11-23T23:41",
+        })
+    );
+    let settings = Settings::from_lookup(setting).expect("good settings");
+    let prefix = upload.signed_prefix(&settings);
+    let start = one(fake.calls("StartSigningJob")).json();
+    assert_eq!(start["source"]["s3"], json!({"bucketName": BUCKET, "key": upload.key, "version": upload.version_id}));
+    assert_eq!(start["destination"]["s3"], json!({"bucketName": BUCKET, "prefix": prefix}));
+    assert_eq!(start["profileName"], PROFILE);
+
+    let stream = one(fake.calls("CreateStream"));
+    assert_eq!(stream.path, format!("/streams/{stream_id}"));
+    assert_eq!(stream.json()["roleArn"], format!("arn:aws:iam::{ACCOUNT}:role/ota"));
+    assert_eq!(stream.json()["files"][0]["fileId"], 0);
+    assert_released_once(&fake, &upload, IMAGE).await;
+
+    let create = one(fake.calls("CreateJob"));
+    assert_eq!(create.path, format!("/jobs/{job_id}"));
+    let mut job = create.json();
+    let document = job.as_object_mut().expect("an object").remove("document").expect("a document");
+    assert_eq!(
+        job,
+        json!({
+            "targets": [format!("arn:aws:iot:{REGION}:{ACCOUNT}:thinggroup/lab")],
+            "description": format!("s3://{BUCKET}/firmware/blinky.bin?versionId={}", upload.version_id),
+            "targetSelection": "SNAPSHOT",
+            "timeoutConfig": {"inProgressTimeoutInMinutes": 10},
+            "jobExecutionsRetryConfig": {"criteriaList": [{"failureType": "TIMED_OUT", "numberOfRetries": 3}]},
+            "schedulingConfig": {"startTime": "2026-11-23T22:41", "endTime": "2026-11-23T23:41", "endBehavior": "CANCEL"},
+        })
+    );
+    let document = document.as_str().expect("text");
+    let start = format!(
+        "{{\"afr_ota\":{{\"protocols\":[\"MQTT\"],\"streamname\":\"{stream_id}\",\"files\":[{{\"filepath\":\"blinky.bin\",\
+         \"filesize\":{},\"fileid\":0,\"certfile\":\"/certs/ota.pem\",\"fileType\":0,\"sig-sha256-ecdsa\":\"",
+        IMAGE.len()
+    );
+    assert!(document.starts_with(&start), "{document}");
+}
+
+#[tokio::test]
+async fn the_tags_reach_the_job() {
+    let fake = Fake::new();
+    let tags = [
+        ("ota:thing-group", "lab eu-west"),
+        ("ota:thing", "bench-1"),
+        ("ota:start", "2026-12-01 02:00"),
+        ("ota:end", "2d"),
+        ("ota:end-behavior", "force-cancel"),
+        ("ota:retries", "failed:2 timed-out:1"),
+        ("ota:timeout", "1h"),
+        ("ota:signing-profile", "OtherProfile"),
+        ("ota:job-id", "spring"),
+    ];
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &tags);
+    assert_eq!(release(&fake, &upload).await["jobId"], "AFR_OTA-spring");
+    let job = one(fake.calls("CreateJob")).json();
+    let arn = |resource| format!("arn:aws:iot:{REGION}:{ACCOUNT}:{resource}");
+    assert_eq!(job["targets"], json!([arn("thinggroup/lab"), arn("thinggroup/eu-west"), arn("thing/bench-1")]));
+    assert_eq!(
+        job["schedulingConfig"],
+        json!({"startTime": "2026-12-01T02:00", "endTime": "2026-12-03T02:00", "endBehavior": "FORCE_CANCEL"})
+    );
+    assert_eq!(
+        job["jobExecutionsRetryConfig"]["criteriaList"],
+        json!([{"failureType": "FAILED", "numberOfRetries": 2}, {"failureType": "TIMED_OUT", "numberOfRetries": 1}])
+    );
+    assert_eq!(job["timeoutConfig"]["inProgressTimeoutInMinutes"], 60);
+    assert_eq!(one(fake.calls("StartSigningJob")).json()["profileName"], "OtherProfile");
+}
+
+#[tokio::test]
+async fn every_call_is_pinned_to_the_version_and_to_the_buckets_owner() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky ü+%.bin", IMAGE, &[LAB]);
+    release(&fake, &upload).await;
+    let pinned = format!("versionId={}", upload.version_id);
+    assert!(one(fake.calls("GetObjectTagging")).query.contains(&pinned));
+    let heads = fake.calls("HeadObject");
+    // One of the version; of the key, to know whether it is current, before the work and before CreateJob.
+    assert_eq!(heads.iter().map(|head| head.query.contains(&pinned)).collect::<Vec<_>>(), [true, false, false]);
+    let copy = one(fake.calls("CopyObject"));
+    let source = format!("{BUCKET}/firmware/blinky%20%C3%BC%2B%25.bin?versionId={}", upload.version_id);
+    assert_eq!(copy.header("x-amz-copy-source"), Some(source.as_str()));
+    assert!(copy.header("x-amz-copy-source-if-match").is_some());
+    assert_eq!(copy.header("x-amz-tagging-directive"), Some("REPLACE"));
+    assert_eq!(copy.header("x-amz-tagging"), None);
+    assert_eq!(copy.header("x-amz-source-expected-bucket-owner"), Some(ACCOUNT));
+    let operations = ["GetObjectTagging", "HeadObject", "ListObjectVersions", "GetObject", "PutObject", "CopyObject"];
+    for call in operations.iter().flat_map(|operation| fake.calls(operation)) {
+        assert_eq!(call.header("x-amz-expected-bucket-owner"), Some(ACCOUNT), "{call:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_takes_eight_dependent_round_trips() {
+    let fake = Fake::new();
+    fake.set(|behavior| behavior.latency = Duration::from_secs(1));
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB, ("ota:thing", "bench-1")]);
+    release(&fake, &upload).await;
+    // Every answer takes one second of a clock that only waiting moves on.
+    assert_eq!(one(fake.calls("CreateJob")).answered_at.as_secs(), 8, "{:?}", fake.operations());
+}
+
+#[tokio::test]
+async fn a_redelivered_event_adopts_the_job_and_creates_nothing() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    let first = release(&fake, &upload).await;
+    fake.state().calls.clear();
+    let again = release(&fake, &upload).await;
+    let mut expected = first.clone();
+    expected["outcome"] = "adopted".into();
+    assert_eq!(again, expected);
+    assert_nothing_created(&fake);
+}
+
+#[tokio::test]
+async fn an_adopted_job_tells_that_the_tags_have_changed_since() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    release(&fake, &upload).await;
+    fake.state().objects.get_mut(&(BUCKET.into(), upload.key.clone())).expect("it")[0].tags =
+        vec![("ota:thing-group".into(), "eu-west".into())];
+    let again = run(&fake, &json!({"Records": [record(&upload, "ObjectTagging:Put")]})).await.expect("no failure");
+    assert_eq!(again[0]["outcome"], "adopted");
+    assert!(again[0]["reason"].as_str().expect("a reason").starts_with("the tags have changed since"), "{again:?}");
+    assert_eq!(fake.state().jobs.len(), 1);
+}
+
+#[tokio::test]
+async fn a_job_that_an_operator_deleted_is_not_made_again() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    release(&fake, &upload).await;
+    fake.state().jobs.clear();
+    fake.state().calls.clear();
+    let again = release(&fake, &upload).await;
+    assert_eq!((&again["outcome"], &again["reason"]), (&json!("skipped"), &json!("job-deleted")));
+    assert_nothing_created(&fake);
+}
+
+#[tokio::test]
+async fn tags_that_come_after_the_upload_start_the_release() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[("team", "sensors")]);
+    let first = release(&fake, &upload).await;
+    assert_eq!((&first["outcome"], &first["reason"]), (&json!("skipped"), &json!("no-tags")));
+    assert_nothing_created(&fake);
+    fake.state().objects.get_mut(&(BUCKET.into(), upload.key.clone())).expect("it")[0].tags =
+        vec![("ota:thing-group".into(), "lab".into())];
+    let then = run(&fake, &json!({"Records": [record(&upload, "ObjectTagging:Put")]})).await.expect("no failure");
+    assert_eq!(then[0]["outcome"], "created");
+    assert_released_once(&fake, &upload, IMAGE).await;
+}
+
+#[tokio::test]
+async fn what_is_no_release_is_skipped_with_its_reason() {
+    let fake = Fake::new();
+    let folder = fake.upload("firmware/dir/", "", &[]);
+    let plain = fake.upload("firmware/readme.txt", "text", &[]);
+    let signed = Upload::new(BUCKET.into(), "SignedImage/x/release.json".into(), "v1".into());
+    let elsewhere = Upload::new(BUCKET.into(), "photos/cat.jpg".into(), "v1".into());
+    let old = fake.upload("firmware/old.bin", IMAGE, &[LAB]);
+    fake.upload("firmware/old.bin", "newer", &[]);
+    let withdrawn = fake.upload("firmware/gone.bin", IMAGE, &[LAB]);
+    fake.delete("firmware/gone.bin");
+    let erased = Upload::new(BUCKET.into(), "firmware/erased.bin".into(), "v9".into());
+    for (upload, reason) in [
+        (folder, "folder"),
+        (plain, "no-tags"),
+        (signed, "signed-prefix"),
+        (elsewhere, "other-event"),
+        (old, "superseded"),
+        (withdrawn, "withdrawn"),
+        (erased, "withdrawn"),
+    ] {
+        let release = release(&fake, &upload).await;
+        assert_eq!((&release["outcome"], &release["reason"]), (&json!("skipped"), &json!(reason)), "{upload}");
+    }
+    for event in [json!({"Event": "s3:TestEvent", "Bucket": BUCKET}), json!({"source": "aws.events"})] {
+        assert_eq!(run(&fake, &event).await.expect("no failure")[0]["reason"], "other-event");
+    }
+    assert_nothing_created(&fake);
+}
+
+#[tokio::test]
+async fn a_version_that_ceases_to_be_current_in_mid_flight_gets_no_job() {
+    for (newer, reason) in [(Some("newer".into()), "superseded"), (None, "withdrawn")] {
+        let fake = Fake::new();
+        let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+        fake.before("CopyObject", move |state| {
+            state.put(BUCKET, "firmware/blinky.bin", newer, Vec::new());
+        });
+        let release = release(&fake, &upload).await;
+        assert_eq!((&release["outcome"], &release["reason"]), (&json!("skipped"), &json!(reason)));
+        assert_eq!(fake.calls("CreateJob").len(), 0);
+        // The copy is of the version that was signed all the same.
+        assert_eq!(fake.streamed(&upload.stream_id()).await, IMAGE);
+    }
+}
+
+#[tokio::test]
+async fn a_bad_release_is_rejected_with_every_problem_before_anything_is_created() {
+    let fake = Fake::new();
+    let tags = [("ota:thing-group", "lab prod"), ("ota:retries", "lots"), ("ota:start", "10m"), ("ota:tmeout", "1h")];
+    let upload = fake.upload("firmware/blinky.bin", "", &tags);
+    let release = release(&fake, &upload).await;
+    assert_eq!(release["outcome"], "rejected");
+    let reasons: Vec<_> = release["reasons"].as_array().expect("reasons").iter().filter_map(Value::as_str).collect();
+    assert_eq!(
+        reasons,
+        [
+            "tag `ota:tmeout` is not known; did you mean `ota:timeout`?",
+            "tag `ota:thing-group` is `prod`, expected thing groups that this deployment allows",
+            "tag `ota:start` is `10m`, which is 10m ahead, expected `now` or at least 31 minutes ahead",
+            "tag `ota:retries` is `lots`, expected a number such as `3` (after all failures), or `timed-out:3`, `failed:2` \
+             or both with a space between; 10 in all at most",
+            "the object is empty, expected a firmware image",
+        ]
+    );
+    assert_nothing_created(&fake);
+}
+
+#[tokio::test]
+async fn an_image_of_24_mb_is_the_largest() {
+    let fake = Fake::new();
+    let most = vec![0; 24 * 1024 * 1024];
+    let upload = fake.upload("firmware/most.bin", most.clone(), &[LAB]);
+    assert_eq!(release(&fake, &upload).await["outcome"], "created");
+    let upload = fake.upload("firmware/more.bin", [most, vec![0]].concat(), &[LAB]);
+    assert_eq!(
+        release(&fake, &upload).await["reasons"],
+        json!(["the object has 25165825 bytes, expected at most 25165824"])
+    );
+}
+
+#[tokio::test]
+async fn an_upload_without_a_version_is_rejected_if_it_is_a_release() {
+    for (tags, outcome) in [(&[LAB][..], "rejected"), (&[], "skipped")] {
+        let fake = Fake::new();
+        let tags = tags.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect();
+        let version = Version { id: "null".into(), bytes: Some(IMAGE.into()), tags };
+        fake.state().objects.insert((BUCKET.into(), "firmware/blinky.bin".into()), vec![version]);
+        let upload = Upload::new(BUCKET.into(), "firmware/blinky.bin".into(), "null".into());
+        let mut event = event(&upload);
+        event["Records"][0]["s3"]["object"].as_object_mut().expect("it").remove("versionId");
+        let releases = run(&fake, &event).await.expect("no failure");
+        assert_eq!(releases[0]["outcome"], outcome);
+        if outcome == "rejected" {
+            let reason = releases[0]["reasons"][0].as_str().expect("a reason");
+            assert!(reason.starts_with("the event has no version ID, expected"), "{reason}");
+        }
+        assert_nothing_created(&fake);
+    }
+}
+
+#[tokio::test]
+async fn every_record_of_an_event_is_worked_on() {
+    let fake = Fake::new();
+    let bad = fake.upload("firmware/bad.bin", IMAGE, &[("ota:thing-group", "prod")]);
+    let missing = fake.upload("firmware/missing.bin", IMAGE, &[("ota:thing-group", "eu-missing")]);
+    let good = fake.upload("firmware/good.bin", IMAGE, &[LAB]);
+    let records = [&bad, &missing, &good].map(|upload| record(upload, "ObjectCreated:CompleteMultipartUpload"));
+    let failed = run(&fake, &json!({"Records": records})).await.expect_err("a failure");
+    assert!(failed.starts_with("`firmware/missing.bin`: looking up the target `arn:aws:iot:"), "{failed}");
+    assert!(failed.contains("ResourceNotFoundException") && !failed.contains("bad.bin"), "{failed}");
+    assert_released_once(&fake, &good, IMAGE).await;
+
+    let [bad, _, good] = records;
+    let releases = run(&fake, &json!({"Records": [bad, good]})).await.expect("no failure");
+    let outcomes: Vec<_> = releases.iter().map(|release| release["outcome"].clone()).collect();
+    assert_eq!(outcomes, ["rejected", "adopted"]);
+}
+
+#[tokio::test]
+async fn a_foreign_bucket_is_rejected_without_a_call() {
+    let fake = Fake::new();
+    let release = release(&fake, &Upload::new("foreign".into(), "firmware/a.bin".into(), "v1".into())).await;
+    assert_eq!(release["outcome"], "rejected");
+    assert_eq!(fake.operations(), Vec::<&str>::new());
+}
+
+#[tokio::test]
+async fn both_forms_of_the_signed_object_are_read() {
+    for embedded in [Embedded::No, Embedded::PayloadFirst, Embedded::PayloadLast] {
+        let fake = Fake::new();
+        fake.set(|behavior| behavior.embedded = embedded);
+        let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+        assert_eq!(release(&fake, &upload).await["outcome"], "created", "{embedded:?}");
+        assert_released_once(&fake, &upload, IMAGE).await;
+    }
+}
+
+#[tokio::test]
+async fn a_signed_object_of_something_else_is_never_streamed() {
+    type Corrupt = fn(&mut Value);
+    let corruptions: [(Corrupt, &str); 8] = [
+        (|object| object["rawPayloadSize"] = json!(1), "its `rawPayloadSize` is 1, expected 21"),
+        (|object| object["payloadLocation"]["s3"]["version"] = json!("v0"), "its `payloadLocation` is"),
+        (|object| object["payloadLocation"]["s3"]["key"] = json!("firmware/other.bin"), "its `payloadLocation` is"),
+        (|object| object["payloadLocation"] = json!({}), "its `payloadLocation` cannot be read"),
+        (|object| object["signatureAlgorithm"] = json!("MD5withRSA"), "for which devices know no key"),
+        (|object| object["signature"] = json!("?"), "its `signature` is not base64"),
+        (|object| object["signature"] = json!(""), "its `signature` is not base64"),
+        (|object| *object = json!({"signature": "AAAA"}), "it has no `rawPayloadSize`"),
+    ];
+    for (corrupt, problem) in corruptions {
+        let fake = Fake::new();
+        fake.set(|behavior| behavior.corrupt = corrupt);
+        let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+        let failed = failure(&fake, &upload).await;
+        assert!(failed.contains("is not one of this upload") && failed.contains(problem), "{failed}");
+        assert!(fake.calls("CopyObject").is_empty() && fake.calls("CreateStream").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_signed_object_that_another_attempt_copied_over_is_read_by_its_own_version() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    fake.before("GetObject", |state| {
+        let signed = state.objects.keys().find(|(_, key)| key.contains("00000000-")).expect("it").1.clone();
+        state.put(BUCKET, &signed, Some(IMAGE.into()), Vec::new());
+    });
+    assert_eq!(release(&fake, &upload).await["outcome"], "created");
+    assert_released_once(&fake, &upload, IMAGE).await;
+    let reads = fake.calls("GetObject");
+    assert!(!reads[0].query.contains("versionId") && reads[1].query.contains("versionId="), "{reads:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signing_job_in_progress_is_waited_for_with_growing_pauses() {
+    let fake = Fake::new();
+    fake.set(|behavior| behavior.looks_in_progress = 5);
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    assert_eq!(release(&fake, &upload).await["outcome"], "created");
+    let looks: Vec<_> = fake.calls("DescribeSigningJob").iter().map(|call| call.answered_at.as_millis()).collect();
+    let pauses: Vec<_> = looks.windows(2).map(|pair| (pair[1] - pair[0]).next_multiple_of(250)).collect();
+    assert_eq!(pauses, [250, 500, 1000, 2000, 4000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_stops_before_the_invocation_does_and_the_next_attempt_goes_on_with_the_signing_job() {
+    let fake = Fake::new();
+    fake.set(|behavior| behavior.looks_in_progress = usize::MAX);
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    let started = tokio::time::Instant::now();
+    let failed = failure(&fake, &upload).await;
+    assert!(failed.contains("is still in progress and the invocation's time is up"), "{failed}");
+    assert!((100..=118).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+    fake.set(|behavior| behavior.looks_in_progress = 0);
+    assert_eq!(release(&fake, &upload).await["outcome"], "created");
+    assert_eq!(fake.state().signing_jobs.len(), 1);
+    assert_released_once(&fake, &upload, IMAGE).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invocation_that_hangs_ends_itself_and_says_where() {
+    let fake = Fake::new();
+    fake.set(|behavior| behavior.latency = Duration::from_secs(9));
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    fake.set(|behavior| behavior.looks_in_progress = 1);
+    let started = tokio::time::Instant::now();
+    let settings = Settings::from_lookup(setting).expect("good settings");
+    let function = Function::new(settings, fake.clients()).with_clock(now);
+    let deadline = SystemTime::now() + Duration::from_secs(30);
+    let failed = function.handle(&event(&upload), deadline).await.expect_err("no time").to_string();
+    assert!(failed.contains("the invocation's time was up while signing"), "{failed}");
+    assert!(started.elapsed() <= Duration::from_secs(28), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_failed_signing_job_is_told_with_signers_reason_and_followed_by_another() {
+    let fake = Fake::new();
+    fake.set(|behavior| behavior.signing_fails = Some("can't identify EC private key."));
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    let failed = failure(&fake, &upload).await;
+    assert!(failed.contains("failed: can't identify EC private key."), "{failed}");
+    assert_eq!(fake.state().signing_jobs.len(), 1);
+    // A minute later the operator has mended it: the token of the job that failed would find that job for ever.
+    for job in fake.state().signing_jobs.values_mut() {
+        job["completedAt"] = (now().as_second() - 60).into();
+    }
+    fake.set(|behavior| behavior.signing_fails = None);
+    assert_eq!(release(&fake, &upload).await["outcome"], "created");
+    assert_eq!(fake.state().signing_jobs.len(), 2);
+    assert_released_once(&fake, &upload, IMAGE).await;
+}
+
+#[tokio::test]
+async fn a_profile_whose_certname_devices_cannot_read_fails_before_the_stream() {
+    for certname in [None, Some(""), Some("a\"b"), Some("a\\b"), Some("${x}"), Some("a\nb")] {
+        let fake = Fake::new();
+        fake.set(|behavior| behavior.certname = certname);
+        let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+        let failed = failure(&fake, &upload).await;
+        assert!(failed.contains("`certname`"), "{failed}");
+        assert!(fake.calls("CreateStream").is_empty());
+    }
+}
+
+/// A fault at every call, first without, then with its effect: the next delivery finishes what was begun.
+#[tokio::test(start_paused = true)]
+async fn after_any_failed_call_the_next_delivery_comes_to_one_job() {
+    let operations = [
+        "GetObjectTagging",
+        "HeadObject",
+        "ListObjectVersions",
+        "DescribeThingGroup",
+        "DescribeJob",
+        "PutObject",
+        "StartSigningJob",
+        "DescribeSigningJob",
+        "GetObject",
+        "CopyObject",
+        "CreateStream",
+        "CreateJob",
+    ];
+    let mut recovered_at_once = 0;
+    for operation in operations {
+        for has_effect in [false, true] {
+            let fake = Fake::new();
+            let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+            // As often as the client tries; the two heads are asked for at the same time.
+            for _ in 0..if operation == "HeadObject" { 6 } else { 3 } {
+                if has_effect {
+                    fake.after(operation, 500, "InternalError");
+                } else {
+                    fake.instead_of(operation, 500, "InternalError");
+                }
+            }
+            match run(&fake, &event(&upload)).await {
+                Err(failed) => assert!(failed.starts_with("`firmware/blinky.bin`: "), "{failed}"),
+                Ok(_) => recovered_at_once += 1,
+            }
+            let second = release(&fake, &upload).await;
+            let outcome = second["outcome"].as_str().expect("an outcome");
+            assert!(matches!(outcome, "created" | "adopted"), "{operation} {has_effect}: {second}");
+            assert_released_once(&fake, &upload, IMAGE).await;
+            assert_eq!(release(&fake, &upload).await["outcome"], "adopted");
+        }
+    }
+    // CreateStream and CreateJob that had their effect are looked up and adopted, whatever they answered.
+    assert_eq!(recovered_at_once, 2);
+}
+
+#[tokio::test]
+async fn an_earlier_attempts_signature_and_copy_are_used_again() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    fake.instead_of("CreateStream", 400, "InvalidRequestException");
+    failure(&fake, &upload).await;
+    fake.state().calls.clear();
+    assert_eq!(release(&fake, &upload).await["outcome"], "created");
+    assert_eq!(fake.calls("StartSigningJob").len() + fake.calls("CopyObject").len(), 0);
+    assert_released_once(&fake, &upload, IMAGE).await;
+}
+
+#[tokio::test]
+async fn an_earlier_signature_of_another_profile_is_not_used() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    fake.instead_of("CreateStream", 400, "InvalidRequestException");
+    failure(&fake, &upload).await;
+    fake.state().objects.get_mut(&(BUCKET.into(), upload.key.clone())).expect("it")[0]
+        .tags
+        .push(("ota:signing-profile".into(), "OtherProfile".into()));
+    assert_eq!(release(&fake, &upload).await["outcome"], "created");
+    let profiles: Vec<_> =
+        fake.calls("StartSigningJob").iter().map(|call| call.json()["profileName"].clone()).collect();
+    assert_eq!(profiles, [PROFILE, "OtherProfile"]);
+}
+
+#[tokio::test]
+async fn concurrent_deliveries_come_to_one_job() {
+    for latency in [0, 10] {
+        let fake = Fake::new();
+        fake.set(|behavior| behavior.latency = Duration::from_millis(latency));
+        let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+        let event = event(&upload);
+        let releases = futures::future::join_all((0..8).map(|_| run(&fake, &event))).await;
+        let outcomes: Vec<_> = releases.iter().map(|r| r.as_ref().expect("no failure")[0]["outcome"].clone()).collect();
+        assert_eq!(outcomes.iter().filter(|outcome| *outcome == "created").count(), 1, "{outcomes:?}");
+        assert!(outcomes.iter().all(|outcome| outcome == "created" || outcome == "adopted"), "{outcomes:?}");
+        assert_released_once(&fake, &upload, IMAGE).await;
+    }
+}
+
+#[tokio::test]
+async fn the_job_id_of_the_first_attempt_counts() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB, ("ota:job-id", "first")]);
+    fake.instead_of("CreateStream", 400, "InvalidRequestException");
+    failure(&fake, &upload).await;
+    fake.state().objects.get_mut(&(BUCKET.into(), upload.key.clone())).expect("it")[0].tags[1].1 = "second".into();
+    assert_eq!(release(&fake, &upload).await["jobId"], "AFR_OTA-first");
+}
+
+#[tokio::test]
+async fn a_job_id_that_another_release_has_is_rejected_before_signing() {
+    let fake = Fake::new();
+    let tags = [LAB, ("ota:job-id", "spring")];
+    let first = fake.upload("firmware/a.bin", IMAGE, &tags);
+    release(&fake, &first).await;
+    fake.state().calls.clear();
+    let second = fake.upload("firmware/b.bin", IMAGE, &tags);
+    let release = release(&fake, &second).await;
+    assert_eq!(
+        release["reasons"],
+        json!(["tag `ota:job-id` asks for the job ID `AFR_OTA-spring`, which another job has; choose another"])
+    );
+    assert_nothing_created(&fake);
+}
+
+#[tokio::test]
+async fn somebody_elses_stream_or_job_is_a_conflict_that_overwrites_nothing() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    let foreign = json!({"document": "{}", "status": "IN_PROGRESS"});
+    fake.state().jobs.insert(upload.default_job_id(), foreign.clone());
+    let failed = failure(&fake, &upload).await;
+    assert!(failed.contains("conflict: the job `AFR_OTA-blinky-bin-"), "{failed}");
+    assert_nothing_created(&fake);
+
+    // The same where it appears after the preflight.
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    let id = upload.default_job_id();
+    fake.before("CreateJob", move |state| {
+        state.jobs.insert(id, foreign);
+    });
+    assert!(failure(&fake, &upload).await.contains("conflict: the job"));
+
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    let elsewhere = json!({"roleArn": "arn:aws:iam::111122223333:role/ota",
+                           "files": [{"fileId": 0, "s3Location": {"bucket": BUCKET, "key": "other"}}]});
+    let request = http::Request::post(format!("/streams/{}", upload.stream_id()));
+    let request = request.body(elsewhere.to_string().into()).expect("a request");
+    assert_eq!(fake.streams.answer(&request, async |_, _, _| Some(1)).await.status(), 200);
+    let failed = failure(&fake, &upload).await;
+    assert!(failed.contains("conflict: the stream `AFR_OTA-"), "{failed}");
+    assert!(fake.calls("CreateJob").is_empty());
+}
+
+#[tokio::test]
+async fn a_schedule_that_is_too_near_when_the_job_is_created_is_rejected() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB, ("ota:start", "2026-11-23T22:12")]);
+    let settings = Settings::from_lookup(setting).expect("good settings");
+    // Two minutes pass between the check and CreateJob.
+    let clock = || {
+        use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
+        static LOOKS: AtomicI64 = AtomicI64::new(0);
+        let passed = if LOOKS.fetch_add(1, SeqCst) < 2 { 0 } else { 120 };
+        now() + jiff::SignedDuration::from_secs(passed)
+    };
+    let function = Function::new(settings, fake.clients()).with_clock(clock);
+    let deadline = SystemTime::now() + Duration::from_mins(2);
+    let releases = function.handle(&event(&upload), deadline).await.expect("no failure").releases;
+    assert_eq!(releases[0].reasons.len(), 1, "{releases:?}");
+    assert!(releases[0].reasons[0].contains("has come too near while the image was signed"), "{releases:?}");
+    assert!(fake.calls("CreateJob").is_empty());
+}
+
+#[tokio::test]
+async fn a_refusal_of_aws_is_told_with_its_own_words() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    fake.instead_of("StartSigningJob", 403, "AccessDeniedException");
+    let failed = failure(&fake, &upload).await;
+    assert!(failed.contains("with the signing profile `OtaSigning`"), "{failed}");
+    assert!(failed.contains("AccessDeniedException") && failed.contains("injected"), "{failed}");
+}
+
+#[tokio::test]
+async fn a_device_takes_the_job_document() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/größe \"2\" \\ 🚀.bin", IMAGE, &[LAB]);
+    release(&fake, &upload).await;
+    let job = one(fake.calls("CreateJob")).json();
+    let document = job["document"].as_str().expect("text");
+    assert!(!document.contains('\\') && !document.contains("null") && !document.contains("${"), "{document}");
+    let afr_ota = document.strip_prefix("{\"afr_ota\":").and_then(|rest| rest.strip_suffix('}')).expect("its frame");
+    let (job, _) =
+        serde_json_core::from_str::<rustot::ota::encoding::json::OtaJob>(afr_ota).expect("a device takes it");
+    assert_eq!(job.streamname, upload.stream_id());
+    assert_eq!((job.files[0].filepath, job.files[0].filesize), ("gr__e__2_____.bin", IMAGE.len()));
+    assert_eq!((job.files[0].certfile, job.files[0].file_type), ("/certs/ota.pem", Some(0)));
+    assert!(fake.verifies(job.files[0].sha256_ecdsa.expect("a signature"), IMAGE));
+}
+
+#[tokio::test]
+async fn every_sample_event_comes_to_what_its_name_says() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("events");
+    let mut files: Vec<_> = fs::read_dir(folder).expect("events").map(|entry| entry.expect("a file").path()).collect();
+    files.sort();
+    assert!(files.len() >= 8, "{files:?}");
+    for file in files {
+        let event: Value = serde_json::from_slice(&fs::read(&file).expect("a file")).expect("JSON");
+        let fake = Fake::new();
+        for record in event["Records"].as_array().into_iter().flatten() {
+            let object = &record["s3"]["object"];
+            let key = object["key"].as_str().expect("a key").replace('+', " ");
+            let key = percent_encoding::percent_decode_str(&key).decode_utf8().expect("UTF-8").into_owned();
+            let id = object["versionId"].as_str().unwrap_or("null").to_owned();
+            let tags = vec![("ota:thing-group".into(), "lab".into())];
+            let version = Version { id, bytes: Some(IMAGE.into()), tags };
+            fake.state().objects.insert((BUCKET.into(), key), vec![version]);
+        }
+        let releases = run(&fake, &event).await.expect("no failure");
+        let outcomes: Vec<_> = releases.iter().map(|release| release["outcome"].as_str().expect("it")).collect();
+        let expected: &[&str] = match file.file_stem().and_then(|name| name.to_str()).expect("a name") {
+            "put" | "multipart" | "copy" | "encoded-key" | "tagged-later" => &["created"],
+            "two-records" => &["created", "created"],
+            "no-version" => &["rejected"],
+            "test-event" => &["skipped"],
+            other => panic!("no outcome is expected of `{other}`"),
+        };
+        assert_eq!(outcomes, expected, "{}", file.display());
+    }
+}
