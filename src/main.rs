@@ -30,8 +30,12 @@ fn log_to_stdout() {
         "ERROR" | "FATAL" => LevelFilter::ERROR,
         _ => LevelFilter::INFO,
     };
-    let ours = Targets::new().with_target(env!("CARGO_CRATE_NAME"), level).with_target("ota_on_upload", level);
-    let filter = ours.with_default(level.min(LevelFilter::WARN));
+    let filter = Targets::new()
+        .with_target(env!("CARGO_CRATE_NAME"), level)
+        .with_target("ota_on_upload", level)
+        // The span that carries the request ID.
+        .with_target("lambda_runtime", LevelFilter::INFO)
+        .with_default(level.min(LevelFilter::WARN));
     let lines = tracing_subscriber::registry().with(filter);
     if env::var("AWS_LAMBDA_LOG_FORMAT").is_ok_and(|format| format.eq_ignore_ascii_case("text")) {
         lines.with(fmt::layer().with_ansi(false)).init();

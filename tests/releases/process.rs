@@ -35,6 +35,8 @@ const SETTINGS: [&str; 7] = [
     "ALLOWED_THINGS",
 ];
 
+const REQUEST_ID: &str = "11111111-2222-4333-8444-555555555555";
+
 /// A running function.
 struct Process {
     child: Child,
@@ -57,7 +59,7 @@ impl RuntimeApi {
             let deadline = SystemTime::now() + Duration::from_mins(2);
             let deadline = deadline.duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
             return Response::builder()
-                .header("lambda-runtime-aws-request-id", "11111111-2222-4333-8444-555555555555")
+                .header("lambda-runtime-aws-request-id", REQUEST_ID)
                 .header("lambda-runtime-deadline-ms", deadline.to_string())
                 .header("lambda-runtime-invoked-function-arn", "arn:aws:lambda:us-east-1:111122223333:function:f")
                 .header("lambda-runtime-trace-id", "Root=1-1;Sampled=0")
@@ -188,6 +190,7 @@ async fn the_final_log_line_is_one_json_object_with_all_that_is_known() {
     for step in ["inspectMs", "preflightMs", "signMs", "copyMs", "streamMs", "jobMs"] {
         assert!(finals[0][step].is_u64(), "{step}: {log}");
     }
+    assert_eq!(finals[0]["span"]["requestId"], REQUEST_ID);
     assert!(finals[0]["timestamp"].is_string() && finals[0]["level"] == "INFO", "{log}");
 }
 

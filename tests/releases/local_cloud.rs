@@ -1,0 +1,125 @@
+//! The real handler on the local cloud: somebody else's S3, Signer and IoT Jobs, over HTTP.
+
+use crate::releases::event;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_s3::{
+    config::Credentials,
+    types::{Tag, Tagging},
+};
+use ota_on_upload::{clients::Clients, handler::Function, settings::Settings, upload::Upload};
+use serde_json::{Value, json};
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, SystemTime},
+};
+
+const IMAGE: &[u8] = b"\x7fELF a firmware image";
+
+/// A running local cloud, which ends when its standard input does.
+struct LocalCloud {
+    process: Child,
+    about: Value,
+}
+
+impl LocalCloud {
+    fn start() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let python = root.join(".venv/aws/bin/python");
+        assert!(python.exists(), "the local cloud is not installed: run `make build`, or all tests by `make test`");
+        let mut process = Command::new(python)
+            .arg(root.join("tests/local_cloud/cloud.py"))
+            .arg("serve")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("Python starts");
+        let mut line = String::new();
+        let output = process.stdout.take().expect("its output");
+        BufReader::new(output).read_line(&mut line).expect("a line");
+        Self { process, about: serde_json::from_str(&line).expect("what is where") }
+    }
+
+    fn text(&self, member: &str) -> String {
+        self.about[member].as_str().unwrap_or_else(|| panic!("no {member} in {}", self.about)).to_owned()
+    }
+
+    async fn config(&self) -> SdkConfig {
+        aws_config::defaults(BehaviorVersion::latest())
+            .region(Region::new(self.text("region")))
+            .credentials_provider(Credentials::new("test", "test", None, None, "local cloud"))
+            .endpoint_url(self.text("endpoint"))
+            .load()
+            .await
+    }
+
+    fn function(&self, config: &SdkConfig) -> Function {
+        let settings = Settings::from_lookup(|name| match name {
+            "SIGNING_PROFILE" => Some(self.text("signingProfile")),
+            "OTA_ROLE_ARN" => Some(self.text("otaRoleArn")),
+            "AWS_REGION" => Some(self.text("region")),
+            "UPLOAD_BUCKET" => Some(self.text("bucket")),
+            "ALLOWED_THING_GROUPS" => Some(self.text("thingGroup")),
+            _ => None,
+        });
+        Function::new(settings.expect("good settings"), Clients::new(config))
+    }
+}
+
+impl Drop for LocalCloud {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        let _ = self.process.wait();
+    }
+}
+
+fn lab(cloud: &LocalCloud) -> Tagging {
+    let tag = Tag::builder().key("ota:thing-group").value(cloud.text("thingGroup")).build().expect("a tag");
+    Tagging::builder().tag_set(tag).build().expect("tags")
+}
+
+async fn release(function: &Function, event: &Value) -> Value {
+    let deadline = SystemTime::now() + Duration::from_secs(60);
+    let releases = function.handle(event, deadline).await.expect("no failure").releases;
+    serde_json::to_value(&releases[0]).expect("JSON")
+}
+
+#[tokio::test]
+async fn the_handler_releases_once_on_the_local_cloud() {
+    let cloud = tokio::task::spawn_blocking(LocalCloud::start).await.expect("a local cloud");
+    let config = cloud.config().await;
+    let function = cloud.function(&config);
+    let (s3, iot) = (aws_sdk_s3::Client::new(&config), aws_sdk_iot::Client::new(&config));
+    let (bucket, key) = (cloud.text("bucket"), "firmware/größe 2+1 at 100% 🚀.bin");
+    let tags = format!("ota:thing-group={}&ota:retries=failed:1", cloud.text("thingGroup"));
+    let put = s3.put_object().bucket(&bucket).key(key).body(IMAGE.to_vec().into()).tagging(tags).send().await;
+    let version = put.expect("an upload").version_id.expect("a version");
+    let upload = Upload::new(bucket.clone(), key.into(), version);
+
+    let created = release(&function, &event(&upload)).await;
+    assert_eq!(created["outcome"], "created", "{created}");
+    let stream = iot.describe_stream().stream_id(upload.stream_id()).send().await.expect("the stream").stream_info;
+    let location = stream.expect("a stream").files.expect("files")[0].s3_location.clone().expect("a location");
+    let streamed = s3.get_object().bucket(&bucket).key(location.key.expect("a key"));
+    let streamed = streamed.version_id(location.version.expect("a version")).send().await.expect("the copy");
+    assert_eq!(streamed.body.collect().await.expect("its bytes").into_bytes(), IMAGE);
+    let job_id = created["jobId"].as_str().expect("an ID");
+    let job = iot.describe_job().job_id(job_id).send().await.expect("the job").job.expect("a job");
+    assert_eq!(job.job_arn.as_deref(), created["jobArn"].as_str());
+    assert_eq!(job.scheduling_config.expect("a schedule").start_time.as_deref(), created["startTime"].as_str());
+
+    let again = release(&function, &event(&upload)).await;
+    assert_eq!((&again["outcome"], &again["jobArn"]), (&json!("adopted"), &created["jobArn"]), "{again}");
+
+    iot.delete_job().job_id(job_id).force(true).send().await.expect("the end of the job");
+    let deleted = release(&function, &event(&upload)).await;
+    assert_eq!((&deleted["outcome"], &deleted["reason"]), (&json!("skipped"), &json!("job-deleted")), "{deleted}");
+
+    let newer = s3.put_object().bucket(&bucket).key(key).body(IMAGE.to_vec().into()).send().await.expect("an upload");
+    let newer = Upload::new(bucket.clone(), key.into(), newer.version_id.expect("a version"));
+    s3.put_object_tagging().bucket(&bucket).key(key).tagging(lab(&cloud)).send().await.expect("later tags");
+    s3.delete_object().bucket(&bucket).key(key).send().await.expect("a delete marker");
+    let withdrawn = release(&function, &event(&newer)).await;
+    assert_eq!((&withdrawn["outcome"], &withdrawn["reason"]), (&json!("skipped"), &json!("withdrawn")), "{withdrawn}");
+}
