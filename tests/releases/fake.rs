@@ -79,7 +79,9 @@ pub struct Behavior {
     /// The signing parameter of the profile.
     pub certname: Option<&'static str>,
     /// Changes a signed object before it is written.
-    pub corrupt: fn(&mut Value),
+    pub corrupt_signed_object: fn(&mut Value),
+    /// Changes a signing job before it is described.
+    pub corrupt_signing_job: fn(&mut Value),
     /// The clock of the rules of CreateJob.
     pub clock: fn() -> jiff::Timestamp,
     /// Things and thing groups that exist.
@@ -139,7 +141,8 @@ impl Fake {
                 signing_completed_at: now().as_second(),
                 embedded: Embedded::No,
                 certname: Some("/certs/ota.pem"),
-                corrupt: |_| {},
+                corrupt_signed_object: |_| {},
+                corrupt_signing_job: |_| {},
                 clock: now,
                 targets: vec!["thinggroup/lab", "thinggroup/eu-west", "thing/bench-1"],
             }),
@@ -331,7 +334,7 @@ impl Fake {
         } else {
             object["payload"] = BASE64_STANDARD.encode(bytes).into();
         }
-        (behavior.corrupt)(&mut object);
+        (behavior.corrupt_signed_object)(&mut object);
         let payload = object.as_object_mut().expect("an object").remove("payload");
         let members = object.to_string();
         let Some(payload) = payload else { return members.into() };
@@ -350,10 +353,12 @@ impl Fake {
         };
         let looks = state.looks.entry(id.to_owned()).or_default();
         *looks += 1;
-        if *looks <= self.behavior.lock().expect("no panic").looks_in_progress {
+        let behavior = self.behavior.lock().expect("no panic").clone();
+        if *looks <= behavior.looks_in_progress {
             job["status"] = "InProgress".into();
             job["signedObject"] = Value::Null;
         }
+        (behavior.corrupt_signing_job)(&mut job);
         ok(&job)
     }
 

@@ -14,6 +14,8 @@ use std::{
 const IMAGE: &[u8] = b"\x7fELF a firmware image";
 const LAB: (&str, &str) = ("ota:thing-group", "lab");
 
+type Corrupt = fn(&mut Value);
+
 /// What creates something that lasts.
 const CREATING: [&str; 5] = ["PutObject", "StartSigningJob", "CopyObject", "CreateStream", "CreateJob"];
 
@@ -393,7 +395,6 @@ async fn both_forms_of_the_signed_object_are_read() {
 
 #[tokio::test]
 async fn a_signed_object_of_something_else_is_never_streamed() {
-    type Corrupt = fn(&mut Value);
     let corruptions: [(Corrupt, &str); 8] = [
         (|object| object["rawPayloadSize"] = json!(1), "its `rawPayloadSize` is 1, expected 21"),
         (|object| object["payloadLocation"]["s3"]["version"] = json!("v0"), "its `payloadLocation` is"),
@@ -406,11 +407,30 @@ async fn a_signed_object_of_something_else_is_never_streamed() {
     ];
     for (corrupt, problem) in corruptions {
         let fake = Fake::new();
-        fake.set(|behavior| behavior.corrupt = corrupt);
+        fake.set(|behavior| behavior.corrupt_signed_object = corrupt);
         let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
         let failed = failure(&fake, &upload).await;
         assert!(failed.contains("is not one of this upload") && failed.contains(problem), "{failed}");
         assert!(fake.calls("CopyObject").is_empty() && fake.calls("CreateStream").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_signing_job_of_something_else_is_never_used() {
+    let corruptions: [(Corrupt, &str); 5] = [
+        (|job| job["source"]["s3"]["version"] = json!("v0"), "its source is"),
+        (|job| job["signedObject"]["s3"]["bucketName"] = json!("foreign"), "its signed object is"),
+        (|job| job["signedObject"]["s3"]["key"] = json!("SignedImage/other"), "its signed object is"),
+        (|job| job["profileName"] = json!("OtherProfile"), "its profile is"),
+        (|job| job["status"] = json!("Unheard"), "its status is"),
+    ];
+    for (corrupt, problem) in corruptions {
+        let fake = Fake::new();
+        fake.set(|behavior| behavior.corrupt_signing_job = corrupt);
+        let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+        let failed = failure(&fake, &upload).await;
+        assert!(failed.contains("is not what was asked for") && failed.contains(problem), "{failed}");
+        assert!(fake.calls("CopyObject").is_empty());
     }
 }
 
@@ -594,6 +614,32 @@ async fn the_job_id_of_the_first_attempt_counts() {
     failure(&fake, &upload).await;
     fake.state().objects.get_mut(&(BUCKET.into(), upload.key.clone())).expect("it")[0].tags[1].1 = "second".into();
     assert_eq!(release(&fake, &upload).await["jobId"], "AFR_OTA-first");
+}
+
+#[tokio::test]
+async fn the_record_of_an_attempt_that_was_first_counts() {
+    for finished in [false, true] {
+        let fake = Fake::new();
+        let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+        let settings = Settings::from_lookup(setting).expect("good settings");
+        let key = format!("{}release.json", upload.signed_prefix(&settings));
+        let mut record = json!({"bucket": BUCKET, "key": upload.key, "versionId": upload.version_id, "tags": {},
+                                "jobId": "AFR_OTA-first", "streamId": upload.stream_id()});
+        if finished {
+            record["jobArn"] = job_arn("AFR_OTA-first").into();
+        }
+        // Another attempt puts its record, and in the second case creates its job, between the look and the put.
+        fake.before("PutObject", move |state| {
+            state.put(BUCKET, &key, Some(record.to_string().into()), Vec::new());
+            if finished {
+                state.jobs.insert("AFR_OTA-first".into(), json!({"document": "{}", "status": "SCHEDULED"}));
+            }
+        });
+        let release = release(&fake, &upload).await;
+        assert_eq!(release["jobId"], "AFR_OTA-first");
+        assert_eq!(release["outcome"], if finished { "adopted" } else { "created" });
+        assert_eq!(fake.calls("CreateJob").len(), usize::from(!finished));
+    }
 }
 
 #[tokio::test]
