@@ -1,0 +1,68 @@
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+LOCAL_CLOUD := tests/local_cloud
+VENV := .venv/aws/bin
+AS_STEP := python3 $(LOCAL_CLOUD)/alive.py
+
+export FIRMWARE TAGS KEY
+export SAM_CLI_TELEMETRY := 0
+
+.NOTPARALLEL:
+.PHONY: help need setup build demo test check lint fmt clean
+
+help:
+	@echo "make demo    release a firmware image on a local cloud, by the stack as it is deployed"
+	@echo "             FIRMWARE=path  TAGS='ota:thing-group=lab&ota:start=45m'  KEY=name"
+	@echo "make test    unit tests, whole releases, and the deployed stack on the local cloud"
+	@echo "make check   format, lint, and make test"
+	@echo "make fmt     format everything"
+	@echo "make clean   remove all that was built or installed here"
+
+need:
+	@for tool in git cargo cc python3; do \
+	    command -v $$tool > /dev/null || { echo "✗ $$tool is missing"; exit 1; }; \
+	done
+	@python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2> /dev/null \
+	    || { echo "✗ Python 3.11 or newer with venv is missing (Debian: python3-venv)"; exit 1; }
+	@wanted=$$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml); found=$$(rustc --version | cut -d' ' -f2); \
+	printf '%s\n' "$$wanted" "$$found" | sort --version-sort --check=quiet \
+	    || { echo "✗ Rust $$wanted or newer is missing (found $$found)"; exit 1; }
+
+setup: .venv/aws/.installed .venv/ministack/.installed
+
+.venv/%/.installed: $(LOCAL_CLOUD)/requirements-%.txt | need
+	@$(AS_STEP) "install Python packages into .venv/$*" bash -c '\
+	    python3 -m venv --clear .venv/$* \
+	    && .venv/$*/bin/pip install --quiet --disable-pip-version-check --requirement $< \
+	    && touch $@'
+
+# Examples have the features of the tests: one debug build serves both.
+build: setup
+	@$(AS_STEP) "cargo build" cargo build --quiet --locked --examples
+
+demo: build
+	@$(VENV)/python $(LOCAL_CLOUD)/demo.py
+
+test: build
+	@cargo test --locked
+	@$(VENV)/python $(LOCAL_CLOUD)/test_stack.py
+
+check: lint test
+
+lint: setup
+	@$(AS_STEP) "cargo fmt" cargo fmt --check
+	@$(AS_STEP) "cargo clippy" cargo clippy --quiet --locked --all-targets -- --deny warnings
+	@$(AS_STEP) "sam validate" $(VENV)/sam validate --lint --region us-east-1
+	@$(AS_STEP) "cfn-lint" $(VENV)/cfn-lint template.yaml
+	@$(AS_STEP) "ruff format" $(VENV)/ruff format --no-cache --check $(LOCAL_CLOUD)
+	@$(AS_STEP) "ruff check" $(VENV)/ruff check --no-cache $(LOCAL_CLOUD)
+
+fmt: setup
+	@cargo fmt
+	@$(VENV)/ruff format --no-cache --quiet $(LOCAL_CLOUD)
+
+clean:
+	@rm -rf .venv .aws-sam .local-cloud
+	@cargo clean --quiet

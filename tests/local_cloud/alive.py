@@ -1,0 +1,57 @@
+"""Says what is going on: a line for each step, that a long one is still alive, and how long it took.
+
+    python3 alive.py TITLE COMMAND [ARGUMENT...]
+
+runs a command as a step: quietly, unless it fails.
+"""
+
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import contextmanager
+
+BEAT_SECONDS = 1 if sys.stdout.isatty() else 15
+
+
+@contextmanager
+def step(title):
+    """Shows the body of the `with` as one step."""
+    started = time.monotonic()
+    done = threading.Event()
+
+    def beat():
+        start, end = ("\r", "") if sys.stdout.isatty() else ("", "\n")
+        while not done.wait(BEAT_SECONDS):
+            print(f"{start}… {title}: {time.monotonic() - started:.0f} s", end=end, flush=True)
+
+    heart = threading.Thread(target=beat, daemon=True)
+    heart.start()
+    mark = "✗"
+    try:
+        yield
+        mark = "✓"
+    finally:
+        done.set()
+        heart.join()
+        start = "\r\x1b[K" if sys.stdout.isatty() else ""
+        print(f"{start}{mark} {title} ({time.monotonic() - started:.1f} s)", flush=True)
+
+
+def main(title, *command):
+    with tempfile.TemporaryFile() as output:
+        try:
+            with step(title):
+                subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=True)
+        except subprocess.CalledProcessError as failure:
+            output.seek(0)
+            print(output.read().decode(errors="replace"), file=sys.stderr)
+            return failure.returncode
+        except KeyboardInterrupt:
+            return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,330 @@
+"""The local cloud: MiniStack, behind the front that adds IoT streams, set up as an AWS account is before a deployment.
+
+    cloud.py serve
+
+starts it, prints one line of JSON that says what is where, and stops it when standard input ends.
+"""
+
+import base64
+import ctypes
+import json
+import os
+import platform
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import boto3
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+ROOT = Path(__file__).resolve().parents[2]
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+VENV = ROOT / ".venv"
+KEPT = ROOT / ".local-cloud"
+
+REGION = "us-east-1"
+ACCOUNT = "123456789012"
+STACK = "ota-on-upload"
+BUCKET = "firmware-releases"
+SIGNING_PROFILE = "firmware_signing"
+CERTIFICATE_ON_DEVICE = "code-signing.pem"
+ALLOWED_THING_GROUPS = "lab,lab-*"
+ALLOWED_THINGS = "lab-*"
+THING_GROUP = "lab"
+THINGS = ("lab-device-1", "lab-device-2", "lab-device-3")
+
+
+class Failed(Exception):
+    """What is missing or went wrong, in words for whoever started this."""
+
+
+class Cloud:
+    """A running local cloud, as a context manager that leaves nothing behind."""
+
+    def __enter__(self):
+        ministack, front = VENV / "ministack/bin/ministack", TARGET / "debug/examples/iot-streams"
+        for program, target in [(ministack, "setup"), (front, "build")]:
+            if not program.exists():
+                raise Failed(f"{program} is missing: run `make {target}`")
+
+        self.scratch = Path(tempfile.mkdtemp(prefix="local-cloud-"))
+        self.log = self.scratch / "ministack.log"
+        self.children = []
+        # No one's real account, profile or credentials may be reached from here on, by this process or its children.
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            del os.environ[name]
+        os.environ |= {
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "NO_PROXY": "127.0.0.1",
+            "PATH": f"{VENV / 'aws/bin'}{os.pathsep}{os.environ['PATH']}",
+        }
+        try:
+            self._start(front, ministack)
+        except BaseException:
+            self.__exit__(*sys.exc_info())
+            raise
+        return self
+
+    def _start(self, front, ministack):
+        upstream = f"http://127.0.0.1:{free_port()}"
+        process = self._spawn([front, upstream, ACCOUNT], stdout=subprocess.PIPE, text=True)
+        port = process.stdout.readline().strip()
+        if not port:
+            raise Failed("the front of the local cloud did not start")
+        self.endpoint = os.environ["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{port}"
+        settings = {
+            "GATEWAY_PORT": upstream.rpartition(":")[2],
+            "BIND_HOST": "127.0.0.1",
+            "MINISTACK_ACCOUNT_ID": ACCOUNT,
+            "MINISTACK_REGION": REGION,
+            "STATE_DIR": str(self.scratch),
+            "TMPDIR": str(self.scratch),
+            "IOT_MTLS_ENABLED": "0",
+            "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.2",
+            # Functions have the rights of their roles, and no more.
+            "AUTH": "true",
+            # Lambda tells functions their LoggingConfig by this; MiniStack hands them its own environment.
+            "AWS_LAMBDA_LOG_FORMAT": "JSON",
+        }
+        with self.log.open("w") as log:
+            process = self._spawn([ministack], env=os.environ | settings, stdout=log, stderr=log)
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(f"{upstream}/_ministack/ready", timeout=5).close()
+                return
+            except OSError:
+                if process.poll() is not None:
+                    break
+                time.sleep(0.1)
+        raise Failed(f"MiniStack did not start:\n{self.log.read_text()[-2000:]}")
+
+    def __exit__(self, kind, *_):
+        for sign in (signal.SIGINT, signal.SIGTERM):  # impatience must not cut the cleaning up short
+            signal.signal(sign, signal.SIG_IGN)
+        for process in reversed(self.children):
+            stop(process)
+        if kind and issubclass(kind, Exception) and self.log.exists():
+            KEPT.mkdir(exist_ok=True)
+            print(f"MiniStack's log is kept in {shutil.copy(self.log, KEPT)}", file=sys.stderr)
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def _spawn(self, command, **options):
+        """Starts a child in a process group of its own, which is told to stop when this process ends in any way."""
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_end_with_parent, **options
+        )
+        self.children.append(process)
+        return process
+
+    def provision(self, thing_groups=(THING_GROUP,), things=THINGS):
+        """Makes what a deployment expects of the account: a certificate, a signing profile, and things in groups."""
+        self.certificate, key = self_signed_certificate()
+        arn = boto3.client("acm").import_certificate(Certificate=self.certificate, PrivateKey=key)["CertificateArn"]
+        boto3.client("signer").put_signing_profile(
+            profileName=SIGNING_PROFILE,
+            platformId="AWSIoTDeviceManagement-SHA256-ECDSA",
+            signingMaterial={"certificateArn": arn},
+            signingParameters={"certname": CERTIFICATE_ON_DEVICE},
+        )
+        iot = boto3.client("iot")
+        for thing in things:
+            iot.create_thing(thingName=thing)
+        for group in thing_groups:
+            iot.create_thing_group(thingGroupName=group)
+            for thing in things:
+                iot.add_thing_to_thing_group(thingName=thing, thingGroupName=group)
+
+    def build(self):
+        """The `sam build` of a production deployment, for the architecture at hand."""
+        self._sam("build", *_overrides(Architecture=_architecture()))
+
+    def deploy(self, **parameters):
+        """The `sam deploy` of a production deployment; returns the outputs of the stack."""
+        parameters = {
+            "BucketName": BUCKET,
+            "SigningProfile": SIGNING_PROFILE,
+            "AllowedThingGroups": ALLOWED_THING_GROUPS,
+            "AllowedThings": ALLOWED_THINGS,
+            "Architecture": _architecture(),
+        } | parameters
+        self._sam(
+            *("deploy", "--stack-name", STACK, "--resolve-s3", "--capabilities", "CAPABILITY_IAM"),
+            *("--no-confirm-changeset", *_overrides(**parameters)),
+        )
+        (stack,) = boto3.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
+        self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        return self.outputs
+
+    def _sam(self, *arguments):
+        settings = {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(KEPT / "sam")}
+        KEPT.mkdir(exist_ok=True)
+        output = self.scratch / "sam.log"
+        with output.open("w") as log:
+            process = self._spawn(
+                ["sam", *arguments], cwd=ROOT, env=os.environ | settings, stdout=log, stderr=subprocess.STDOUT
+            )
+        if process.wait():
+            raise Failed(f"sam {arguments[0]} failed:\n{output.read_text()}")
+
+    def upload(self, key, image, tags=""):
+        """Puts an image as a firmware team does; returns its version ID."""
+        s3 = boto3.client("s3")
+        return s3.put_object(Bucket=self.outputs["BucketName"], Key=key, Body=image, Tagging=tags)["VersionId"]
+
+    def outcomes(self, key, version):
+        """The final log lines of the function about one object version, oldest first."""
+        lines = [json.loads(message) for message in self.function_log() if message.startswith("{")]
+        return [line for line in lines if "outcome" in line and (line["key"], line["versionId"]) == (key, version)]
+
+    def outcome(self, key, version, seconds=60):
+        """Waits for the last word on an object version: its first outcome that Lambda does not try again."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            outcomes = self.outcomes(key, version)
+            final = [line for line in outcomes if line["outcome"] != "failed"] or outcomes[2:]
+            if final:
+                return final[0]
+            time.sleep(0.2)
+        log = "\n".join(self.function_log()[-40:])
+        raise Failed(f"the function logged no outcome for {key} in {seconds} s; its log:\n{log}")
+
+    def function_log(self):
+        logs = boto3.client("logs").get_paginator("filter_log_events")
+        return list(logs.paginate(logGroupName=self.outputs["LogGroupName"]).search("events[].message"))
+
+    def streamed(self, stream_id):
+        """Where a stream points, and the bytes that devices get from there."""
+        stream = boto3.client("iot").describe_stream(streamId=stream_id)["streamInfo"]
+        (file,) = stream["files"]
+        at = file["s3Location"]
+        image = boto3.client("s3").get_object(Bucket=at["bucket"], Key=at["key"], VersionId=at["version"])
+        return at, image["Body"].read()
+
+    def verify(self, signature, image):
+        """Checks a base64 signature over an image as a device does, with the code-signing certificate."""
+        key = x509.load_pem_x509_certificate(self.certificate.encode()).public_key()
+        try:
+            key.verify(base64.b64decode(signature, validate=True), image, ec.ECDSA(hashes.SHA256()))
+        except InvalidSignature as error:
+            raise Failed("the signature in the job document does not fit the streamed bytes") from error
+
+
+def device(document):
+    """What a device understands of a job document."""
+    program = TARGET / "debug/examples/device"
+    answer = subprocess.run([program], input=document, capture_output=True, text=True)
+    if answer.returncode:
+        raise Failed(answer.stderr.strip())
+    return answer.stdout
+
+
+def _end_with_parent():
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
+def stop(process):
+    """Ends a child and everything that it started."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, sign)
+        except ProcessLookupError:
+            return
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+
+
+def free_port():
+    """A free port that no outgoing connection takes meanwhile: one below those that systems give to them."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as candidate:
+            if candidate.connect_ex(("127.0.0.1", port)):
+                return port
+
+
+def self_signed_certificate():
+    """A code-signing certificate as the AWS documentation has one made for OTA updates, and its key, both PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "firmware signing, local cloud")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=30))
+        .add_extension(x509.KeyUsage(True, *[False] * 8), critical=True)  # digitalSignature, and nothing else
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return certificate.public_bytes(pem).decode(), private.decode()
+
+
+def _architecture():
+    return "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
+
+
+def _overrides(**parameters):
+    return ["--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())]
+
+
+def serve():
+    with Cloud() as cloud:
+        cloud.provision()
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket=BUCKET)
+        s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        trust = {"Effect": "Allow", "Principal": {"Service": "iot.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+        role = boto3.client("iam").create_role(RoleName="ota", AssumeRolePolicyDocument=policy)["Role"]
+        about = {
+            "endpoint": cloud.endpoint,
+            "region": REGION,
+            "account": ACCOUNT,
+            "bucket": BUCKET,
+            "signingProfile": SIGNING_PROFILE,
+            "thingGroup": THING_GROUP,
+            "otaRoleArn": role["Arn"],
+            "certificatePem": cloud.certificate,
+        }
+        print(json.dumps(about), flush=True)
+        sys.stdin.read()
+
+
+def run(program):
+    """Runs a program to its end: cleanly when it is told to stop, and in words when it fails."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        sys.exit(program())
+    except Failed as why:
+        sys.exit(f"✗ {why}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["serve"]:
+        sys.exit("usage: cloud.py serve")
+    run(serve)

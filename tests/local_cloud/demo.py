@@ -1,0 +1,150 @@
+"""`make demo`: from a firmware image and its tags to an AWS IoT job, by the unmodified stack on the local cloud.
+
+The environment may say FIRMWARE (path of an image), TAGS (in the form of the x-amz-tagging header) and KEY (of the
+object, below the upload prefix).
+"""
+
+import hashlib
+import json
+import os
+import shlex
+from contextlib import ExitStack
+from fnmatch import fnmatchcase
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import boto3
+
+import cloud as local
+from alive import step
+from cloud import Cloud, Failed, device, run
+
+UPLOAD_PREFIX = "firmware/"
+DEFAULT_TAGS = "ota:thing-group=lab"
+
+
+def main():
+    name, image, origin = firmware()
+    tags = os.environ.get("TAGS") or DEFAULT_TAGS
+    key = UPLOAD_PREFIX + (os.environ.get("KEY") or name)
+    thing_groups = allowed(tags, "ota:thing-group", local.ALLOWED_THING_GROUPS)
+    things = allowed(tags, "ota:thing", local.ALLOWED_THINGS)
+
+    print("A firmware upload becomes an AWS IoT job: on a local cloud, by the stack as it is deployed to AWS.\n")
+    with ExitStack() as stack:
+        with step("start the local cloud"):
+            cloud = stack.enter_context(Cloud())
+        with step("make certificate, signing profile, thing groups and things"):
+            cloud.provision({local.THING_GROUP, *thing_groups}, {*local.THINGS, *things})
+        with step("sam build"):
+            cloud.build()
+        with step("sam deploy"):
+            cloud.deploy()
+        bucket = cloud.outputs["BucketName"]
+        command = ["aws", "s3api", "put-object", "--bucket", bucket, "--key", key, "--body", name, "--tagging", tags]
+        show("Upload", f"{name}, {len(image):,} bytes, {origin}", shlex.join(command))
+        with step("upload, and wait until S3 has notified the function and it is done"):
+            outcome = cloud.outcome(key, cloud.upload(key, image, tags))
+        return report(cloud, outcome)
+
+
+def firmware():
+    """Name, bytes and origin of the image to release."""
+    if path := os.environ.get("FIRMWARE"):
+        try:
+            return Path(path).name, Path(path).read_bytes(), f"from {path}"
+        except OSError as error:
+            raise Failed(f"cannot read FIRMWARE: {error}") from error
+    image = hashlib.shake_256(b"ota-on-upload").digest(256 * 1024)
+    return "demo-firmware.bin", image, "made on the spot: no device runs it"
+
+
+def allowed(tags, name, patterns):
+    """The names in a tag that the stack lets releases go to: these are made, the others the function has to refuse."""
+    names = " ".join(parse_qs(tags).get(name, [])).split()
+    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns.split(","))]
+
+
+def report(cloud, outcome):
+    if outcome["outcome"] not in ("created", "adopted"):
+        reasons = outcome.get("reasons") or outcome.get("reason") or json.dumps(outcome)
+        show(f"Outcome: {outcome['outcome']}", *reasons.split("; "))
+        return 1
+
+    iot = boto3.client("iot")
+    job_id = outcome["jobId"]
+    job = iot.describe_job(jobId=job_id)["job"]
+    document = iot.get_job_document(jobId=job_id)["document"]
+    stream = iot.describe_stream(streamId=outcome["streamId"])["streamInfo"]
+    streamed, image = cloud.streamed(outcome["streamId"])
+    (file,) = json.loads(document)["afr_ota"]["files"]
+    cloud.verify(file["sig-sha256-ecdsa"], image)
+
+    show(f"Outcome: {outcome['outcome']}", *rows(log_line(outcome)))
+    show("Job", *rows(job_facts(job)))
+    show("Job document", *json.dumps(json.loads(document), indent=2).splitlines())
+    show("Objects in the bucket", *objects(outcome["key"], streamed))
+    at = f"s3://{streamed['bucket']}/{streamed['key']}, version {streamed['version']}"
+    show("Stream", *rows({"stream": stream["streamArn"], "file": at, "role": stream["roleArn"]}))
+    show("Signature", f"✓ verifies with the certificate over all {len(image):,} streamed bytes")
+    show("What a device understands", *device(document).splitlines())
+    show("Job executions", *executions(iot, job_id))
+    print(f"\njobArn: {outcome['jobArn']}")
+    return 0
+
+
+def log_line(outcome):
+    """What the function's final log line tells, the times of its steps in one row."""
+    told = {name: value for name, value in outcome.items() if name not in ("timestamp", "level", "target", "outcome")}
+    times = {name.removesuffix("Ms"): told.pop(name) for name in list(told) if name.endswith("Ms")}
+    return told | {"took": ", ".join(f"{step} {time} ms" for step, time in times.items())}
+
+
+def job_facts(job):
+    schedule = job.get("schedulingConfig", {})
+    retries = job.get("jobExecutionsRetryConfig", {}).get("criteriaList", [])
+    return {
+        "targets": ", ".join(job["targets"]),
+        "starts": f"{schedule['startTime']} UTC" if "startTime" in schedule else "now",
+        "ends": f"{schedule['endTime']} UTC, {schedule['endBehavior']}" if "endTime" in schedule else "never",
+        "timeout": f"{job['timeoutConfig']['inProgressTimeoutInMinutes']} minutes a device",
+        "retries": ", ".join(f"{each['numberOfRetries']} if {each['failureType']}" for each in retries) or "none",
+        "selection": job["targetSelection"],
+    }
+
+
+def objects(uploaded, streamed):
+    """One line for each version of each object, and what it is."""
+    pages = boto3.client("s3").get_paginator("list_object_versions").paginate(Bucket=streamed["bucket"])
+    for each in pages.search("Versions[]"):
+        if each["Key"] == uploaded:
+            kind = "upload"
+        elif each["Key"].endswith("/release.json"):
+            kind = "record"
+        elif each["VersionId"] == streamed["version"]:
+            kind = "raw copy"
+        else:
+            kind = "signed object"
+        yield f"{kind:<13}{each['Size']:>11,} bytes  {each['VersionId'][:8]}…  {each['Key']}"
+
+
+def executions(iot, job_id):
+    pages = iot.get_paginator("list_job_executions_for_job").paginate(jobId=job_id)
+    for each in sorted(pages.search("executionSummaries[]"), key=lambda each: each["thingArn"]):
+        yield f"{each['jobExecutionSummary']['status']:<10}{each['thingArn'].rpartition('/')[2]}"
+    yield "(AWS queues them when the job starts, MiniStack at once)"
+
+
+def rows(facts):
+    width = max(map(len, facts)) + 2
+    return [f"{name:<{width}}{value}" for name, value in facts.items()]
+
+
+def show(title, *lines):
+    print(f"\n{title}")
+    for line in lines:
+        print(f"    {line}".rstrip())
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,110 @@
+//! The endpoint of the local cloud: answers for IoT streams, which MiniStack lacks, and hands on all else to it.
+//!
+//! `iot-streams UPSTREAM ACCOUNT [PORT]` prints the port it listens on (a free one unless told) as its first line.
+//! Region and credentials come from the environment, as for any AWS client.
+
+mod streams;
+
+use std::env;
+use std::error::Error;
+use std::rc::Rc;
+
+use aws_config::BehaviorVersion;
+use bytes::Bytes;
+use http::uri::{Authority, PathAndQuery, Scheme, Uri};
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpListener;
+use tokio::task::LocalSet;
+
+use streams::Streams;
+
+type AnyError = Box<dyn Error + Send + Sync>;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), AnyError> {
+    let mut arguments = env::args().skip(1);
+    let (Some(upstream), Some(account)) = (arguments.next(), arguments.next()) else {
+        return Err("usage: iot-streams UPSTREAM ACCOUNT [PORT]".into());
+    };
+    let port = arguments.next().map_or(Ok(0), |port| port.parse())?;
+
+    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    println!("{}", listener.local_addr()?.port());
+    let front = Rc::new(Front::new(&upstream, &account).await?);
+    LocalSet::new().run_until(serve(listener, front)).await
+}
+
+async fn serve(listener: TcpListener, front: Rc<Front>) -> Result<(), AnyError> {
+    loop {
+        let (connection, _) = listener.accept().await?;
+        let front = Rc::clone(&front);
+        tokio::task::spawn_local(async move {
+            let service = service_fn(|request| front.answer(request));
+            // A client that goes away is no failure of the front.
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
+        });
+    }
+}
+
+struct Front {
+    streams: Streams,
+    s3: aws_sdk_s3::Client,
+    upstream: Authority,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+impl Front {
+    async fn new(upstream: &str, account: &str) -> Result<Self, AnyError> {
+        let config = aws_config::defaults(BehaviorVersion::latest()).endpoint_url(upstream).load().await;
+        let region = config.region().ok_or("AWS_REGION is not set")?;
+        let path_style = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
+        Ok(Self {
+            streams: Streams::new(region.as_ref(), account),
+            s3: aws_sdk_s3::Client::from_conf(path_style),
+            upstream: upstream.parse::<Uri>()?.into_parts().authority.ok_or("the upstream is not a URL with a host")?,
+            client: Client::builder(TokioExecutor::new()).build_http(),
+        })
+    }
+
+    /// Every request to the endpoint comes through here.
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, AnyError> {
+        let (head, body) = request.into_parts();
+        let request = Request::from_parts(head, body.collect().await?.to_bytes());
+        if Streams::serves(request.uri().path()) {
+            let object_size =
+                async |bucket: &str, key: &str, version: Option<&str>| self.object_size(bucket, key, version).await;
+            return Ok(self.streams.answer(&request, object_size).await.map(Full::new));
+        }
+        self.forward(request).await.or_else(|error| bad_gateway(&*error))
+    }
+
+    async fn object_size(&self, bucket: &str, key: &str, version: Option<&str>) -> Option<u64> {
+        let head = self.s3.head_object().bucket(bucket).key(key).set_version_id(version.map(str::to_owned));
+        head.send().await.ok()?.content_length()?.try_into().ok()
+    }
+
+    /// Hands the request on as it came: its `Host` is signed too, and stays.
+    async fn forward(&self, mut request: Request<Bytes>) -> Result<Response<Full<Bytes>>, AnyError> {
+        // AWS is only there over TLS, and bucket policies insist on it.
+        request.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
+        let mut target = std::mem::take(request.uri_mut()).into_parts();
+        target.scheme = Some(Scheme::HTTP);
+        target.authority = Some(self.upstream.clone());
+        target.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
+        *request.uri_mut() = Uri::from_parts(target)?;
+        let (head, body) = self.client.request(request.map(Full::new)).await?.into_parts();
+        Ok(Response::from_parts(head, Full::new(body.collect().await?.to_bytes())))
+    }
+}
+
+fn bad_gateway(error: &(dyn Error + 'static)) -> Result<Response<Full<Bytes>>, AnyError> {
+    let body = Full::new(Bytes::from(format!("the upstream does not answer: {error}")));
+    Ok(Response::builder().status(StatusCode::BAD_GATEWAY).body(body)?)
+}

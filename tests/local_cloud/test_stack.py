@@ -1,0 +1,184 @@
+"""The deployed stack, from uploads to jobs: deployed once, as it is, and with no more rights than its role has."""
+
+import json
+import time
+import unittest
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote_plus
+
+import boto3
+
+from alive import step
+from cloud import ACCOUNT, CERTIFICATE_ON_DEVICE, REGION, ROOT, THINGS, Cloud, Failed, device
+
+TAGS = "ota:thing-group=lab"
+IMAGE = bytes(range(256)) * 64
+LAB = f"arn:aws:iot:{REGION}:{ACCOUNT}:thinggroup/lab"
+
+
+def setUpModule():
+    global cloud, iot, s3
+    cloud = unittest.enterModuleContext(Cloud())
+    iot, s3 = boto3.client("iot"), boto3.client("s3")
+    with step("provision the account"):
+        cloud.provision()
+    with step("sam build"):
+        cloud.build()
+    with step("sam deploy"):
+        cloud.deploy()
+
+
+def release(key, tags=TAGS, image=IMAGE):
+    """Uploads, and waits for what it came to."""
+    return cloud.outcome(key, cloud.upload(key, image, tags))
+
+
+def invoke(sample, key, version):
+    """Calls the function with a sample event, told of one object version; returns the release it answers with."""
+    event = json.loads((ROOT / "events" / sample).read_text())
+    (record,) = event["Records"]
+    record["s3"]["bucket"]["name"] = cloud.outputs["BucketName"]
+    record["s3"]["object"] |= {"key": quote_plus(key, safe="/"), "versionId": version}
+    answer = boto3.client("lambda").invoke(FunctionName=cloud.outputs["FunctionName"], Payload=json.dumps(event))
+    (release,) = json.load(answer["Payload"])["releases"]
+    return release
+
+
+def creations():
+    """Everything that a release creates: jobs, streams, and versions of objects outside of the upload prefix."""
+    versions = s3.get_paginator("list_object_versions").paginate(Bucket=cloud.outputs["BucketName"])
+    return (
+        {job["jobId"] for job in iot.get_paginator("list_jobs").paginate().search("jobs[]")},
+        {stream["streamId"] for stream in iot.get_paginator("list_streams").paginate().search("streams[]")},
+        {each["VersionId"] for each in versions.search("Versions[]") if not each["Key"].startswith("firmware/")},
+    )
+
+
+def invocations():
+    return sum(message.startswith("START ") for message in cloud.function_log())
+
+
+class Releases(unittest.TestCase):
+    def test_an_upload_becomes_a_scheduled_retrying_job_for_its_group(self):
+        before = datetime.now(UTC).replace(second=0, microsecond=0)
+        tags = f"{TAGS}&ota:start=45m&ota:end=2h&ota:end-behavior=force-cancel&ota:retries=failed:2&ota:timeout=30m"
+        outcome = release("firmware/scheduled.bin", tags)
+        self.assertEqual(outcome["outcome"], "created", outcome)
+
+        job = iot.describe_job(jobId=outcome["jobId"])["job"]
+        self.assertEqual(job["jobArn"], outcome["jobArn"])
+        self.assertEqual(job["targets"], [LAB])
+        self.assertEqual(job["targetSelection"], "SNAPSHOT")
+        self.assertEqual(job["timeoutConfig"], {"inProgressTimeoutInMinutes": 30})
+        retries = job["jobExecutionsRetryConfig"]["criteriaList"]
+        self.assertEqual(retries, [{"failureType": "FAILED", "numberOfRetries": 2}])
+        schedule = job["schedulingConfig"]
+        start, end = (datetime.fromisoformat(f"{schedule[time]}Z") for time in ("startTime", "endTime"))
+        self.assertLessEqual(timedelta(minutes=45), start - before)
+        self.assertLessEqual(start - before, timedelta(minutes=47))
+        self.assertEqual(end - start, timedelta(hours=2))
+        self.assertEqual(schedule["endBehavior"], "FORCE_CANCEL")
+
+        executions = iot.list_job_executions_for_job(jobId=outcome["jobId"])["executionSummaries"]
+        waiting = {(e["thingArn"].rpartition("/")[2], e["jobExecutionSummary"]["status"]) for e in executions}
+        self.assertEqual(waiting, {(thing, "QUEUED") for thing in THINGS})
+
+    def test_what_is_streamed_is_the_image_and_its_signature_verifies(self):
+        outcome = release("firmware/signed.bin")
+        at, streamed = cloud.streamed(outcome["streamId"])
+        self.assertTrue(at["key"].startswith("SignedImage/"), at)
+        self.assertEqual(streamed, IMAGE)
+
+        document = iot.get_job_document(jobId=outcome["jobId"])["document"]
+        ota = json.loads(document)["afr_ota"]
+        (file,) = ota["files"]
+        self.assertEqual(ota["streamname"], outcome["streamId"])
+        self.assertEqual((file["filepath"], file["filesize"]), ("signed.bin", len(IMAGE)))
+        self.assertEqual(file["certfile"], CERTIFICATE_ON_DEVICE)
+        cloud.verify(file["sig-sha256-ecdsa"], streamed)
+        with self.assertRaises(Failed):
+            cloud.verify(file["sig-sha256-ecdsa"], streamed[:-1] + b"?")
+        self.assertIn(file["sig-sha256-ecdsa"], device(document))
+
+    def test_one_upload_is_one_invocation(self):
+        before = invocations()
+        release("firmware/once.bin")
+        time.sleep(2)  # what the function itself writes would be notified by now
+        self.assertEqual(invocations() - before, 1)
+
+    def test_a_key_may_have_any_character(self):
+        for name in (
+            "two words.bin",
+            "a+b.bin",
+            "100%.bin",
+            "%2B+%20.bin",
+            "Gerät für Köln.bin",
+            "📦 v1.bin",
+            "a=b&c.bin",
+        ):
+            with self.subTest(name):
+                outcome = release(f"firmware/sub dir/{name}")
+                self.assertEqual(outcome["outcome"], "created", outcome)
+                self.assertEqual(cloud.streamed(outcome["streamId"])[1], IMAGE)
+                self.assertTrue(device(iot.get_job_document(jobId=outcome["jobId"])["document"]))
+
+    def test_an_image_may_have_16_mb(self):
+        image = IMAGE * 1024
+        outcome = release("firmware/large.bin", image=image)
+        self.assertEqual(outcome["outcome"], "created", outcome)
+        self.assertEqual(cloud.streamed(outcome["streamId"])[1], image)
+
+
+class NoReleases(unittest.TestCase):
+    def setUp(self):
+        self.before = creations()
+
+    def tearDown(self):
+        self.assertEqual(creations(), self.before, "something was created")
+
+    def test_bad_tags_are_rejected_with_every_reason(self):
+        outcome = release("firmware/bad.bin", f"{TAGS}&ota:retries=lots&ota:timeout=9d&ota:strat=now")
+        self.assertEqual(outcome["outcome"], "rejected", outcome)
+        for word in ("`ota:retries`", "`lots`", "`ota:timeout`", "`9d`", "`ota:strat`", "`ota:start`"):
+            self.assertIn(word, outcome["reasons"])
+
+    def test_a_thing_group_that_is_not_allowed_is_rejected(self):
+        iot.create_thing_group(thingGroupName="production")
+        outcome = release("firmware/foreign.bin", "ota:thing-group=production")
+        self.assertEqual(outcome["outcome"], "rejected", outcome)
+        self.assertIn("`production`", outcome["reasons"])
+
+    def test_an_upload_without_tags_is_skipped(self):
+        outcome = release("firmware/untagged.bin", tags="team=blue")
+        self.assertEqual((outcome["outcome"], outcome["reason"]), ("skipped", "no-tags"), outcome)
+
+
+class LaterEvents(unittest.TestCase):
+    def test_a_second_delivery_adopts_the_job(self):
+        first = release("firmware/twice.bin")
+        before = creations()
+        second = invoke("put.json", "firmware/twice.bin", first["versionId"])
+        self.assertEqual((second["outcome"], second["jobArn"]), ("adopted", first["jobArn"]), second)
+        self.assertEqual(creations()[:2], before[:2])
+
+    def test_tags_put_on_later_start_the_release(self):
+        key = "firmware/tagged later.bin"
+        skipped = release(key, tags="")
+        self.assertEqual(skipped["outcome"], "skipped", skipped)
+        tag_set = {"TagSet": [{"Key": "ota:thing-group", "Value": "lab"}]}
+        s3.put_object_tagging(Bucket=skipped["bucket"], Key=key, VersionId=skipped["versionId"], Tagging=tag_set)
+        # MiniStack raises no event for it.
+        outcome = invoke("tagged-later.json", key, skipped["versionId"])
+        self.assertEqual(outcome["outcome"], "created", outcome)
+
+    def test_a_job_that_was_deleted_is_not_made_again(self):
+        first = release("firmware/deleted.bin")
+        iot.delete_job(jobId=first["jobId"], force=True)
+        before = creations()
+        second = invoke("put.json", "firmware/deleted.bin", first["versionId"])
+        self.assertEqual((second["outcome"], second["reason"]), ("skipped", "job-deleted"), second)
+        self.assertEqual(creations()[:2], before[:2])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
