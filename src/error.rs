@@ -1,6 +1,5 @@
 //! Every way in which a release stops short of a job, worded, and who must act on it.
 
-use serde::Serialize;
 use std::error::Error;
 
 /// What was expected in place of a value that was given.
@@ -25,8 +24,7 @@ impl From<Failure> for Stop {
 }
 
 /// Why an upload was skipped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Skip {
     /// The object carries no `ota:` tag: it is not a release.
     NoTags,
@@ -70,8 +68,9 @@ pub enum Failure {
     Event { problem: String },
     #[error("reading the tags of `{object}`")]
     GetObjectTagging { object: String, source: Cause },
-    #[error("reading the head of `{object}`")]
-    HeadObject { object: String, source: Cause },
+    // A HEAD has no body that could say more than its status.
+    #[error("reading the head of `{object}`: HTTP status {status}")]
+    HeadObject { object: String, status: u16, source: Cause },
     #[error("listing the object versions below `{prefix}`")]
     ListObjectVersions { prefix: String, source: Cause },
     #[error("reading the record `{key}`")]

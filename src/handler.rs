@@ -3,16 +3,15 @@
 use crate::{
     clients::Clients,
     error::{Failure, Skip, Stop},
-    job,
-    record::{Record, Traces},
+    job::{self, Job},
+    record::{JobRecord, Traces},
     request::ReleaseRequest,
-    schedule::Schedule,
     settings::Settings,
-    signing::{self, Time},
+    signing::{self, Invocation},
     stream,
-    upload::{self, Image, Tags, Upload},
+    upload::{self, Image, Record, Tags, Upload},
 };
-use futures::{join, try_join};
+use futures::future::{join, join_all, join4, try_join};
 use jiff::Timestamp;
 use lambda_runtime::Diagnostic;
 use serde::Serialize;
@@ -122,37 +121,37 @@ impl Function {
     /// The records that failed, once all are done: Lambda delivers the event again, and what is done is adopted.
     pub async fn handle(&self, event: &Value, deadline: SystemTime) -> Result<Releases, InvocationFailed> {
         let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
-        let time = Time { started: (self.clock)(), deadline: Instant::now() + left.saturating_sub(MARGIN) };
-        let mut releases = Vec::new();
-        let mut failures = Vec::new();
-        for record in upload::records(event) {
-            let mut release = Release { bucket: record.bucket, key: record.key, ..Release::default() };
-            let mut steps = Steps::default();
-            let outcome = match record.upload {
-                Ok(upload) => self.release_in_time(&upload, time, &mut release, &mut steps).await,
-                Err(stop) => Err(stop),
-            };
-            release.conclude(outcome);
-            release.log(&steps);
-            if release.outcome == Outcome::Failed {
-                let (key, reason) = (release.key.as_deref(), release.reason.as_deref());
-                failures.push(format!("`{}`: {}", key.unwrap_or_default(), reason.unwrap_or_default()));
-            }
-            releases.push(release);
-        }
+        let deadline = Instant::now() + left.saturating_sub(MARGIN);
+        let invocation = Invocation { started: (self.clock)(), deadline };
+        let records = upload::records(event).into_iter();
+        let releases = join_all(records.map(|record| self.work_on(record, invocation))).await;
+        let failed = releases.iter().filter(|release| release.outcome == Outcome::Failed);
+        let failures: Vec<_> = failed.map(Release::failure).collect();
         if failures.is_empty() { Ok(Releases { releases }) } else { Err(InvocationFailed(failures)) }
+    }
+
+    /// Works on one record to its end, which is logged.
+    async fn work_on(&self, record: Record, invocation: Invocation) -> Release {
+        let mut release = Release { bucket: record.bucket, key: record.key, ..Release::default() };
+        let mut steps = Steps::default();
+        let outcome = match record.upload {
+            Ok(upload) => self.release_in_time(&upload, invocation, &mut release, &mut steps).await,
+            Err(stop) => Err(stop),
+        };
+        release.conclude(outcome);
+        release.log(&steps);
+        release
     }
 
     async fn release_in_time(
         &self,
         upload: &Upload,
-        time: Time,
+        invocation: Invocation,
         release: &mut Release,
         steps: &mut Steps,
     ) -> Result<Outcome, Stop> {
         release.version_id = Some(upload.version_id.clone());
-        // Boxed, as the state of all steps together is large.
-        let done = timeout_at(time.deadline, Box::pin(self.release(upload, time, release, steps))).await;
+        let done = timeout_at(invocation.deadline, self.release(upload, invocation, release, steps)).await;
         done.unwrap_or_else(|_| Err(Failure::OutOfTime { step: steps.under_way() }.into()))
     }
 
@@ -160,23 +159,22 @@ impl Function {
     async fn release(
         &self,
         upload: &Upload,
-        time: Time,
+        invocation: Invocation,
         release: &mut Release,
         steps: &mut Steps,
     ) -> Result<Outcome, Stop> {
         let Self { settings, aws, clock } = self;
         upload.check_place(settings)?;
-
-        let started = Instant::now();
         if !upload.has_version() {
             return Err(without_version(upload.tags(aws, settings).await?));
         }
-        let (tags, image, current, traces) = join!(
+        let inspect = join4(
             upload.tags(aws, settings),
             upload.image(aws, settings),
             upload.check_current(aws, settings),
             Traces::list(aws, settings, upload),
         );
+        let (tags, image, current, traces) = timed(&mut steps.inspect, inspect).await;
         if upload.key.ends_with('/') && matches!(image, Ok(Some(Image { size: 0, .. }))) {
             return Err(Stop::Skipped(Skip::Folder));
         }
@@ -186,90 +184,85 @@ impl Function {
         }
         let image = image?.ok_or(Stop::Skipped(Skip::Withdrawn))?;
         let traces = traces?;
-        release.stream_id = Some(upload.stream_id());
-        let recorded = if traces.has_record { Some(Record::read(aws, settings, upload).await?) } else { None };
-        steps.inspect = Some(started.elapsed());
-        if let Some(record) = recorded.as_ref().filter(|record| record.job_arn.is_some()) {
-            return self.adopt_recorded(record, &tags, release).await;
+
+        // What happened to a job that exists is past: neither bad tags nor a newer version matter any more.
+        let recorded = if traces.has_record { Some(JobRecord::read(aws, settings, upload).await?) } else { None };
+        if let Some(record) = &recorded
+            && let Some(outcome) = self.adopt_recorded(upload, record, &tags, release).await?
+        {
+            return Ok(outcome);
         }
         current?;
-
-        let request = self.check(&tags, &image, clock())?;
-        let job_id = || request.job_id.as_ref().map_or_else(|| upload.default_job_id(), ToString::to_string);
+        let request = self.check(upload, &tags, &image, clock())?;
         let is_recorded = recorded.is_some();
-        let mut record = recorded.unwrap_or_else(|| Record::new(upload, job_id(), tags.clone()));
-        release.job_id = Some(record.job_id.clone());
-        let started = Instant::now();
-        let existing = job::preflight(aws, settings, upload, &request, &record.job_id).await?;
-        steps.preflight = Some(started.elapsed());
-        if let Some(job) = existing {
-            release.job_arn = Some(job.arn.clone());
-            self.confirm(upload, record, job.arn, None).await?;
-            return Ok(Outcome::Adopted);
+        let job_id = request.job_id.as_ref().map_or_else(|| upload.default_job_id(), ToString::to_string);
+        let mut record = recorded.unwrap_or_else(|| JobRecord::new(upload, job_id, tags.clone()));
+        let preflight = job::preflight(aws, settings, upload, &request, &record.job_id);
+        if let Some(job) = timed(&mut steps.preflight, preflight).await? {
+            return self.adopt(upload, record, job, &tags, release).await;
         }
 
-        let started = Instant::now();
         let claim = async { if is_recorded { Ok(record) } else { record.claim(aws, settings, upload).await } };
+        let sign = signing::sign(aws, settings, upload, &image, &request.signing_profile, &traces, invocation);
         let signed;
-        (record, signed) =
-            try_join!(claim, signing::sign(aws, settings, upload, &image, &request.signing_profile, &traces, time))?;
-        steps.sign = Some(started.elapsed());
+        (record, signed) = timed(&mut steps.sign, try_join(claim, sign)).await?;
         release.job_id = Some(record.job_id.clone());
-        if record.job_arn.is_some() {
-            return self.adopt_recorded(&record, &tags, release).await;
+        if record.job_arn.is_some()
+            && let Some(outcome) = self.adopt_recorded(upload, &record, &tags, release).await?
+        {
+            return Ok(outcome);
         }
 
-        let started = Instant::now();
-        let copy = stream::copy(aws, settings, upload, &image, &signed).await?;
-        steps.copy = Some(started.elapsed());
-
-        let started = Instant::now();
-        let (stream, current) =
-            join!(stream::ensure(aws, settings, upload, &copy), upload.check_current(aws, settings));
+        let copy = timed(&mut steps.copy, stream::copy(aws, settings, upload, &image, &signed)).await?;
+        let ensure = join(stream::ensure(aws, settings, upload, &copy), upload.check_current(aws, settings));
+        let (stream, current) = timed(&mut steps.stream, ensure).await;
         let stream = stream?;
-        steps.stream = Some(started.elapsed());
+        release.stream_id = Some(stream.id.clone());
         current?;
 
-        let started = Instant::now();
         let document = job::document(upload, &signed, &stream).map_err(Failure::from)?;
-        let job = job::ensure(aws, settings, upload, &request, (&record.job_id, &document), clock()).await?;
-        release.job_arn = Some(job.arn.clone());
-        let outcome = if job.created.is_some() { Outcome::Created } else { Outcome::Adopted };
-        release.start_time = job.created.as_ref().and_then(Schedule::start_time);
-        release.end_time = job.created.as_ref().and_then(Schedule::end_time);
-        self.confirm(upload, record, job.arn, job.created).await?;
-        steps.job = Some(started.elapsed());
-        Ok(outcome)
-    }
-
-    /// Everything that can be known of a release before anything is created.
-    fn check(&self, tags: &Tags, image: &Image, now: Timestamp) -> Result<ReleaseRequest, Stop> {
-        let most = self.settings.max_image_bytes.0;
-        let size = match image.size {
-            0 => Some("the object is empty, expected a firmware image".to_owned()),
-            size if size > most => Some(format!("the object has {size} bytes, expected at most {most}")),
-            _ => None,
-        };
-        let request = match (ReleaseRequest::from_tags(tags, &self.settings, now), size) {
-            (Ok(request), None) => request,
-            (request, size) => {
-                return Err(Stop::Rejected(request.err().into_iter().flatten().chain(size).collect()));
-            }
-        };
-        for warning in request.warnings(now) {
-            tracing::warn!("{warning}");
+        let ensure = job::ensure(aws, settings, upload, &request, (&record.job_id, &document), clock());
+        let (job, is_new) = timed(&mut steps.job, ensure).await?;
+        if !is_new {
+            return self.adopt(upload, record, job, &tags, release).await;
         }
-        Ok(request)
+        release.tell(&job);
+        job.receipt(JobRecord { tags, ..record }).confirm(aws, settings, upload).await?;
+        Ok(Outcome::Created)
     }
 
-    /// The job of this version was made before: it is adopted, or was deleted by an operator and is never made again.
-    async fn adopt_recorded(&self, record: &Record, tags: &Tags, release: &mut Release) -> Result<Outcome, Stop> {
+    /// Adopts the job that the record of this version speaks of. One that was made and is gone was deleted by an
+    /// operator: it is never made again. Nothing where an attempt died before it made the job.
+    async fn adopt_recorded(
+        &self,
+        upload: &Upload,
+        record: &JobRecord,
+        tags: &Tags,
+        release: &mut Release,
+    ) -> Result<Option<Outcome>, Stop> {
         release.job_id = Some(record.job_id.clone());
-        let job = job::find(&self.aws, &record.job_id).await?.ok_or(Stop::Skipped(Skip::JobDeleted))?;
-        tracing::debug!(status = ?job.status, "the job is there");
-        release.job_arn = Some(job.arn);
-        release.start_time.clone_from(&record.start_time);
-        release.end_time.clone_from(&record.end_time);
+        let job = match record.job_arn {
+            Some(_) => Some(job::find(&self.aws, &record.job_id).await?.ok_or(Stop::Skipped(Skip::JobDeleted))?),
+            None => job::find_own(&self.aws, &record.job_id, upload).await?,
+        };
+        match job {
+            Some(job) => self.adopt(upload, record.clone(), job, tags, release).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The job of this version is there already: it is told, and its receipt put where there is none.
+    async fn adopt(
+        &self,
+        upload: &Upload,
+        record: JobRecord,
+        job: Job,
+        tags: &Tags,
+        release: &mut Release,
+    ) -> Result<Outcome, Stop> {
+        release.job_id = Some(record.job_id.clone());
+        release.stream_id = Some(upload.stream_id());
+        release.tell(&job);
         if record.tags != *tags {
             release.reason = Some(
                 "the tags have changed since the job was created; to release with these, cancel the job and upload \
@@ -277,21 +270,31 @@ impl Function {
                     .to_owned(),
             );
         }
+        if record.job_arn.is_none() {
+            job.receipt(record).confirm(&self.aws, &self.settings, upload).await?;
+        }
         Ok(Outcome::Adopted)
     }
 
-    /// Puts the receipt: from now on the job is known to have been made.
-    async fn confirm(
-        &self,
-        upload: &Upload,
-        record: Record,
-        job_arn: String,
-        schedule: Option<Schedule>,
-    ) -> Result<(), Failure> {
-        let start_time = schedule.as_ref().and_then(Schedule::start_time);
-        let end_time = schedule.as_ref().and_then(Schedule::end_time);
-        let receipt = Record { job_arn: Some(job_arn), start_time, end_time, ..record };
-        receipt.confirm(&self.aws, &self.settings, upload).await
+    /// Everything that can be known of a release before anything is created.
+    fn check(&self, upload: &Upload, tags: &Tags, image: &Image, now: Timestamp) -> Result<ReleaseRequest, Stop> {
+        let most = self.settings.max_image_bytes.0;
+        let object = match image.size {
+            _ if upload.file_name().is_empty() => Some("the key ends in `/`, expected a file name".to_owned()),
+            0 => Some("the object is empty, expected a firmware image".to_owned()),
+            size if size > most => Some(format!("the object has {size} bytes, expected at most {most}")),
+            _ => None,
+        };
+        let request = match (ReleaseRequest::from_tags(tags, &self.settings, now), object) {
+            (Ok(request), None) => request,
+            (request, object) => {
+                return Err(Stop::Rejected(request.err().into_iter().flatten().chain(object).collect()));
+            }
+        };
+        for warning in request.warnings(now) {
+            tracing::warn!(key = upload.key, "{warning}");
+        }
+        Ok(request)
     }
 }
 
@@ -332,16 +335,45 @@ impl Steps {
     }
 }
 
+/// Does the work, and notes how long it took.
+fn timed<'a, T>(taken: &'a mut Option<Duration>, work: impl Future<Output = T> + 'a) -> impl Future<Output = T> + 'a {
+    // Boxed, as the state of all calls together is large.
+    let work = Box::pin(work);
+    async move {
+        let started = Instant::now();
+        let done = work.await;
+        *taken = Some(started.elapsed());
+        done
+    }
+}
+
 impl Release {
+    /// Tells of the job.
+    fn tell(&mut self, job: &Job) {
+        self.job_arn = Some(job.arn.clone());
+        self.start_time.clone_from(&job.start_time);
+        self.end_time.clone_from(&job.end_time);
+    }
+
+    /// What Lambda is told of a release that failed.
+    fn failure(&self) -> String {
+        let (key, reason) = (self.key.as_deref(), self.reason.as_deref());
+        format!("`{}`: {}", key.unwrap_or_default(), reason.unwrap_or_default())
+    }
+
     fn conclude(&mut self, outcome: Result<Outcome, Stop>) {
         self.outcome = match outcome {
             Ok(outcome) => outcome,
             Err(Stop::Skipped(skip)) => {
                 self.reason = Some(skip.as_str().to_owned());
+                if skip != Skip::JobDeleted {
+                    self.forget_ids();
+                }
                 Outcome::Skipped
             }
             Err(Stop::Rejected(reasons)) => {
                 self.reasons = reasons;
+                self.forget_ids();
                 Outcome::Rejected
             }
             Err(Stop::Failed(failure)) => {
@@ -349,6 +381,11 @@ impl Release {
                 Outcome::Failed
             }
         };
+    }
+
+    /// There is no job of this upload, whatever its ID would have been.
+    fn forget_ids(&mut self) {
+        (self.job_id, self.stream_id) = (None, None);
     }
 
     /// The final log line: one a record, with all that is known of it.

@@ -3,8 +3,9 @@
 use crate::{
     clients::Clients,
     error::{Failure, Stop},
+    record::JobRecord,
     request::{ReleaseRequest, Target},
-    schedule::{Lead, Schedule},
+    schedule::Lead,
     settings::Settings,
     signed_object::SignatureAlgorithm,
     signing::SignedImage,
@@ -15,24 +16,28 @@ use aws_sdk_iot::{
     error::ProvideErrorMetadata,
     types::{JobStatus, TargetSelection},
 };
-use futures::{TryFutureExt, future::try_join_all, try_join};
+use futures::{TryFutureExt, TryStreamExt, stream, try_join};
 use jiff::Timestamp;
 use serde::Serialize;
 
-/// A job of an upload.
+/// A job that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Job {
     pub arn: String,
-    /// Its times, where this attempt made it.
-    pub created: Option<Schedule>,
+    pub start_time: Option<String>,
+    pub end_time: Option<String>,
 }
 
-/// A job that is there, whoever made it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ExistingJob {
-    pub arn: String,
-    pub status: Option<JobStatus>,
+impl Job {
+    /// The receipt for this job, in place of the record that only fixed its ID.
+    pub fn receipt(&self, record: JobRecord) -> JobRecord {
+        let (job_arn, start_time, end_time) = (Some(self.arn.clone()), self.start_time.clone(), self.end_time.clone());
+        JobRecord { job_arn, start_time, end_time, ..record }
+    }
 }
+
+/// How many targets are looked up at the same time: AWS IoT allows ten such calls a second.
+const LOOKUPS: usize = 10;
 
 /// Looks for what CreateJob would fail on: a target that is not there, and a job ID that is taken. Answers with the
 /// job if it is of this very upload.
@@ -42,18 +47,19 @@ pub(crate) async fn preflight(
     upload: &Upload,
     request: &ReleaseRequest,
     job_id: &str,
-) -> Result<Option<ExistingJob>, Stop> {
-    let targets = try_join_all(request.targets.iter().map(|target| describe(aws, settings, target)));
-    let (existing, _) = try_join!(find(aws, job_id), targets)?;
-    let Some(existing) = existing else { return Ok(None) };
+) -> Result<Option<Job>, Stop> {
+    let targets = stream::iter(request.targets.iter().map(Ok))
+        .try_for_each_concurrent(LOOKUPS, |target| describe(aws, settings, target));
+    let (job, ()) = try_join!(find(aws, job_id), targets)?;
+    let Some(job) = job else { return Ok(None) };
     if is_of(aws, job_id, upload).await? {
-        return Ok(Some(existing));
+        return Ok(Some(job));
     }
     match &request.job_id {
-        Some(_) => Err(Stop::Rejected(vec![format!(
-            "tag `ota:job-id` asks for the job ID `{job_id}`, which another job has; choose another"
+        Some(asked) if asked.to_string() == job_id => Err(Stop::Rejected(vec![format!(
+            "tag `ota:job-id` asks for the job ID `{job_id}`, which another job has; choose another and upload again"
         )])),
-        None => Err(Failure::Conflict { what: format!("the job `{job_id}`") }.into()),
+        _ => Err(Failure::Conflict { what: format!("the job `{job_id}`") }.into()),
     }
 }
 
@@ -72,15 +78,28 @@ async fn describe(aws: &Clients, settings: &Settings, target: &Target) -> Result
 }
 
 /// The job with this ID, if there is one.
-pub(crate) async fn find(aws: &Clients, job_id: &str) -> Result<Option<ExistingJob>, Failure> {
+pub(crate) async fn find(aws: &Clients, job_id: &str) -> Result<Option<Job>, Failure> {
     match aws.iot.describe_job().job_id(job_id).send().await {
         Ok(answer) => {
             let job = answer.job.ok_or(Failure::Incomplete { member: "job" })?;
-            let arn = job.job_arn.ok_or(Failure::Incomplete { member: "jobArn" })?;
-            Ok(Some(ExistingJob { arn, status: job.status }))
+            tracing::info!(jobId = job_id, status = job.status.as_ref().map(JobStatus::as_str), "the job is there");
+            let schedule = job.scheduling_config;
+            Ok(Some(Job {
+                arn: job.job_arn.ok_or(Failure::Incomplete { member: "jobArn" })?,
+                start_time: schedule.as_ref().and_then(|schedule| schedule.start_time.clone()),
+                end_time: schedule.and_then(|schedule| schedule.end_time),
+            }))
         }
         Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(None),
         Err(error) => Err(Failure::DescribeJob { job_id: job_id.to_owned(), source: error.into() }),
+    }
+}
+
+/// The job with this ID, if it is there and of this upload.
+pub(crate) async fn find_own(aws: &Clients, job_id: &str, upload: &Upload) -> Result<Option<Job>, Failure> {
+    match find(aws, job_id).await? {
+        Some(job) if is_of(aws, job_id, upload).await? => Ok(Some(job)),
+        _ => Ok(None),
     }
 }
 
@@ -92,8 +111,8 @@ async fn is_of(aws: &Clients, job_id: &str, upload: &Upload) -> Result<bool, Fai
     Ok(document["afr_ota"]["streamname"] == upload.stream_id())
 }
 
-/// Creates the job, or adopts the one that an earlier attempt created: whatever CreateJob answers, a job of this upload
-/// that is there is the one that was wanted.
+/// Creates the job (`true`), or adopts the one that an earlier attempt created (`false`): whatever CreateJob answers, a
+/// job of this upload that is there is the one that was wanted.
 pub(crate) async fn ensure(
     aws: &Clients,
     settings: &Settings,
@@ -101,7 +120,7 @@ pub(crate) async fn ensure(
     request: &ReleaseRequest,
     (job_id, document): (&str, &str),
     now: Timestamp,
-) -> Result<Job, Stop> {
+) -> Result<(Job, bool), Stop> {
     let failed = |source| Failure::CreateJob { job_id: job_id.to_owned(), source };
     // The start or end may have come too near since the tags were checked.
     let schedule = request.plan.at(now, Lead::WhenCreated).map_err(|broken| {
@@ -124,7 +143,8 @@ pub(crate) async fn ensure(
     let error = match call.send().await {
         Ok(job) => {
             let arn = job.job_arn.ok_or(Failure::Incomplete { member: "jobArn" })?;
-            return Ok(Job { arn, created: Some(schedule) });
+            let (start_time, end_time) = (schedule.start_time(), schedule.end_time());
+            return Ok((Job { arn, start_time, end_time }, true));
         }
         Err(error) => error,
     };
@@ -133,7 +153,7 @@ pub(crate) async fn ensure(
         .is_some_and(aws_sdk_iot::operation::create_job::CreateJobError::is_resource_already_exists_exception);
     let failure = failed(error.into());
     match find(aws, job_id).await {
-        Ok(Some(job)) if is_of(aws, job_id, upload).await? => Ok(Job { arn: job.arn, created: None }),
+        Ok(Some(job)) if is_of(aws, job_id, upload).await? => Ok((job, false)),
         Ok(Some(_)) => Err(Failure::Conflict { what: format!("the job `{job_id}`") }.into()),
         Err(unclear) if exists => Err(unclear.into()),
         _ => Err(failure.into()),

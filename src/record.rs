@@ -52,9 +52,9 @@ impl Traces {
     }
 
     fn add(&mut self, prefix: &str, version: ObjectVersion) {
-        let ObjectVersion { key: Some(key), version_id: Some(id), size, .. } = version else { return };
+        let ObjectVersion { key: Some(key), version_id: Some(id), size, is_latest, .. } = version else { return };
         if key == record_key(prefix) {
-            self.has_record = true;
+            self.has_record |= is_latest == Some(true);
         } else {
             let size = size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
             // S3 lists the versions of a key from the newest to the oldest.
@@ -67,7 +67,7 @@ impl Traces {
 /// receipt: the job was made, and is never made again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Record {
+pub struct JobRecord {
     /// The bucket of the upload.
     pub bucket: String,
     /// The key of the upload.
@@ -91,7 +91,7 @@ pub struct Record {
     pub tags: Tags,
 }
 
-impl Record {
+impl JobRecord {
     /// The record of a job that is to be made.
     pub fn new(upload: &Upload, job_id: String, tags: Tags) -> Self {
         Self {
@@ -120,12 +120,14 @@ impl Record {
 
     /// Puts this record where there is none. Where another attempt was first, its record is the one that counts.
     pub(crate) async fn claim(self, aws: &Clients, settings: &Settings, upload: &Upload) -> Result<Self, Failure> {
-        match self.put(aws, settings, upload, Some("*")).await {
+        let mut put = self.put(aws, settings, upload, Some("*")).await;
+        // S3: another such put was under way, try again.
+        if put.as_ref().is_err_and(|error| error.code() == Some("ConditionalRequestConflict")) {
+            put = self.put(aws, settings, upload, Some("*")).await;
+        }
+        match put {
             Ok(()) => Ok(self),
-            // S3 answers 409 while another such request is under way, 412 afterwards.
-            Err(error) if matches!(error.code(), Some("PreconditionFailed" | "ConditionalRequestConflict")) => {
-                Self::read(aws, settings, upload).await
-            }
+            Err(error) if error.code() == Some("PreconditionFailed") => Self::read(aws, settings, upload).await,
             Err(error) => Err(write_failure(settings, upload, error)),
         }
     }

@@ -120,7 +120,7 @@ impl Reader<'_> {
             let likeness = |known: &str| strsim::jaro_winkler(&known[TAG_PREFIX.len()..], &given[TAG_PREFIX.len()..]);
             let nearest = VOCABULARY.into_iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
             let nearest = nearest.filter(|known| likeness(known) > 0.7);
-            let hint = nearest.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
+            let hint = nearest.map(|known| format!(", did you mean `{known}`?")).unwrap_or_default();
             self.problems.push(format!("tag `{tag}` is not known{hint}"));
         }
     }
@@ -246,16 +246,16 @@ impl fmt::Display for JobId {
 /// How often a device tries again after which failure; ten times in all at most
 /// (<https://docs.aws.amazon.com/iot/latest/developerguide/jobs-configurations-details.html>).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Retries(Vec<(RetryableFailureType, i64)>);
+pub struct Retries(Vec<(RetryableFailureType, i32)>);
 
 impl FromStr for Retries {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
-        let count = |text: &str| -> Option<i64> {
+        let count = |text: &str| -> Option<i32> {
             let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
             is_number.then(|| text.parse().ok())?.filter(|count| *count <= 10)
         };
-        let one = |text: &str| -> Option<(RetryableFailureType, i64)> {
+        let one = |text: &str| -> Option<(RetryableFailureType, i32)> {
             let (failure, text) = text.split_once(':')?;
             let failure = match failure {
                 "timed-out" => RetryableFailureType::TimedOut,
@@ -282,14 +282,13 @@ impl FromStr for Retries {
 impl Retries {
     /// The most tries again of one device.
     fn most(&self) -> i64 {
-        self.0.iter().map(|(_, count)| count).sum()
+        self.0.iter().map(|(_, count)| i64::from(*count)).sum()
     }
 
     /// The `jobExecutionsRetryConfig` of CreateJob.
     pub(crate) fn to_config(&self) -> Result<JobExecutionsRetryConfig, aws_sdk_iot::error::BuildError> {
         let criteria = self.0.iter().map(|(failure, count)| {
-            let count = i32::try_from(*count).unwrap_or(i32::MAX);
-            RetryCriteria::builder().failure_type(failure.clone()).number_of_retries(count).build()
+            RetryCriteria::builder().failure_type(failure.clone()).number_of_retries(*count).build()
         });
         JobExecutionsRetryConfig::builder().set_criteria_list(Some(criteria.collect::<Result<_, _>>()?)).build()
     }
@@ -467,7 +466,7 @@ mod tests {
         let problems =
             request(&[(START, "soon"), (RETRIES, "lots"), ("ota:thing-grup", "lab"), ("ota:x", "")]).unwrap_err();
         assert_eq!(problems.len(), 5, "{problems:?}");
-        assert_eq!(problems[0], "tag `ota:thing-grup` is not known; did you mean `ota:thing-group`?");
+        assert_eq!(problems[0], "tag `ota:thing-grup` is not known, did you mean `ota:thing-group`?");
         assert_eq!(problems[1], "tag `ota:x` is not known");
         assert_eq!(problems[2], "tag `ota:thing-group` is missing, expected the thing groups that get the update");
     }
@@ -485,7 +484,7 @@ mod tests {
             ("ota:thinggroup", THING_GROUP),
         ];
         for (tag, nearest) in cases {
-            assert_eq!(problem(tag, "x"), format!("tag `{tag}` is not known; did you mean `{nearest}`?"));
+            assert_eq!(problem(tag, "x"), format!("tag `{tag}` is not known, did you mean `{nearest}`?"));
         }
     }
 
@@ -495,14 +494,12 @@ mod tests {
             problem(START, "10m"),
             "tag `ota:start` is `10m`, which is 10m ahead, expected `now` or at least 31 minutes ahead"
         );
-        let over = [("DEFAULT_END", "10m")];
-        let tags = Tags([(THING_GROUP.to_owned(), "lab".to_owned())].into());
+        let over = [("DEFAULT_END", "30m")];
+        let tags = [(THING_GROUP, "lab"), (START, "now")].map(|(tag, value)| (tag.to_owned(), value.to_owned()));
         let now = "2026-11-23T21:40:00Z".parse().unwrap();
         assert_eq!(
-            ReleaseRequest::from_tags(&tags, &settings(&over).unwrap(), now).unwrap_err(),
-            [
-                "tag `ota:end` is missing and the setting `DEFAULT_END` is 10m after the start, expected at least 30 minutes after it"
-            ]
+            ReleaseRequest::from_tags(&Tags(tags.into()), &settings(&over).unwrap(), now).unwrap_err(),
+            ["tag `ota:end` is missing and the setting `DEFAULT_END` is 30m ahead, expected at least 31 minutes ahead"]
         );
     }
 

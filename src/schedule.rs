@@ -192,7 +192,7 @@ impl Plan {
                     format!("{}, expected `now` or at least {minutes} minutes ahead", away(ahead)),
                 ));
             } else if ahead > SignedDuration::from_mins(LATEST_START) {
-                broken.push((Part::Start, format!("{}, expected at most a year (365 days) ahead", away(ahead))));
+                broken.push((Part::Start, format!("{}, expected less than a year (365 days) ahead", away(ahead))));
             }
         }
         let end = match self.end {
@@ -212,7 +212,7 @@ impl Plan {
             } else if ahead < SignedDuration::from_mins(minutes) {
                 broken.push((Part::End, format!("{}, expected at least {minutes} minutes ahead", away(ahead))));
             } else if ahead > SignedDuration::from_mins(LATEST_END) {
-                broken.push((Part::End, format!("{}, expected at most two years (730 days) ahead", away(ahead))));
+                broken.push((Part::End, format!("{}, expected less than two years (730 days) ahead", away(ahead))));
             }
         }
         let schedule = Schedule { start, end, end_behavior: self.end_behavior };
@@ -373,12 +373,12 @@ mod tests {
         let cases: [(&str, &str, Part, &str); 8] = [
             ("30m", "1h", Part::Start, "30m ahead, expected `now` or at least 31 minutes ahead"),
             ("2026-11-23T21:00", "1h", Part::Start, "40m ago, expected `now` or at least 31 minutes ahead"),
-            ("2027-11-24T00:00", "1h", Part::Start, "365d2h19m ahead, expected at most a year (365 days) ahead"),
+            ("2027-11-24T00:00", "1h", Part::Start, "365d2h19m ahead, expected less than a year (365 days) ahead"),
             ("1h", "29m", Part::End, "29m after the start, expected at least 30 minutes after it"),
             ("1h", "2026-11-23T22:00", Part::End, "-41m after the start, expected at least 30 minutes after it"),
             ("now", "30m", Part::End, "30m ahead, expected at least 31 minutes ahead"),
             ("now", "2026-11-23T21:00", Part::End, "40m ago, expected at least 31 minutes ahead"),
-            ("1d", "730d", Part::End, "731d ahead, expected at most two years (730 days) ahead"),
+            ("1d", "730d", Part::End, "731d ahead, expected less than two years (730 days) ahead"),
         ];
         for (start, end, part, problem) in cases {
             let broken = plan(start, end).at(now(), Lead::WhenChecked).unwrap_err();

@@ -3,8 +3,9 @@
 use crate::{
     error::Expected,
     request::{Retries, Timeout, is_target_name},
-    schedule::{End, EndBehavior, Start},
+    schedule::{End, EndBehavior, Lead, Plan, Start},
 };
+use jiff::{SignedDuration, Timestamp};
 use std::{env, str::FromStr};
 
 /// The settings of a deployment, all checked.
@@ -79,6 +80,16 @@ impl Settings {
             default_retries: from.optional("DEFAULT_RETRIES", "timed-out:3"),
             default_timeout: from.optional("DEFAULT_TIMEOUT", "10m"),
         };
+        let plan = Plan {
+            start: settings.default_start,
+            end: settings.default_end,
+            end_behavior: settings.default_end_behavior,
+        };
+        // At any time that is no full minute; dates are either past or too far ahead then.
+        let some_time = Timestamp::UNIX_EPOCH.saturating_add(SignedDuration::from_secs(1)).unwrap_or_default();
+        for (part, problem) in plan.at(some_time, Lead::WhenChecked).err().into_iter().flatten() {
+            from.problems.push(format!("setting `DEFAULT_{}` is {problem}", format!("{part:?}").to_uppercase()));
+        }
         let (uploads, signed) = (&settings.upload_prefix.0, &settings.signed_prefix.0);
         if uploads.starts_with(signed) || signed.starts_with(uploads) {
             from.problems.push(format!(
@@ -154,14 +165,16 @@ impl FromStr for Prefix {
     }
 }
 
-/// A number of bytes, at least 1.
+/// A number of bytes, from 1 to the 24 MB that a stream's file may have
+/// (<https://docs.aws.amazon.com/general/latest/gr/iot-core.html>).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ByteCount(pub u64);
 
 impl FromStr for ByteCount {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
-        value.parse().ok().filter(|bytes| *bytes > 0).map(Self).ok_or(Expected("a number of bytes, such as `25165824`"))
+        let bytes = value.parse().ok().filter(|bytes| (1..=24 * 1024 * 1024).contains(bytes));
+        bytes.map(Self).ok_or(Expected("a number of bytes up to 25165824, the 24 MB of a stream's file"))
     }
 }
 
@@ -298,7 +311,7 @@ pub(crate) mod tests {
             ("OTA_ROLE_ARN", "arn:aws:iam::1:role/ota"),
             ("UPLOAD_PREFIX", "firmware"),
             ("ALLOWED_THING_GROUPS", "lab/=lab-*"),
-            ("MAX_IMAGE_BYTES", "24MB"),
+            ("MAX_IMAGE_BYTES", "25165825"),
             ("DEFAULT_START", "soon"),
             ("DEFAULT_RETRIES", "11"),
         ];
@@ -310,6 +323,18 @@ pub(crate) mod tests {
                     || *name == "ALLOWED_THING_GROUPS",
                 "{problem}"
             );
+        }
+    }
+
+    #[test]
+    fn a_default_that_no_release_could_use_is_a_bad_setting() {
+        for (name, value) in [("DEFAULT_START", "10m"), ("DEFAULT_END", "10m"), ("DEFAULT_START", "365d")] {
+            let problem = settings(&[(name, value)]).unwrap_err().to_string();
+            assert!(problem.contains(&format!("setting `{name}` is ")) && problem.contains("expected"), "{problem}");
+        }
+        // A date that is good today is bad some day.
+        for (name, value) in [("DEFAULT_START", "2030-01-01T00:00"), ("DEFAULT_END", "2030-01-01T00:00")] {
+            assert!(settings(&[(name, value)]).is_err(), "{name}");
         }
     }
 

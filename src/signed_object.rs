@@ -3,7 +3,10 @@
 use crate::upload::{Image, Upload};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Deserialize;
-use std::io::Read;
+use std::{
+    cell::Cell,
+    io::{ErrorKind, Read},
+};
 use struson::reader::{JsonReader, JsonStreamReader, ReaderError, ValueType};
 
 /// The longest string that is kept of a signed object: an RSA signature with 4096 bits has 684 characters in base64.
@@ -70,10 +73,26 @@ pub(crate) enum NotSigned {
 
 impl From<ReaderError> for NotSigned {
     fn from(error: ReaderError) -> Self {
-        match error {
-            ReaderError::IoError { error, .. } => Self::Unread(error),
-            error => Self::Because(format!("it is not a signed object's JSON: {error}")),
-        }
+        Self::Because(format!("it is not a signed object's JSON: {error}"))
+    }
+}
+
+/// A reader that keeps its error: the JSON reader tells one of the source and one of the text alike.
+struct Source<'a, R> {
+    inner: R,
+    error: &'a Cell<Option<std::io::Error>>,
+}
+
+impl<R: Read> Read for Source<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.inner.read(buffer).map_err(|error| {
+            let kind = error.kind();
+            // An interrupted read is tried again.
+            if kind != ErrorKind::Interrupted {
+                self.error.set(Some(error));
+            }
+            kind.into()
+        })
     }
 }
 
@@ -81,7 +100,12 @@ impl SignedObject {
     /// Reads a signed object in constant memory. The members come in any order; an embedded payload, a third larger
     /// than the image, is passed over, and not even fetched where all else comes before it.
     pub(crate) fn read(json: impl Read) -> Result<Self, NotSigned> {
-        let mut json = JsonStreamReader::new(json);
+        let error = Cell::new(None);
+        let object = Self::parse(JsonStreamReader::new(Source { inner: json, error: &error }));
+        error.take().map_or(object, |error| Err(NotSigned::Unread(error)))
+    }
+
+    fn parse(mut json: impl JsonReader) -> Result<Self, NotSigned> {
         let (mut size, mut signature, mut algorithm, mut payload) = (None, None, None, None);
         json.begin_object()?;
         let mut complete = false;
@@ -173,7 +197,7 @@ fn short_string(json: &mut impl JsonReader) -> Result<String, NotSigned> {
     match read {
         Ok(_) if text.len() as u64 <= LONGEST_STRING => Ok(text),
         Ok(_) => Err(NotSigned::Because("its `signature` or `signatureAlgorithm` is too long".to_owned())),
-        Err(error) => Err(NotSigned::Unread(error)),
+        Err(error) => Err(NotSigned::Because(format!("it is not a signed object's JSON: {error}"))),
     }
 }
 
@@ -182,7 +206,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use serde_json::{Value, json};
-    use std::cell::Cell;
 
     fn located() -> Value {
         json!({"rawPayloadSize": 5, "signature": "MEUC", "signatureAlgorithm": "SHA256withECDSA",

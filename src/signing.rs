@@ -6,7 +6,7 @@ use crate::{
     record::{Traces, Version},
     settings::{ProfileName, Settings},
     signed_object::{NotSigned, SignatureAlgorithm, SignedObject},
-    upload::{Image, Upload},
+    upload::{Image, Upload, is_gone},
 };
 use aws_sdk_signer::{
     error::ProvideErrorMetadata,
@@ -23,12 +23,12 @@ use tokio_util::io::SyncIoBridge;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 
-/// How many failed signing jobs of one version are looked past for one that can still be started.
-const MOST_FAILED: u32 = 20;
+/// How many useless signing jobs of one version are looked past for one that can still be started.
+const MOST_USELESS: u32 = 50;
 
 /// The time that an invocation has.
 #[derive(Debug, Clone, Copy)]
-pub struct Time {
+pub struct Invocation {
     /// When it began.
     pub started: Timestamp,
     /// When it must have ended.
@@ -60,7 +60,7 @@ pub(crate) async fn sign(
     image: &Image,
     profile: &ProfileName,
     traces: &Traces,
-    time: Time,
+    invocation: Invocation,
 ) -> Result<SignedImage, Failure> {
     let signing = Signing { aws, settings, upload, image, profile };
     for (key, versions) in &traces.signed {
@@ -68,7 +68,7 @@ pub(crate) async fn sign(
             return Ok(signed);
         }
     }
-    signing.fresh(time).await
+    signing.fresh(invocation).await
 }
 
 struct Signing<'a> {
@@ -91,23 +91,40 @@ impl Signing<'_> {
                 return Err(Failure::DescribeSigningJob { signing_job: signing_job.into(), source: error.into() });
             }
         };
-        if job.status != Some(SigningStatus::Succeeded) || self.check(signing_job, &job).is_err() {
-            return Ok(None);
-        }
+        let Ok(cert_file) = self.check(signing_job, &job) else { return Ok(None) };
         let object = match self.read(key, Some(&signed.id)).await {
             Ok(object) => object,
             Err(Failure::SignedObject { .. }) => return Ok(None),
             Err(failure) => return Err(failure),
         };
         let raw_copy = copies.iter().rev().find(|copy| copy.size == self.image.size).map(|copy| copy.id.clone());
-        let cert_file = cert_file(signing_job, &job)?;
         Ok(Some(SignedImage { raw_copy, ..self.signed_image(key.to_owned(), object, cert_file) }))
     }
 
-    async fn fresh(&self, time: Time) -> Result<SignedImage, Failure> {
-        let (signing_job, job) = self.job(time).await?;
-        self.check(&signing_job, &job)?;
-        let cert_file = cert_file(&signing_job, &job)?;
+    /// Signer answers a token that it knows with the signing job that it has, so every attempt comes to the same one.
+    /// One that was completed before this invocation and is of no use, as the operator has mended what made it so,
+    /// is followed by another.
+    async fn fresh(&self, invocation: Invocation) -> Result<SignedImage, Failure> {
+        let mut useless = 0;
+        loop {
+            let signing_job = self.start(useless).await?;
+            let job = self.wait(&signing_job, invocation.deadline).await?;
+            // Some seconds for clocks that differ.
+            let completed = job.completed_at.map_or(i64::MAX, |time| time.secs());
+            let is_old = completed.saturating_add(5) < invocation.started.as_second();
+            match self.use_job(&signing_job, &job).await {
+                Err(Failure::SigningFailed { .. } | Failure::SigningJob { .. } | Failure::SignedObject { .. })
+                    if is_old && useless < MOST_USELESS =>
+                {
+                    useless += 1;
+                }
+                signed => return signed,
+            }
+        }
+    }
+
+    async fn use_job(&self, signing_job: &str, job: &DescribeSigningJobOutput) -> Result<SignedImage, Failure> {
+        let cert_file = self.check(signing_job, job)?;
         let key = format!("{}{signing_job}", self.upload.signed_prefix(self.settings));
         let object = match self.read(&key, None).await {
             // What was read is the latest version of the key. If another attempt has copied the image over the signed
@@ -123,27 +140,7 @@ impl Signing<'_> {
         Ok(self.signed_image(key, object, cert_file))
     }
 
-    /// A signing job of this version that has succeeded. Signer answers a token that it knows with the job that it has,
-    /// so every attempt comes to the same job; one that failed before this invocation is followed by another.
-    async fn job(&self, time: Time) -> Result<(String, DescribeSigningJobOutput), Failure> {
-        let mut failed_before = 0;
-        loop {
-            let signing_job = self.start(failed_before).await?;
-            let job = self.wait(&signing_job, time.deadline).await?;
-            if job.status != Some(SigningStatus::Failed) {
-                return Ok((signing_job, job));
-            }
-            // Some seconds for clocks that differ.
-            let completed = job.completed_at.map_or(i64::MAX, |time| time.secs());
-            if completed + 5 >= time.started.as_second() || failed_before == MOST_FAILED {
-                let reason = job.status_reason.unwrap_or_else(|| "Signer gives no reason".to_owned());
-                return Err(Failure::SigningFailed { object: self.upload.to_string(), signing_job, reason });
-            }
-            failed_before += 1;
-        }
-    }
-
-    async fn start(&self, failed_before: u32) -> Result<String, Failure> {
+    async fn start(&self, useless: u32) -> Result<String, Failure> {
         let (upload, prefix) = (self.upload, self.upload.signed_prefix(self.settings));
         let failure =
             |source| Failure::StartSigningJob { object: upload.to_string(), profile: self.profile.0.clone(), source };
@@ -157,7 +154,7 @@ impl Signing<'_> {
             .source(Source::builder().s3(source.map_err(|error| failure(error.into()))?).build())
             .destination(Destination::builder().s3(destination).build())
             .profile_name(&self.profile.0)
-            .client_request_token(upload.token([&self.profile.0, &prefix, &failed_before.to_string()]));
+            .client_request_token(upload.token([&self.profile.0, &prefix, &useless.to_string()]));
         let answer = call.send().await.map_err(|error| failure(error.into()))?;
         answer.job_id.ok_or(Failure::Incomplete { member: "jobId" })
     }
@@ -165,13 +162,18 @@ impl Signing<'_> {
     async fn wait(&self, signing_job: &str, deadline: Instant) -> Result<DescribeSigningJobOutput, Failure> {
         let mut pause = FIRST_PAUSE;
         loop {
-            let answer = self.aws.signer.describe_signing_job().job_id(signing_job).send().await;
-            let job = answer.map_err(|error| Failure::DescribeSigningJob {
-                signing_job: signing_job.to_owned(),
-                source: error.into(),
-            })?;
-            if job.status != Some(SigningStatus::InProgress) {
-                return Ok(job);
+            match self.aws.signer.describe_signing_job().job_id(signing_job).send().await {
+                Ok(job) if job.status != Some(SigningStatus::InProgress) => return Ok(job),
+                // Looked at too often by the whole account, or too early: as good as in progress.
+                Ok(_) => {}
+                Err(error) if matches!(error.code(), Some("ThrottlingException" | "TooManyRequestsException")) => {}
+                Err(error) if error.code() == Some("ResourceNotFoundException") => {}
+                Err(error) => {
+                    return Err(Failure::DescribeSigningJob {
+                        signing_job: signing_job.to_owned(),
+                        source: error.into(),
+                    });
+                }
             }
             if Instant::now() + pause >= deadline {
                 return Err(Failure::SigningUnfinished { signing_job: signing_job.to_owned() });
@@ -181,8 +183,14 @@ impl Signing<'_> {
         }
     }
 
-    /// Checks that a signing job is of this version, with this profile, into this version's own prefix.
-    fn check(&self, signing_job: &str, job: &DescribeSigningJobOutput) -> Result<(), Failure> {
+    /// Checks that a signing job has succeeded, and is of this version, with this profile, into this version's own
+    /// prefix; what it tells of the certificate on the device.
+    fn check(&self, signing_job: &str, job: &DescribeSigningJobOutput) -> Result<String, Failure> {
+        if job.status == Some(SigningStatus::Failed) {
+            let reason = job.status_reason.clone().unwrap_or_else(|| "Signer gives no reason".to_owned());
+            let (object, signing_job) = (self.upload.to_string(), signing_job.to_owned());
+            return Err(Failure::SigningFailed { object, signing_job, reason });
+        }
         let upload = self.upload;
         let source = job.source().and_then(Source::s3);
         let signed = job.signed_object().and_then(|object| object.s3());
@@ -202,7 +210,7 @@ impl Signing<'_> {
         } else if job.profile_name() != Some(self.profile.0.as_str()) {
             format!("its profile is {:?}, expected `{}`", job.profile_name(), self.profile.0)
         } else {
-            return Ok(());
+            return cert_file(signing_job, job);
         };
         Err(Failure::SigningJob { signing_job: signing_job.to_owned(), problem })
     }
@@ -212,7 +220,13 @@ impl Signing<'_> {
         let call = self.aws.s3.get_object().bucket(&self.upload.bucket).key(key);
         let call = call.set_version_id(version.map(str::to_owned));
         let answer = call.expected_bucket_owner(&self.settings.ota_role.account).send().await;
-        let answer = answer.map_err(|error| Failure::GetSignedObject { key: key.to_owned(), source: error.into() })?;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) if is_gone(error.code()) => {
+                return Err(Failure::SignedObject { key: key.to_owned(), problem: "it is gone".to_owned() });
+            }
+            Err(error) => return Err(Failure::GetSignedObject { key: key.to_owned(), source: error.into() }),
+        };
         let length = answer.content_length.and_then(|length| u64::try_from(length).ok()).unwrap_or_default();
         let body = SyncIoBridge::new(answer.body.into_async_read());
         let parsed = tokio::task::spawn_blocking(move || SignedObject::read(body)).await;

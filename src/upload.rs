@@ -6,7 +6,11 @@ use crate::{
     settings::Settings,
 };
 use aws_lambda_events::s3::S3EventRecord;
-use aws_sdk_s3::{error::ProvideErrorMetadata, types::Tag};
+use aws_sdk_s3::{
+    error::ProvideErrorMetadata,
+    operation::head_object::{HeadObjectError, HeadObjectOutput},
+    types::Tag,
+};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -46,15 +50,15 @@ pub fn records(event: &Value) -> Vec<Record> {
 
 impl Record {
     fn read(record: &Value) -> Self {
-        let is_of = |source| record.get("eventSource").and_then(Value::as_str) == Some(source);
-        if !is_of("aws:s3") {
-            return Self { bucket: None, key: None, upload: Err(Stop::Skipped(Skip::OtherEvent)) };
+        let text = |member| record.get(member).and_then(Value::as_str).unwrap_or_default();
+        let stopped = |stop| Self { bucket: None, key: None, upload: Err(stop) };
+        let is_upload = text("eventName").starts_with("ObjectCreated:") || text("eventName") == "ObjectTagging:Put";
+        if text("eventSource") != "aws:s3" || !is_upload {
+            return stopped(Stop::Skipped(Skip::OtherEvent));
         }
         match serde_json::from_value::<S3EventRecord>(record.clone()) {
             Ok(record) => Self::of(record),
-            Err(error) => {
-                Self { bucket: None, key: None, upload: Err(Failure::Event { problem: error.to_string() }.into()) }
-            }
+            Err(error) => stopped(Failure::Event { problem: error.to_string() }.into()),
         }
     }
 
@@ -64,12 +68,8 @@ impl Record {
         let encoded = object.key.as_deref().map(|key| key.replace('+', " "));
         let decoded = encoded.as_deref().map(|key| percent_decode_str(key).decode_utf8());
         let key = decoded.clone().and_then(Result::ok).map(String::from);
-        let event_name = record.event_name.unwrap_or_default();
         let event_version = record.event_version.unwrap_or_default();
         let upload = match (bucket.clone(), decoded) {
-            _ if !event_name.starts_with("ObjectCreated:") && event_name != "ObjectTagging:Put" => {
-                Err(Stop::Skipped(Skip::OtherEvent))
-            }
             // AWS: "check the major version for equality" in
             // https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
             _ if !event_version.starts_with("2.") => {
@@ -194,44 +194,42 @@ impl Upload {
 
     /// What was uploaded; nothing where the version is gone.
     pub(crate) async fn image(&self, aws: &Clients, settings: &Settings) -> Result<Option<Image>, Failure> {
-        let call = aws.s3.head_object().bucket(&self.bucket).key(&self.key).version_id(&self.version_id);
-        match call.expected_bucket_owner(&settings.ota_role.account).send().await {
-            Ok(head) => {
-                let size = head.content_length.and_then(|length| u64::try_from(length).ok());
-                let size = size.ok_or(Failure::Incomplete { member: "Content-Length" })?;
-                Ok(Some(Image { size, e_tag: head.e_tag.ok_or(Failure::Incomplete { member: "ETag" })? }))
-            }
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(aws_sdk_s3::operation::head_object::HeadObjectError::is_not_found) =>
-            {
-                Ok(None)
-            }
-            Err(error) => Err(Failure::HeadObject { object: self.to_string(), source: error.into() }),
-        }
+        let Some(head) = self.head(aws, settings, Some(&self.version_id)).await? else { return Ok(None) };
+        let size = head.content_length.and_then(|length| u64::try_from(length).ok());
+        let size = size.ok_or(Failure::Incomplete { member: "Content-Length" })?;
+        Ok(Some(Image { size, e_tag: head.e_tag.ok_or(Failure::Incomplete { member: "ETag" })? }))
     }
 
     /// Stops a version that is not, or no longer, the current one of its key.
     pub(crate) async fn check_current(&self, aws: &Clients, settings: &Settings) -> Result<(), Stop> {
-        let call = aws.s3.head_object().bucket(&self.bucket).key(&self.key);
+        match self.head(aws, settings, None).await? {
+            Some(head) if head.version_id.as_ref() == Some(&self.version_id) => Ok(()),
+            Some(_) => Err(Stop::Skipped(Skip::Superseded)),
+            None => Err(Stop::Skipped(Skip::Withdrawn)),
+        }
+    }
+
+    /// The head of a version, or else of the key; nothing where there is none.
+    async fn head(
+        &self,
+        aws: &Clients,
+        settings: &Settings,
+        version: Option<&String>,
+    ) -> Result<Option<HeadObjectOutput>, Failure> {
+        let call = aws.s3.head_object().bucket(&self.bucket).key(&self.key).set_version_id(version.cloned());
         match call.expected_bucket_owner(&settings.ota_role.account).send().await {
-            Ok(head) if head.version_id.as_ref() == Some(&self.version_id) => Ok(()),
-            Ok(_) => Err(Stop::Skipped(Skip::Superseded)),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(aws_sdk_s3::operation::head_object::HeadObjectError::is_not_found) =>
-            {
-                Err(Stop::Skipped(Skip::Withdrawn))
+            Ok(head) => Ok(Some(head)),
+            Err(error) if error.as_service_error().is_some_and(HeadObjectError::is_not_found) => Ok(None),
+            Err(error) => {
+                let status = error.raw_response().map(|answer| answer.status().as_u16()).unwrap_or_default();
+                Err(Failure::HeadObject { object: self.to_string(), status, source: error.into() })
             }
-            Err(error) => Err(Failure::HeadObject { object: self.to_string(), source: error.into() }.into()),
         }
     }
 }
 
 /// Whether S3 says that a version is not there (a delete marker "does not allow" to read its tags).
-fn is_gone(code: Option<&str>) -> bool {
+pub(crate) fn is_gone(code: Option<&str>) -> bool {
     matches!(code, Some("NoSuchKey" | "NoSuchVersion" | "MethodNotAllowed"))
 }
 
@@ -403,7 +401,8 @@ mod tests {
         newer["eventVersion"] = "3.0".into();
         let mut nameless = record("a");
         nameless["s3"]["bucket"] = json!({});
-        for record in [newer, nameless, json!({"eventSource": "aws:s3"})] {
+        let bare = json!({"eventSource": "aws:s3", "eventName": "ObjectCreated:Put"});
+        for record in [newer, nameless, bare] {
             assert!(matches!(read(&record), Err(Stop::Failed(Failure::Event { .. }))), "{record}");
         }
     }

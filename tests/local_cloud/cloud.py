@@ -60,6 +60,7 @@ class Cloud:
             if not program.exists():
                 raise Failed(f"{program} is missing: run `make {target}`")
 
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be told to stop is to be interrupted
         self.scratch = Path(tempfile.mkdtemp(prefix="local-cloud-"))
         self.log = self.scratch / "ministack.log"
         self.children = []
@@ -314,8 +315,7 @@ def serve():
 
 
 def run(program):
-    """Runs a program to its end: cleanly when it is told to stop, and in words when it fails."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    """Runs a program to its end, and says in words what made it fail."""
     try:
         sys.exit(program())
     except Failed as why:

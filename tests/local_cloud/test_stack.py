@@ -9,23 +9,11 @@ from urllib.parse import quote_plus
 import boto3
 
 from alive import step
-from cloud import ACCOUNT, CERTIFICATE_ON_DEVICE, REGION, ROOT, THINGS, Cloud, Failed, device
+from cloud import ACCOUNT, CERTIFICATE_ON_DEVICE, REGION, ROOT, THINGS, Cloud, Failed, device, run
 
 TAGS = "ota:thing-group=lab"
 IMAGE = bytes(range(256)) * 64
 LAB = f"arn:aws:iot:{REGION}:{ACCOUNT}:thinggroup/lab"
-
-
-def setUpModule():
-    global cloud, iot, s3
-    cloud = unittest.enterModuleContext(Cloud())
-    iot, s3 = boto3.client("iot"), boto3.client("s3")
-    with step("provision the account"):
-        cloud.provision()
-    with step("sam build"):
-        cloud.build()
-    with step("sam deploy"):
-        cloud.deploy()
 
 
 def release(key, tags=TAGS, image=IMAGE):
@@ -40,7 +28,10 @@ def invoke(sample, key, version):
     record["s3"]["bucket"]["name"] = cloud.outputs["BucketName"]
     record["s3"]["object"] |= {"key": quote_plus(key, safe="/"), "versionId": version}
     answer = boto3.client("lambda").invoke(FunctionName=cloud.outputs["FunctionName"], Payload=json.dumps(event))
-    (release,) = json.load(answer["Payload"])["releases"]
+    result = json.load(answer["Payload"])
+    if "FunctionError" in answer:
+        raise Failed(f"the function failed: {result}")
+    (release,) = result["releases"]
     return release
 
 
@@ -58,12 +49,18 @@ def invocations():
     return sum(message.startswith("START ") for message in cloud.function_log())
 
 
-class Releases(unittest.TestCase):
+class StackTest(unittest.TestCase):
+    def create(self, key, tags=TAGS, image=IMAGE):
+        outcome = release(key, tags, image)
+        self.assertEqual(outcome["outcome"], "created", outcome)
+        return outcome
+
+
+class Releases(StackTest):
     def test_an_upload_becomes_a_scheduled_retrying_job_for_its_group(self):
         before = datetime.now(UTC).replace(second=0, microsecond=0)
         tags = f"{TAGS}&ota:start=45m&ota:end=2h&ota:end-behavior=force-cancel&ota:retries=failed:2&ota:timeout=30m"
-        outcome = release("firmware/scheduled.bin", tags)
-        self.assertEqual(outcome["outcome"], "created", outcome)
+        outcome = self.create("firmware/scheduled.bin", tags)
 
         job = iot.describe_job(jobId=outcome["jobId"])["job"]
         self.assertEqual(job["jobArn"], outcome["jobArn"])
@@ -84,7 +81,7 @@ class Releases(unittest.TestCase):
         self.assertEqual(waiting, {(thing, "QUEUED") for thing in THINGS})
 
     def test_what_is_streamed_is_the_image_and_its_signature_verifies(self):
-        outcome = release("firmware/signed.bin")
+        outcome = self.create("firmware/signed.bin")
         at, streamed = cloud.streamed(outcome["streamId"])
         self.assertTrue(at["key"].startswith("SignedImage/"), at)
         self.assertEqual(streamed, IMAGE)
@@ -102,7 +99,7 @@ class Releases(unittest.TestCase):
 
     def test_one_upload_is_one_invocation(self):
         before = invocations()
-        release("firmware/once.bin")
+        self.create("firmware/once.bin")
         time.sleep(2)  # what the function itself writes would be notified by now
         self.assertEqual(invocations() - before, 1)
 
@@ -117,15 +114,13 @@ class Releases(unittest.TestCase):
             "a=b&c.bin",
         ):
             with self.subTest(name):
-                outcome = release(f"firmware/sub dir/{name}")
-                self.assertEqual(outcome["outcome"], "created", outcome)
+                outcome = self.create(f"firmware/sub dir/{name}")
                 self.assertEqual(cloud.streamed(outcome["streamId"])[1], IMAGE)
                 self.assertTrue(device(iot.get_job_document(jobId=outcome["jobId"])["document"]))
 
     def test_an_image_may_have_16_mb(self):
         image = IMAGE * 1024
-        outcome = release("firmware/large.bin", image=image)
-        self.assertEqual(outcome["outcome"], "created", outcome)
+        outcome = self.create("firmware/large.bin", image=image)
         self.assertEqual(cloud.streamed(outcome["streamId"])[1], image)
 
 
@@ -153,9 +148,9 @@ class NoReleases(unittest.TestCase):
         self.assertEqual((outcome["outcome"], outcome["reason"]), ("skipped", "no-tags"), outcome)
 
 
-class LaterEvents(unittest.TestCase):
+class LaterEvents(StackTest):
     def test_a_second_delivery_adopts_the_job(self):
-        first = release("firmware/twice.bin")
+        first = self.create("firmware/twice.bin")
         before = creations()
         second = invoke("put.json", "firmware/twice.bin", first["versionId"])
         self.assertEqual((second["outcome"], second["jobArn"]), ("adopted", first["jobArn"]), second)
@@ -172,7 +167,7 @@ class LaterEvents(unittest.TestCase):
         self.assertEqual(outcome["outcome"], "created", outcome)
 
     def test_a_job_that_was_deleted_is_not_made_again(self):
-        first = release("firmware/deleted.bin")
+        first = self.create("firmware/deleted.bin")
         iot.delete_job(jobId=first["jobId"], force=True)
         before = creations()
         second = invoke("put.json", "firmware/deleted.bin", first["versionId"])
@@ -180,5 +175,18 @@ class LaterEvents(unittest.TestCase):
         self.assertEqual(creations()[:2], before[:2])
 
 
+def main():
+    global cloud, iot, s3
+    with Cloud() as cloud:
+        iot, s3 = boto3.client("iot"), boto3.client("s3")
+        with step("provision the account"):
+            cloud.provision()
+        with step("sam build"):
+            cloud.build()
+        with step("sam deploy"):
+            cloud.deploy()
+        return not unittest.main(verbosity=2, exit=False).result.wasSuccessful()
+
+
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    run(main)

@@ -21,7 +21,6 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, HashMap},
-    fmt::Write,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -82,6 +81,10 @@ pub struct Behavior {
     pub corrupt_signed_object: fn(&mut Value),
     /// Changes a signing job before it is described.
     pub corrupt_signing_job: fn(&mut Value),
+    /// The most versions that a page of ListObjectVersions has.
+    pub page: usize,
+    /// CopyObject copies another version than it was asked to.
+    pub copies_another_version: bool,
     /// The clock of the rules of CreateJob.
     pub clock: fn() -> jiff::Timestamp,
     /// Things and thing groups that exist.
@@ -143,6 +146,8 @@ impl Fake {
                 certname: Some("/certs/ota.pem"),
                 corrupt_signed_object: |_| {},
                 corrupt_signing_job: |_| {},
+                page: 1000,
+                copies_another_version: false,
                 clock: now,
                 targets: vec!["thinggroup/lab", "thinggroup/eu-west", "thing/bench-1"],
             }),
@@ -184,7 +189,7 @@ impl Fake {
 
     /// The next call of `operation` is answered so, without effect.
     pub fn instead_of(&self, operation: &'static str, status: u16, code: &'static str) {
-        self.at(operation, When::Before, Box::new(move |_| Some(error(operation, status, code, "injected"))));
+        self.state().instead_of(operation, status, code);
     }
 
     /// The next call of `operation` has its effect, but is answered so.
@@ -268,7 +273,10 @@ impl Fake {
             "StartSigningJob" => self.start_signing_job(&call),
             "DescribeSigningJob" => self.describe_signing_job(&call),
             _ if call.path.starts_with("/jobs/") || call.path.starts_with("/thing") => self.iot(&call),
-            _ => self.state().s3(&call),
+            _ => {
+                let behavior = self.behavior.lock().expect("no panic").clone();
+                self.state().s3(&call, &behavior)
+            }
         };
         self.fault(operation, When::After).unwrap_or(answer)
     }
@@ -374,7 +382,8 @@ impl Fake {
             "DescribeThing" if targets.contains(&format!("thing/{id}").as_str()) => ok(&json!({"thingName": id})),
             "DescribeThingGroup" | "DescribeThing" => not_found(),
             "DescribeJob" => state.jobs.get(id).map_or_else(not_found, |job| {
-                ok(&json!({"job": {"jobId": id, "jobArn": job_arn(id), "status": job["status"]}}))
+                let schedule = &job["schedulingConfig"];
+                ok(&json!({"job": {"jobId": id, "jobArn": job_arn(id), "status": job["status"], "schedulingConfig": schedule}}))
             }),
             "GetJobDocument" => {
                 state.jobs.get(id).map_or_else(not_found, |job| ok(&json!({"document": job["document"]})))
@@ -460,6 +469,11 @@ impl State {
         id
     }
 
+    pub fn instead_of(&mut self, operation: &'static str, status: u16, code: &'static str) {
+        let fault = move |_: &mut State| Some(error(operation, status, code, "injected"));
+        self.faults.push((operation, When::Before, Box::new(fault)));
+    }
+
     /// The named version of an object, or else the latest.
     fn version(&self, bucket: &str, key: &str, version: Option<&str>) -> Option<&Version> {
         let versions = self.objects.get(&(bucket.to_owned(), key.to_owned()))?;
@@ -471,7 +485,7 @@ impl State {
     }
 
     /// S3 with the bucket's name in front of the host's, or else of the path.
-    fn s3(&mut self, call: &Call) -> Response<Bytes> {
+    fn s3(&mut self, call: &Call, behavior: &Behavior) -> Response<Bytes> {
         let host = call.header("host").unwrap_or_default();
         let path = percent_decode_str(call.path.trim_start_matches('/')).decode_utf8().expect("UTF-8").into_owned();
         let (bucket, key) = match host.strip_suffix(".s3.us-east-1.amazonaws.com") {
@@ -488,7 +502,10 @@ impl State {
             return fail(403, "AccessDenied");
         }
         match call.operation {
-            "ListObjectVersions" => xml(&self.list(&bucket, &parameter("prefix").expect("a prefix"))),
+            "ListObjectVersions" => {
+                let after = parameter("version-id-marker");
+                xml(&self.list(&bucket, &parameter("prefix").expect("a prefix"), after.as_deref(), behavior.page))
+            }
             "PutObject" => {
                 let exists = self.bytes(&bucket, &key, None).is_some();
                 if call.header("if-none-match") == Some("*") && exists {
@@ -515,7 +532,8 @@ impl State {
                 let id = self.put(&bucket, &key, Some(bytes.clone()), tags);
                 let mut copied = xml(&format!("<CopyObjectResult><ETag>{}</ETag></CopyObjectResult>", e_tag(&bytes)));
                 copied.headers_mut().insert("x-amz-version-id", id.parse().expect("text"));
-                copied.headers_mut().insert("x-amz-copy-source-version-id", source_version.parse().expect("text"));
+                let copied_version = if behavior.copies_another_version { "other" } else { source_version };
+                copied.headers_mut().insert("x-amz-copy-source-version-id", copied_version.parse().expect("text"));
                 copied
             }
             _ => {
@@ -536,15 +554,31 @@ impl State {
         }
     }
 
-    fn list(&self, bucket: &str, prefix: &str) -> String {
-        let mut list = String::from("<ListVersionsResult><IsTruncated>false</IsTruncated>");
-        for ((_, key), versions) in self.objects.iter().filter(|((b, k), _)| b == bucket && k.starts_with(prefix)) {
-            for Version { id, bytes, .. } in versions {
-                let size = bytes.as_ref().map_or(0, Bytes::len);
-                let key = escape(key);
-                let _ =
-                    write!(list, "<Version><Key>{key}</Key><VersionId>{id}</VersionId><Size>{size}</Size></Version>");
-            }
+    /// A page of the versions, from that after `after`; as S3 does, the newest of a key first.
+    fn list(&self, bucket: &str, prefix: &str, after: Option<&str>, page: usize) -> String {
+        let objects = self.objects.iter().filter(|((b, k), _)| b == bucket && k.starts_with(prefix));
+        let versions: Vec<_> =
+            objects.flat_map(|((_, key), versions)| versions.iter().enumerate().map(move |v| (key, v))).collect();
+        let start = after.map_or(0, |id| versions.iter().position(|(_, (_, v))| v.id == id).expect("it") + 1);
+        let end = versions.len().min(start + page);
+        let mut list = format!("<ListVersionsResult><IsTruncated>{}</IsTruncated>", end < versions.len());
+        if end < versions.len() {
+            let (key, (_, end_of_page)) = versions[end - 1];
+            let markers = format!(
+                "<NextKeyMarker>{}</NextKeyMarker><NextVersionIdMarker>{}</NextVersionIdMarker>",
+                escape(key),
+                end_of_page.id
+            );
+            list.push_str(&markers);
+        }
+        for (key, (at, Version { id, bytes, .. })) in &versions[start..end] {
+            let (key, is_latest) = (escape(key), *at == 0);
+            let known = format!("<Key>{key}</Key><VersionId>{id}</VersionId><IsLatest>{is_latest}</IsLatest>");
+            let element = match bytes {
+                Some(bytes) => format!("<Version>{known}<Size>{}</Size></Version>", bytes.len()),
+                None => format!("<DeleteMarker>{known}</DeleteMarker>"),
+            };
+            list.push_str(&element);
         }
         list + "</ListVersionsResult>"
     }

@@ -80,7 +80,7 @@ fn lab(cloud: &LocalCloud) -> Tagging {
 }
 
 async fn release(function: &Function, event: &Value) -> Value {
-    let deadline = SystemTime::now() + Duration::from_secs(60);
+    let deadline = SystemTime::now() + Duration::from_mins(1);
     let releases = function.handle(event, deadline).await.expect("no failure").releases;
     serde_json::to_value(&releases[0]).expect("JSON")
 }

@@ -198,7 +198,7 @@ async fn the_final_log_line_is_one_json_object_with_all_that_is_known() {
 async fn the_log_level_is_honoured_and_never_shows_what_is_sent() {
     for (level, format, lines) in [("ERROR", "JSON", 1), ("TRACE", "JSON", 2), ("INFO", "Text", 2)] {
         let fake = Fake::new();
-        let good = fake.upload("firmware/blinky.bin", "image", &[("ota:thing-group", "lab")]);
+        let good = fake.upload("firmware/blinky.bin", "image", &[("ota:thing-group", "lab"), ("ota:timeout", "1d")]);
         let bad = fake.upload("firmware/bad.bin", "image", &[("ota:thing-group", "prod"), ("ota:retries", "lots")]);
         let mut function =
             Process::start(&fake, &[("AWS_LAMBDA_LOG_LEVEL", level), ("AWS_LAMBDA_LOG_FORMAT", format)]).await;
@@ -206,6 +206,8 @@ async fn the_log_level_is_honoured_and_never_shows_what_is_sent() {
         function.invoke(event(&bad)).await;
         let log = function.log().await;
         assert_eq!(log.lines().filter(|line| line.contains("outcome")).count(), lines, "{level}: {log}");
+        let warned = log.contains("4 tries of 1d each do not fit into the 1h between start and end");
+        assert_eq!(warned, level != "ERROR", "{log}");
         assert!(log.contains("rejected") && log.contains("`prod`") && log.contains("; tag `ota:retries`"), "{log}");
         assert_eq!(log.lines().all(|line| line.starts_with('{')), format == "JSON", "{log}");
         for secret in ["secret-of-the-test", "AWS4-HMAC", "aws_smithy", "aws_runtime", "hyper", "SHA256withECDSA"] {

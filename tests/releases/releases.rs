@@ -241,6 +241,68 @@ async fn a_job_that_an_operator_deleted_is_not_made_again() {
     assert_nothing_created(&fake);
 }
 
+/// The receipt of an upload, as it lies in the bucket.
+fn receipt(fake: &Fake, upload: &Upload) -> Value {
+    let key = format!("{}release.json", upload.signed_prefix(&Settings::from_lookup(setting).expect("good settings")));
+    let bytes = fake.state().objects[&(BUCKET.to_owned(), key)][0].bytes.clone().expect("a record");
+    serde_json::from_slice(&bytes).expect("JSON")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_whose_receipt_was_lost_is_adopted_whatever_has_come_since() {
+    for newer in [false, true] {
+        let fake = Fake::new();
+        let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB, ("ota:start", "2026-11-23T22:12")]);
+        fake.before("CreateJob", |state| (0..3).for_each(|_| state.instead_of("PutObject", 503, "SlowDown")));
+        assert!(failure(&fake, &upload).await.contains("writing the record"));
+        if newer {
+            fake.upload("firmware/blinky.bin", "newer", &[]);
+        }
+        // By now the start is too near to be accepted.
+        let settings = Settings::from_lookup(setting).expect("good settings");
+        let later = || now() + jiff::SignedDuration::from_mins(5);
+        let function = Function::new(settings, fake.clients()).with_clock(later);
+        let deadline = SystemTime::now() + Duration::from_mins(2);
+        let releases = function.handle(&event(&upload), deadline).await.expect("no failure").releases;
+        let release = serde_json::to_value(&releases[0]).expect("JSON");
+        assert_eq!((&release["outcome"], &release["startTime"]), (&json!("adopted"), &json!("2026-11-23T22:12")));
+        assert_eq!(receipt(&fake, &upload)["jobArn"], release["jobArn"]);
+        assert_released_once(&fake, &upload, IMAGE).await;
+    }
+}
+
+#[tokio::test]
+async fn a_job_whose_record_was_deleted_is_adopted() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    let first = release(&fake, &upload).await;
+    let key = format!("{}release.json", upload.signed_prefix(&Settings::from_lookup(setting).expect("good settings")));
+    fake.delete(&key);
+    let second = release(&fake, &upload).await;
+    assert_eq!((&second["outcome"], &second["jobArn"]), (&json!("adopted"), &first["jobArn"]));
+    assert_eq!(receipt(&fake, &upload)["jobArn"], first["jobArn"]);
+}
+
+#[tokio::test]
+async fn the_receipt_tells_the_job_and_the_tags_that_it_was_made_by() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    fake.instead_of("CreateStream", 400, "InvalidRequestException");
+    failure(&fake, &upload).await;
+    fake.state().objects.get_mut(&(BUCKET.into(), upload.key.clone())).expect("it")[0].tags[0].1 = "eu-west".into();
+    let created = release(&fake, &upload).await;
+    assert_eq!(
+        receipt(&fake, &upload),
+        json!({
+            "bucket": BUCKET, "key": upload.key, "versionId": upload.version_id, "tags": {"ota:thing-group": "eu-west"},
+            "jobId": created["jobId"], "jobArn": created["jobArn"], "streamId": created["streamId"],
+            "startTime": created["startTime"], "endTime": created["endTime"],
+        })
+    );
+    let again = release(&fake, &upload).await;
+    assert_eq!((&again["outcome"], &again["reason"]), (&json!("adopted"), &Value::Null));
+}
+
 #[tokio::test]
 async fn tags_that_come_after_the_upload_start_the_release() {
     let fake = Fake::new();
@@ -312,7 +374,7 @@ async fn a_bad_release_is_rejected_with_every_problem_before_anything_is_created
     assert_eq!(
         reasons,
         [
-            "tag `ota:tmeout` is not known; did you mean `ota:timeout`?",
+            "tag `ota:tmeout` is not known, did you mean `ota:timeout`?",
             "tag `ota:thing-group` is `prod`, expected thing groups that this deployment allows",
             "tag `ota:start` is `10m`, which is 10m ahead, expected `now` or at least 31 minutes ahead",
             "tag `ota:retries` is `lots`, expected a number such as `3` (after all failures), or `timed-out:3`, `failed:2` \
@@ -372,6 +434,52 @@ async fn every_record_of_an_event_is_worked_on() {
     let releases = run(&fake, &json!({"Records": [bad, good]})).await.expect("no failure");
     let outcomes: Vec<_> = releases.iter().map(|release| release["outcome"].clone()).collect();
     assert_eq!(outcomes, ["rejected", "adopted"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_takes_long_takes_no_time_from_the_others() {
+    let fake = Fake::new();
+    fake.set(|behavior| {
+        behavior.corrupt_signing_job = |job| {
+            if job["source"]["s3"]["key"] == "firmware/slow.bin" {
+                job["status"] = "InProgress".into();
+            }
+        };
+    });
+    let records = ["firmware/slow.bin", "firmware/good.bin"]
+        .map(|key| record(&fake.upload(key, IMAGE, &[LAB]), "ObjectCreated:Put"));
+    let failed = run(&fake, &json!({"Records": records})).await.expect_err("a failure");
+    assert!(failed.contains("slow.bin") && !failed.contains("good.bin"), "{failed}");
+    assert_eq!(fake.state().jobs.len(), 1);
+}
+
+#[tokio::test]
+async fn a_thing_that_does_not_exist_fails_before_anything_is_created() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB, ("ota:thing", "bench-9")]);
+    assert!(
+        failure(&fake, &upload)
+            .await
+            .contains("looking up the target `arn:aws:iot:us-east-1:111122223333:thing/bench-9`")
+    );
+    assert_nothing_created(&fake);
+}
+
+#[tokio::test]
+async fn a_key_without_a_file_name_is_rejected() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/dir/", IMAGE, &[LAB]);
+    let release = release(&fake, &upload).await;
+    assert_eq!(release["reasons"], json!(["the key ends in `/`, expected a file name"]));
+    assert_eq!((&release["jobId"], &release["streamId"]), (&Value::Null, &Value::Null));
+}
+
+#[tokio::test]
+async fn a_head_that_is_denied_is_told_with_its_status() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    fake.instead_of("HeadObject", 403, "AccessDenied");
+    assert!(failure(&fake, &upload).await.contains("HTTP status 403"));
 }
 
 #[tokio::test]
@@ -507,6 +615,82 @@ async fn a_failed_signing_job_is_told_with_signers_reason_and_followed_by_anothe
     assert_released_once(&fake, &upload, IMAGE).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_signing_job_that_is_looked_at_too_often_is_waited_for() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    for code in ["ThrottlingException", "TooManyRequestsException"] {
+        (0..6).for_each(|_| fake.instead_of("DescribeSigningJob", 429, code));
+    }
+    assert_eq!(release(&fake, &upload).await["outcome"], "created");
+}
+
+#[tokio::test]
+async fn a_failed_signing_job_without_a_time_is_told() {
+    let fake = Fake::new();
+    fake.set(|behavior| {
+        behavior.signing_fails = Some("expired");
+        behavior.corrupt_signing_job = |job| drop(job.as_object_mut().expect("it").remove("completedAt"));
+    });
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    assert!(failure(&fake, &upload).await.contains("failed: expired"));
+    assert_eq!(fake.state().signing_jobs.len(), 1);
+}
+
+#[tokio::test]
+async fn a_signature_that_is_of_no_use_any_more_is_made_again() {
+    // The profile had no `certname`, which the operator has mended; or the signed object is gone.
+    for is_gone in [false, true] {
+        let fake = Fake::new();
+        fake.set(|behavior| behavior.certname = is_gone.then_some("/certs/ota.pem"));
+        let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+        if is_gone {
+            fake.instead_of("CopyObject", 403, "AccessDenied");
+        }
+        failure(&fake, &upload).await;
+        for job in fake.state().signing_jobs.values_mut() {
+            job["completedAt"] = (now().as_second() - 60).into();
+        }
+        if is_gone {
+            fake.state().objects.retain(|(_, key), _| !key.contains("00000000-"));
+        }
+        fake.set(|behavior| behavior.certname = Some("/certs/ota.pem"));
+        assert_eq!(release(&fake, &upload).await["outcome"], "created", "{is_gone}");
+        assert_released_once(&fake, &upload, IMAGE).await;
+    }
+}
+
+#[tokio::test]
+async fn a_put_of_the_record_that_meets_another_is_made_again() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    fake.instead_of("PutObject", 409, "ConditionalRequestConflict");
+    assert_eq!(release(&fake, &upload).await["outcome"], "created");
+}
+
+#[tokio::test]
+async fn a_copy_of_another_version_is_never_streamed() {
+    let fake = Fake::new();
+    fake.set(|behavior| behavior.copies_another_version = true);
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    assert!(failure(&fake, &upload).await.contains("S3 copied the version Some(\"other\")"));
+    assert!(fake.calls("CreateStream").is_empty());
+}
+
+#[tokio::test]
+async fn all_pages_of_earlier_work_are_seen() {
+    let fake = Fake::new();
+    fake.set(|behavior| behavior.page = 1);
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    fake.instead_of("CreateStream", 400, "InvalidRequestException");
+    failure(&fake, &upload).await;
+    fake.state().calls.clear();
+    assert_eq!(release(&fake, &upload).await["outcome"], "created");
+    assert_eq!(fake.calls("ListObjectVersions").len(), 3);
+    assert_eq!(fake.calls("StartSigningJob").len() + fake.calls("CopyObject").len(), 0);
+    assert_eq!(release(&fake, &upload).await["outcome"], "adopted");
+}
+
 #[tokio::test]
 async fn a_profile_whose_certname_devices_cannot_read_fails_before_the_stream() {
     for certname in [None, Some(""), Some("a\"b"), Some("a\\b"), Some("${x}"), Some("a\nb")] {
@@ -602,6 +786,8 @@ async fn concurrent_deliveries_come_to_one_job() {
         let outcomes: Vec<_> = releases.iter().map(|r| r.as_ref().expect("no failure")[0]["outcome"].clone()).collect();
         assert_eq!(outcomes.iter().filter(|outcome| *outcome == "created").count(), 1, "{outcomes:?}");
         assert!(outcomes.iter().all(|outcome| outcome == "created" || outcome == "adopted"), "{outcomes:?}");
+        assert!(releases.iter().all(|r| r.as_ref().expect("it")[0]["endTime"] == "2026-11-23T23:41"), "{releases:?}");
+        assert_eq!(receipt(&fake, &upload)["startTime"], "2026-11-23T22:41");
         assert_released_once(&fake, &upload, IMAGE).await;
     }
 }
@@ -653,7 +839,9 @@ async fn a_job_id_that_another_release_has_is_rejected_before_signing() {
     let release = release(&fake, &second).await;
     assert_eq!(
         release["reasons"],
-        json!(["tag `ota:job-id` asks for the job ID `AFR_OTA-spring`, which another job has; choose another"])
+        json!([
+            "tag `ota:job-id` asks for the job ID `AFR_OTA-spring`, which another job has; choose another and upload again"
+        ])
     );
     assert_nothing_created(&fake);
 }
@@ -677,16 +865,29 @@ async fn somebody_elses_stream_or_job_is_a_conflict_that_overwrites_nothing() {
     });
     assert!(failure(&fake, &upload).await.contains("conflict: the job"));
 
-    let fake = Fake::new();
-    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
-    let elsewhere = json!({"roleArn": "arn:aws:iam::111122223333:role/ota",
-                           "files": [{"fileId": 0, "s3Location": {"bucket": BUCKET, "key": "other"}}]});
-    let request = http::Request::post(format!("/streams/{}", upload.stream_id()));
-    let request = request.body(elsewhere.to_string().into()).expect("a request");
-    assert_eq!(fake.streams.answer(&request, async |_, _, _| Some(1)).await.status(), 200);
-    let failed = failure(&fake, &upload).await;
-    assert!(failed.contains("conflict: the stream `AFR_OTA-"), "{failed}");
-    assert!(fake.calls("CreateJob").is_empty());
+    let upload = Fake::new().upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    let key = format!("{}x", upload.signed_prefix(&Settings::from_lookup(setting).expect("good settings")));
+    let role = "arn:aws:iam::111122223333:role/ota";
+    for (role, bucket, key, is_ours) in [
+        (role, BUCKET, key.as_str(), true),
+        ("arn:aws:iam::111122223333:role/other", BUCKET, &key, false),
+        (role, "foreign", &key, false),
+        (role, BUCKET, "SignedImage/other", false),
+    ] {
+        let fake = Fake::new();
+        fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+        let stream = json!({"roleArn": role, "files": [{"fileId": 0, "s3Location": {"bucket": bucket, "key": key}}]});
+        let request = http::Request::post(format!("/streams/{}", upload.stream_id()));
+        let request = request.body(stream.to_string().into()).expect("a request");
+        assert_eq!(fake.streams.answer(&request, async |_, _, _| Some(1)).await.status(), 200);
+        match run(&fake, &event(&upload)).await {
+            Ok(releases) => assert!(is_ours && releases[0]["outcome"] == "created", "{releases:?}"),
+            Err(failed) => {
+                assert!(!is_ours && failed.contains("conflict: the stream `AFR_OTA-"), "{failed}");
+                assert!(fake.calls("CreateJob").is_empty());
+            }
+        }
+    }
 }
 
 #[tokio::test]
