@@ -24,6 +24,8 @@ pub mod stream;
 
 pub mod job;
 
+pub mod outcome;
+
 pub mod handler;
 
 pub mod clients;

@@ -1,0 +1,205 @@
+//! What an upload came to: the function's result, and the final log line.
+
+use crate::{
+    error::{Skip, Stop},
+    job::Job,
+};
+use serde::Serialize;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What an event came to: one release a record.
+#[derive(Debug, Serialize)]
+pub struct Releases {
+    /// In the order of the event.
+    pub releases: Vec<Release>,
+}
+
+/// What one record came to.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Release {
+    /// What the upload came to.
+    pub outcome: Outcome,
+    /// Why, where that needs a word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The upload's bucket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bucket: Option<String>,
+    /// The upload's key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The upload's version ID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version_id: Option<String>,
+    /// The job's ID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_id: Option<String>,
+    /// The job's ARN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_arn: Option<String>,
+    /// The stream's ID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream_id: Option<String>,
+    /// The job's start in UTC, where it does not start at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<String>,
+    /// The job's end in UTC, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_time: Option<String>,
+    /// Every problem of a release that is rejected.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+}
+
+/// What an upload can come to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The job is new.
+    Created,
+    /// The job of this version was there already.
+    Adopted,
+    /// No release, by design.
+    Skipped,
+    /// The uploader must change the object or its tags.
+    Rejected,
+    /// Time or the operator must help; Lambda tries again.
+    #[default]
+    Failed,
+}
+
+/// How long each step took.
+#[derive(Debug, Default)]
+pub(crate) struct Steps {
+    pub inspect: Option<Duration>,
+    pub preflight: Option<Duration>,
+    pub sign: Option<Duration>,
+    pub copy: Option<Duration>,
+    pub stream: Option<Duration>,
+    pub job: Option<Duration>,
+}
+
+impl Steps {
+    /// The step that has not been finished.
+    pub fn under_way(&self) -> &'static str {
+        let steps = [
+            (self.inspect, "inspecting the upload"),
+            (self.preflight, "looking up targets and job"),
+            (self.sign, "signing"),
+            (self.copy, "copying the image"),
+            (self.stream, "creating the stream"),
+        ];
+        steps.into_iter().find(|(taken, _)| taken.is_none()).map_or("creating the job", |(_, step)| step)
+    }
+}
+
+/// Does the work, and notes how long it took.
+pub(crate) fn timed<'a, T>(
+    taken: &'a mut Option<Duration>,
+    work: impl Future<Output = T> + 'a,
+) -> impl Future<Output = T> + 'a {
+    // Boxed, as the state of all calls together is large.
+    let work = Box::pin(work);
+    async move {
+        let started = Instant::now();
+        let done = work.await;
+        *taken = Some(started.elapsed());
+        done
+    }
+}
+
+impl Release {
+    /// Tells of the job.
+    pub(crate) fn tell(&mut self, job: &Job) {
+        self.job_arn = Some(job.arn.clone());
+        self.start_time.clone_from(&job.start_time);
+        self.end_time.clone_from(&job.end_time);
+    }
+
+    /// What Lambda is told of a release that failed.
+    pub(crate) fn failure(&self) -> String {
+        let (key, reason) = (self.key.as_deref(), self.reason.as_deref());
+        format!("`{}`: {}", key.unwrap_or_default(), reason.unwrap_or_default())
+    }
+
+    pub(crate) fn conclude(&mut self, outcome: Result<Outcome, Stop>) {
+        self.outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(Stop::Skipped(skip)) => {
+                self.reason = Some(skip.as_str().to_owned());
+                if skip != Skip::JobDeleted {
+                    self.forget_ids();
+                }
+                Outcome::Skipped
+            }
+            Err(Stop::Rejected(reasons)) => {
+                self.reasons = reasons;
+                self.forget_ids();
+                Outcome::Rejected
+            }
+            Err(Stop::Failed(failure)) => {
+                self.reason = Some(failure.chain());
+                Outcome::Failed
+            }
+        };
+    }
+
+    /// There is no job of this upload, whatever its ID would have been.
+    fn forget_ids(&mut self) {
+        (self.job_id, self.stream_id) = (None, None);
+    }
+
+    /// The final log line: one a record, with all that is known of it.
+    pub(crate) fn log(&self, steps: &Steps) {
+        let ms = |taken: Option<Duration>| taken.and_then(|taken| u64::try_from(taken.as_millis()).ok());
+        let reasons = (!self.reasons.is_empty()).then(|| self.reasons.join("; "));
+        let is_job = self.job_arn.is_some();
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    outcome = self.outcome.as_str(),
+                    reason = self.reason,
+                    bucket = self.bucket,
+                    key = self.key,
+                    versionId = self.version_id,
+                    jobId = self.job_id,
+                    jobArn = self.job_arn,
+                    streamId = self.stream_id,
+                    // No signature is checked against its certificate yet.
+                    verified = is_job.then_some(false),
+                    reasons = reasons,
+                    inspectMs = ms(steps.inspect),
+                    preflightMs = ms(steps.preflight),
+                    signMs = ms(steps.sign),
+                    copyMs = ms(steps.copy),
+                    streamMs = ms(steps.stream),
+                    jobMs = ms(steps.job),
+                )
+            };
+        }
+        match self.outcome {
+            Outcome::Rejected | Outcome::Failed => line!(error),
+            // A job whose tags have changed, a version that is not current any more: somebody may wonder.
+            Outcome::Adopted if self.reason.is_some() => line!(warn),
+            Outcome::Skipped if matches!(self.reason.as_deref(), Some("superseded" | "withdrawn" | "job-deleted")) => {
+                line!(warn);
+            }
+            Outcome::Created | Outcome::Adopted | Outcome::Skipped => line!(info),
+        }
+    }
+}
+
+impl Outcome {
+    /// The outcome's word in results and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Adopted => "adopted",
+            Self::Skipped => "skipped",
+            Self::Rejected => "rejected",
+            Self::Failed => "failed",
+        }
+    }
+}
