@@ -2,12 +2,13 @@
 
 use crate::{
     clients::Clients,
+    dry_run,
     error::{Failure, Skip, Stop},
     job::{self, Job},
     outcome::{Outcome, Release, Releases, Steps, timed},
     record::{JobRecord, Traces},
     request::ReleaseRequest,
-    settings::Settings,
+    settings::{DryRun, Settings},
     signing::{self, Invocation},
     stream,
     upload::{self, Image, Record, Tags, Upload},
@@ -72,9 +73,10 @@ impl Function {
     async fn work_on(&self, record: Record, invocation: Invocation) -> Release {
         let mut release = Release { bucket: record.bucket, key: record.key, ..Release::default() };
         let mut steps = Steps::default();
-        let outcome = match record.upload {
-            Ok(upload) => self.release_in_time(&upload, invocation, &mut release, &mut steps).await,
-            Err(stop) => Err(stop),
+        let outcome = match (record.upload, &self.settings.dry_run) {
+            (Ok(upload), DryRun::Offline(tags)) => self.release_offline(&upload, record.size, tags, &mut release).await,
+            (Ok(upload), _) => self.release_in_time(&upload, invocation, &mut release, &mut steps).await,
+            (Err(stop), _) => Err(stop),
         };
         release.conclude(outcome);
         release.log(&steps);
@@ -91,6 +93,50 @@ impl Function {
         release.version_id = Some(upload.version_id.clone());
         let done = timeout_at(invocation.deadline, self.release(upload, invocation, release, steps)).await;
         done.unwrap_or_else(|_| Err(Failure::OutOfTime { step: steps.under_way() }.into()))
+    }
+
+    /// A dry run that calls AWS for nothing: what the event and the settings tell is all that is known.
+    async fn release_offline(
+        &self,
+        upload: &Upload,
+        size: Option<u64>,
+        tags: &Tags,
+        release: &mut Release,
+    ) -> Result<Outcome, Stop> {
+        release.version_id = Some(upload.version_id.clone());
+        upload.check_place(&self.settings)?;
+        if upload.key.ends_with('/') && size == Some(0) {
+            return Err(Stop::Skipped(Skip::Folder));
+        }
+        if !upload.has_version() {
+            return Err(without_version(Some(tags.clone())));
+        }
+        if tags.0.is_empty() {
+            return Err(Stop::Skipped(Skip::NoTags));
+        }
+        let request = self.check(upload, tags, size, (self.clock)())?;
+        self.rehearse(upload, &request, &request.job_id(upload), size, release).await
+    }
+
+    /// Tells the requests of a release, and makes none.
+    async fn rehearse(
+        &self,
+        upload: &Upload,
+        request: &ReleaseRequest,
+        job_id: &str,
+        size: Option<u64>,
+        release: &mut Release,
+    ) -> Result<Outcome, Stop> {
+        let Self { settings, aws, clock } = self;
+        let requests = dry_run::requests(aws, settings, upload, request, job_id, size, clock()).await?;
+        release.job_id = Some(job_id.to_owned());
+        release.stream_id = Some(upload.stream_id());
+        let time = |member: &str| requests.create_job["schedulingConfig"][member].as_str().map(str::to_owned);
+        (release.start_time, release.end_time) = (time("startTime"), time("endTime"));
+        release.start_signing_job = Some(requests.start_signing_job);
+        release.create_stream = Some(requests.create_stream);
+        release.create_job = Some(requests.create_job);
+        Ok(Outcome::DryRun)
     }
 
     /// The recipe. Each step can be taken again: what an earlier attempt left is found and used.
@@ -131,13 +177,15 @@ impl Function {
             return Ok(outcome);
         }
         current?;
-        let request = self.check(upload, &tags, &image, clock())?;
+        let request = self.check(upload, &tags, Some(image.size), clock())?;
         let is_recorded = recorded.is_some();
-        let job_id = request.job_id.as_ref().map_or_else(|| upload.default_job_id(), ToString::to_string);
-        let mut record = recorded.unwrap_or_else(|| JobRecord::new(upload, job_id, tags.clone()));
+        let mut record = recorded.unwrap_or_else(|| JobRecord::new(upload, request.job_id(upload), tags.clone()));
         let preflight = job::preflight(aws, settings, upload, &request, &record.job_id);
         if let Some(job) = timed(&mut steps.preflight, preflight).await? {
             return self.adopt(upload, record, job, &tags, release).await;
+        }
+        if settings.dry_run != DryRun::Off {
+            return self.rehearse(upload, &request, &record.job_id, Some(image.size), release).await;
         }
 
         let claim = async { if is_recorded { Ok(record) } else { record.claim(aws, settings, upload).await } };
@@ -208,19 +256,19 @@ impl Function {
                     .to_owned(),
             );
         }
-        if record.job_arn.is_none() {
+        if record.job_arn.is_none() && self.settings.dry_run == DryRun::Off {
             job.receipt(record).confirm(&self.aws, &self.settings, upload).await?;
         }
         Ok(Outcome::Adopted)
     }
 
     /// Everything that can be known of a release before anything is created.
-    fn check(&self, upload: &Upload, tags: &Tags, image: &Image, now: Timestamp) -> Result<ReleaseRequest, Stop> {
+    fn check(&self, upload: &Upload, tags: &Tags, size: Option<u64>, now: Timestamp) -> Result<ReleaseRequest, Stop> {
         let most = self.settings.max_image_bytes.0;
-        let object = match image.size {
+        let object = match size {
             _ if upload.file_name().is_empty() => Some("the key ends in `/`, expected a file name".to_owned()),
-            0 => Some("the object is empty, expected a firmware image".to_owned()),
-            size if size > most => Some(format!("the object has {size} bytes, expected at most {most}")),
+            Some(0) => Some("the object is empty, expected a firmware image".to_owned()),
+            Some(size) if size > most => Some(format!("the object has {size} bytes, expected at most {most}")),
             _ => None,
         };
         let request = match (ReleaseRequest::from_tags(tags, &self.settings, now), object) {

@@ -2,10 +2,10 @@
 
 use crate::{
     clients::Clients,
-    error::{Failure, Stop},
+    error::{Cause, Failure, Stop},
     record::JobRecord,
     request::{ReleaseRequest, Target},
-    schedule::Lead,
+    schedule::{Lead, Schedule},
     settings::Settings,
     signed_object::SignatureAlgorithm,
     signing::SignedImage,
@@ -14,6 +14,7 @@ use crate::{
 };
 use aws_sdk_iot::{
     error::ProvideErrorMetadata,
+    operation::create_job::builders::CreateJobFluentBuilder,
     types::{JobStatus, TargetSelection},
 };
 use futures::{TryFutureExt, TryStreamExt, stream, try_join};
@@ -111,17 +112,15 @@ async fn is_of(aws: &Clients, job_id: &str, upload: &Upload) -> Result<bool, Fai
     Ok(document["afr_ota"]["streamname"] == upload.stream_id())
 }
 
-/// Creates the job (`true`), or adopts the one that an earlier attempt created (`false`): whatever CreateJob answers, a
-/// job of this upload that is there is the one that was wanted.
-pub(crate) async fn ensure(
+/// CreateJob of a release at `now`, and the times that the job would have.
+pub(crate) fn request(
     aws: &Clients,
     settings: &Settings,
     upload: &Upload,
     request: &ReleaseRequest,
     (job_id, document): (&str, &str),
     now: Timestamp,
-) -> Result<(Job, bool), Stop> {
-    let failed = |source| Failure::CreateJob { job_id: job_id.to_owned(), source };
+) -> Result<(Schedule, CreateJobFluentBuilder), Stop> {
     // The start or end may have come too near since the tags were checked.
     let schedule = request.plan.at(now, Lead::WhenCreated).map_err(|broken| {
         let too_late = |(part, problem)| {
@@ -129,6 +128,7 @@ pub(crate) async fn ensure(
         };
         Stop::Rejected(broken.into_iter().map(too_late).collect())
     })?;
+    let retries = request.retries.to_config().map_err(|error| failed(job_id, error.into()))?;
     let call = aws
         .iot
         .create_job()
@@ -138,8 +138,26 @@ pub(crate) async fn ensure(
         .description(upload.description())
         .target_selection(TargetSelection::Snapshot)
         .timeout_config(request.timeout.to_config())
-        .job_executions_retry_config(request.retries.to_config().map_err(|error| failed(error.into()))?)
+        .job_executions_retry_config(retries)
         .set_scheduling_config(schedule.to_config());
+    Ok((schedule, call))
+}
+
+fn failed(job_id: &str, source: Cause) -> Failure {
+    Failure::CreateJob { job_id: job_id.to_owned(), source }
+}
+
+/// Creates the job (`true`), or adopts the one that an earlier attempt created (`false`): whatever CreateJob answers, a
+/// job of this upload that is there is the one that was wanted.
+pub(crate) async fn ensure(
+    aws: &Clients,
+    settings: &Settings,
+    upload: &Upload,
+    release: &ReleaseRequest,
+    (job_id, document): (&str, &str),
+    now: Timestamp,
+) -> Result<(Job, bool), Stop> {
+    let (schedule, call) = request(aws, settings, upload, release, (job_id, document), now)?;
     let error = match call.send().await {
         Ok(job) => {
             let arn = job.job_arn.ok_or(Failure::Incomplete { member: "jobArn" })?;
@@ -151,7 +169,7 @@ pub(crate) async fn ensure(
     let exists = error
         .as_service_error()
         .is_some_and(aws_sdk_iot::operation::create_job::CreateJobError::is_resource_already_exists_exception);
-    let failure = failed(error.into());
+    let failure = failed(job_id, error.into());
     match find(aws, job_id).await {
         Ok(Some(job)) if is_of(aws, job_id, upload).await? => Ok((job, false)),
         Ok(Some(_)) => Err(Failure::Conflict { what: format!("the job `{job_id}`") }.into()),

@@ -26,6 +26,8 @@ pub mod job;
 
 pub mod outcome;
 
+pub mod dry_run;
+
 pub mod handler;
 
 pub mod clients;

@@ -5,6 +5,7 @@ use crate::{
     job::Job,
 };
 use serde::Serialize;
+use serde_json::Value;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -48,6 +49,15 @@ pub struct Release {
     /// The job's end in UTC, where it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_time: Option<String>,
+    /// In a dry run: StartSigningJob, as it would be asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_signing_job: Option<Value>,
+    /// In a dry run: CreateStream, as it would be asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub create_stream: Option<Value>,
+    /// In a dry run: CreateJob, as it would be asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub create_job: Option<Value>,
     /// Every problem of a release that is rejected.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
@@ -65,6 +75,8 @@ pub enum Outcome {
     Skipped,
     /// The uploader must change the object or its tags.
     Rejected,
+    /// Everything is checked, and nothing was created.
+    DryRun,
     /// Time or the operator must help; Lambda tries again.
     #[default]
     Failed,
@@ -186,7 +198,7 @@ impl Release {
             Outcome::Skipped if matches!(self.reason.as_deref(), Some("superseded" | "withdrawn" | "job-deleted")) => {
                 line!(warn);
             }
-            Outcome::Created | Outcome::Adopted | Outcome::Skipped => line!(info),
+            Outcome::Created | Outcome::Adopted | Outcome::DryRun | Outcome::Skipped => line!(info),
         }
     }
 }
@@ -199,6 +211,7 @@ impl Outcome {
             Self::Adopted => "adopted",
             Self::Skipped => "skipped",
             Self::Rejected => "rejected",
+            Self::DryRun => "dry-run",
             Self::Failed => "failed",
         }
     }

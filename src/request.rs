@@ -4,7 +4,7 @@ use crate::{
     error::Expected,
     schedule::{End, Lead, Minutes, Part, Plan},
     settings::{List, NamePattern, ProfileName, Settings},
-    upload::{ID_PREFIX, TAG_PREFIX, Tags},
+    upload::{ID_PREFIX, TAG_PREFIX, Tags, Upload},
 };
 use aws_sdk_iot::types::{JobExecutionsRetryConfig, RetryCriteria, RetryableFailureType, TimeoutConfig};
 use jiff::Timestamp;
@@ -70,6 +70,11 @@ impl ReleaseRequest {
             Some(request) if from.problems.is_empty() => Ok(request),
             _ => Err(from.problems),
         }
+    }
+
+    /// The ID that the job of an upload gets by this request.
+    pub(crate) fn job_id(&self, upload: &Upload) -> String {
+        self.job_id.as_ref().map_or_else(|| upload.default_job_id(), ToString::to_string)
     }
 
     /// What is allowed but hardly meant: sentences for the log.

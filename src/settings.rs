@@ -4,6 +4,7 @@ use crate::{
     error::Expected,
     request::{Retries, Timeout, is_target_name},
     schedule::{End, EndBehavior, Lead, Plan, Start},
+    upload::Tags,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::{env, str::FromStr};
@@ -31,6 +32,8 @@ pub struct Settings {
     pub allowed_things: List<NamePattern>,
     /// `MAX_IMAGE_BYTES`: the largest image that is released.
     pub max_image_bytes: ByteCount,
+    /// `DRY_RUN` and `DRY_RUN_TAGS`: whether everything is checked and nothing created.
+    pub dry_run: DryRun,
     /// `DEFAULT_START`: the start of releases without `ota:start`.
     pub default_start: Start,
     /// `DEFAULT_END`: the end of releases without `ota:end`.
@@ -74,6 +77,7 @@ impl Settings {
             allowed_thing_groups: from.required("ALLOWED_THING_GROUPS", "lab,eu-*"),
             allowed_things: from.optional("ALLOWED_THINGS", ""),
             max_image_bytes: from.optional("MAX_IMAGE_BYTES", "25165824"),
+            dry_run: from.dry_run(),
             default_start: from.optional("DEFAULT_START", "1h"),
             default_end: from.optional("DEFAULT_END", "1h"),
             default_end_behavior: from.optional("DEFAULT_END_BEHAVIOR", "cancel"),
@@ -129,6 +133,20 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         }
     }
 
+    fn dry_run(&mut self) -> DryRun {
+        let Switch(on) = self.optional("DRY_RUN", "false");
+        let tags = (self.lookup)("DRY_RUN_TAGS").filter(|tags| !tags.is_empty());
+        match tags {
+            None if on => DryRun::OfRealTags,
+            None => DryRun::Off,
+            Some(tags) if on => DryRun::Offline(Tags::from_header(&tags)),
+            Some(tags) => {
+                self.problems.push(format!("setting `DRY_RUN_TAGS` is `{tags}`, expected `DRY_RUN=true` beside it"));
+                DryRun::Off
+            }
+        }
+    }
+
     /// After a problem the example stands in for the value, so that reading goes on; the settings are never used then.
     fn required<T: FromStr<Err = Expected>>(&mut self, name: &str, example: &'static str) -> T {
         if (self.lookup)(name).is_none_or(|value| value.is_empty()) {
@@ -140,6 +158,26 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
 
 fn known_good<T: FromStr<Err = Expected>>(value: &'static str) -> T {
     value.parse().unwrap_or_else(|Expected(expected)| unreachable!("`{value}` is not {expected}"))
+}
+
+/// Whether releases are only tried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DryRun {
+    /// They are made.
+    Off,
+    /// What can be read is read and checked, and nothing is created.
+    OfRealTags,
+    /// AWS is not called at all: these are the tags.
+    Offline(Tags),
+}
+
+struct Switch(bool);
+
+impl FromStr for Switch {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        value.parse().map(Self).map_err(|_| Expected("`true` or `false`"))
+    }
 }
 
 /// A value without a grammar of its own.
@@ -312,6 +350,7 @@ pub(crate) mod tests {
             ("UPLOAD_PREFIX", "firmware"),
             ("ALLOWED_THING_GROUPS", "lab/=lab-*"),
             ("MAX_IMAGE_BYTES", "25165825"),
+            ("DRY_RUN", "yes"),
             ("DEFAULT_START", "soon"),
             ("DEFAULT_RETRIES", "11"),
         ];
@@ -336,6 +375,21 @@ pub(crate) mod tests {
         for (name, value) in [("DEFAULT_START", "2030-01-01T00:00"), ("DEFAULT_END", "2030-01-01T00:00")] {
             assert!(settings(&[(name, value)]).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn tags_of_a_dry_run_are_decoded_as_s3_decodes_them() {
+        let tags = ("DRY_RUN_TAGS", "ota:thing-group=lab+eu-1&ota%3Astart=90m&team=x&ota:end=");
+        let DryRun::Offline(tags) = settings(&[("DRY_RUN", "true"), tags]).unwrap().dry_run else { panic!() };
+        let expected = [("ota:thing-group", "lab eu-1"), ("ota:start", "90m"), ("ota:end", "")];
+        assert_eq!(tags, Tags(expected.map(|(tag, value)| (tag.to_owned(), value.to_owned())).into()));
+        assert_eq!(settings(&[("DRY_RUN", "true")]).unwrap().dry_run, DryRun::OfRealTags);
+        assert_eq!(settings(&[("DRY_RUN", "false")]).unwrap().dry_run, DryRun::Off);
+        let problem = settings(&[("DRY_RUN_TAGS", "ota:thing-group=lab")]).unwrap_err().to_string();
+        assert!(
+            problem.contains("setting `DRY_RUN_TAGS` is `ota:thing-group=lab`, expected `DRY_RUN=true`"),
+            "{problem}"
+        );
     }
 
     #[test]

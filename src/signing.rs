@@ -2,7 +2,7 @@
 
 use crate::{
     clients::Clients,
-    error::Failure,
+    error::{Cause, Failure},
     record::{Traces, Version},
     settings::{ProfileName, Settings},
     signed_object::{NotSigned, SignatureAlgorithm, SignedObject},
@@ -10,7 +10,9 @@ use crate::{
 };
 use aws_sdk_signer::{
     error::ProvideErrorMetadata,
-    operation::describe_signing_job::DescribeSigningJobOutput,
+    operation::{
+        describe_signing_job::DescribeSigningJobOutput, start_signing_job::builders::StartSigningJobFluentBuilder,
+    },
     types::{Destination, S3Destination, S3Source, SigningStatus, Source},
 };
 use jiff::Timestamp;
@@ -69,6 +71,27 @@ pub(crate) async fn sign(
         }
     }
     signing.fresh(invocation).await
+}
+
+/// StartSigningJob of an upload, for which `useless` signing jobs were made before.
+pub(crate) fn request(
+    aws: &Clients,
+    settings: &Settings,
+    upload: &Upload,
+    profile: &ProfileName,
+    useless: u32,
+) -> Result<StartSigningJobFluentBuilder, Failure> {
+    let prefix = upload.signed_prefix(settings);
+    let source = S3Source::builder().bucket_name(&upload.bucket).key(&upload.key).version(&upload.version_id).build();
+    let source = source.map_err(|error| start_failure(upload, profile, error.into()))?;
+    let destination = S3Destination::builder().bucket_name(&upload.bucket).prefix(&prefix).build();
+    let call = aws.signer.start_signing_job().source(Source::builder().s3(source).build());
+    let call = call.destination(Destination::builder().s3(destination).build()).profile_name(&profile.0);
+    Ok(call.client_request_token(upload.token([&profile.0, &prefix, &useless.to_string()])))
+}
+
+fn start_failure(upload: &Upload, profile: &ProfileName, source: Cause) -> Failure {
+    Failure::StartSigningJob { object: upload.to_string(), profile: profile.0.clone(), source }
 }
 
 struct Signing<'a> {
@@ -141,21 +164,8 @@ impl Signing<'_> {
     }
 
     async fn start(&self, useless: u32) -> Result<String, Failure> {
-        let (upload, prefix) = (self.upload, self.upload.signed_prefix(self.settings));
-        let failure =
-            |source| Failure::StartSigningJob { object: upload.to_string(), profile: self.profile.0.clone(), source };
-        let source =
-            S3Source::builder().bucket_name(&upload.bucket).key(&upload.key).version(&upload.version_id).build();
-        let destination = S3Destination::builder().bucket_name(&upload.bucket).prefix(&prefix).build();
-        let call = self
-            .aws
-            .signer
-            .start_signing_job()
-            .source(Source::builder().s3(source.map_err(|error| failure(error.into()))?).build())
-            .destination(Destination::builder().s3(destination).build())
-            .profile_name(&self.profile.0)
-            .client_request_token(upload.token([&self.profile.0, &prefix, &useless.to_string()]));
-        let answer = call.send().await.map_err(|error| failure(error.into()))?;
+        let call = request(self.aws, self.settings, self.upload, self.profile, useless)?;
+        let answer = call.send().await.map_err(|error| start_failure(self.upload, self.profile, error.into()))?;
         answer.job_id.ok_or(Failure::Incomplete { member: "jobId" })
     }
 

@@ -8,7 +8,10 @@ use crate::{
     signing::SignedImage,
     upload::{Image, Upload},
 };
-use aws_sdk_iot::types::{S3Location, StreamFile, StreamInfo};
+use aws_sdk_iot::{
+    operation::create_stream::builders::CreateStreamFluentBuilder,
+    types::{S3Location, StreamFile, StreamInfo},
+};
 use aws_sdk_s3::types::TaggingDirective;
 
 /// The file ID of the image in its stream and in the job document.
@@ -17,8 +20,8 @@ pub(crate) const FILE_ID: i32 = 0;
 /// A version of the upload's very bytes, where AWS IoT may read them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RawCopy {
-    key: String,
-    version_id: String,
+    pub key: String,
+    pub version_id: String,
 }
 
 /// A stream of a signed image.
@@ -66,6 +69,19 @@ pub(crate) async fn copy(
     Ok(RawCopy { key, version_id })
 }
 
+/// CreateStream of a raw copy.
+pub(crate) fn request(
+    aws: &Clients,
+    settings: &Settings,
+    upload: &Upload,
+    copy: &RawCopy,
+) -> CreateStreamFluentBuilder {
+    let location = S3Location::builder().bucket(&upload.bucket).key(&copy.key).version(&copy.version_id).build();
+    let file = StreamFile::builder().file_id(FILE_ID).s3_location(location).build();
+    let call = aws.iot.create_stream().stream_id(upload.stream_id()).files(file).role_arn(&settings.ota_role.arn);
+    call.description(upload.description())
+}
+
 /// Creates the stream of a raw copy, or adopts the one that an earlier attempt created: whatever CreateStream answers,
 /// a stream of this upload that is there is the one that was wanted.
 pub(crate) async fn ensure(
@@ -75,10 +91,7 @@ pub(crate) async fn ensure(
     copy: &RawCopy,
 ) -> Result<Stream, Failure> {
     let id = upload.stream_id();
-    let location = S3Location::builder().bucket(&upload.bucket).key(&copy.key).version(&copy.version_id).build();
-    let file = StreamFile::builder().file_id(FILE_ID).s3_location(location).build();
-    let call = aws.iot.create_stream().stream_id(&id).files(file).role_arn(&settings.ota_role.arn);
-    let Err(error) = call.description(upload.description()).send().await else { return Ok(Stream { id }) };
+    let Err(error) = request(aws, settings, upload, copy).send().await else { return Ok(Stream { id }) };
     let exists = error
         .as_service_error()
         .is_some_and(aws_sdk_iot::operation::create_stream::CreateStreamError::is_resource_already_exists_exception);

@@ -32,6 +32,8 @@ pub struct Record {
     pub bucket: Option<String>,
     /// The object's key, decoded where that can be done.
     pub key: Option<String>,
+    /// The object's size in bytes, where it is told: an event about tags does not tell it.
+    pub size: Option<u64>,
     /// The upload, where the record speaks of one.
     pub upload: Result<Upload, Stop>,
 }
@@ -43,7 +45,7 @@ pub fn records(event: &Value) -> Vec<Record> {
         Some(records) if !records.is_empty() => records.iter().map(Record::read).collect(),
         _ => {
             let bucket = event.get("Bucket").and_then(Value::as_str).map(str::to_owned);
-            vec![Record { bucket, key: None, upload: Err(Stop::Skipped(Skip::OtherEvent)) }]
+            vec![Record { bucket, key: None, size: None, upload: Err(Stop::Skipped(Skip::OtherEvent)) }]
         }
     }
 }
@@ -51,7 +53,7 @@ pub fn records(event: &Value) -> Vec<Record> {
 impl Record {
     fn read(record: &Value) -> Self {
         let text = |member| record.get(member).and_then(Value::as_str).unwrap_or_default();
-        let stopped = |stop| Self { bucket: None, key: None, upload: Err(stop) };
+        let stopped = |stop| Self { bucket: None, key: None, size: None, upload: Err(stop) };
         let is_upload = text("eventName").starts_with("ObjectCreated:") || text("eventName") == "ObjectTagging:Put";
         if text("eventSource") != "aws:s3" || !is_upload {
             return stopped(Stop::Skipped(Skip::OtherEvent));
@@ -85,7 +87,8 @@ impl Record {
             )])),
             _ => Err(Failure::Event { problem: "it names no bucket or no key".to_owned() }.into()),
         };
-        Self { bucket, key: key.or(object.key), upload }
+        let size = object.size.and_then(|size| u64::try_from(size).ok());
+        Self { bucket, key: key.or(object.key), size, upload }
     }
 }
 
@@ -251,6 +254,17 @@ impl From<Vec<Tag>> for Tags {
     fn from(tags: Vec<Tag>) -> Self {
         let ours = tags.into_iter().filter(|tag| tag.key.starts_with(TAG_PREFIX));
         Self(ours.map(|tag| (tag.key, tag.value)).collect())
+    }
+}
+
+impl Tags {
+    /// Reads tags in the form of the `x-amz-tagging` header: `key=value&key=value`, form-encoded.
+    pub(crate) fn from_header(header: &str) -> Self {
+        let decoded = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
+        let pairs = header.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        let ours =
+            pairs.map(|(tag, value)| (decoded(tag), decoded(value))).filter(|(tag, _)| tag.starts_with(TAG_PREFIX));
+        Self(ours.collect())
     }
 }
 

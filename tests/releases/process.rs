@@ -1,7 +1,7 @@
 //! The real process: the `bootstrap` that Lambda starts, on a runtime API and an AWS that are both this test.
 
 use crate::{
-    fake::{Embedded, Fake},
+    fake::{BUCKET, Embedded, Fake},
     releases::{event, setting},
 };
 use bytes::Bytes;
@@ -9,6 +9,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
+use ota_on_upload::upload::Upload;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -214,6 +215,25 @@ async fn the_log_level_is_honoured_and_never_shows_what_is_sent() {
             assert!(!log.contains(secret), "{level} shows {secret}: {log}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_dry_run_needs_neither_credentials_nor_an_endpoint() {
+    let upload = Upload::new(BUCKET.into(), "firmware/blinky.bin".into(), "v1".into());
+    let over = [
+        ("DRY_RUN", "true"),
+        ("DRY_RUN_TAGS", "ota:thing-group=lab"),
+        ("AWS_ACCESS_KEY_ID", ""),
+        ("AWS_SECRET_ACCESS_KEY", ""),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
+    ];
+    let mut function = Process::start(&Fake::new(), &over).await;
+    let (kind, answer) = function.invoke(event(&upload)).await;
+    let release = &answer["releases"][0];
+    assert_eq!((kind.as_str(), &release["outcome"]), ("response", &json!("dry-run")), "{answer}");
+    let document = release["createJob"]["document"].as_str().expect("a document");
+    assert!(document.contains("\"filesize\":\"<from S3>\""), "{document}");
 }
 
 #[tokio::test]

@@ -47,7 +47,16 @@ pub fn event(upload: &Upload) -> Value {
 }
 
 async fn run(fake: &Arc<Fake>, event: &Value) -> Result<Vec<Value>, String> {
-    let settings = Settings::from_lookup(setting).expect("good settings");
+    run_with(fake, event, &[]).await
+}
+
+/// With these settings over the usual ones.
+async fn run_with(fake: &Arc<Fake>, event: &Value, over: &[(&str, &str)]) -> Result<Vec<Value>, String> {
+    let lookup = |name: &str| {
+        let over = over.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        over.or_else(|| setting(name))
+    };
+    let settings = Settings::from_lookup(lookup).expect("good settings");
     let function = Function::new(settings, fake.clients()).with_clock(now);
     let deadline = SystemTime::now() + Duration::from_mins(2);
     let releases = function.handle(event, deadline).await.map_err(|failed| failed.to_string())?;
@@ -937,6 +946,79 @@ async fn a_device_takes_the_job_document() {
     assert!(fake.verifies(job.files[0].sha256_ecdsa.expect("a signature"), IMAGE));
 }
 
+/// A request as a dry run words it: what only Signer and S3 know is marked.
+fn marked(mut request: Value) -> Value {
+    if let Some(document) = request["document"].as_str() {
+        let mut document: Value = serde_json::from_str(document).expect("JSON");
+        let file = &mut document["afr_ota"]["files"][0];
+        (file["certfile"], file["sig-sha256-ecdsa"]) = ("<from Signer>".into(), "<from Signer>".into());
+        request["document"] = document;
+    }
+    if let Some(Value::Object(location)) = request.pointer_mut("/files/0/s3Location") {
+        let key = location["key"].as_str().expect("a key").rsplit_once('/').expect("a prefix").0.to_owned();
+        location.insert("key".into(), format!("{key}/<from Signer>").into());
+        location.insert("version".into(), "<from S3>".into());
+    }
+    request
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_the_very_requests_of_the_release_and_makes_none() {
+    let tags = [LAB, ("ota:start", "2h"), ("ota:retries", "failed:2 timed-out:1"), ("ota:job-id", "spring")];
+    let header = "ota:thing-group=lab&ota%3Astart=2h&ota:retries=failed:2+timed-out%3A1&ota:job-id=spring&team=x";
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/größe 1.bin", IMAGE, &tags);
+    let mut event = event(&upload);
+    event["Records"][0]["s3"]["object"]["size"] = IMAGE.len().into();
+
+    let offline = [("DRY_RUN", "true"), ("DRY_RUN_TAGS", header)];
+    let offline = run_with(&fake, &event, &offline).await.expect("no failure").remove(0);
+    assert_eq!(fake.operations(), Vec::<&str>::new());
+    let online = run_with(&fake, &event, &[("DRY_RUN", "true")]).await.expect("no failure").remove(0);
+    assert_nothing_created(&fake);
+    assert_eq!(offline, online);
+
+    let real = release(&fake, &upload).await;
+    assert_eq!(real["outcome"], "created");
+    for member in ["bucket", "key", "versionId", "jobId", "streamId", "startTime", "endTime"] {
+        assert_eq!(offline[member], real[member], "{member}");
+    }
+    assert_eq!(offline["startSigningJob"], one(fake.calls("StartSigningJob")).json());
+    let mut stream = marked(one(fake.calls("CreateStream")).json());
+    stream["streamId"] = real["streamId"].clone();
+    assert_eq!(offline["createStream"], stream);
+    let mut job = marked(one(fake.calls("CreateJob")).json());
+    job["jobId"] = real["jobId"].clone();
+    assert_eq!(marked(offline["createJob"].clone()), job);
+    assert!(offline["createJob"]["document"].as_str().expect("text").contains("\"certfile\":\"<from Signer>\""));
+}
+
+#[tokio::test]
+async fn a_dry_run_checks_what_a_release_does() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", "", &[("ota:thing-group", "eu-missing")]);
+    let mut event = event(&upload);
+    event["Records"][0]["s3"]["object"]["size"] = 0.into();
+    let bad = [("DRY_RUN", "true"), ("DRY_RUN_TAGS", "ota:thing-group=prod&ota:retries=lots")];
+    let bad = run_with(&fake, &event, &bad).await.expect("no failure").remove(0);
+    assert_eq!((&bad["outcome"], bad["reasons"].as_array().map(Vec::len)), (&json!("rejected"), Some(3)), "{bad}");
+    assert_eq!(fake.operations(), Vec::<&str>::new());
+
+    // What only AWS knows, the dry run of the deployed function finds.
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[("ota:thing-group", "eu-missing")]);
+    let failed = run_with(&fake, &self::event(&upload), &[("DRY_RUN", "true")]).await.expect_err("a failure");
+    assert!(failed.contains("looking up the target"), "{failed}");
+
+    // A job that is there is told; not even its receipt is put.
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    release(&fake, &upload).await;
+    fake.state().objects.retain(|(_, key), _| !key.ends_with("/release.json"));
+    fake.state().calls.clear();
+    let adopted = run_with(&fake, &self::event(&upload), &[("DRY_RUN", "true")]).await.expect("no failure").remove(0);
+    assert_eq!(adopted["outcome"], "adopted");
+    assert_nothing_created(&fake);
+}
+
 #[tokio::test]
 async fn every_sample_event_comes_to_what_its_name_says() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("events");
@@ -965,5 +1047,13 @@ async fn every_sample_event_comes_to_what_its_name_says() {
             other => panic!("no outcome is expected of `{other}`"),
         };
         assert_eq!(outcomes, expected, "{}", file.display());
+
+        let fake = Fake::new();
+        let dry = [("DRY_RUN", "true"), ("DRY_RUN_TAGS", "ota:thing-group=lab")];
+        let releases = run_with(&fake, &event, &dry).await.expect("no failure");
+        let outcomes: Vec<_> = releases.iter().map(|release| release["outcome"].as_str().expect("it")).collect();
+        let expected: Vec<_> = expected.iter().map(|word| if *word == "created" { "dry-run" } else { word }).collect();
+        assert_eq!(outcomes, expected, "{}", file.display());
+        assert_eq!(fake.operations(), Vec::<&str>::new());
     }
 }

@@ -1,0 +1,104 @@
+//! A dry run: the requests that a release would make, just as the AWS clients would send them, and none of them sent.
+
+use crate::{
+    clients::Clients,
+    error::{Failure, Stop},
+    job,
+    request::ReleaseRequest,
+    settings::Settings,
+    signed_object::SignatureAlgorithm,
+    signing::{self, SignedImage},
+    stream::{self, RawCopy, Stream},
+    upload::Upload,
+};
+use aws_sdk_iot::{
+    config::{ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeTransmitInterceptorContextMut},
+    error::BoxError,
+};
+use jiff::Timestamp;
+use serde_json::Value;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What only Signer knows before the release.
+const FROM_SIGNER: &str = "<from Signer>";
+/// What only S3 knows before the release.
+const FROM_S3: &str = "<from S3>";
+
+/// The requests of a release, in AWS's own member names.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    pub start_signing_job: Value,
+    pub create_stream: Value,
+    pub create_job: Value,
+}
+
+/// Words the requests of a release at `now`. `size` is that of the image in bytes, where it is known.
+pub(crate) async fn requests(
+    aws: &Clients,
+    settings: &Settings,
+    upload: &Upload,
+    request: &ReleaseRequest,
+    job_id: &str,
+    size: Option<u64>,
+    now: Timestamp,
+) -> Result<Requests, Stop> {
+    let signed = SignedImage {
+        key: format!("{}{FROM_SIGNER}", upload.signed_prefix(settings)),
+        signature: FROM_SIGNER.to_owned(),
+        // That of the two platforms for which most devices are built.
+        algorithm: SignatureAlgorithm::Sha256WithEcdsa,
+        cert_file: FROM_SIGNER.to_owned(),
+        size: size.unwrap_or_default(),
+        raw_copy: None,
+    };
+    let copy = RawCopy { key: signed.key.clone(), version_id: FROM_S3.to_owned() };
+    let stream = Stream { id: upload.stream_id() };
+    let mut document = job::document(upload, &signed, &stream).map_err(Failure::from)?;
+    if size.is_none() {
+        document = document.replace("\"filesize\":0,", &format!("\"filesize\":\"{FROM_S3}\","));
+    }
+    let (_, create_job) = job::request(aws, settings, upload, request, (job_id, &document), now)?;
+
+    let capture = Capture::default();
+    let sign = signing::request(aws, settings, upload, &request.signing_profile, 0)?;
+    let _not_sent = sign.customize().interceptor(capture.clone()).send().await;
+    let start_signing_job = capture.take();
+    let _not_sent = stream::request(aws, settings, upload, &copy).customize().interceptor(capture.clone()).send().await;
+    let create_stream = with("streamId", &stream.id, capture.take());
+    let _not_sent = create_job.customize().interceptor(capture.clone()).send().await;
+    let create_job = with("jobId", job_id, capture.take());
+    Ok(Requests { start_signing_job, create_stream, create_job })
+}
+
+/// The body of a request, and beside it the member that is sent as a part of its path.
+fn with(member: &str, value: &str, mut body: Value) -> Value {
+    body[member] = value.into();
+    body
+}
+
+/// Keeps the body of a request and ends the operation there: before credentials are looked for, and anything is sent.
+#[derive(Debug, Clone, Default)]
+struct Capture(Arc<Mutex<Value>>);
+
+impl Capture {
+    fn take(&self) -> Value {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Intercept for Capture {
+    fn name(&self) -> &'static str {
+        "dry run"
+    }
+
+    fn modify_before_retry_loop(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let body = context.request().body().bytes().unwrap_or_default();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = serde_json::from_slice(body)?;
+        Err("a dry run sends nothing".into())
+    }
+}
