@@ -30,7 +30,7 @@ const NO_VERSION: &str = "null";
 pub struct Record {
     /// The bucket's name, where there is one.
     pub bucket: Option<String>,
-    /// The object's key, decoded where that can be done.
+    /// The object's key, decoded where it is that of an upload and can be decoded.
     pub key: Option<String>,
     /// The object's size in bytes, where it is told: an event about tags does not tell it.
     pub size: Option<u64>,
@@ -52,10 +52,14 @@ pub fn records(event: &Value) -> Vec<Record> {
 
 impl Record {
     fn read(record: &Value) -> Self {
-        let text = |member| record.get(member).and_then(Value::as_str).unwrap_or_default();
-        let stopped = |stop| Self { bucket: None, key: None, size: None, upload: Err(stop) };
-        let is_upload = text("eventName").starts_with("ObjectCreated:") || text("eventName") == "ObjectTagging:Put";
-        if text("eventSource") != "aws:s3" || !is_upload {
+        let text = |place| record.pointer(place).and_then(Value::as_str);
+        let stopped = |stop| {
+            let [bucket, key] = ["/s3/bucket/name", "/s3/object/key"].map(|place| text(place).map(str::to_owned));
+            Self { bucket, key, size: None, upload: Err(stop) }
+        };
+        let event_name = text("/eventName").unwrap_or_default();
+        let is_upload = event_name.starts_with("ObjectCreated:") || event_name == "ObjectTagging:Put";
+        if text("/eventSource") != Some("aws:s3") || !is_upload {
             return stopped(Stop::Skipped(Skip::OtherEvent));
         }
         match serde_json::from_value::<S3EventRecord>(record.clone()) {
