@@ -278,7 +278,7 @@ impl FromStr for Retries {
             .filter(|retries| retries.most() <= 10 && (retries.0.len() == 1 || retries.0[0].0 != retries.0[1].0))
             .filter(|retries| retries.0.len() <= 2)
             .ok_or(Expected(
-                "a number such as `3` (after all failures), or `timed-out:3`, `failed:2` or both with a space between; \
+                "a number such as `3` (after all failures), or `timed-out:3`, `failed:2` or both with a space between, \
                  10 in all at most",
             ))
     }
@@ -395,7 +395,7 @@ mod tests {
     fn a_bad_value_is_quoted_with_what_was_expected() {
         let names = "names with one space between, none twice, each of letters, digits, `:`, `_` and `-`, such as `lab eu-west`";
         let retries = "a number such as `3` (after all failures), or `timed-out:3`, `failed:2` or both with a space \
-                       between; 10 in all at most";
+                       between, 10 in all at most";
         let start = "`now`, a duration from job creation such as `90m`, `1h` or `1d12h`, or a date and time in UTC such \
                      as `2026-12-01T02:00`";
         let end = "`never`, a duration after the start such as `90m`, `1h` or `1d12h`, or a date and time in UTC such as \

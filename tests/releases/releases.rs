@@ -387,7 +387,7 @@ async fn a_bad_release_is_rejected_with_every_problem_before_anything_is_created
             "tag `ota:thing-group` is `prod`, expected thing groups that this deployment allows",
             "tag `ota:start` is `10m`, which is 10m ahead, expected `now` or at least 31 minutes ahead",
             "tag `ota:retries` is `lots`, expected a number such as `3` (after all failures), or `timed-out:3`, `failed:2` \
-             or both with a space between; 10 in all at most",
+             or both with a space between, 10 in all at most",
             "the object is empty, expected a firmware image",
         ]
     );
