@@ -6,11 +6,15 @@ LOCAL_CLOUD := tests/local_cloud
 VENV := .venv/aws/bin
 AS_STEP := python3 $(LOCAL_CLOUD)/alive.py
 
+# As they were given: make would take a `$` for a variable of its own.
+override FIRMWARE := $(value FIRMWARE)
+override TAGS := $(value TAGS)
+override KEY := $(value KEY)
 export FIRMWARE TAGS KEY
 export SAM_CLI_TELEMETRY := 0
 
 .NOTPARALLEL:
-.PHONY: help need setup build demo test check lint fmt clean
+.PHONY: help need setup build firmware demo test check lint fmt clean
 
 help:
 	@echo "make demo    release a firmware image on a local cloud, by the stack as it is deployed"
@@ -42,7 +46,10 @@ setup: .venv/aws/.installed .venv/ministack/.installed
 build: setup
 	@$(AS_STEP) "cargo build" cargo build --quiet --locked --examples
 
-demo: build
+firmware:
+	@test -z "$$FIRMWARE" || test -f "$$FIRMWARE" || { echo "✗ there is no file $$FIRMWARE"; exit 1; }
+
+demo: firmware build
 	@$(VENV)/python $(LOCAL_CLOUD)/demo.py
 
 test: build

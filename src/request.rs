@@ -2,7 +2,7 @@
 
 use crate::{
     error::Expected,
-    schedule::{End, Lead, Minutes, Part, Plan},
+    schedule::{End, Lead, Minutes, Part, Plan, Start},
     settings::{List, NamePattern, ProfileName, Settings},
     upload::{ID_PREFIX, TAG_PREFIX, Tags, Upload},
 };
@@ -155,18 +155,26 @@ impl Reader<'_> {
         names
     }
 
-    /// The schedule is checked as a whole where all of its parts could be read.
+    /// Parts that could not be read do not keep the others from being checked.
     fn plan(&mut self, settings: &Settings, now: Timestamp) -> Option<Plan> {
         let start = self.tag_or(START, &settings.default_start);
         let end = self.tag_or(END, &settings.default_end);
         let end_behavior = self.tag_or(END_BEHAVIOR, &settings.default_end_behavior);
-        let plan = Plan { start: start?, end: end?, end_behavior: end_behavior? };
-        if plan.end == End::Never
+        let readable = Plan {
+            start: start.unwrap_or(Start::Now),
+            end: match (start, end) {
+                // It counts from the start.
+                (None, Some(End::After(_))) | (_, None) => End::Never,
+                (_, Some(end)) => end,
+            },
+            end_behavior: end_behavior.unwrap_or(settings.default_end_behavior),
+        };
+        if end == Some(End::Never)
             && let Some(behavior) = self.tags.0.get(END_BEHAVIOR)
         {
             self.problem(END_BEHAVIOR, behavior, "no such tag, as the release has no end");
         }
-        for (part, problem) in plan.at(now, Lead::WhenChecked).err().into_iter().flatten() {
+        for (part, problem) in readable.at(now, Lead::WhenChecked).err().into_iter().flatten() {
             let (tag, setting) = match part {
                 Part::Start => (START, "DEFAULT_START"),
                 Part::End => (END, "DEFAULT_END"),
@@ -177,7 +185,7 @@ impl Reader<'_> {
             };
             self.problems.push(problem);
         }
-        Some(plan)
+        Some(Plan { start: start?, end: end?, end_behavior: end_behavior? })
     }
 }
 
@@ -474,6 +482,22 @@ mod tests {
         assert_eq!(problems[0], "tag `ota:thing-grup` is not known, did you mean `ota:thing-group`?");
         assert_eq!(problems[1], "tag `ota:x` is not known");
         assert_eq!(problems[2], "tag `ota:thing-group` is missing, expected the thing groups that get the update");
+    }
+
+    #[test]
+    fn no_bad_part_of_the_schedule_hides_another() {
+        let lab = (THING_GROUP, "lab");
+        for (tags, tags_at_fault) in [
+            ([lab, (START, "10m"), (END, "yesterday")], [END, START]),
+            ([lab, (START, "soon"), (END, "2026-11-23T21:00")], [START, END]),
+            ([lab, (START, "10m"), (END_BEHAVIOR, "explode")], [END_BEHAVIOR, START]),
+        ] {
+            let problems = request(&tags).unwrap_err();
+            let at_fault: Vec<_> = problems.iter().filter_map(|problem| problem.split('`').nth(1)).collect();
+            assert_eq!(at_fault, tags_at_fault, "{problems:?}");
+        }
+        // What counts from a start that cannot be read cannot be checked.
+        assert_eq!(request(&[lab, (START, "soon"), (END, "10m")]).unwrap_err().len(), 1);
     }
 
     #[test]

@@ -175,7 +175,7 @@ class Cloud:
         return self.outputs
 
     def _sam(self, *arguments):
-        settings = {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(KEPT / "sam")}
+        settings = {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(KEPT / "sam"), "TMPDIR": str(self.scratch)}
         KEPT.mkdir(exist_ok=True)
         output = self.scratch / "sam.log"
         with output.open("w") as log:
@@ -206,6 +206,15 @@ class Cloud:
             time.sleep(0.2)
         log = "\n".join(self.function_log()[-40:])
         raise Failed(f"the function logged no outcome for {key} in {seconds} s; its log:\n{log}")
+
+    def warnings(self, key):
+        """What the function warned of about a key, beside its outcome."""
+        lines = [json.loads(message) for message in self.function_log() if message.startswith("{")]
+        return [
+            line["message"]
+            for line in lines
+            if line["level"] == "WARN" and line.get("key") == key and "message" in line
+        ]
 
     def function_log(self):
         logs = boto3.client("logs").get_paginator("filter_log_events")

@@ -65,10 +65,15 @@ def allowed(tags, name, patterns):
     return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns.split(","))]
 
 
+def allowed_targets():
+    return f"thing groups {local.ALLOWED_THING_GROUPS}; things {local.ALLOWED_THINGS}"
+
+
 def report(cloud, outcome):
     if outcome["outcome"] not in ("created", "adopted"):
         reasons = outcome.get("reasons") or outcome.get("reason") or json.dumps(outcome)
         show(f"Outcome: {outcome['outcome']}", *reasons.split("; "))
+        show("This stack releases", *rows({"with": "tags that begin with ota:", "to": allowed_targets()}))
         return 1
 
     iot = boto3.client("iot")
@@ -81,6 +86,8 @@ def report(cloud, outcome):
     cloud.verify(file["sig-sha256-ecdsa"], image)
 
     show(f"Outcome: {outcome['outcome']}", *rows(log_line(outcome)))
+    if warnings := cloud.warnings(outcome["key"]):
+        show("Warned of", *warnings)
     show("Job", *rows(job_facts(job)))
     show("Job document", *json.dumps(json.loads(document), indent=2).splitlines())
     show("Objects in the bucket", *objects(outcome["key"], streamed))
@@ -95,7 +102,9 @@ def report(cloud, outcome):
 
 def log_line(outcome):
     """What the function's final log line tells, the times of its steps in one row."""
-    told = {name: value for name, value in outcome.items() if name not in ("timestamp", "level", "target", "outcome")}
+    framing = ("timestamp", "level", "target", "span", "outcome")
+    told = {name: value for name, value in outcome.items() if name not in framing}
+    told["verified"] = f"{told['verified']} by the function; see below for the demo's own check"
     times = {name.removesuffix("Ms"): told.pop(name) for name in list(told) if name.endswith("Ms")}
     return told | {"took": ", ".join(f"{step} {time} ms" for step, time in times.items())}
 
