@@ -366,6 +366,7 @@ async fn a_version_that_ceases_to_be_current_in_mid_flight_gets_no_job() {
         });
         let release = release(&fake, &upload).await;
         assert_eq!((&release["outcome"], &release["reason"]), (&json!("skipped"), &json!(reason)));
+        assert_eq!((&release["jobId"], &release["streamId"]), (&Value::Null, &Value::Null));
         assert_eq!(fake.calls("CreateJob").len(), 0);
         // The copy is of the version that was signed all the same.
         assert_eq!(fake.streamed(&upload.stream_id()).await, IMAGE);
@@ -916,6 +917,7 @@ async fn a_schedule_that_is_too_near_when_the_job_is_created_is_rejected() {
     let releases = function.handle(&event(&upload), deadline).await.expect("no failure").releases;
     assert_eq!(releases[0].reasons.len(), 1, "{releases:?}");
     assert!(releases[0].reasons[0].contains("has come too near while the image was signed"), "{releases:?}");
+    assert_eq!((&releases[0].job_id, &releases[0].stream_id), (&None, &None));
     assert!(fake.calls("CreateJob").is_empty());
 }
 
