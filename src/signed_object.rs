@@ -293,6 +293,27 @@ mod tests {
         assert_eq!(told, "it has 7 bytes, too few for a `payload` of 8");
     }
 
+    /// A connection that is lost.
+    struct CutOff;
+
+    impl Read for CutOff {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            Err(ErrorKind::ConnectionReset.into())
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_from_what_is_something_else() {
+        let raw_images: [&[u8]; 3] = [b"{\"\xff", b"{\"signature\":\"\xff\xfe\"}", b"{\"signature\":\"cut off"];
+        for raw_image in raw_images {
+            assert!(matches!(SignedObject::read(raw_image), Err(NotSigned::Because(_))), "{raw_image:?}");
+        }
+        for beginning in ["", "{", "{\"signature\":\"ME"] {
+            let object = SignedObject::read(beginning.as_bytes().chain(CutOff));
+            assert!(matches!(object, Err(NotSigned::Unread(_))), "{beginning}");
+        }
+    }
+
     /// Counts what is read of it.
     struct Counted<'a>(&'a [u8], &'a Cell<usize>);
 
