@@ -72,6 +72,7 @@ impl Function {
     /// Works on one record to its end, which is logged.
     async fn work_on(&self, record: Record, invocation: Invocation) -> Release {
         let mut release = Release { bucket: record.bucket, key: record.key, ..Release::default() };
+        release.version_id = record.upload.as_ref().ok().map(|upload| upload.version_id.clone());
         let mut steps = Steps::default();
         let outcome = match (record.upload, &self.settings.dry_run) {
             (Ok(upload), DryRun::Offline(tags)) => self.release_offline(&upload, record.size, tags, &mut release).await,
@@ -90,7 +91,6 @@ impl Function {
         release: &mut Release,
         steps: &mut Steps,
     ) -> Result<Outcome, Stop> {
-        release.version_id = Some(upload.version_id.clone());
         let done = timeout_at(invocation.deadline, self.release(upload, invocation, release, steps)).await;
         done.unwrap_or_else(|_| Err(Failure::OutOfTime { step: steps.under_way() }.into()))
     }
@@ -103,7 +103,6 @@ impl Function {
         tags: &Tags,
         release: &mut Release,
     ) -> Result<Outcome, Stop> {
-        release.version_id = Some(upload.version_id.clone());
         upload.check_place(&self.settings)?;
         if upload.key.ends_with('/') && size == Some(0) {
             return Err(Stop::Skipped(Skip::Folder));

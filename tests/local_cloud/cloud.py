@@ -192,8 +192,11 @@ class Cloud:
 
     def outcomes(self, key, version):
         """The final log lines of the function about one object version, oldest first."""
-        lines = [json.loads(message) for message in self.function_log() if message.startswith("{")]
-        return [line for line in lines if "outcome" in line and (line["key"], line["versionId"]) == (key, version)]
+        return [
+            line
+            for line in self._json_log()
+            if "outcome" in line and (line["key"], line["versionId"]) == (key, version)
+        ]
 
     def outcome(self, key, version, seconds=60):
         """Waits for the last word on an object version: its first outcome that Lambda does not try again."""
@@ -209,12 +212,14 @@ class Cloud:
 
     def warnings(self, key):
         """What the function warned of about a key, beside its outcome."""
-        lines = [json.loads(message) for message in self.function_log() if message.startswith("{")]
         return [
             line["message"]
-            for line in lines
+            for line in self._json_log()
             if line["level"] == "WARN" and line.get("key") == key and "message" in line
         ]
+
+    def _json_log(self):
+        return [json.loads(message) for message in self.function_log() if message.startswith("{")]
 
     def function_log(self):
         logs = boto3.client("logs").get_paginator("filter_log_events")
