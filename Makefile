@@ -7,19 +7,26 @@ VENV := .venv/aws/bin
 AS_STEP := python3 $(LOCAL_CLOUD)/alive.py
 
 # As they were given: make would take a `$` for a variable of its own.
-override FIRMWARE := $(value FIRMWARE)
-override TAGS := $(value TAGS)
-override KEY := $(value KEY)
-export FIRMWARE TAGS KEY
+GIVEN := FIRMWARE TAGS KEY EVENT MODE ENV_VARS STACK RELEASE BUCKET VERSION OUT
+$(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
+export $(GIVEN)
 export SAM_CLI_TELEMETRY := 0
 
 .NOTPARALLEL:
-.PHONY: help need setup build firmware demo test check lint fmt clean
+.PHONY: help need setup build firmware demo invoke invoke-cargo watch event test test-docker check lint fmt clean
 
 help:
 	@echo "make demo    release a firmware image on a local cloud, by the stack as it is deployed"
 	@echo "             FIRMWARE=path  TAGS='ota:thing-group=lab&ota:start=45m'  KEY=name"
-	@echo "make test    unit tests, whole releases, and the deployed stack on the local cloud"
+	@echo "make invoke  replay an event in Docker, by sam local invoke: EVENT=events/put.json"
+	@echo "             MODE=dry-run      no AWS; TAGS='ota:thing-group=lab'  ENV_VARS=settings (the default)"
+	@echo "             MODE=local-cloud  the release itself, on a local cloud; TAGS=…  FIRMWARE=path"
+	@echo "             MODE=account      as deployed, from real tags, checked alone; STACK=name  RELEASE=yes to release"
+	@echo "make invoke-cargo   the same without Docker, by cargo lambda invoke"
+	@echo "make watch   a local cloud, and the function on it, built anew after each change of src"
+	@echo "make event   write the event of an object in S3: BUCKET=name KEY=key  VERSION=id  OUT=event.json"
+	@echo "make test    unit tests, whole releases, replays, and the deployed stack on the local cloud"
+	@echo "make test-docker    every sample event, and a release, by sam local invoke"
 	@echo "make check   format, lint, and make test"
 	@echo "make fmt     format everything"
 	@echo "make clean   remove all that was built or installed here"
@@ -44,7 +51,7 @@ setup: .venv/aws/.installed .venv/ministack/.installed
 
 # Examples have the features of the tests: one debug build serves both.
 build: setup
-	@$(AS_STEP) "cargo build" cargo build --quiet --locked --examples
+	@$(AS_STEP) "cargo build" cargo build --quiet --locked --bins --examples
 
 firmware:
 	@test -z "$$FIRMWARE" || test -f "$$FIRMWARE" || { echo "✗ there is no file $$FIRMWARE"; exit 1; }
@@ -52,9 +59,26 @@ firmware:
 demo: firmware build
 	@$(VENV)/python $(LOCAL_CLOUD)/demo.py
 
+# Only the local cloud needs the debug build.
+invoke: firmware setup $(if $(filter local-cloud,$(MODE)),build)
+	@$(VENV)/python $(LOCAL_CLOUD)/replay.py sam
+
+invoke-cargo: firmware build
+	@$(VENV)/python $(LOCAL_CLOUD)/replay.py cargo
+
+watch: build
+	@$(VENV)/python $(LOCAL_CLOUD)/replay.py watch
+
+event: setup
+	@$(VENV)/python $(LOCAL_CLOUD)/replay.py event
+
 test: build
 	@cargo test --locked
+	@$(VENV)/python $(LOCAL_CLOUD)/test_replay.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_stack.py
+
+test-docker: build
+	@$(VENV)/python $(LOCAL_CLOUD)/test_docker.py
 
 check: lint test
 

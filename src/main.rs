@@ -1,9 +1,12 @@
 //! The process that Lambda starts: logging, settings and clients once, then one event after another.
 
-use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
+use lambda_runtime::{Context, Diagnostic, Error, LambdaEvent, service_fn};
 use ota_on_upload::{clients::Clients, handler::Function, settings::Settings};
 use serde_json::Value;
-use std::env;
+use std::{
+    env,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{filter::Targets, fmt, prelude::*};
 
@@ -13,10 +16,16 @@ async fn main() -> Result<(), Error> {
     let settings = Settings::from_env().inspect_err(|error| tracing::error!("{error}"))?;
     let function = &Function::new(settings, Clients::from_env().await);
     lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| async move {
-        let deadline = event.context.deadline();
-        function.handle(&event.payload, deadline).await.map_err(Diagnostic::from)
+        function.handle(&event.payload, deadline(&event.context)).await.map_err(Diagnostic::from)
     }))
     .await
+}
+
+/// When Lambda ends the invocation. `cargo lambda watch` tells a time in 1970, and ends none: then it is the longest that
+/// Lambda gives (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).
+fn deadline(invocation: &Context) -> SystemTime {
+    let told = invocation.deadline();
+    if told > UNIX_EPOCH + Duration::from_hours(365 * 24) { told } else { SystemTime::now() + Duration::from_mins(15) }
 }
 
 /// JSON lines, or text where Lambda is set to it, from the level that Lambda is set to

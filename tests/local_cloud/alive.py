@@ -1,4 +1,4 @@
-"""Says what is going on: a line for each step, that a long one is still alive, and how long it took.
+"""Says what is going on (a line for each step, that a long one is still alive, how long it took) and what came of it.
 
     python3 alive.py TITLE COMMAND [ARGUMENT...]
 
@@ -37,6 +37,19 @@ def step(title):
         heart.join()
         start = "\r\x1b[K" if sys.stdout.isatty() else ""
         print(f"{start}{mark} {title} ({time.monotonic() - started:.1f} s)", flush=True)
+
+
+def show(title, *lines):
+    """Prints a paragraph with a title."""
+    print(f"\n{title}")
+    for line in lines:
+        print(f"    {line}".rstrip())
+
+
+def rows(facts):
+    """Lines of names and values, in two columns."""
+    width = max(map(len, facts), default=0) + 2
+    return [f"{name:<{width}}{value}" for name, value in facts.items()]
 
 
 def main(title, *command):

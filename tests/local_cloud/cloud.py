@@ -21,7 +21,9 @@ import time
 import urllib.request
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import boto3
 from cryptography import x509
@@ -37,6 +39,7 @@ KEPT = ROOT / ".local-cloud"
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 STACK = "ota-on-upload"
 BUCKET = "firmware-releases"
 SIGNING_PROFILE = "firmware_signing"
@@ -52,7 +55,13 @@ class Failed(Exception):
 
 
 class Cloud:
-    """A running local cloud, as a context manager that leaves nothing behind."""
+    """A running local cloud, as a context manager that leaves nothing behind.
+
+    `host` is the address of this machine that it is reached by.
+    """
+
+    def __init__(self, host="127.0.0.1"):
+        self.host = host
 
     def __enter__(self):
         ministack, front = VENV / "ministack/bin/ministack", TARGET / "debug/examples/iot-streams"
@@ -64,19 +73,7 @@ class Cloud:
         self.scratch = Path(tempfile.mkdtemp(prefix="local-cloud-"))
         self.log = self.scratch / "ministack.log"
         self.children = []
-        # No one's real account, profile or credentials may be reached from here on, by this process or its children.
-        for name in [name for name in os.environ if name.startswith("AWS_")]:
-            del os.environ[name]
-        os.environ |= {
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
-            "NO_PROXY": "127.0.0.1",
-            "PATH": f"{VENV / 'aws/bin'}{os.pathsep}{os.environ['PATH']}",
-        }
+        isolate()
         try:
             self._start(front, ministack)
         except BaseException:
@@ -86,11 +83,16 @@ class Cloud:
 
     def _start(self, front, ministack):
         upstream = f"http://127.0.0.1:{free_port()}"
-        process = self._spawn([front, upstream, ACCOUNT], stdout=subprocess.PIPE, text=True)
-        port = process.stdout.readline().strip()
-        if not port:
-            raise Failed("the front of the local cloud did not start")
-        self.endpoint = os.environ["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{port}"
+        process = self._spawn(
+            [front, upstream, ACCOUNT, self.host],
+            **{"env": os.environ | CREDENTIALS, "stdout": subprocess.PIPE, "text": True},
+        )
+        with process.stdout:
+            address = process.stdout.readline().strip()
+        if not address:
+            raise Failed(f"the front of the local cloud did not start on {self.host}")
+        self.endpoint = f"http://{address}"
+        reach(self.endpoint)
         settings = {
             "GATEWAY_PORT": upstream.rpartition(":")[2],
             "BIND_HOST": "127.0.0.1",
@@ -122,21 +124,24 @@ class Cloud:
             signal.signal(sign, signal.SIG_IGN)
         for process in reversed(self.children):
             stop(process)
+        isolate()
         if kind and issubclass(kind, Exception) and self.log.exists():
             KEPT.mkdir(exist_ok=True)
             print(f"MiniStack's log is kept in {shutil.copy(self.log, KEPT)}", file=sys.stderr)
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def _spawn(self, command, **options):
-        """Starts a child in a process group of its own, which is told to stop when this process ends in any way."""
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_end_with_parent, **options
-        )
+        process = spawn(command, **options)
         self.children.append(process)
         return process
 
-    def provision(self, thing_groups=(THING_GROUP,), things=THINGS):
-        """Makes what a deployment expects of the account: a certificate, a signing profile, and things in groups."""
+    def provision(self, tags=""):
+        """Makes what a deployment expects of the account: a certificate, a signing profile, and things in groups.
+
+        Among them are the targets in `tags`, in the form of the x-amz-tagging header, that releases may go to.
+        """
+        things = {*THINGS, *_allowed(tags, "ota:thing", ALLOWED_THINGS)}
+        thing_groups = {THING_GROUP, *_allowed(tags, "ota:thing-group", ALLOWED_THING_GROUPS)}
         self.certificate, key = self_signed_certificate()
         arn = boto3.client("acm").import_certificate(Certificate=self.certificate, PrivateKey=key)["CertificateArn"]
         boto3.client("signer").put_signing_profile(
@@ -153,9 +158,14 @@ class Cloud:
             for thing in things:
                 iot.add_thing_to_thing_group(thingName=thing, thingGroupName=group)
 
-    def build(self):
-        """The `sam build` of a production deployment, for the architecture at hand."""
-        self._sam("build", *_overrides(Architecture=_architecture()))
+    def without_stack(self, bucket):
+        """Makes what a function needs of a stack that is not there: bucket and OTA role; returns the role's ARN."""
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket=bucket)
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        trust = {"Effect": "Allow", "Principal": {"Service": "iot.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+        return boto3.client("iam").create_role(RoleName="ota", AssumeRolePolicyDocument=policy)["Role"]["Arn"]
 
     def deploy(self, **parameters):
         """The `sam deploy` of a production deployment; returns the outputs of the stack."""
@@ -164,26 +174,15 @@ class Cloud:
             "SigningProfile": SIGNING_PROFILE,
             "AllowedThingGroups": ALLOWED_THING_GROUPS,
             "AllowedThings": ALLOWED_THINGS,
-            "Architecture": _architecture(),
         } | parameters
-        self._sam(
+        sam(
             *("deploy", "--stack-name", STACK, "--resolve-s3", "--capabilities", "CAPABILITY_IAM"),
-            *("--no-confirm-changeset", *_overrides(**parameters)),
+            "--no-confirm-changeset",
+            **parameters,
         )
         (stack,) = boto3.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
         return self.outputs
-
-    def _sam(self, *arguments):
-        settings = {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(KEPT / "sam"), "TMPDIR": str(self.scratch)}
-        KEPT.mkdir(exist_ok=True)
-        output = self.scratch / "sam.log"
-        with output.open("w") as log:
-            process = self._spawn(
-                ["sam", *arguments], cwd=ROOT, env=os.environ | settings, stdout=log, stderr=subprocess.STDOUT
-            )
-        if process.wait():
-            raise Failed(f"sam {arguments[0]} failed:\n{output.read_text()}")
 
     def upload(self, key, image, tags=""):
         """Puts an image as a firmware team does; returns its version ID."""
@@ -251,6 +250,58 @@ def device(document):
     return answer.stdout
 
 
+def isolate():
+    """No one's real account, profile or credentials can be reached from here on, by this process or its children."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ |= {
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+    }
+
+
+def reach(endpoint):
+    """This process and its children reach a local cloud from here on, and nothing else."""
+    isolate()
+    os.environ |= {
+        **CREDENTIALS,
+        "AWS_ENDPOINT_URL": endpoint,
+        "NO_PROXY": f"127.0.0.1,{urlsplit(endpoint).hostname}",
+    }
+
+
+def sam(*arguments, **parameters):
+    """Runs the SAM CLI on the template, with these parameters of it; returns what it wrote to its two outputs."""
+    tools = f"{VENV / 'aws/bin'}{os.pathsep}{os.environ['PATH']}"
+    parameters |= {"Architecture": "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"}
+    overrides = [f"{name}={value}" for name, value in parameters.items()]
+    with tempfile.TemporaryDirectory(prefix="sam-") as scratch:
+        settings = {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(KEPT / "sam"), "TMPDIR": scratch, "PATH": tools}
+        KEPT.mkdir(exist_ok=True)
+        process = spawn(
+            ["sam", *arguments, "--parameter-overrides", *overrides],
+            **{"cwd": ROOT, "env": os.environ | settings, "text": True},
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE},
+        )
+        try:
+            output, errors = process.communicate()
+        finally:
+            stop(process)
+    if process.returncode:
+        raise Failed(f"sam {arguments[0]} failed:\n{output}{errors}")
+    return output, errors
+
+
+def spawn(command, **options):
+    """Starts a child in a process group of its own, which is told to stop when this process ends in any way."""
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_end_with_parent, **options
+    )
+
+
 def _end_with_parent():
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
@@ -297,23 +348,15 @@ def self_signed_certificate():
     return certificate.public_bytes(pem).decode(), private.decode()
 
 
-def _architecture():
-    return "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
-
-
-def _overrides(**parameters):
-    return ["--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())]
+def _allowed(tags, name, patterns):
+    """The names in a tag that releases may go to; others are for the function to refuse."""
+    names = " ".join(parse_qs(tags).get(name, [])).split()
+    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns.split(","))]
 
 
 def serve():
     with Cloud() as cloud:
         cloud.provision()
-        s3 = boto3.client("s3")
-        s3.create_bucket(Bucket=BUCKET)
-        s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
-        trust = {"Effect": "Allow", "Principal": {"Service": "iot.amazonaws.com"}, "Action": "sts:AssumeRole"}
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-        role = boto3.client("iam").create_role(RoleName="ota", AssumeRolePolicyDocument=policy)["Role"]
         about = {
             "endpoint": cloud.endpoint,
             "region": REGION,
@@ -321,7 +364,7 @@ def serve():
             "bucket": BUCKET,
             "signingProfile": SIGNING_PROFILE,
             "thingGroup": THING_GROUP,
-            "otaRoleArn": role["Arn"],
+            "otaRoleArn": cloud.without_stack(BUCKET),
             "certificatePem": cloud.certificate,
         }
         print(json.dumps(about), flush=True)

@@ -9,15 +9,13 @@ import json
 import os
 import shlex
 from contextlib import ExitStack
-from fnmatch import fnmatchcase
 from pathlib import Path
-from urllib.parse import parse_qs
 
 import boto3
 
 import cloud as local
-from alive import step
-from cloud import Cloud, Failed, device, run
+from alive import rows, show, step
+from cloud import Cloud, Failed, device, run, sam
 
 UPLOAD_PREFIX = "firmware/"
 DEFAULT_TAGS = "ota:thing-group=lab"
@@ -27,17 +25,15 @@ def main():
     name, image, origin = firmware()
     tags = os.environ.get("TAGS") or DEFAULT_TAGS
     key = UPLOAD_PREFIX + (os.environ.get("KEY") or name)
-    thing_groups = allowed(tags, "ota:thing-group", local.ALLOWED_THING_GROUPS)
-    things = allowed(tags, "ota:thing", local.ALLOWED_THINGS)
 
     print("A firmware upload becomes an AWS IoT job: on a local cloud, by the stack as it is deployed to AWS.\n")
     with ExitStack() as stack:
         with step("start the local cloud"):
             cloud = stack.enter_context(Cloud())
         with step("make certificate, signing profile, thing groups and things"):
-            cloud.provision({local.THING_GROUP, *thing_groups}, {*local.THINGS, *things})
+            cloud.provision(tags)
         with step("sam build"):
-            cloud.build()
+            sam("build")
         with step("sam deploy"):
             cloud.deploy()
         bucket = cloud.outputs["BucketName"]
@@ -57,12 +53,6 @@ def firmware():
             raise Failed(f"cannot read FIRMWARE: {error}") from error
     image = hashlib.shake_256(b"ota-on-upload").digest(256 * 1024)
     return "demo-firmware.bin", image, "made on the spot: no device runs it"
-
-
-def allowed(tags, name, patterns):
-    """The names in a tag that the stack lets releases go to: these are made, the others the function has to refuse."""
-    names = " ".join(parse_qs(tags).get(name, [])).split()
-    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns.split(","))]
 
 
 def allowed_targets():
@@ -142,17 +132,6 @@ def executions(iot, job_id):
     for each in sorted(pages.search("executionSummaries[]"), key=lambda each: each["thingArn"]):
         yield f"{each['jobExecutionSummary']['status']:<10}{each['thingArn'].rpartition('/')[2]}"
     yield "(AWS queues them when the job starts, MiniStack at once)"
-
-
-def rows(facts):
-    width = max(map(len, facts)) + 2
-    return [f"{name:<{width}}{value}" for name, value in facts.items()]
-
-
-def show(title, *lines):
-    print(f"\n{title}")
-    for line in lines:
-        print(f"    {line}".rstrip())
 
 
 if __name__ == "__main__":

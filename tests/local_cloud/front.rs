@@ -1,6 +1,6 @@
 //! The endpoint of the local cloud: answers for IoT streams, which MiniStack lacks, and hands on all else to it.
 //!
-//! `iot-streams UPSTREAM ACCOUNT [PORT]` prints the port it listens on (a free one unless told) as its first line.
+//! `iot-streams UPSTREAM ACCOUNT HOST` prints the address it listens on, a free port of that host, as its first line.
 //! Region and credentials come from the environment, as for any AWS client.
 
 mod streams;
@@ -30,13 +30,11 @@ type AnyError = Box<dyn Error + Send + Sync>;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), AnyError> {
     let mut arguments = env::args().skip(1);
-    let (Some(upstream), Some(account)) = (arguments.next(), arguments.next()) else {
-        return Err("usage: iot-streams UPSTREAM ACCOUNT [PORT]".into());
+    let (Some(upstream), Some(account), Some(host)) = (arguments.next(), arguments.next(), arguments.next()) else {
+        return Err("usage: iot-streams UPSTREAM ACCOUNT HOST".into());
     };
-    let port = arguments.next().map_or(Ok(0), |port| port.parse())?;
-
-    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-    println!("{}", listener.local_addr()?.port());
+    let listener = TcpListener::bind((host, 0)).await?;
+    println!("{}", listener.local_addr()?);
     let front = Rc::new(Front::new(&upstream, &account).await?);
     LocalSet::new().run_until(serve(listener, front)).await
 }

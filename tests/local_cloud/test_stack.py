@@ -1,6 +1,7 @@
 """The deployed stack, from uploads to jobs: deployed once, as it is, and with no more rights than its role has."""
 
 import json
+import tempfile
 import time
 import unittest
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,8 @@ from urllib.parse import quote_plus
 import boto3
 
 from alive import step
-from cloud import ACCOUNT, CERTIFICATE_ON_DEVICE, REGION, ROOT, THINGS, Cloud, Failed, device, run
+from cloud import ACCOUNT, CERTIFICATE_ON_DEVICE, REGION, ROOT, THINGS, Cloud, Failed, device, run, sam
+from test_replay import call, result_in
 
 TAGS = "ota:thing-group=lab"
 IMAGE = bytes(range(256)) * 64
@@ -175,6 +177,35 @@ class LaterEvents(StackTest):
         self.assertEqual(creations()[:2], before[:2])
 
 
+class Replays(StackTest):
+    def test_a_replay_with_the_deployed_settings_checks_and_releases_only_when_told_to(self):
+        key = "firmware/replayed.bin"
+        skipped = release(key, tags="")
+        self.assertEqual(skipped["outcome"], "skipped", skipped)
+        tag_set = {"TagSet": [{"Key": "ota:thing-group", "Value": "lab"}]}
+        s3.put_object_tagging(Bucket=skipped["bucket"], Key=key, Tagging=tag_set)
+        with tempfile.TemporaryDirectory() as folder:
+            event = f"{folder}/event.json"
+            self.assertEqual(call("event", BUCKET=skipped["bucket"], KEY=key, OUT=event)[0], 0)
+
+            before = creations()
+            code, output = call("cargo", EVENT=event, MODE="account")
+            self.assertEqual(code, 0, output)
+            (checked,) = result_in(output)["releases"]
+            self.assertEqual((checked["outcome"], checked["createJob"]["targets"]), ("dry-run", [LAB]), checked)
+            self.assertEqual(checked["createStream"]["roleArn"], cloud.outputs["OtaRoleArn"])
+            self.assertEqual(creations(), before, "something was created")
+
+            code, output = call("cargo", EVENT=event, MODE="account", RELEASE="yes")
+            self.assertEqual(code, 0, output)
+            (made,) = result_in(output)["releases"]
+            self.assertEqual((made["outcome"], made["jobId"]), ("created", checked["jobId"]), made)
+
+            code, output = call("cargo", EVENT=event, MODE="account", STACK="of-nobody")
+            self.assertEqual(code, 1, output)
+            self.assertIn("✗ the settings of the deployed stack cannot be read: ", output)
+
+
 def main():
     global cloud, iot, s3
     with Cloud() as cloud:
@@ -182,7 +213,7 @@ def main():
         with step("provision the account"):
             cloud.provision()
         with step("sam build"):
-            cloud.build()
+            sam("build")
         with step("sam deploy"):
             cloud.deploy()
         return not unittest.main(verbosity=2, exit=False).result.wasSuccessful()

@@ -1021,12 +1021,17 @@ async fn a_dry_run_checks_what_a_release_does() {
     assert_nothing_created(&fake);
 }
 
-/// Every event in `events/` comes to the result beside it, in a dry run for the thing group `lab`; and the release itself
-/// comes to a job where the dry run tells the requests. `UPDATE_RESULTS=1` writes the results anew.
+/// Every event in `events/` comes to the result beside it, in a dry run with the settings in `events/env/dry-run.json`; and
+/// the release itself comes to a job where the dry run tells the requests. `UPDATE_RESULTS=1` writes the results anew.
 #[tokio::test]
 async fn every_sample_event_comes_to_the_result_beside_it() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("events");
+    let dry = fs::read(folder.join("env/dry-run.json")).expect("a file");
+    let dry: Value = serde_json::from_slice(&dry).expect("JSON");
+    let dry = dry["Function"].as_object().expect("settings").iter();
+    let dry: Vec<_> = dry.map(|(name, value)| (name.as_str(), value.as_str().expect("text"))).collect();
     let files = fs::read_dir(folder).expect("events").map(|entry| entry.expect("a file").path());
+    let files = files.filter(|path| path.is_file());
     let is_result = |file: &PathBuf| file.to_string_lossy().ends_with(".result.json");
     let (results, events): (Vec<_>, Vec<_>) = files.partition(is_result);
     assert!(events.len() >= 16, "{events:?}");
@@ -1034,7 +1039,6 @@ async fn every_sample_event_comes_to_the_result_beside_it() {
     for file in events {
         let event: Value = serde_json::from_slice(&fs::read(&file).expect("a file")).expect("JSON");
         let fake = Fake::new();
-        let dry = [("DRY_RUN", "true"), ("DRY_RUN_TAGS", "ota:thing-group=lab")];
         let told = Value::from(run_with(&fake, &event, &dry).await.expect("no failure"));
         assert_eq!(fake.operations(), Vec::<&str>::new());
         let result = with_ending(&file, "result.json");

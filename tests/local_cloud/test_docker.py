@@ -1,0 +1,93 @@
+"""Replays in Docker, as operators do them: the function of `sam build`, by `sam local invoke`."""
+
+import json
+import unittest
+from contextlib import redirect_stdout
+from io import StringIO
+from unittest import mock
+
+import boto3
+
+import replay
+from alive import step
+from cloud import ROOT, Cloud, Failed, device, run, sam
+from test_replay import PUT, Catalogue, call, result_in
+
+
+class BySam(Catalogue, unittest.TestCase):
+    runner = replay.by_sam
+
+
+class Releases(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.cloud = cls.enterClassContext(Cloud(host=replay.bridge(engine)))
+        cls.settings = replay.settings_on(cls.cloud)
+
+    def event(self, tags):
+        """The sample event, of an object that is there."""
+        event = json.loads((ROOT / PUT).read_text())
+        return replay.put_objects(event, self.settings["UPLOAD_BUCKET"], tags)
+
+    def test_a_release_in_docker_is_signed_streamed_and_scheduled(self):
+        event = self.event("ota:thing-group=lab&ota:retries=2")
+        uploaded = event["Records"][0]["s3"]["object"]
+        result, log = replay.by_sam(event, self.settings)
+        (release,) = result["releases"]
+        self.assertEqual((release["outcome"], release["versionId"]), ("created", uploaded["versionId"]), log)
+        self.assertIn(release["jobArn"], log)
+
+        iot, s3 = boto3.client("iot"), boto3.client("s3")
+        image = s3.get_object(Bucket=release["bucket"], Key=uploaded["key"], VersionId=uploaded["versionId"])
+        image = image["Body"].read()
+        document = iot.get_job_document(jobId=release["jobId"])["document"]
+        (file,) = json.loads(document)["afr_ota"]["files"]
+        self.assertEqual(self.cloud.streamed(release["streamId"])[1], image)
+        self.cloud.verify(file["sig-sha256-ecdsa"], image)
+        self.assertIn(file["sig-sha256-ecdsa"], device(document))
+        job = iot.describe_job(jobId=release["jobId"])["job"]
+        self.assertEqual(job["schedulingConfig"]["startTime"], release["startTime"])
+        retries = [{"failureType": "ALL", "numberOfRetries": 2}]
+        self.assertEqual(job["jobExecutionsRetryConfig"]["criteriaList"], retries)
+
+        (again,) = replay.by_sam(event, self.settings)[0]["releases"]
+        self.assertEqual((again["outcome"], again["jobArn"]), ("adopted", release["jobArn"]))
+
+    def test_a_release_that_fails_is_told_with_its_error(self):
+        settings = self.settings | {"SIGNING_PROFILE": "of_nobody"}
+        result, log = replay.by_sam(self.event("ota:thing-group=lab"), settings)
+        self.assertEqual(result["errorType"], "ReleaseFailed", log)
+        self.assertIn("of_nobody", result["errorMessage"])
+        with self.assertRaises(Failed), redirect_stdout(StringIO()) as told:
+            replay.report(result, log)
+        self.assertIn("of_nobody", told.getvalue())
+
+
+class Output(unittest.TestCase):
+    def test_it_tells_the_requests_and_the_log_of_the_function_alone(self):
+        code, output = call("sam", EVENT=PUT)
+        self.assertEqual(code, 0, output)
+        (release,) = result_in(output)["releases"]
+        self.assertEqual(release["createJob"]["timeoutConfig"], {"inProgressTimeoutInMinutes": 10})
+        log = output.partition("\nLog\n")[2]
+        self.assertRegex(log, r"^    START RequestId: .*\n    INFO  .*\n        outcome +dry-run\n")
+        self.assertNotIn("Mounting", log)
+
+    def test_an_image_that_cannot_be_had_is_named(self):
+        missing = "localhost:1/no/such:image"
+        with mock.patch.object(replay, "base_image", return_value=missing), self.assertRaises(Failed) as failed:
+            replay.engine()
+        self.assertIn(f"the image {missing} is not here and cannot be had: ", str(failed.exception))
+        self.assertIn("`make invoke-cargo`", str(failed.exception))
+
+
+def main():
+    global engine
+    engine = replay.engine()
+    with step("sam build"):
+        sam("build")
+    return not unittest.main(verbosity=2, exit=False).result.wasSuccessful()
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,244 @@
+"""Replays without Docker: the sample events, the ways to replay one, and what is said when it cannot be done."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from unittest import mock
+
+import boto3
+from samcli.yamlhelper import yaml_parse
+
+import replay
+from cloud import ROOT, Cloud, Failed, isolate, run, spawn, stop
+
+PROGRAM = [sys.executable, ROOT / "tests/local_cloud/replay.py"]
+PUT = "events/put.json"
+# The results beside the sample events are of this time, and with the default start an hour and a minute later at most.
+RESULTS_AT = datetime(2026, 11, 23, 21, 40, 30, tzinfo=UTC)
+
+
+class Catalogue:
+    """Replays every sample event in a dry run, by the `runner` of the test."""
+
+    def test_every_sample_event_comes_to_the_result_beside_it(self):
+        isolate()
+        settings = replay.sample_settings()
+        samples = replay.samples()
+        self.assertGreaterEqual(len(samples), 16)
+        for sample in samples:
+            with self.subTest(sample.name):
+                print(f"\n    {sample.name}", end="", flush=True)
+                before = datetime.now(UTC)
+                result, log = type(self).runner(json.loads(sample.read_text()), settings)
+                expected = sample.with_suffix(".result.json").read_text()
+                self.assertIn(expected_at(expected, before, datetime.now(UTC)), [result], log)
+        print()
+
+
+class AnyOf(list):
+    """Equal to each of the values in it."""
+
+    def __eq__(self, other):
+        return any(other == each for each in self)
+
+
+def expected_at(result, *times):
+    """What a result is at one of these times: the minute may have turned between them."""
+    starts = {minute_after(time) for time in times}
+    shifts = [start - minute_after(RESULTS_AT) for start in starts]
+    return AnyOf(shifted(json.loads(result), shift) for shift in shifts)
+
+
+def minute_after(time):
+    return time.replace(second=0, microsecond=0) + timedelta(minutes=1)
+
+
+def shifted(value, shift):
+    """A result with its start and end times moved."""
+    if isinstance(value, dict):
+        return {
+            name: f"{datetime.fromisoformat(each) + shift:%Y-%m-%dT%H:%M}"
+            if name in ("startTime", "endTime")
+            else shifted(each, shift)
+            for name, each in value.items()
+        }
+    return [shifted(each, shift) for each in value] if isinstance(value, list) else value
+
+
+def call(command, **environment):
+    """Runs the program as `make` does; returns how it ended, and all that it said."""
+    given = {name: str(value) for name, value in environment.items()}
+    ended = subprocess.run(
+        [*PROGRAM, command],
+        **{"cwd": ROOT, "env": os.environ | given, "text": True},
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "timeout": 300},
+    )
+    return ended.returncode, ended.stdout
+
+
+def result_in(output):
+    """The result among what a replay printed."""
+    return json.loads(output.partition("\nResult\n")[2].partition("\n\n")[0])
+
+
+class ByCargo(Catalogue, unittest.TestCase):
+    runner = replay.by_cargo
+
+
+class Settings(unittest.TestCase):
+    def test_the_ready_environment_has_every_variable_of_the_template_and_no_other(self):
+        template = yaml_parse((ROOT / "template.yaml").read_text())
+        declared = template["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
+        self.assertEqual(sorted(replay.sample_settings()), sorted(declared))
+
+
+class Output(unittest.TestCase):
+    def test_it_is_the_result_then_the_job_document_then_the_log(self):
+        code, output = call("cargo", EVENT=PUT, TAGS="ota:thing-group=lab-2&ota:start=now")
+        self.assertEqual(code, 0, output)
+        (release,) = result_in(output)["releases"]
+        self.assertEqual(release["createJob"]["targets"], ["arn:aws:iot:us-east-1:111122223333:thinggroup/lab-2"])
+        self.assertNotIn("startTime", release["createJob"]["schedulingConfig"])
+        titles = [line for line in output.splitlines() if line in ("Result", "Job document", "Log")]
+        self.assertEqual(titles, ["Result", "Job document", "Log"])
+        self.assertRegex(output.partition("\nLog\n")[2], r"outcome +dry-run\n")
+
+    def test_a_bad_setting_is_told_from_the_log(self):
+        with tempfile.NamedTemporaryFile("w") as file:
+            json.dump({"Function": replay.sample_settings() | {"DEFAULT_RETRIES": "lots"}}, file)
+            file.flush()
+            code, output = call("cargo", EVENT=PUT, ENV_VARS=file.name)
+        self.assertEqual(code, 1, output)
+        self.assertIn("setting `DEFAULT_RETRIES` is `lots`, expected", output)
+        self.assertIn("✗ the function gave no result", output)
+
+
+class Complaints(unittest.TestCase):
+    def assertComplains(self, expected, command="cargo", **environment):
+        code, output = call(command, **environment)
+        self.assertEqual(code, 1, output)
+        last = output.strip().splitlines()[-1]
+        self.assertTrue(last.startswith("✗ "), output)
+        self.assertIn(expected, last)
+
+    def test_an_event_that_cannot_be_read(self):
+        self.assertComplains("EVENT is missing: name a file, such as one of those in events/: copy.json")
+        self.assertComplains("No such file", EVENT="events/nowhere.json")
+        self.assertComplains("the event Makefile cannot be read: Expecting value", EVENT="Makefile")
+
+    def test_a_mode_that_does_not_exist(self):
+        self.assertComplains("MODE is `prod`, expected one of dry-run, local-cloud, account", EVENT=PUT, MODE="prod")
+
+    def test_settings_that_cannot_be_read(self):
+        self.assertComplains("events/put.json is no environment file", EVENT=PUT, ENV_VARS=PUT)
+        self.assertComplains("nowhere.json is no environment file", EVENT=PUT, ENV_VARS="nowhere.json")
+
+    def test_tags_for_an_object_that_has_its_own(self):
+        self.assertComplains("TAGS has no use with MODE=account", EVENT=PUT, MODE="account", TAGS="ota:start=now")
+
+    def test_docker_that_is_absent_or_stopped(self):
+        stopped = {"EVENT": PUT, "DOCKER_HOST": "unix:///nowhere/docker.sock"}
+        with tempfile.TemporaryDirectory() as folder:
+            docker = Path(folder, "docker")
+            docker.touch(0o755)
+            complaint = (
+                "Docker is installed, but its engine does not answer: start it. Without Docker, `make invoke-cargo`"
+            )
+            self.assertComplains(complaint, "sam", PATH=folder, **stopped)
+            docker.unlink()
+            complaint = "Docker is not installed. Without Docker, `make invoke-cargo` does the same."
+            self.assertComplains(complaint, "sam", PATH=folder, **stopped)
+
+    def test_a_build_that_is_missing(self):
+        nowhere = Path("nowhere")
+        with mock.patch.multiple(replay, BUILT=nowhere, TARGET=nowhere):
+            for runner, target in ((replay.by_sam, "make invoke"), (replay.by_cargo, "make invoke-cargo")):
+                with self.assertRaisesRegex(Failed, f"there is no build of the function: run .*`{target}`, which does"):
+                    runner({}, {})
+
+    def test_a_setting_that_the_template_has_and_the_deployed_stack_has_not(self):
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(replay, "BUILT", Path(folder)):
+            Path(folder, "template.yaml").write_text((ROOT / "template.yaml").read_text())
+            settings = replay.sample_settings()
+            del settings["DEFAULT_END"], settings["SIGNED_PREFIX"]
+            with self.assertRaisesRegex(Failed, "no value is given for DEFAULT_END, SIGNED_PREFIX"):
+                replay.by_sam({}, settings)
+
+    def test_an_event_of_an_object_that_nobody_named(self):
+        self.assertComplains("BUCKET or KEY is missing", "event", BUCKET="firmware")
+
+
+class OnLocalCloud(unittest.TestCase):
+    def test_an_event_written_of_an_object_releases_its_current_version(self):
+        key = "firmware/Größe 2+1 at 100%.bin"
+        with Cloud() as cloud, tempfile.TemporaryDirectory() as folder:
+            settings = replay.settings_on(cloud)
+            bucket, s3, out = settings["UPLOAD_BUCKET"], boto3.client("s3"), Path(folder, "event.json")
+            old, new = (
+                s3.put_object(Bucket=bucket, Key=key, Body=image, Tagging="ota:thing-group=lab")["VersionId"]
+                for image in (b"old", b"newer")
+            )
+
+            code, output = call("event", BUCKET=bucket, KEY=key, VERSION=old, OUT=out)
+            self.assertEqual(code, 0, output)
+            result, log = replay.by_cargo(json.loads(out.read_text()), settings)
+            self.assertIsNotNone(result, log)
+            (release,) = result["releases"]
+            self.assertEqual((release["outcome"], release["versionId"]), ("skipped", old), log)
+
+            code, output = call("event", BUCKET=bucket, KEY=key, OUT=out)
+            self.assertEqual(code, 0, output)
+            self.assertIn(new, output)
+            event = json.loads(out.read_text())
+            self.assertEqual(event["Records"][0]["s3"]["object"]["size"], 5)
+            result, log = replay.by_cargo(event, settings)
+            (release,) = result["releases"]
+            self.assertEqual((release["outcome"], release["key"], release["versionId"]), ("created", key, new), log)
+            self.assertEqual(cloud.streamed(release["streamId"])[1], b"newer")
+
+            code, output = call("event", BUCKET=bucket, KEY="firmware/nothing.bin", OUT=out)
+            self.assertEqual(code, 1, output)
+            self.assertIn("✗ s3://ota-firmware-111122223333/firmware/nothing.bin cannot be read", output)
+            s3.create_bucket(Bucket="without-versions")
+            s3.put_object(Bucket="without-versions", Key=key, Body=b"image")
+            code, output = call("event", BUCKET="without-versions", KEY=key, OUT=out)
+            self.assertEqual(code, 1, output)
+            self.assertIn("has no versions", output)
+
+    def test_a_sample_event_is_released_with_given_tags_and_firmware(self):
+        code, output = call(
+            "cargo", EVENT=PUT, MODE="local-cloud", TAGS="ota:thing-group=lab-9&ota:job-id=replayed", FIRMWARE="LICENSE"
+        )
+        self.assertEqual(code, 0, output)
+        (release,) = result_in(output)["releases"]
+        self.assertEqual((release["outcome"], release["jobId"]), ("created", "AFR_OTA-replayed"), output)
+
+    def test_watch_keeps_a_function_that_events_are_replayed_to(self):
+        with tempfile.TemporaryFile("w+") as log:
+            watch = spawn([*PROGRAM, "watch"], stdout=log, stderr=log)
+            try:
+                while not replay.watch_that_runs() and watch.poll() is None:
+                    time.sleep(0.1)
+                first, second = (result_in(call("cargo", EVENT=PUT, MODE="local-cloud")[1]) for _ in range(2))
+                os.killpg(watch.pid, signal.SIGINT)
+                watch.wait(30)
+            finally:
+                stop(watch)
+            log.seek(0)
+            told = log.read()
+        (first,), (second,) = first["releases"], second["releases"]
+        self.assertEqual((first["outcome"], second["outcome"]), ("created", "created"), told)
+        self.assertNotEqual(first["jobId"], second["jobId"])
+        self.assertIn(first["jobArn"], told)
+        self.assertFalse(replay.is_open(replay.WATCH_PORT), "left behind")
+
+
+if __name__ == "__main__":
+    run(lambda: not unittest.main(verbosity=2, exit=False).result.wasSuccessful())
