@@ -8,31 +8,34 @@ from unittest import mock
 
 import boto3
 
+import engine
+import modes
 import replay
+import runners
 from alive import step
 from cloud import ROOT, Cloud, Failed, device, run, sam
 from test_replay import PUT, Catalogue, call, result_in
 
 
 class BySam(Catalogue, unittest.TestCase):
-    runner = replay.by_sam
+    runner = runners.by_sam
 
 
 class Releases(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.cloud = cls.enterClassContext(Cloud(host=replay.bridge(engine)))
-        cls.settings = replay.settings_on(cls.cloud)
+        cls.cloud = cls.enterClassContext(Cloud(host=engine.bridge(client)))
+        cls.settings = modes.settings_on(cls.cloud)
 
     def event(self, tags):
         """The sample event, of an object that is there."""
         event = json.loads((ROOT / PUT).read_text())
-        return replay.put_objects(event, self.settings["UPLOAD_BUCKET"], tags)
+        return modes.put_objects(event, self.settings["UPLOAD_BUCKET"], tags)
 
     def test_a_release_in_docker_is_signed_streamed_and_scheduled(self):
         event = self.event("ota:thing-group=lab&ota:retries=2")
         uploaded = event["Records"][0]["s3"]["object"]
-        result, log = replay.by_sam(event, self.settings)
+        result, log = runners.by_sam(event, self.settings)
         (release,) = result["releases"]
         self.assertEqual((release["outcome"], release["versionId"]), ("created", uploaded["versionId"]), log)
         self.assertIn(release["jobArn"], log)
@@ -50,12 +53,12 @@ class Releases(unittest.TestCase):
         retries = [{"failureType": "ALL", "numberOfRetries": 2}]
         self.assertEqual(job["jobExecutionsRetryConfig"]["criteriaList"], retries)
 
-        (again,) = replay.by_sam(event, self.settings)[0]["releases"]
+        (again,) = runners.by_sam(event, self.settings)[0]["releases"]
         self.assertEqual((again["outcome"], again["jobArn"]), ("adopted", release["jobArn"]))
 
     def test_a_release_that_fails_is_told_with_its_error(self):
         settings = self.settings | {"SIGNING_PROFILE": "of_nobody"}
-        result, log = replay.by_sam(self.event("ota:thing-group=lab"), settings)
+        result, log = runners.by_sam(self.event("ota:thing-group=lab"), settings)
         self.assertEqual(result["errorType"], "ReleaseFailed", log)
         self.assertIn("of_nobody", result["errorMessage"])
         with self.assertRaises(Failed), redirect_stdout(StringIO()) as told:
@@ -75,15 +78,15 @@ class Output(unittest.TestCase):
 
     def test_an_image_that_cannot_be_had_is_named(self):
         missing = "localhost:1/no/such:image"
-        with mock.patch.object(replay, "base_image", return_value=missing), self.assertRaises(Failed) as failed:
-            replay.engine()
+        with mock.patch.object(engine, "base_image", return_value=missing), self.assertRaises(Failed) as failed:
+            engine.start()
         self.assertIn(f"the image {missing} is not here and cannot be had: ", str(failed.exception))
         self.assertIn("`make invoke-cargo`", str(failed.exception))
 
 
 def main():
-    global engine
-    engine = replay.engine()
+    global client
+    client = engine.start()
     with step("sam build"):
         sam("build")
     return not unittest.main(verbosity=2, exit=False).result.wasSuccessful()

@@ -15,7 +15,9 @@ from unittest import mock
 import boto3
 from samcli.yamlhelper import yaml_parse
 
+import modes
 import replay
+import runners
 from cloud import ROOT, Cloud, Failed, isolate, run, spawn, stop
 
 PROGRAM = [sys.executable, ROOT / "tests/local_cloud/replay.py"]
@@ -29,7 +31,7 @@ class Catalogue:
 
     def test_every_sample_event_comes_to_the_result_beside_it(self):
         isolate()
-        settings = replay.sample_settings()
+        settings = modes.sample_settings()
         samples = replay.samples()
         self.assertGreaterEqual(len(samples), 16)
         for sample in samples:
@@ -89,14 +91,14 @@ def result_in(output):
 
 
 class ByCargo(Catalogue, unittest.TestCase):
-    runner = replay.by_cargo
+    runner = runners.by_cargo
 
 
 class Settings(unittest.TestCase):
     def test_the_ready_environment_has_every_variable_of_the_template_and_no_other(self):
         template = yaml_parse((ROOT / "template.yaml").read_text())
         declared = template["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
-        self.assertEqual(sorted(replay.sample_settings()), sorted(declared))
+        self.assertEqual(sorted(modes.sample_settings()), sorted(declared))
 
 
 class Output(unittest.TestCase):
@@ -112,7 +114,7 @@ class Output(unittest.TestCase):
 
     def test_a_bad_setting_is_told_from_the_log(self):
         with tempfile.NamedTemporaryFile("w") as file:
-            json.dump({"Function": replay.sample_settings() | {"DEFAULT_RETRIES": "lots"}}, file)
+            json.dump({"Function": modes.sample_settings() | {"DEFAULT_RETRIES": "lots"}}, file)
             file.flush()
             code, output = call("cargo", EVENT=PUT, ENV_VARS=file.name)
         self.assertEqual(code, 1, output)
@@ -140,8 +142,11 @@ class Complaints(unittest.TestCase):
         self.assertComplains("events/put.json is no environment file", EVENT=PUT, ENV_VARS=PUT)
         self.assertComplains("nowhere.json is no environment file", EVENT=PUT, ENV_VARS="nowhere.json")
 
-    def test_tags_for_an_object_that_has_its_own(self):
-        self.assertComplains("TAGS has no use with MODE=account", EVENT=PUT, MODE="account", TAGS="ota:start=now")
+    def test_what_a_mode_has_no_use_for(self):
+        complaint = "TAGS has no use with MODE=account, which takes RELEASE and STACK"
+        self.assertComplains(complaint, EVENT=PUT, MODE="account", TAGS="ota:start=now")
+        self.assertComplains("RELEASE has no use with MODE=dry-run", EVENT=PUT, RELEASE="yes")
+        self.assertComplains("RELEASE is `true`, expected `yes`", EVENT=PUT, MODE="account", RELEASE="true")
 
     def test_docker_that_is_absent_or_stopped(self):
         stopped = {"EVENT": PUT, "DOCKER_HOST": "unix:///nowhere/docker.sock"}
@@ -158,18 +163,18 @@ class Complaints(unittest.TestCase):
 
     def test_a_build_that_is_missing(self):
         nowhere = Path("nowhere")
-        with mock.patch.multiple(replay, BUILT=nowhere, TARGET=nowhere):
-            for runner, target in ((replay.by_sam, "make invoke"), (replay.by_cargo, "make invoke-cargo")):
+        with mock.patch.multiple(runners, BUILT=nowhere, TARGET=nowhere):
+            for runner, target in ((runners.by_sam, "make invoke"), (runners.by_cargo, "make invoke-cargo")):
                 with self.assertRaisesRegex(Failed, f"there is no build of the function: run .*`{target}`, which does"):
                     runner({}, {})
 
     def test_a_setting_that_the_template_has_and_the_deployed_stack_has_not(self):
-        with tempfile.TemporaryDirectory() as folder, mock.patch.object(replay, "BUILT", Path(folder)):
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(runners, "BUILT", Path(folder)):
             Path(folder, "template.yaml").write_text((ROOT / "template.yaml").read_text())
-            settings = replay.sample_settings()
+            settings = modes.sample_settings()
             del settings["DEFAULT_END"], settings["SIGNED_PREFIX"]
             with self.assertRaisesRegex(Failed, "no value is given for DEFAULT_END, SIGNED_PREFIX"):
-                replay.by_sam({}, settings)
+                runners.by_sam({}, settings)
 
     def test_an_event_of_an_object_that_nobody_named(self):
         self.assertComplains("BUCKET or KEY is missing", "event", BUCKET="firmware")
@@ -179,7 +184,7 @@ class OnLocalCloud(unittest.TestCase):
     def test_an_event_written_of_an_object_releases_its_current_version(self):
         key = "firmware/Größe 2+1 at 100%.bin"
         with Cloud() as cloud, tempfile.TemporaryDirectory() as folder:
-            settings = replay.settings_on(cloud)
+            settings = modes.settings_on(cloud)
             bucket, s3, out = settings["UPLOAD_BUCKET"], boto3.client("s3"), Path(folder, "event.json")
             old, new = (
                 s3.put_object(Bucket=bucket, Key=key, Body=image, Tagging="ota:thing-group=lab")["VersionId"]
@@ -188,7 +193,7 @@ class OnLocalCloud(unittest.TestCase):
 
             code, output = call("event", BUCKET=bucket, KEY=key, VERSION=old, OUT=out)
             self.assertEqual(code, 0, output)
-            result, log = replay.by_cargo(json.loads(out.read_text()), settings)
+            result, log = runners.by_cargo(json.loads(out.read_text()), settings)
             self.assertIsNotNone(result, log)
             (release,) = result["releases"]
             self.assertEqual((release["outcome"], release["versionId"]), ("skipped", old), log)
@@ -198,7 +203,7 @@ class OnLocalCloud(unittest.TestCase):
             self.assertIn(new, output)
             event = json.loads(out.read_text())
             self.assertEqual(event["Records"][0]["s3"]["object"]["size"], 5)
-            result, log = replay.by_cargo(event, settings)
+            result, log = runners.by_cargo(event, settings)
             (release,) = result["releases"]
             self.assertEqual((release["outcome"], release["key"], release["versionId"]), ("created", key, new), log)
             self.assertEqual(cloud.streamed(release["streamId"])[1], b"newer")
@@ -237,7 +242,7 @@ class OnLocalCloud(unittest.TestCase):
         self.assertEqual((first["outcome"], second["outcome"]), ("created", "created"), told)
         self.assertNotEqual(first["jobId"], second["jobId"])
         self.assertIn(first["jobArn"], told)
-        self.assertFalse(replay.is_open(replay.WATCH_PORT), "left behind")
+        self.assertFalse(runners.is_open(replay.WATCH_PORT), "left behind")
 
 
 if __name__ == "__main__":
