@@ -8,6 +8,10 @@ AS_STEP := python3 $(LOCAL_CLOUD)/alive.py
 
 # As they were given: make would take a `$` for a variable of its own.
 GIVEN := FIRMWARE TAGS KEY EVENT MODE ENV_VARS STACK RELEASE BUCKET VERSION OUT
+# Only who says so right there releases.
+ifneq ($(origin RELEASE),command line)
+override RELEASE :=
+endif
 $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
 export $(GIVEN)
 export SAM_CLI_TELEMETRY := 0
@@ -63,7 +67,8 @@ demo: firmware build
 invoke: firmware setup $(if $(filter local-cloud,$(MODE)),build)
 	@$(VENV)/python $(LOCAL_CLOUD)/replay.py sam
 
-invoke-cargo: firmware build
+# What `make watch` keeps, it builds itself.
+invoke-cargo: firmware $(if $(and $(filter local-cloud,$(MODE)),$(wildcard .local-cloud/watch.json)),setup,build)
 	@$(VENV)/python $(LOCAL_CLOUD)/replay.py cargo
 
 watch: build

@@ -69,7 +69,7 @@ class Cloud:
             if not program.exists():
                 raise Failed(f"{program} is missing: run `make {target}`")
 
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be told to stop is to be interrupted
+        self.handlers = {sign: signal.getsignal(sign) for sign in (signal.SIGINT, signal.SIGTERM)}
         self.scratch = Path(tempfile.mkdtemp(prefix="local-cloud-"))
         self.log = self.scratch / "ministack.log"
         self.children = []
@@ -90,7 +90,7 @@ class Cloud:
         with process.stdout:
             address = process.stdout.readline().strip()
         if not address:
-            raise Failed(f"the front of the local cloud did not start on {self.host}")
+            raise Failed(f"the local cloud cannot listen on {self.host}: is that an address of this machine?")
         self.endpoint = f"http://{address}"
         reach(self.endpoint)
         settings = {
@@ -120,7 +120,7 @@ class Cloud:
         raise Failed(f"MiniStack did not start:\n{self.log.read_text()[-2000:]}")
 
     def __exit__(self, kind, *_):
-        for sign in (signal.SIGINT, signal.SIGTERM):  # impatience must not cut the cleaning up short
+        for sign in self.handlers:  # impatience must not cut the cleaning up short
             signal.signal(sign, signal.SIG_IGN)
         for process in reversed(self.children):
             stop(process)
@@ -129,6 +129,8 @@ class Cloud:
             KEPT.mkdir(exist_ok=True)
             print(f"MiniStack's log is kept in {shutil.copy(self.log, KEPT)}", file=sys.stderr)
         shutil.rmtree(self.scratch, ignore_errors=True)
+        for sign, handler in self.handlers.items():
+            signal.signal(sign, handler)
 
     def _spawn(self, command, **options):
         process = spawn(command, **options)
@@ -289,7 +291,7 @@ def sam(*arguments, **parameters):
         try:
             output, errors = process.communicate()
         finally:
-            stop(process)
+            interrupt(process)
     if process.returncode:
         raise Failed(f"sam {arguments[0]} failed:\n{output}{errors}")
     return output, errors
@@ -303,12 +305,18 @@ def spawn(command, **options):
 
 
 def _end_with_parent():
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    ctypes.CDLL(None).prctl(1, signal.SIGINT)  # PR_SET_PDEATHSIG
 
 
-def stop(process):
+def interrupt(process):
+    """Ends a child that cleans up behind itself only when it is interrupted."""
+    stop(process, signal.SIGINT)
+
+
+def stop(process, *first):
     """Ends a child and everything that it started."""
-    for sign in (signal.SIGTERM, signal.SIGKILL):
+    for sign in (*first, signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, sign)
         except ProcessLookupError:
@@ -373,6 +381,7 @@ def serve():
 
 def run(program):
     """Runs a program to its end, and says in words what made it fail."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be told to stop is to be interrupted
     try:
         sys.exit(program())
     except Failed as why:

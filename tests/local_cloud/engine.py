@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from ipaddress import ip_network
 
 from docker.errors import DockerException, ImageNotFound
 from requests.exceptions import RequestException
@@ -52,4 +53,9 @@ def base_image(machine):
 
 def bridge(client):
     """The address by which containers reach this machine. A name would not do: S3 clients put the bucket before it."""
-    return client.networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"]
+    try:
+        (network, *_) = client.networks.get("bridge").attrs["IPAM"]["Config"]
+        # An engine that has just been installed tells no gateway: it is the first address.
+        return network.get("Gateway") or str(next(ip_network(network["Subnet"]).hosts()))
+    except (DockerException, KeyError, TypeError, ValueError) as error:
+        raise Failed("Docker has no network `bridge`, by which containers reach the local cloud") from error

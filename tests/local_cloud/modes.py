@@ -12,6 +12,7 @@ from urllib.parse import unquote_plus
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
+from samcli.yamlhelper import yaml_parse
 
 from alive import step
 from cloud import ROOT, SIGNING_PROFILE, Cloud, Failed, isolate
@@ -26,6 +27,8 @@ def dry_run(event, _host):
     settings = sample_settings()
     if tags := os.environ.get("TAGS"):
         settings["DRY_RUN_TAGS"] = tags
+    if settings["DRY_RUN"] != "true" or not settings["DRY_RUN_TAGS"]:
+        raise Failed("the settings have no DRY_RUN `true` with tags in DRY_RUN_TAGS, which MODE=dry-run takes")
     yield settings, event
 
 
@@ -35,28 +38,32 @@ def local_cloud(event, host):
     tags = tags_of_uploads()
     with Cloud(host) as cloud:
         with step("prepare the local cloud"):
-            settings = settings_on(cloud, tags)
-            event = put_objects(event, settings["UPLOAD_BUCKET"], tags)
+            try:
+                settings = settings_on(cloud, tags)
+                event = put_objects(event, settings["UPLOAD_BUCKET"], tags)
+            except ClientError as error:
+                raise Failed(f"the local cloud refuses what it was asked for: {error}") from error
         yield settings, event
 
 
 @contextmanager
 def account(event, _host):
     """A real account, with the settings of the function that is deployed there."""
+    stack = os.environ.get("STACK") or "ota-on-upload"
     try:
-        stack = os.environ.get("STACK") or "ota-on-upload"
-        (about,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+        session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
+        (about,) = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
         outputs = {output["OutputKey"]: output["OutputValue"] for output in about.get("Outputs", [])}
         if "FunctionName" not in outputs:
             raise Failed(f"the stack {stack} has no output FunctionName: is it a stack of this template?")
-        function = boto3.client("lambda").get_function_configuration(FunctionName=outputs["FunctionName"])
-        session = boto3.Session()
+        function = session.client("lambda").get_function_configuration(FunctionName=outputs["FunctionName"])
         credentials = session.get_credentials().get_frozen_credentials()
     except (BotoCoreError, ClientError) as error:
         raise Failed(f"the settings of the deployed stack cannot be read: {error}") from error
     # The function takes credentials in this form alone: neither a profile nor a sign-on.
     os.environ |= {
         "AWS_REGION": session.region_name,
+        "AWS_DEFAULT_REGION": session.region_name,
         "AWS_ACCESS_KEY_ID": credentials.access_key,
         "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
     }
@@ -64,14 +71,14 @@ def account(event, _host):
     os.environ.pop("AWS_SESSION_TOKEN", None)
     if credentials.token:
         os.environ["AWS_SESSION_TOKEN"] = credentials.token
-    over = {"DRY_RUN": "false" if os.environ.get("RELEASE") else "true", "DRY_RUN_TAGS": ""}
-    yield function["Environment"]["Variables"] | over, event
+    settings = checked(function["Environment"]["Variables"], f"the stack {stack}")
+    yield settings if os.environ.get("RELEASE") else settings | {"DRY_RUN": "true", "DRY_RUN_TAGS": ""}, event
 
 
 # Each with what it takes from the environment.
 MODES = {
     "dry-run": (dry_run, {"TAGS", "ENV_VARS"}),
-    "local-cloud": (local_cloud, {"TAGS", "FIRMWARE"}),
+    "local-cloud": (local_cloud, {"TAGS", "ENV_VARS", "FIRMWARE"}),
     "account": (account, {"STACK", "RELEASE"}),
 }
 
@@ -93,15 +100,28 @@ def mode():
 def sample_settings():
     path = Path(os.environ.get("ENV_VARS") or DRY_RUN)
     try:
-        return json.loads(path.read_text())["Function"]
-    except (OSError, ValueError, KeyError) as error:
+        return checked(dict(json.loads(path.read_text())["Function"]), path)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise Failed(f"{path} is no environment file as {DRY_RUN.relative_to(ROOT)} is one: {error!r}") from error
+
+
+def checked(settings, where):
+    """The settings, if they are all that this version of the function has, and nothing else."""
+    template = yaml_parse((ROOT / "template.yaml").read_text())
+    declared = template["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
+    for name in sorted(set(declared) ^ set(settings)):
+        has = "lacks the setting" if name in declared else "has the unknown setting"
+        raise Failed(f"{where} {has} {name}: is it of another version of this template?")
+    for name, value in settings.items():
+        if not isinstance(value, str):
+            raise Failed(f"{where} has {value!r} for {name}, expected text in quotes")
+    return settings
 
 
 def settings_on(cloud, tags=""):
     """Makes on a local cloud what a stack would, without deploying one, and returns the settings for it."""
     cloud.provision(tags)
-    settings = json.loads(DRY_RUN.read_text())["Function"]
+    settings = sample_settings()
     role = cloud.without_stack(settings["UPLOAD_BUCKET"])
     return settings | {
         "OTA_ROLE_ARN": role,
@@ -119,12 +139,15 @@ def put_objects(event, bucket, tags):
     """Puts the objects that an event tells of; returns the event with the versions that they have here."""
     event = json.loads(json.dumps(event))
     s3, versions = boto3.client("s3"), {}
-    records = event.get("Records", []) if isinstance(event, dict) else []
-    for record in records:
-        if record.get("s3", {}).get("bucket", {}).get("name") != bucket:
+    records = event.get("Records") if isinstance(event, dict) else None
+    for record in records if isinstance(records, list) else []:
+        try:
+            place, told = record["s3"]["bucket"]["name"], record["s3"]["object"]
+            key, size = unquote_plus(told["key"]), int(told.get("size", 1024))
+        except (TypeError, KeyError, ValueError):
+            continue  # what is wrong with it is for the function to tell
+        if place != bucket:
             continue
-        told = record["s3"]["object"]
-        key, size = unquote_plus(told["key"]), told.get("size", 1024)
         if (key, told.get("versionId")) not in versions:
             image = Path(os.environ["FIRMWARE"]).read_bytes() if os.environ.get("FIRMWARE") else os.urandom(size)
             put = s3.put_object(Bucket=bucket, Key=key, Body=image, Tagging=tags)

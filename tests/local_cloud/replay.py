@@ -13,23 +13,21 @@ import json
 import os
 import platform
 import re
-import subprocess
 import sys
 from pathlib import Path
-from urllib.parse import quote_plus
+from urllib.parse import quote_plus, urlsplit
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 import engine
 from alive import rows, show, step
-from cloud import KEPT, ROOT, VENV, Cloud, Failed, reach, run, sam
+from cloud import KEPT, ROOT, Cloud, Failed, free_port, interrupt, reach, run, sam, spawn
 from modes import local_cloud, mode, put_objects, settings_on, tags_of_uploads
 from runners import THIS_MACHINE, by_cargo, by_sam, by_watch, cargo_lambda, is_open
 
 EVENTS = ROOT / "events"
 WATCHED = KEPT / "watch.json"
-WATCH_PORT = 9000
 # How lines begin that SAM adds to the log.
 CHATTER = re.compile("Building|Invoking|Local image|Mounting|No current|Removing|Requested to|SAM_CONTAINER")
 
@@ -42,7 +40,9 @@ def invoke(runner):
         return report(*by_watch(event, watched["port"]))
     host = THIS_MACHINE
     if runner is by_sam:
-        host = engine.bridge(engine.start())
+        client = engine.start()
+        if place is local_cloud:
+            host = engine.bridge(client)
         with step("sam build"):
             sam("build")
     with (
@@ -99,24 +99,27 @@ def watch_that_runs():
         watched = json.loads(WATCHED.read_text())
     except (OSError, ValueError):
         return None
-    return watched if is_open(watched["port"]) else None
+    runs = is_open(watched["port"]) and is_open(urlsplit(watched["endpoint"]).port)
+    return watched if runs else None
 
 
 def watch():
-    if is_open(WATCH_PORT):
-        raise Failed(f"port {WATCH_PORT} is taken: does `make watch` run already?")
+    if watch_that_runs():
+        raise Failed("`make watch` runs already")
+    port = free_port()
     with Cloud() as cloud:
         with step("prepare the local cloud"):
             settings = settings_on(cloud, tags_of_uploads())
-        about = {"endpoint": cloud.endpoint, "port": WATCH_PORT, "bucket": settings["UPLOAD_BUCKET"]}
+        about = {"endpoint": cloud.endpoint, "port": port, "bucket": settings["UPLOAD_BUCKET"]}
         KEPT.mkdir(exist_ok=True)
         WATCHED.write_text(json.dumps(about))
         print("\nEdit src/, and replay in another terminal: make invoke-cargo MODE=local-cloud EVENT=events/put.json\n")
+        process = spawn(cargo_lambda("watch", port), cwd=ROOT, env=os.environ | settings)
         try:
-            environment = os.environ | settings | {"PATH": f"{VENV / 'aws/bin'}{os.pathsep}{os.environ['PATH']}"}
-            return subprocess.run(cargo_lambda("watch", WATCH_PORT), cwd=ROOT, env=environment).returncode
+            return process.wait()
         finally:
             WATCHED.unlink(missing_ok=True)
+            interrupt(process)
 
 
 def write_event():
@@ -125,12 +128,12 @@ def write_event():
         raise Failed("make event BUCKET=… KEY=… [VERSION=…] [OUT=event.json]: BUCKET or KEY is missing")
     where = {"Bucket": bucket, "Key": key} | ({"VersionId": version} if version else {})
     try:
-        s3 = boto3.client("s3")
+        s3 = boto3.Session(region_name=os.environ.get("AWS_REGION")).client("s3")
         head = s3.head_object(**where)
     except (BotoCoreError, ClientError) as error:
         raise Failed(f"s3://{bucket}/{key} cannot be read: {error}") from error
-    if "VersionId" not in head:
-        raise Failed(f"s3://{bucket}/{key} has no versions: the function releases objects of versioned buckets alone")
+    if head.get("VersionId", "null") == "null":
+        raise Failed(f"s3://{bucket}/{key} has no version ID, which an upload to a bucket with versioning has")
     record = {
         "eventVersion": "2.1",
         "eventSource": "aws:s3",

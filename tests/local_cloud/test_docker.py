@@ -1,6 +1,8 @@
 """Replays in Docker, as operators do them: the function of `sam build`, by `sam local invoke`."""
 
 import json
+import os
+import tempfile
 import unittest
 from contextlib import redirect_stdout
 from io import StringIO
@@ -55,6 +57,20 @@ class Releases(unittest.TestCase):
 
         (again,) = runners.by_sam(event, self.settings)[0]["releases"]
         self.assertEqual((again["outcome"], again["jobArn"]), ("adopted", release["jobArn"]))
+
+    def test_a_replay_with_the_deployed_settings_checks_the_real_tags(self):
+        self.cloud.deploy()
+        key = "firmware/replayed.bin"
+        version = self.cloud.upload(key, b"image", "ota:thing-group=lab")
+        self.assertEqual(self.cloud.outcome(key, version)["outcome"], "created")
+        with tempfile.TemporaryDirectory() as folder, mock.patch.dict("os.environ"):
+            del os.environ["AWS_DEFAULT_REGION"]
+            event = f"{folder}/event.json"
+            self.assertEqual(call("event", BUCKET=self.cloud.outputs["BucketName"], KEY=key, OUT=event)[0], 0)
+            code, output = call("sam", MODE="account", EVENT=event)
+        self.assertEqual(code, 0, output)
+        (release,) = result_in(output)["releases"]
+        self.assertEqual((release["outcome"], release["versionId"]), ("adopted", version), output)
 
     def test_a_release_that_fails_is_told_with_its_error(self):
         settings = self.settings | {"SIGNING_PROFILE": "of_nobody"}

@@ -11,6 +11,7 @@ import unittest
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from unittest import mock
+from urllib.parse import urlsplit
 
 import boto3
 from samcli.yamlhelper import yaml_parse
@@ -22,6 +23,7 @@ from cloud import ROOT, Cloud, Failed, isolate, run, spawn, stop
 
 PROGRAM = [sys.executable, ROOT / "tests/local_cloud/replay.py"]
 PUT = "events/put.json"
+GIVEN = {"EVENT", "MODE", "TAGS", "ENV_VARS", "FIRMWARE", "STACK", "RELEASE", "BUCKET", "KEY", "VERSION", "OUT"}
 # The results beside the sample events are of this time, and with the default start an hour and a minute later at most.
 RESULTS_AT = datetime(2026, 11, 23, 21, 40, 30, tzinfo=UTC)
 
@@ -77,9 +79,10 @@ def shifted(value, shift):
 def call(command, **environment):
     """Runs the program as `make` does; returns how it ended, and all that it said."""
     given = {name: str(value) for name, value in environment.items()}
+    shell = {name: value for name, value in os.environ.items() if name not in GIVEN}
     ended = subprocess.run(
         [*PROGRAM, command],
-        **{"cwd": ROOT, "env": os.environ | given, "text": True},
+        **{"cwd": ROOT, "env": shell | given, "text": True},
         **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "timeout": 300},
     )
     return ended.returncode, ended.stdout
@@ -88,6 +91,11 @@ def call(command, **environment):
 def result_in(output):
     """The result among what a replay printed."""
     return json.loads(output.partition("\nResult\n")[2].partition("\n\n")[0])
+
+
+def running():
+    """The programs of all processes."""
+    return [os.path.realpath(each) for each in Path("/proc").glob("[0-9]*/exe")]
 
 
 class ByCargo(Catalogue, unittest.TestCase):
@@ -168,13 +176,21 @@ class Complaints(unittest.TestCase):
                 with self.assertRaisesRegex(Failed, f"there is no build of the function: run .*`{target}`, which does"):
                     runner({}, {})
 
-    def test_a_setting_that_the_template_has_and_the_deployed_stack_has_not(self):
-        with tempfile.TemporaryDirectory() as folder, mock.patch.object(runners, "BUILT", Path(folder)):
-            Path(folder, "template.yaml").write_text((ROOT / "template.yaml").read_text())
-            settings = modes.sample_settings()
-            del settings["DEFAULT_END"], settings["SIGNED_PREFIX"]
-            with self.assertRaisesRegex(Failed, "no value is given for DEFAULT_END, SIGNED_PREFIX"):
-                runners.by_sam({}, settings)
+    def test_settings_that_are_not_those_of_the_template(self):
+        sample = modes.sample_settings()
+        lacking = {name: value for name, value in sample.items() if name != "DEFAULT_END"}
+        for settings, complaint in (
+            (lacking, "lacks the setting DEFAULT_END: is it of another version of this template?"),
+            (sample | {"DEFAULT_STRAT": "1h"}, "has the unknown setting DEFAULT_STRAT"),
+            (sample | {"MAX_IMAGE_BYTES": 1000}, "has 1000 for MAX_IMAGE_BYTES, expected text in quotes"),
+            (sample | {"DRY_RUN": "false"}, "the settings have no DRY_RUN `true` with tags in DRY_RUN_TAGS"),
+            (sample | {"DRY_RUN_TAGS": ""}, "the settings have no DRY_RUN `true` with tags in DRY_RUN_TAGS"),
+            (["DEFAULT_END"], "is no environment file"),
+        ):
+            with self.subTest(complaint), tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+                json.dump({"Function": settings}, file)
+                file.flush()
+                self.assertComplains(complaint, EVENT=PUT, ENV_VARS=file.name)
 
     def test_an_event_of_an_object_that_nobody_named(self):
         self.assertComplains("BUCKET or KEY is missing", "event", BUCKET="firmware")
@@ -215,7 +231,7 @@ class OnLocalCloud(unittest.TestCase):
             s3.put_object(Bucket="without-versions", Key=key, Body=b"image")
             code, output = call("event", BUCKET="without-versions", KEY=key, OUT=out)
             self.assertEqual(code, 1, output)
-            self.assertIn("has no versions", output)
+            self.assertIn("has no version ID", output)
 
     def test_a_sample_event_is_released_with_given_tags_and_firmware(self):
         code, output = call(
@@ -232,6 +248,8 @@ class OnLocalCloud(unittest.TestCase):
                 while not replay.watch_that_runs() and watch.poll() is None:
                     time.sleep(0.1)
                 first, second = (result_in(call("cargo", EVENT=PUT, MODE="local-cloud")[1]) for _ in range(2))
+                watched = replay.watch_that_runs()
+                ports = watched["port"], urlsplit(watched["endpoint"]).port
                 os.killpg(watch.pid, signal.SIGINT)
                 watch.wait(30)
             finally:
@@ -242,7 +260,8 @@ class OnLocalCloud(unittest.TestCase):
         self.assertEqual((first["outcome"], second["outcome"]), ("created", "created"), told)
         self.assertNotEqual(first["jobId"], second["jobId"])
         self.assertIn(first["jobArn"], told)
-        self.assertFalse(runners.is_open(replay.WATCH_PORT), "left behind")
+        self.assertFalse(any(map(runners.is_open, ports)), "left behind")
+        self.assertNotIn(str(ROOT / "target/debug/bootstrap"), running())
 
 
 if __name__ == "__main__":
