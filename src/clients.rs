@@ -9,6 +9,7 @@ pub struct Clients {
     pub(crate) s3: aws_sdk_s3::Client,
     pub(crate) signer: aws_sdk_signer::Client,
     pub(crate) iot: aws_sdk_iot::Client,
+    pub(crate) acm: aws_sdk_acm::Client,
 }
 
 impl Clients {
@@ -35,6 +36,7 @@ impl Clients {
             s3: aws_sdk_s3::Client::new(&config),
             signer: aws_sdk_signer::Client::new(&config),
             iot: aws_sdk_iot::Client::new(&config),
+            acm: aws_sdk_acm::Client::new(&config),
         }
     }
 

@@ -50,6 +50,7 @@ pub(crate) async fn requests(
         cert_file: FROM_SIGNER.to_owned(),
         size: size.unwrap_or_default(),
         raw_copy: None,
+        verified_until: None,
     };
     let copy = RawCopy { key: signed.key.clone(), version_id: FROM_S3.to_owned() };
     let stream = Stream { id: upload.stream_id() };

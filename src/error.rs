@@ -95,6 +95,14 @@ pub enum Failure {
     GetSignedObject { key: String, source: Cause },
     #[error("the signed object `{key}` is not one of this upload: {problem}")]
     SignedObject { key: String, problem: String },
+    #[error("reading `{object}`")]
+    GetObject { object: String, source: Cause },
+    #[error("reading the certificate `{certificate}`")]
+    GetCertificate { certificate: String, source: Cause },
+    #[error(
+        "the signature of `{object}` does not verify with the certificate `{certificate}`: {problem}; nothing is offered to devices"
+    )]
+    Signature { object: String, certificate: String, problem: String },
     #[error("copying `{object}` over the signed object `{key}`")]
     CopyObject { object: String, key: String, source: Cause },
     #[error("creating the stream `{stream_id}`")]

@@ -12,8 +12,12 @@ use crate::{
     signing::{self, Invocation},
     stream,
     upload::{self, Image, Record, Tags, Upload},
+    verification::Verification,
 };
-use futures::future::{join, join_all, join4, try_join};
+use futures::{
+    FutureExt,
+    future::{OptionFuture, join, join_all, join4, try_join3},
+};
 use jiff::Timestamp;
 use lambda_runtime::Diagnostic;
 use serde_json::Value;
@@ -188,9 +192,13 @@ impl Function {
         }
 
         let claim = async { if is_recorded { Ok(record) } else { record.claim(aws, settings, upload).await } };
-        let sign = signing::sign(aws, settings, upload, &image, &request.signing_profile, &traces, invocation);
-        let signed;
-        (record, signed) = timed(&mut steps.sign, try_join(claim, sign)).await?;
+        let verification = settings.verify_signatures.0.then(|| Verification::new(aws, settings, upload, &image));
+        let verification = verification.as_ref();
+        let profile = &request.signing_profile;
+        let sign = signing::sign(aws, settings, upload, &image, profile, &traces, verification, invocation);
+        let digests = OptionFuture::from(verification.map(Verification::digests)).map(Option::transpose);
+        let (claimed, signed, digests) = timed(&mut steps.sign, try_join3(claim, sign, digests)).await?;
+        record = claimed;
         release.job_id = Some(record.job_id.clone());
         if record.job_arn.is_some()
             && let Some(outcome) = self.adopt_recorded(upload, &record, &tags, release).await?
@@ -198,13 +206,18 @@ impl Function {
             return Ok(outcome);
         }
 
-        let copy = timed(&mut steps.copy, stream::copy(aws, settings, upload, &image, &signed)).await?;
+        let copy = timed(&mut steps.copy, stream::copy(aws, settings, upload, &image, &signed, digests)).await?;
         let ensure = join(stream::ensure(aws, settings, upload, &copy), upload.check_current(aws, settings));
         let (stream, current) = timed(&mut steps.stream, ensure).await;
         let stream = stream?;
         release.stream_id = Some(stream.id.clone());
         current?;
 
+        release.verified = Some(signed.verified_until.is_some());
+        let warning = signed.verified_until.and_then(|until| request.outlives(until, clock()));
+        if let Some(warning) = warning {
+            tracing::warn!(key = upload.key, "{warning}");
+        }
         let document = job::document(upload, &signed, &stream).map_err(Failure::from)?;
         let ensure = job::ensure(aws, settings, upload, &request, (&record.job_id, &document), clock());
         let (job, is_new) = timed(&mut steps.job, ensure).await?;
@@ -212,7 +225,7 @@ impl Function {
             return self.adopt(upload, record, job, &tags, release).await;
         }
         release.tell(&job);
-        job.receipt(JobRecord { tags, ..record }).confirm(aws, settings, upload).await?;
+        job.receipt(JobRecord { tags, verified: release.verified, ..record }).confirm(aws, settings, upload).await?;
         Ok(Outcome::Created)
     }
 
@@ -248,6 +261,7 @@ impl Function {
         release.job_id = Some(record.job_id.clone());
         release.stream_id = Some(upload.stream_id());
         release.tell(&job);
+        release.verified = release.verified.or(record.verified);
         if record.tags != *tags {
             release.reason = Some(
                 "the tags have changed since the job was created; to release with these, cancel the job and upload \

@@ -257,7 +257,7 @@ mod tests {
 
     fn signed(algorithm: SignatureAlgorithm, signature: &str, cert_file: &str, size: u64) -> SignedImage {
         let (key, signature, cert_file) = (String::new(), signature.to_owned(), cert_file.to_owned());
-        SignedImage { key, signature, algorithm, cert_file, size, raw_copy: None }
+        SignedImage { key, signature, algorithm, cert_file, size, raw_copy: None, verified_until: None }
     }
 
     fn document_of(key: &str, signed: &SignedImage) -> String {

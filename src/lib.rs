@@ -18,6 +18,8 @@ pub mod record;
 
 pub mod signed_object;
 
+mod verification;
+
 pub mod signing;
 
 pub mod stream;

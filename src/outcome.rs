@@ -43,6 +43,9 @@ pub struct Release {
     /// The stream's ID.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stream_id: Option<String>,
+    /// Whether the signature that the job offers to devices was verified, where that is known; for the log.
+    #[serde(skip)]
+    pub verified: Option<bool>,
     /// The job's start in UTC, where it does not start at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_time: Option<String>,
@@ -167,7 +170,6 @@ impl Release {
     pub(crate) fn log(&self, steps: &Steps) {
         let ms = |taken: Option<Duration>| taken.and_then(|taken| u64::try_from(taken.as_millis()).ok());
         let reasons = (!self.reasons.is_empty()).then(|| self.reasons.join("; "));
-        let is_job = self.job_arn.is_some();
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
@@ -179,8 +181,7 @@ impl Release {
                     jobId = self.job_id,
                     jobArn = self.job_arn,
                     streamId = self.stream_id,
-                    // No signature is checked against its certificate yet.
-                    verified = is_job.then_some(false),
+                    verified = self.verified,
                     reasons = reasons,
                     inspectMs = ms(steps.inspect),
                     preflightMs = ms(steps.preflight),

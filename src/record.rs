@@ -87,6 +87,9 @@ pub struct JobRecord {
     /// The end of the job that was made, in UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_time: Option<String>,
+    /// Whether the signature of the job that was made was verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<bool>,
     /// The tags as they were read.
     pub tags: Tags,
 }
@@ -103,6 +106,7 @@ impl JobRecord {
             job_arn: None,
             start_time: None,
             end_time: None,
+            verified: None,
             tags,
         }
     }

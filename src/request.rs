@@ -77,6 +77,14 @@ impl ReleaseRequest {
         self.job_id.as_ref().map_or_else(|| upload.default_job_id(), ToString::to_string)
     }
 
+    /// Whether devices may have to check the signature after its certificate has expired: a sentence for the log.
+    pub(crate) fn outlives(&self, verified_until: Timestamp, now: Timestamp) -> Option<String> {
+        let schedule = self.plan.at(now, Lead::WhenCreated).ok()?;
+        schedule
+            .goes_on_after(verified_until)
+            .then(|| format!("the certificate of the signature expires at {verified_until}, before the job ends"))
+    }
+
     /// What is allowed but hardly meant: sentences for the log.
     pub(crate) fn warnings(&self, now: Timestamp) -> Vec<String> {
         let Timeout(timeout) = self.timeout;
@@ -349,6 +357,21 @@ mod tests {
         let problems = request(&tags).unwrap_err();
         assert_eq!(problems.len(), 1, "{problems:?}");
         problems[0].clone()
+    }
+
+    #[test]
+    fn a_certificate_that_expires_before_the_end_is_warned_of() {
+        let now = "2026-11-23T21:40:30Z".parse().unwrap();
+        let warning = |end: &str, valid_until: &str| {
+            request(&[(THING_GROUP, "lab"), ("ota:end", end)]).unwrap().outlives(valid_until.parse().unwrap(), now)
+        };
+        assert_eq!(
+            warning("2d", "2026-11-25T22:40:59Z").as_deref(),
+            Some("the certificate of the signature expires at 2026-11-25T22:40:59Z, before the job ends")
+        );
+        assert_eq!(warning("2d", "2026-11-25T22:41:00Z"), None);
+        assert_eq!(warning("never", "2026-11-23T22:41:00Z"), None);
+        assert!(warning("never", "2026-11-23T22:40:59Z").is_some());
     }
 
     #[test]

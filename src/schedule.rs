@@ -259,6 +259,11 @@ impl Schedule {
         self.end.map(|end| end.duration_since(self.start.unwrap_or(now)).as_mins())
     }
 
+    /// Whether there is something of the rollout left to do after that time: its end, or at least its start.
+    pub fn goes_on_after(&self, time: Timestamp) -> bool {
+        self.end.or(self.start).is_some_and(|last| last > time)
+    }
+
     /// The `schedulingConfig` of CreateJob; nothing where the job starts at once and has no end. Without an end, an end
     /// behavior does not apply and is not sent.
     pub(crate) fn to_config(&self) -> Option<SchedulingConfig> {

@@ -32,6 +32,8 @@ pub struct Settings {
     pub allowed_things: List<NamePattern>,
     /// `MAX_IMAGE_BYTES`: the largest image that is released.
     pub max_image_bytes: ByteCount,
+    /// `VERIFY_SIGNATURES`: whether signatures are verified with the certificate of their signing job.
+    pub verify_signatures: Switch,
     /// `DRY_RUN` and `DRY_RUN_TAGS`: whether everything is checked and nothing created.
     pub dry_run: DryRun,
     /// `DEFAULT_START`: the start of releases without `ota:start`.
@@ -77,6 +79,7 @@ impl Settings {
             allowed_thing_groups: from.required("ALLOWED_THING_GROUPS", "lab,eu-*"),
             allowed_things: from.optional("ALLOWED_THINGS", ""),
             max_image_bytes: from.optional("MAX_IMAGE_BYTES", "25165824"),
+            verify_signatures: from.optional("VERIFY_SIGNATURES", "true"),
             dry_run: from.dry_run(),
             default_start: from.optional("DEFAULT_START", "1h"),
             default_end: from.optional("DEFAULT_END", "1h"),
@@ -171,7 +174,9 @@ pub enum DryRun {
     Offline(Tags),
 }
 
-struct Switch(bool);
+/// Something that is on or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Switch(pub bool);
 
 impl FromStr for Switch {
     type Err = Expected;
@@ -350,6 +355,7 @@ pub(crate) mod tests {
             ("UPLOAD_PREFIX", "firmware"),
             ("ALLOWED_THING_GROUPS", "lab/=lab-*"),
             ("MAX_IMAGE_BYTES", "25165825"),
+            ("VERIFY_SIGNATURES", "no"),
             ("DRY_RUN", "yes"),
             ("DEFAULT_START", "soon"),
             ("DEFAULT_RETRIES", "11"),

@@ -7,6 +7,7 @@ use crate::{
     settings::{ProfileName, Settings},
     signed_object::{NotSigned, SignatureAlgorithm, SignedObject},
     upload::{Image, Upload, is_gone},
+    verification::{Certificate, Verification},
 };
 use aws_sdk_signer::{
     error::ProvideErrorMetadata,
@@ -15,6 +16,7 @@ use aws_sdk_signer::{
     },
     types::{Destination, S3Destination, S3Source, SigningStatus, Source},
 };
+use futures::future::try_join;
 use jiff::Timestamp;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -52,6 +54,8 @@ pub struct SignedImage {
     pub size: u64,
     /// The version ID of a raw copy that an earlier attempt put over the signed object.
     pub raw_copy: Option<String>,
+    /// Until when the certificate is valid with which the signature was verified; nothing if it was not verified.
+    pub verified_until: Option<Timestamp>,
 }
 
 /// Signs an upload with a signing profile, or finds the signature that an earlier attempt had made with it.
@@ -62,9 +66,10 @@ pub(crate) async fn sign(
     image: &Image,
     profile: &ProfileName,
     traces: &Traces,
+    verification: Option<&Verification<'_>>,
     invocation: Invocation,
 ) -> Result<SignedImage, Failure> {
-    let signing = Signing { aws, settings, upload, image, profile };
+    let signing = Signing { aws, settings, upload, image, profile, verification };
     for (key, versions) in &traces.signed {
         if let Some(signed) = signing.earlier(key, versions).await? {
             return Ok(signed);
@@ -100,6 +105,7 @@ struct Signing<'a> {
     upload: &'a Upload,
     image: &'a Image,
     profile: &'a ProfileName,
+    verification: Option<&'a Verification<'a>>,
 }
 
 impl Signing<'_> {
@@ -115,13 +121,13 @@ impl Signing<'_> {
             }
         };
         let Ok(cert_file) = self.check(signing_job, &job) else { return Ok(None) };
-        let object = match self.read(key, Some(&signed.id)).await {
-            Ok(object) => object,
-            Err(Failure::SignedObject { .. }) => return Ok(None),
+        let image = match self.signed_image(&job, key, cert_file, self.read(key, Some(&signed.id))).await {
+            Ok(image) => image,
+            Err(Failure::SignedObject { .. } | Failure::Signature { .. }) => return Ok(None),
             Err(failure) => return Err(failure),
         };
         let raw_copy = copies.iter().rev().find(|copy| copy.size == self.image.size).map(|copy| copy.id.clone());
-        Ok(Some(SignedImage { raw_copy, ..self.signed_image(key.to_owned(), object, cert_file) }))
+        Ok(Some(SignedImage { raw_copy, ..image }))
     }
 
     /// Signer answers a token that it knows with the signing job that it has, so every attempt comes to the same one.
@@ -136,11 +142,12 @@ impl Signing<'_> {
             let completed = job.completed_at.map_or(i64::MAX, |time| time.secs());
             let is_old = completed.saturating_add(5) < invocation.started.as_second();
             match self.use_job(&signing_job, &job).await {
-                Err(Failure::SigningFailed { .. } | Failure::SigningJob { .. } | Failure::SignedObject { .. })
-                    if is_old && useless < MOST_USELESS =>
-                {
-                    useless += 1;
-                }
+                Err(
+                    Failure::SigningFailed { .. }
+                    | Failure::SigningJob { .. }
+                    | Failure::SignedObject { .. }
+                    | Failure::Signature { .. },
+                ) if is_old && useless < MOST_USELESS => useless += 1,
                 signed => return signed,
             }
         }
@@ -149,18 +156,21 @@ impl Signing<'_> {
     async fn use_job(&self, signing_job: &str, job: &DescribeSigningJobOutput) -> Result<SignedImage, Failure> {
         let cert_file = self.check(signing_job, job)?;
         let key = format!("{}{signing_job}", self.upload.signed_prefix(self.settings));
-        let object = match self.read(&key, None).await {
+        self.signed_image(job, &key, cert_file, self.read_fresh(&key)).await
+    }
+
+    async fn read_fresh(&self, key: &str) -> Result<(String, SignatureAlgorithm), Failure> {
+        match self.read(key, None).await {
             // What was read is the latest version of the key. If another attempt has copied the image over the signed
             // object meanwhile, that is the image: the signed object is the oldest version.
             Err(Failure::SignedObject { problem, .. }) => {
                 let traces = Traces::list(self.aws, self.settings, self.upload).await?;
-                let oldest = traces.signed.get(&key).and_then(|versions| versions.first());
-                let oldest = oldest.ok_or_else(|| Failure::SignedObject { key: key.clone(), problem })?;
-                self.read(&key, Some(&oldest.id)).await?
+                let oldest = traces.signed.get(key).and_then(|versions| versions.first());
+                let oldest = oldest.ok_or_else(|| Failure::SignedObject { key: key.to_owned(), problem })?;
+                self.read(key, Some(&oldest.id)).await
             }
-            object => object?,
-        };
-        Ok(self.signed_image(key, object, cert_file))
+            object => object,
+        }
     }
 
     async fn start(&self, useless: u32) -> Result<String, Failure> {
@@ -249,13 +259,29 @@ impl Signing<'_> {
         object.map_err(|problem| Failure::SignedObject { key: key.to_owned(), problem })
     }
 
-    fn signed_image(
+    /// The image with the signature that is read from its signed object, verified while that is wanted.
+    async fn signed_image(
         &self,
-        key: String,
-        (signature, algorithm): (String, SignatureAlgorithm),
+        job: &DescribeSigningJobOutput,
+        key: &str,
         cert_file: String,
-    ) -> SignedImage {
-        SignedImage { key, signature, algorithm, cert_file, size: self.image.size, raw_copy: None }
+        read: impl Future<Output = Result<(String, SignatureAlgorithm), Failure>>,
+    ) -> Result<SignedImage, Failure> {
+        let ((signature, algorithm), certificate) = try_join(read, self.certificate(job)).await?;
+        let mut verified_until = None;
+        if let (Some(verification), Some(certificate)) = (self.verification, certificate) {
+            verification.verify(&certificate, algorithm, &signature).await?;
+            verified_until = Some(certificate.not_after);
+        }
+        let (key, size) = (key.to_owned(), self.image.size);
+        Ok(SignedImage { key, signature, algorithm, cert_file, size, raw_copy: None, verified_until })
+    }
+
+    async fn certificate(&self, job: &DescribeSigningJobOutput) -> Result<Option<Certificate>, Failure> {
+        let Some(verification) = self.verification else { return Ok(None) };
+        let arn = job.signing_material().map(|material| material.certificate_arn());
+        let arn = arn.ok_or(Failure::Incomplete { member: "signingMaterial.certificateArn" })?;
+        verification.certificate(arn).await.map(Some)
     }
 }
 

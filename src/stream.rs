@@ -7,12 +7,14 @@ use crate::{
     settings::Settings,
     signing::SignedImage,
     upload::{Image, Upload},
+    verification::Digests,
 };
 use aws_sdk_iot::{
     operation::create_stream::builders::CreateStreamFluentBuilder,
     types::{S3Location, StreamFile, StreamInfo},
 };
-use aws_sdk_s3::types::TaggingDirective;
+use aws_sdk_s3::types::{ChecksumAlgorithm, TaggingDirective};
+use base64::{Engine, prelude::BASE64_STANDARD};
 
 /// The file ID of the image in its stream and in the job document.
 pub(crate) const FILE_ID: i32 = 0;
@@ -32,13 +34,15 @@ pub struct Stream {
 }
 
 /// Copies the upload over its signed object, as CreateOTAUpdate does: the very version that was signed, and without its
-/// tags, so that the copy is no release. A copy that an earlier attempt made is used again.
+/// tags, so that the copy is no release. A copy that an earlier attempt made is used again. With digests of the upload, S3
+/// has to tell the same one of the copy.
 pub(crate) async fn copy(
     aws: &Clients,
     settings: &Settings,
     upload: &Upload,
     image: &Image,
     signed: &SignedImage,
+    digests: Option<&Digests>,
 ) -> Result<RawCopy, Failure> {
     let key = signed.key.clone();
     if let Some(version_id) = signed.raw_copy.clone() {
@@ -53,6 +57,7 @@ pub(crate) async fn copy(
         .bucket(&upload.bucket)
         .key(&key)
         .tagging_directive(TaggingDirective::Replace)
+        .set_checksum_algorithm(digests.map(|_| ChecksumAlgorithm::Sha256))
         .expected_bucket_owner(account)
         .expected_source_bucket_owner(account)
         .customize()
@@ -63,6 +68,14 @@ pub(crate) async fn copy(
     };
     if copy.copy_source_version_id.as_ref() != Some(&upload.version_id) {
         let problem = format!("S3 copied the version {:?}", copy.copy_source_version_id);
+        return Err(Failure::CopyObject { object, key, source: problem.into() });
+    }
+    let checksum = copy.copy_object_result().and_then(|result| result.checksum_sha256());
+    let expected = digests.map(|digests| BASE64_STANDARD.encode(&digests.sha256));
+    if let (Some(checksum), Some(expected)) = (checksum, expected)
+        && checksum != expected
+    {
+        let problem = format!("the copy's SHA-256 is `{checksum}`, expected `{expected}`");
         return Err(Failure::CopyObject { object, key, source: problem.into() });
     }
     let version_id = copy.version_id.ok_or(Failure::Incomplete { member: "x-amz-version-id" })?;

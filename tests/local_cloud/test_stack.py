@@ -94,6 +94,7 @@ class Releases(StackTest):
         self.assertEqual(ota["streamname"], outcome["streamId"])
         self.assertEqual((file["filepath"], file["filesize"]), ("signed.bin", len(IMAGE)))
         self.assertEqual(file["certfile"], CERTIFICATE_ON_DEVICE)
+        self.assertIs(outcome["verified"], True)
         cloud.verify(file["sig-sha256-ecdsa"], streamed)
         with self.assertRaises(Failed):
             cloud.verify(file["sig-sha256-ecdsa"], streamed[:-1] + b"?")

@@ -19,6 +19,7 @@ use ota_on_upload::{clients::Clients, upload::Upload};
 use p256::ecdsa::{Signature, SigningKey, signature::Signer, signature::Verifier};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard},
@@ -75,6 +76,10 @@ pub struct Behavior {
     pub signing_completed_at: i64,
     /// Signer embeds the payload in its signed object.
     pub embedded: Embedded,
+    /// The certificate of the profiles, as ACM has it.
+    pub certificate: &'static str,
+    /// The checksum that CopyObject tells, in place of the copy's own.
+    pub copied_checksum: Option<&'static str>,
     /// The signing parameter of the profile.
     pub certname: Option<&'static str>,
     /// Changes a signed object before it is written.
@@ -143,6 +148,8 @@ impl Fake {
                 signing_fails: None,
                 signing_completed_at: now().as_second(),
                 embedded: Embedded::No,
+                certificate: include_str!("../certificates/p256.pem"),
+                copied_checksum: None,
                 certname: Some("/certs/ota.pem"),
                 corrupt_signed_object: |_| {},
                 corrupt_signing_job: |_| {},
@@ -270,6 +277,10 @@ impl Fake {
                 // It never waits, as the look-up does not.
                 self.streams.answer(&request, size).now_or_never().expect("an answer")
             }
+            "GetCertificate" if call.json()["CertificateArn"] != certificate_arn() => {
+                error(operation, 400, "ResourceNotFoundException", "no such certificate")
+            }
+            "GetCertificate" => ok(&json!({"Certificate": self.behavior.lock().expect("no panic").certificate})),
             "StartSigningJob" => self.start_signing_job(&call),
             "DescribeSigningJob" => self.describe_signing_job(&call),
             _ if call.path.starts_with("/jobs/") || call.path.starts_with("/thing") => self.iot(&call),
@@ -312,6 +323,7 @@ impl Fake {
         let key = format!("{}{id}", destination["prefix"].as_str().expect("a prefix"));
         let mut job = json!({
             "jobId": id, "profileName": request["profileName"], "source": request["source"],
+            "signingMaterial": {"certificateArn": certificate_arn()},
             "status": "Succeeded", "completedAt": behavior.signing_completed_at,
             "signedObject": {"s3": {"bucketName": destination["bucketName"], "key": key}},
         });
@@ -405,6 +417,10 @@ impl Fake {
     }
 }
 
+pub fn certificate_arn() -> String {
+    format!("arn:aws:acm:{REGION}:{ACCOUNT}:certificate/6ce0d1e4-0000-4000-8000-000000000000")
+}
+
 pub fn job_arn(id: &str) -> String {
     format!("arn:aws:iot:{REGION}:{ACCOUNT}:job/{id}")
 }
@@ -441,6 +457,7 @@ fn operation(request: &Request<Bytes>) -> &'static str {
     let has = |parameter: &str| query.split('&').any(|pair| pair.split('=').next() == Some(parameter));
     let first = path.split('/').nth(1).unwrap_or_default();
     match (request.method(), first) {
+        (&Method::POST, "") => "GetCertificate",
         (&Method::POST, "signing-jobs") => "StartSigningJob",
         (&Method::GET, "signing-jobs") => "DescribeSigningJob",
         (&Method::POST, "streams") => "CreateStream",
@@ -452,6 +469,7 @@ fn operation(request: &Request<Bytes>) -> &'static str {
         (&Method::PUT, "jobs") => "CreateJob",
         (&Method::GET, _) if has("tagging") => "GetObjectTagging",
         (&Method::GET, _) if has("versions") => "ListObjectVersions",
+        (&Method::GET, "firmware") => "GetUpload",
         (&Method::GET, _) => "GetObject",
         (&Method::HEAD, _) => "HeadObject",
         (&Method::PUT, _) if request.headers().contains_key("x-amz-copy-source") => "CopyObject",
@@ -530,7 +548,14 @@ impl State {
                     _ => self.version(from_bucket, from_key, Some(source_version)).expect("it").tags.clone(),
                 };
                 let id = self.put(&bucket, &key, Some(bytes.clone()), tags);
-                let mut copied = xml(&format!("<CopyObjectResult><ETag>{}</ETag></CopyObjectResult>", e_tag(&bytes)));
+                let own = BASE64_STANDARD.encode(Sha256::digest(&bytes));
+                let checksum = behavior.copied_checksum.unwrap_or(&own);
+                let checksum = match call.header("x-amz-checksum-algorithm") {
+                    Some("SHA256") => format!("<ChecksumSHA256>{checksum}</ChecksumSHA256>"),
+                    _ => String::new(),
+                };
+                let e_tag = e_tag(&bytes);
+                let mut copied = xml(&format!("<CopyObjectResult><ETag>{e_tag}</ETag>{checksum}</CopyObjectResult>"));
                 copied.headers_mut().insert("x-amz-version-id", id.parse().expect("text"));
                 let copied_version = if behavior.copies_another_version { "other" } else { source_version };
                 copied.headers_mut().insert("x-amz-copy-source-version-id", copied_version.parse().expect("text"));
@@ -547,7 +572,7 @@ impl State {
                     return xml(&format!("<Tagging><TagSet>{}</TagSet></Tagging>", tags.collect::<String>()));
                 }
                 let (id, length, e_tag) = (found.id.clone(), bytes.len().to_string(), e_tag(bytes));
-                let body = if call.operation == "GetObject" { bytes.clone() } else { Bytes::new() };
+                let body = if call.operation.starts_with("Get") { bytes.clone() } else { Bytes::new() };
                 let headers = [("x-amz-version-id", id.as_str()), ("content-length", &length), ("etag", &e_tag)];
                 answer(StatusCode::OK, &headers, body)
             }

@@ -187,7 +187,7 @@ async fn the_final_log_line_is_one_json_object_with_all_that_is_known() {
     for member in ["outcome", "bucket", "key", "versionId", "jobId", "jobArn", "streamId"] {
         assert_eq!(finals[0][member], answer["releases"][0][member], "{member}");
     }
-    assert_eq!(finals[0]["verified"], false);
+    assert_eq!(finals[0]["verified"], true);
     for step in ["inspectMs", "preflightMs", "signMs", "copyMs", "streamMs", "jobMs"] {
         assert!(finals[0][step].is_u64(), "{step}: {log}");
     }

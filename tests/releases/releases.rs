@@ -1,6 +1,6 @@
 //! Releases against the fake: what is asked of AWS, in which order, and what comes of it.
 
-use crate::fake::{ACCOUNT, BUCKET, Call, Embedded, Fake, NOW, PROFILE, REGION, Version, job_arn, now};
+use crate::fake::{ACCOUNT, BUCKET, Behavior, Call, Embedded, Fake, NOW, PROFILE, REGION, Version, job_arn, now};
 use ota_on_upload::{handler::Function, settings::Settings, upload::Upload};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
@@ -303,7 +303,7 @@ async fn the_receipt_tells_the_job_and_the_tags_that_it_was_made_by() {
     assert_eq!(
         receipt(&fake, &upload),
         json!({
-            "bucket": BUCKET, "key": upload.key, "versionId": upload.version_id, "tags": {"ota:thing-group": "eu-west"},
+            "bucket": BUCKET, "key": upload.key, "versionId": upload.version_id, "verified": true, "tags": {"ota:thing-group": "eu-west"},
             "jobId": created["jobId"], "jobArn": created["jobArn"], "streamId": created["streamId"],
             "startTime": created["startTime"], "endTime": created["endTime"],
         })
@@ -678,6 +678,94 @@ async fn a_put_of_the_record_that_meets_another_is_made_again() {
     assert_eq!(release(&fake, &upload).await["outcome"], "created");
 }
 
+/// A signature over other bytes, by the very key.
+fn sign_something_else(object: &mut Value) {
+    let signature = "MEUCIQCmZkeFLQJCxL1qpWyDLLXDvWmsHEV9QSSyffjVG8FdlwIgZ7TWtM4HyXoQj4OwVLbYM940AfuF6KHencQldf9c2hg=";
+    object["signature"] = signature.into();
+}
+
+#[tokio::test]
+async fn a_signature_that_does_not_verify_is_never_offered_to_devices() {
+    let other_bytes: fn(&mut Behavior) = |behavior| behavior.corrupt_signed_object = sign_something_else;
+    let other_key: fn(&mut Behavior) = |behavior| behavior.certificate = include_str!("../certificates/p384.pem");
+    for change in [other_bytes, other_key] {
+        for embedded in [Embedded::No, Embedded::PayloadFirst] {
+            let fake = Fake::new();
+            fake.set(change);
+            fake.set(|behavior| behavior.embedded = embedded);
+            let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+            for _ in 0..2 {
+                let failed = failure(&fake, &upload).await;
+                assert!(failed.contains("does not verify with the certificate `arn:aws:acm:"), "{failed}");
+                assert!(failed.contains("it is of other bytes, or by another key"), "{failed}");
+            }
+            for operation in ["CopyObject", "CreateStream", "CreateJob"] {
+                assert!(fake.calls(operation).is_empty(), "{operation}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_old_signature_that_does_not_verify_is_followed_by_another() {
+    let fake = Fake::new();
+    fake.set(|behavior| {
+        behavior.corrupt_signed_object = sign_something_else;
+        behavior.signing_completed_at = 0;
+    });
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    fake.instead_of("GetCertificate", 400, "AccessDeniedException");
+    let failed = failure(&fake, &upload).await;
+    assert!(failed.contains("reading the certificate `arn:aws:acm:") && failed.contains("AccessDenied"), "{failed}");
+    fake.set(|behavior| behavior.corrupt_signed_object = |_| ());
+    assert_eq!(release(&fake, &upload).await["outcome"], "created");
+    assert_eq!(fake.state().signing_jobs.len(), 2);
+    assert_released_once(&fake, &upload, IMAGE).await;
+}
+
+#[tokio::test]
+async fn without_verification_neither_certificate_nor_upload_is_read() {
+    let fake = Fake::new();
+    fake.set(|behavior| behavior.corrupt_signed_object = sign_something_else);
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    let released = run_with(&fake, &event(&upload), &[("VERIFY_SIGNATURES", "false")]).await.expect("no failure");
+    assert_eq!(released[0]["outcome"], "created");
+    assert_eq!(fake.calls("GetCertificate").len() + fake.calls("GetUpload").len(), 0);
+    assert_eq!(receipt(&fake, &upload)["verified"], false);
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_none_is_a_failure() {
+    let fake = Fake::new();
+    fake.set(|behavior| behavior.certificate = "none");
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    let failed = failure(&fake, &upload).await;
+    assert!(failed.contains("reading the certificate") && failed.contains("it is no X.509"), "{failed}");
+    assert!(fake.calls("CreateStream").is_empty());
+}
+
+#[tokio::test]
+async fn an_upload_that_does_not_come_whole_is_not_verified() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    let place = (BUCKET.to_owned(), upload.key.clone());
+    fake.before("GetUpload", move |state| {
+        state.objects.get_mut(&place).expect("it")[0].bytes = Some(IMAGE[1..].into());
+    });
+    let failed = failure(&fake, &upload).await;
+    assert!(failed.contains("bytes came, expected"), "{failed}");
+    assert!(fake.calls("CopyObject").is_empty());
+}
+
+#[tokio::test]
+async fn a_copy_of_other_bytes_is_never_streamed() {
+    let fake = Fake::new();
+    fake.set(|behavior| behavior.copied_checksum = Some("AAAA"));
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    assert!(failure(&fake, &upload).await.contains("the copy's SHA-256 is `AAAA`, expected `"));
+    assert!(fake.calls("CreateStream").is_empty());
+}
+
 #[tokio::test]
 async fn a_copy_of_another_version_is_never_streamed() {
     let fake = Fake::new();
@@ -726,6 +814,8 @@ async fn after_any_failed_call_the_next_delivery_comes_to_one_job() {
         "StartSigningJob",
         "DescribeSigningJob",
         "GetObject",
+        "GetUpload",
+        "GetCertificate",
         "CopyObject",
         "CreateStream",
         "CreateJob",
