@@ -38,19 +38,80 @@ pub struct Record {
     pub upload: Result<Upload, Stop>,
 }
 
-/// The records of an event, whatever it is: one that is not an S3 notification (`s3:TestEvent`, say) comes to one
-/// record that is skipped.
+/// How many envelopes an event may lie in: that of the failure queue around one of SQS around one of SNS, and some more.
+const MOST_ENVELOPES: u32 = 6;
+
+/// The records of an event, whatever it is: an S3 notification, or an event of EventBridge, as it is or in the envelopes
+/// of SQS, SNS and Lambda's failure destination
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html>). One that is nothing of these
+/// (`s3:TestEvent`, say) comes to one record that is skipped.
 pub fn records(event: &Value) -> Vec<Record> {
-    match event.get("Records").and_then(Value::as_array) {
-        Some(records) if !records.is_empty() => records.iter().map(Record::read).collect(),
-        _ => {
-            let bucket = event.get("Bucket").and_then(Value::as_str).map(str::to_owned);
-            vec![Record { bucket, key: None, size: None, upload: Err(Stop::Skipped(Skip::OtherEvent)) }]
+    unwrap(event, MOST_ENVELOPES)
+}
+
+fn unwrap(event: &Value, envelopes: u32) -> Vec<Record> {
+    let text = |place| event.pointer(place).and_then(Value::as_str);
+    let is_notice = text("/Type") == Some("Notification");
+    if let Some(payload) = event.get("requestPayload") {
+        open(Ok(payload.clone()), envelopes)
+    } else if let Some(message) = text("/Message").filter(|_| is_notice) {
+        open(serde_json::from_str(message), envelopes)
+    } else if text("/source") == Some("aws.s3") {
+        vec![Record::of_event_bridge(event)]
+    } else {
+        match event.get("Records").and_then(Value::as_array) {
+            Some(records) if !records.is_empty() => {
+                records.iter().flat_map(|record| unwrap_record(record, envelopes)).collect()
+            }
+            _ => vec![Record {
+                bucket: text("/Bucket").map(str::to_owned),
+                ..Record::stopped(Stop::Skipped(Skip::OtherEvent))
+            }],
         }
     }
 }
 
+fn unwrap_record(record: &Value, envelopes: u32) -> Vec<Record> {
+    let text = |place| record.pointer(place).and_then(Value::as_str);
+    let message = match text("/eventSource").or(text("/EventSource")) {
+        Some("aws:sqs") => text("/body"),
+        Some("aws:sns") => text("/Sns/Message"),
+        _ => return vec![Record::read(record)],
+    };
+    open(serde_json::from_str(message.unwrap_or_default()), envelopes)
+}
+
+fn open(content: serde_json::Result<Value>, envelopes: u32) -> Vec<Record> {
+    let problem = match content {
+        Ok(event) if envelopes > 0 => return unwrap(&event, envelopes - 1),
+        Ok(_) => "it lies in too many envelopes".to_owned(),
+        Err(error) => format!("its envelope holds no JSON: {error}"),
+    };
+    vec![Record::stopped(Failure::Event { problem }.into())]
+}
+
 impl Record {
+    fn stopped(stop: Stop) -> Self {
+        Self { bucket: None, key: None, size: None, upload: Err(stop) }
+    }
+
+    /// Keys are not encoded in events of EventBridge
+    /// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html>).
+    fn of_event_bridge(event: &Value) -> Self {
+        let text = |place| event.pointer(place).and_then(Value::as_str).map(str::to_owned);
+        let (bucket, key) = (text("/detail/bucket/name"), text("/detail/object/key"));
+        let version_id = text("/detail/object/version-id").filter(|version| !version.is_empty());
+        let is_upload = matches!(text("/detail-type").as_deref(), Some("Object Created" | "Object Tags Added"));
+        let upload = match (bucket.clone(), key.clone()) {
+            _ if !is_upload => Err(Stop::Skipped(Skip::OtherEvent)),
+            (Some(bucket), Some(key)) => {
+                Ok(Upload::new(bucket, key, version_id.unwrap_or_else(|| NO_VERSION.to_owned())))
+            }
+            _ => Err(Failure::Event { problem: "it names no bucket or no key".to_owned() }.into()),
+        };
+        Self { bucket, key, size: event.pointer("/detail/object/size").and_then(Value::as_u64), upload }
+    }
+
     fn read(record: &Value) -> Self {
         let text = |place| record.pointer(place).and_then(Value::as_str);
         let stopped = |stop| {
@@ -322,6 +383,30 @@ mod tests {
             }
             text
         })
+    }
+
+    #[test]
+    fn an_envelope_that_cannot_be_opened_is_a_failure() {
+        let problem = |event: &Value| match records(event).remove(0).upload {
+            Err(Stop::Failed(Failure::Event { problem })) => problem,
+            upload => panic!("{upload:?}"),
+        };
+        for body in [json!("no JSON"), json!(""), Value::Null] {
+            let event = json!({"Records": [{"eventSource": "aws:sqs", "body": body}]});
+            assert!(problem(&event).starts_with("its envelope holds no JSON: "), "{event}");
+        }
+        let mut event = json!({"Event": "s3:TestEvent"});
+        for _ in 0..MOST_ENVELOPES {
+            event = json!({"requestPayload": event});
+        }
+        assert!(matches!(records(&event).remove(0).upload, Err(Stop::Skipped(Skip::OtherEvent))));
+        assert_eq!(problem(&json!({"requestPayload": event})), "it lies in too many envelopes");
+    }
+
+    #[test]
+    fn an_event_of_event_bridge_without_a_key_is_a_failure() {
+        let event = json!({"source": "aws.s3", "detail-type": "Object Created", "detail": {"bucket": {"name": "b"}}});
+        assert!(matches!(records(&event).remove(0).upload, Err(Stop::Failed(Failure::Event { .. }))));
     }
 
     proptest! {

@@ -137,21 +137,35 @@ def tags_of_uploads():
 
 def put_objects(event, bucket, tags):
     """Puts the objects that an event tells of; returns the event with the versions that they have here."""
-    event = json.loads(json.dumps(event))
     s3, versions = boto3.client("s3"), {}
-    records = event.get("Records") if isinstance(event, dict) else None
-    for record in records if isinstance(records, list) else []:
-        try:
-            place, told = record["s3"]["bucket"]["name"], record["s3"]["object"]
-            key, size = unquote_plus(told["key"]), int(told.get("size", 1024))
-        except (TypeError, KeyError, ValueError):
-            continue  # what is wrong with it is for the function to tell
-        if place != bucket:
-            continue
-        if (key, told.get("versionId")) not in versions:
+
+    def put(told, key, version):
+        """Puts an object once, and names its version and size where the event does."""
+        if (key, version) not in versions:
+            size = int(told.get("size", 1024))
             image = Path(os.environ["FIRMWARE"]).read_bytes() if os.environ.get("FIRMWARE") else os.urandom(size)
-            put = s3.put_object(Bucket=bucket, Key=key, Body=image, Tagging=tags)
-            versions[key, told.get("versionId")] = put["VersionId"], len(image)
-        version, size = versions[key, told.get("versionId")]
-        told |= {name: new for name, new in (("versionId", version), ("size", size)) if name in told}
-    return event
+            answer = s3.put_object(Bucket=bucket, Key=key, Body=image, Tagging=tags)
+            versions[key, version] = answer["VersionId"], len(image)
+        version, size = versions[key, version]
+        new = {"versionId": version, "version-id": version, "size": size}
+        return told | {name: value for name, value in new.items() if name in told}
+
+    def walk(value):
+        """Finds the objects of a notification and of EventBridge in whatever they are wrapped up."""
+        if isinstance(value, str) and value.startswith("{"):
+            try:
+                return json.dumps(walk(json.loads(value)))
+            except ValueError:
+                return value
+        if isinstance(value, list):
+            return [walk(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        match value:
+            case {"bucket": {"name": str(place)}, "object": {"key": str(key)} as told} if place == bucket:
+                version = told.get("version-id", told.get("versionId"))
+                is_encoded = "s3SchemaVersion" in value  # as in notifications, but not in events of EventBridge
+                return value | {"object": put(told, unquote_plus(key) if is_encoded else key, version)}
+        return {name: walk(each) for name, each in value.items()}
+
+    return walk(event)

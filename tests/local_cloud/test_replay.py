@@ -35,7 +35,7 @@ class Catalogue:
         isolate()
         settings = modes.sample_settings()
         samples = replay.samples()
-        self.assertGreaterEqual(len(samples), 16)
+        self.assertGreaterEqual(len(samples), 28)
         for sample in samples:
             with self.subTest(sample.name):
                 print(f"\n    {sample.name}", end="", flush=True)
@@ -240,6 +240,13 @@ class OnLocalCloud(unittest.TestCase):
         self.assertEqual(code, 0, output)
         (release,) = result_in(output)["releases"]
         self.assertEqual((release["outcome"], release["jobId"]), ("created", "AFR_OTA-replayed"), output)
+
+    def test_an_event_in_envelopes_is_released(self):
+        for sample in ("failure-queue", "sns-eventbridge", "eventbridge-encoded-key"):
+            with self.subTest(sample):
+                code, output = call("cargo", EVENT=f"events/{sample}.json", MODE="local-cloud")
+                self.assertEqual(code, 0, output)
+                self.assertEqual([each["outcome"] for each in result_in(output)["releases"]], ["created"], output)
 
     def test_watch_keeps_a_function_that_events_are_replayed_to(self):
         with tempfile.TemporaryFile("w+") as log:

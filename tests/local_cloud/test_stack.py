@@ -178,6 +178,38 @@ class LaterEvents(StackTest):
         self.assertEqual(creations()[:2], before[:2])
 
 
+class Redrive(StackTest):
+    def test_a_release_that_failed_for_good_is_redriven_from_the_failure_queue(self):
+        key = "firmware/redriven.bin"
+        version = cloud.upload(key, IMAGE, "ota:thing-group=lab-to-come")
+        failed = cloud.outcome(key, version)
+        self.assertEqual(failed["outcome"], "failed", failed)
+        self.assertIn("lab-to-come", failed["reason"])
+        queue = {"QueueUrl": cloud.outputs["FailureQueueUrl"]}
+        self.await_messages(queue, 1)
+
+        iot.create_thing_group(thingGroupName="lab-to-come")
+        functions = boto3.client("lambda")
+        functions.update_event_source_mapping(UUID=cloud.outputs["RedriveMapping"], Enabled=True)
+        try:
+            self.await_messages(queue, 0)
+        finally:
+            functions.update_event_source_mapping(UUID=cloud.outputs["RedriveMapping"], Enabled=False)
+        outcomes = [each["outcome"] for each in cloud.outcomes(key, version)]
+        self.assertEqual(outcomes, ["failed", "failed", "failed", "created"])
+
+    def await_messages(self, queue, expected):
+        attributes = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        deadline = time.monotonic() + 60
+        while True:
+            counts = boto3.client("sqs").get_queue_attributes(**queue, AttributeNames=attributes)["Attributes"]
+            count = sum(map(int, counts.values()))
+            if count == expected or time.monotonic() > deadline:
+                break
+            time.sleep(0.2)
+        self.assertEqual(count, expected)
+
+
 class Replays(StackTest):
     def test_a_replay_with_the_deployed_settings_checks_and_releases_only_when_told_to(self):
         key = "firmware/replayed.bin"

@@ -1120,11 +1120,11 @@ async fn every_sample_event_comes_to_the_result_beside_it() {
     let dry: Value = serde_json::from_slice(&dry).expect("JSON");
     let dry = dry["Function"].as_object().expect("settings").iter();
     let dry: Vec<_> = dry.map(|(name, value)| (name.as_str(), value.as_str().expect("text"))).collect();
-    let files = fs::read_dir(folder).expect("events").map(|entry| entry.expect("a file").path());
+    let files = fs::read_dir(&folder).expect("events").map(|entry| entry.expect("a file").path());
     let files = files.filter(|path| path.is_file());
     let is_result = |file: &PathBuf| file.to_string_lossy().ends_with(".result.json");
     let (results, events): (Vec<_>, Vec<_>) = files.partition(is_result);
-    assert!(events.len() >= 16, "{events:?}");
+    assert!(events.len() >= 28, "{events:?}");
     assert!(results.iter().all(|result| events.contains(&with_ending(result, "json"))), "a result of no event");
     for file in events {
         let event: Value = serde_json::from_slice(&fs::read(&file).expect("a file")).expect("JSON");
@@ -1140,7 +1140,11 @@ async fn every_sample_event_comes_to_the_result_beside_it() {
         let expected: Value = serde_json::from_slice(&expected).expect("JSON");
         assert_eq!(json!({"releases": told}), expected, "{}", file.display());
 
-        for record in event["Records"].as_array().into_iter().flatten() {
+        // Events in envelopes tell of an image that is nothing special.
+        for release in told.as_array().into_iter().flatten().filter(|release| release["outcome"] == "dry-run") {
+            put_version(&fake, release["key"].as_str().expect("a key"), 1000, &release["versionId"]);
+        }
+        for record in event["Records"].as_array().into_iter().flatten().filter(|record| record["s3"].is_object()) {
             put_sample(&fake, &record["s3"]["object"]);
         }
         let made = run(&fake, &event).await.expect("no failure");
@@ -1149,6 +1153,39 @@ async fn every_sample_event_comes_to_the_result_beside_it() {
             let is_job = *told == "dry-run" && (*made == "created" || *made == "adopted");
             assert!(is_job || made == told, "{}: {made}, told {told}", file.display());
         }
+    }
+}
+
+/// An upload comes to the same, however its event is wrapped up.
+#[tokio::test]
+async fn every_envelope_of_an_event_comes_to_what_the_event_comes_to() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("events");
+    let read =
+        |name: &str| -> Value { serde_json::from_slice(&fs::read(folder.join(name)).expect("a file")).expect("JSON") };
+    let put = read("put.result.json");
+    for name in [
+        "eventbridge-created",
+        "failure-message",
+        "failure-queue",
+        "sns-eventbridge",
+        "sns-notification",
+        "sqs-eventbridge",
+        "sqs-notification",
+        "sqs-sns-notification",
+    ] {
+        assert_eq!(read(&format!("{name}.result.json")), put, "{name}");
+    }
+    assert_eq!(read("eventbridge-encoded-key.result.json"), read("encoded-key.result.json"));
+    assert_eq!(read("eventbridge-tags-added.result.json"), read("tagged-later.result.json"));
+
+    // And so when it is released: one job of all of them.
+    let fake = Fake::new();
+    put_sample(&fake, &read("put.json")["Records"][0]["s3"]["object"]);
+    let created = run(&fake, &read("failure-queue.json")).await.expect("no failure").remove(0);
+    assert_eq!(created["outcome"], "created");
+    for name in ["put", "sqs-sns-notification", "eventbridge-created", "failure-message"] {
+        let again = run(&fake, &read(&format!("{name}.json"))).await.expect("no failure").remove(0);
+        assert_eq!((&again["outcome"], &again["jobArn"]), (&json!("adopted"), &created["jobArn"]), "{name}");
     }
 }
 
@@ -1162,10 +1199,14 @@ fn put_sample(fake: &Fake, object: &Value) {
     let key = object["key"].as_str().expect("a key").replace('+', " ");
     let key = percent_encoding::percent_decode_str(&key).decode_utf8().expect("UTF-8").into_owned();
     let size = object["size"].as_u64().and_then(|size| usize::try_from(size).ok()).unwrap_or(1000);
+    put_version(fake, &key, size, &object["versionId"]);
+}
+
+fn put_version(fake: &Fake, key: &str, size: usize, id: &Value) {
     let version = Version {
-        id: object["versionId"].as_str().unwrap_or("null").to_owned(),
+        id: id.as_str().unwrap_or("null").to_owned(),
         bytes: Some(vec![7; size].into()),
         tags: vec![("ota:thing-group".into(), "lab".into())],
     };
-    fake.state().objects.insert((BUCKET.into(), key), vec![version]);
+    fake.state().objects.insert((BUCKET.into(), key.to_owned()), vec![version]);
 }
