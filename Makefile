@@ -17,7 +17,7 @@ export $(GIVEN)
 export SAM_CLI_TELEMETRY := 0
 
 .NOTPARALLEL:
-.PHONY: help need setup build firmware demo invoke invoke-cargo watch event test test-docker check lint fmt clean
+.PHONY: help need setup build firmware demo invoke invoke-cargo watch event test test-docker torture check lint fmt clean
 
 help:
 	@echo "make demo    release a firmware image on a local cloud, by the stack as it is deployed"
@@ -31,6 +31,7 @@ help:
 	@echo "make event   write the event of an object in S3: BUCKET=name KEY=key  VERSION=id  OUT=event.json"
 	@echo "make test    unit tests, whole releases, replays, and the deployed stack on the local cloud"
 	@echo "make test-docker    every sample event, and a release, by sam local invoke"
+	@echo "make torture two faults at any calls, a thousand races: all of what make test takes a selection of"
 	@echo "make check   format, lint, and make test"
 	@echo "make fmt     format everything"
 	@echo "make clean   remove all that was built or installed here"
@@ -84,6 +85,9 @@ test: build
 
 test-docker: build
 	@$(VENV)/python $(LOCAL_CLOUD)/test_docker.py
+
+torture: build
+	@TORTURE=full cargo test --locked --test releases faults -- --nocapture
 
 check: lint test
 

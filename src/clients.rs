@@ -1,6 +1,10 @@
 //! The AWS clients: built once at init, without a call, with the time-outs and retries that the SDK leaves open.
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_s3::{
+    config::{ConfigBag, Intercept, RuntimeComponents, interceptors::AfterDeserializationInterceptorContextRef},
+    error::BoxError,
+};
 use std::time::Duration;
 
 /// One client for each service, sharing credentials and connections.
@@ -33,7 +37,9 @@ impl Clients {
             )
             .build();
         Self {
-            s3: aws_sdk_s3::Client::new(&config),
+            s3: aws_sdk_s3::Client::from_conf(
+                aws_sdk_s3::config::Builder::from(&config).interceptor(WholeAnswers).build(),
+            ),
             signer: aws_sdk_signer::Client::new(&config),
             iot: aws_sdk_iot::Client::new(&config),
             acm: aws_sdk_acm::Client::new(&config),
@@ -48,5 +54,65 @@ impl Clients {
                 .operation_timeout(Duration::from_secs(90))
                 .build(),
         )
+    }
+}
+
+/// Takes no answer of S3 that breaks off: the SDK would take what there is of it, and a release would lack tags.
+#[derive(Debug)]
+struct WholeAnswers;
+
+impl Intercept for WholeAnswers {
+    fn name(&self) -> &'static str {
+        "whole answers"
+    }
+
+    fn read_after_deserialization(
+        &self,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        match context.response().body().bytes() {
+            Some(body) if !is_whole(body) => Err("the answer breaks off".into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether XML ends with its root element. What is no XML is not for this to judge.
+fn is_whole(body: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(body) else { return true };
+    let text = text.trim();
+    let element = match text.strip_prefix("<?xml") {
+        Some(rest) => rest.split_once("?>").map(|(_, element)| element.trim_start()),
+        None => Some(text),
+    };
+    let Some(element) = element else { return false };
+    let Some(start) = element.strip_prefix('<') else { return text.is_empty() || !text.starts_with('<') };
+    let Some((tag, rest)) = start.split_once('>') else { return false };
+    let name = tag.split([' ', '/', '\n', '\t']).next().unwrap_or_default();
+    (tag.ends_with('/') && rest.is_empty()) || rest.ends_with(&format!("</{name}>"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_beginning_of_an_answer_is_whole() {
+        let prolog = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
+        for element in ["<Tagging xmlns=\"http://s3/\"><TagSet><Tag/></TagSet></Tagging>", "<A>ü</A>", "<Empty/>"] {
+            for text in [element.to_owned(), format!("{prolog}{element}"), format!("{prolog}{element}\n")] {
+                assert!(is_whole(text.as_bytes()), "{text}");
+                let trimmed = text.trim_end();
+                for end in (1..trimmed.len()).filter(|end| trimmed.is_char_boundary(*end)) {
+                    let is_prolog = prolog.starts_with(&trimmed[..end]) && end < 2;
+                    assert!(!is_whole(&trimmed.as_bytes()[..end]) || is_prolog, "{}", &trimmed[..end]);
+                }
+            }
+        }
+        for other in ["", "{\"json\": 1}", "\u{7f}ELF"] {
+            assert!(is_whole(other.as_bytes()), "{other}");
+        }
     }
 }

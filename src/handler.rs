@@ -9,7 +9,7 @@ use crate::{
     record::{JobRecord, Traces},
     request::ReleaseRequest,
     settings::{DryRun, Settings},
-    signing::{self, Invocation},
+    signing::{Invocation, Signing},
     stream,
     upload::{self, Image, Record, Tags, Upload},
     verification::Verification,
@@ -195,7 +195,8 @@ impl Function {
         let verification = settings.verify_signatures.0.then(|| Verification::new(aws, settings, upload, &image));
         let verification = verification.as_ref();
         let profile = &request.signing_profile;
-        let sign = signing::sign(aws, settings, upload, &image, profile, &traces, verification, invocation);
+        let signing = Signing { aws, settings, upload, image: &image, profile, verification };
+        let sign = signing.sign(&traces, invocation);
         let digests = OptionFuture::from(verification.map(Verification::digests)).map(Option::transpose);
         let (claimed, signed, digests) = timed(&mut steps.sign, try_join3(claim, sign, digests)).await?;
         record = claimed;

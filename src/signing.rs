@@ -58,26 +58,6 @@ pub struct SignedImage {
     pub verified_until: Option<Timestamp>,
 }
 
-/// Signs an upload with a signing profile, or finds the signature that an earlier attempt had made with it.
-pub(crate) async fn sign(
-    aws: &Clients,
-    settings: &Settings,
-    upload: &Upload,
-    image: &Image,
-    profile: &ProfileName,
-    traces: &Traces,
-    verification: Option<&Verification<'_>>,
-    invocation: Invocation,
-) -> Result<SignedImage, Failure> {
-    let signing = Signing { aws, settings, upload, image, profile, verification };
-    for (key, versions) in &traces.signed {
-        if let Some(signed) = signing.earlier(key, versions).await? {
-            return Ok(signed);
-        }
-    }
-    signing.fresh(invocation).await
-}
-
 /// StartSigningJob of an upload, for which `useless` signing jobs were made before.
 pub(crate) fn request(
     aws: &Clients,
@@ -99,16 +79,28 @@ fn start_failure(upload: &Upload, profile: &ProfileName, source: Cause) -> Failu
     Failure::StartSigningJob { object: upload.to_string(), profile: profile.0.clone(), source }
 }
 
-struct Signing<'a> {
-    aws: &'a Clients,
-    settings: &'a Settings,
-    upload: &'a Upload,
-    image: &'a Image,
-    profile: &'a ProfileName,
-    verification: Option<&'a Verification<'a>>,
+/// The signing of an upload with a signing profile.
+pub(crate) struct Signing<'a> {
+    pub aws: &'a Clients,
+    pub settings: &'a Settings,
+    pub upload: &'a Upload,
+    pub image: &'a Image,
+    pub profile: &'a ProfileName,
+    /// Nothing where signatures are not to be verified.
+    pub verification: Option<&'a Verification<'a>>,
 }
 
 impl Signing<'_> {
+    /// Signs the upload, or finds the signature that an earlier attempt had made with the same profile.
+    pub async fn sign(&self, traces: &Traces, invocation: Invocation) -> Result<SignedImage, Failure> {
+        for (key, versions) in &traces.signed {
+            if let Some(signed) = self.earlier(key, versions).await? {
+                return Ok(signed);
+            }
+        }
+        self.fresh(invocation).await
+    }
+
     /// The image as an earlier attempt signed it, if with the same profile.
     async fn earlier(&self, key: &str, versions: &[Version]) -> Result<Option<SignedImage>, Failure> {
         let Some((signed, copies)) = versions.split_first() else { return Ok(None) };
@@ -267,7 +259,8 @@ impl Signing<'_> {
         cert_file: String,
         read: impl Future<Output = Result<(String, SignatureAlgorithm), Failure>>,
     ) -> Result<SignedImage, Failure> {
-        let ((signature, algorithm), certificate) = try_join(read, self.certificate(job)).await?;
+        let reading = Box::pin(try_join(read, self.certificate(job)));
+        let ((signature, algorithm), certificate) = reading.await?;
         let mut verified_until = None;
         if let (Some(verification), Some(certificate)) = (self.verification, certificate) {
             verification.verify(&certificate, algorithm, &signature).await?;
@@ -279,7 +272,7 @@ impl Signing<'_> {
 
     async fn certificate(&self, job: &DescribeSigningJobOutput) -> Result<Option<Certificate>, Failure> {
         let Some(verification) = self.verification else { return Ok(None) };
-        let arn = job.signing_material().map(|material| material.certificate_arn());
+        let arn = job.signing_material().map(aws_sdk_signer::types::SigningMaterial::certificate_arn);
         let arn = arn.ok_or(Failure::Incomplete { member: "signingMaterial.certificateArn" })?;
         verification.certificate(arn).await.map(Some)
     }

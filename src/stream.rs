@@ -71,7 +71,7 @@ pub(crate) async fn copy(
         return Err(Failure::CopyObject { object, key, source: problem.into() });
     }
     let checksum = copy.copy_object_result().and_then(|result| result.checksum_sha256());
-    let expected = digests.map(|digests| BASE64_STANDARD.encode(&digests.sha256));
+    let expected = digests.map(|digests| BASE64_STANDARD.encode(digests.sha256));
     if let (Some(checksum), Some(expected)) = (checksum, expected)
         && checksum != expected
     {

@@ -42,7 +42,7 @@ impl<'a> Verification<'a> {
     /// The digests of the uploaded bytes, in constant memory. Whoever asks first has them read, so that this can go on
     /// while Signer works.
     pub async fn digests(&self) -> Result<&Digests, Failure> {
-        self.digests.get_or_try_init(|| self.read()).await
+        self.digests.get_or_try_init(|| Box::pin(self.read())).await
     }
 
     async fn read(&self) -> Result<Digests, Failure> {

@@ -9,6 +9,7 @@ use aws_sdk_s3::config::{
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -68,6 +69,8 @@ pub struct Version {
 pub struct Behavior {
     /// How long every answer takes.
     pub latency: Duration,
+    /// The longest that an answer takes beyond that, at random; 0 for not at all.
+    pub jitter_ms: u64,
     /// How many looks find a signing job in progress; `usize::MAX` for ever.
     pub looks_in_progress: usize,
     /// Signing jobs fail with this reason.
@@ -106,6 +109,41 @@ pub enum Embedded {
 /// One answer to the next call of an operation, in place of the real one.
 type Fault = Box<dyn FnOnce(&mut State) -> Option<Response<Bytes>> + Send>;
 
+/// What can go wrong with one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// It is answered by an error, and has no effect.
+    ErrorBefore,
+    /// It is too much for the service just now.
+    Throttled,
+    /// The connection is lost before the service hears of it.
+    LostBefore,
+    /// Nothing is ever heard of it.
+    Hang,
+    /// It has its effect, and is answered by an error.
+    ErrorAfter,
+    /// It has its effect, and the connection is lost before the answer comes.
+    LostAfter,
+    /// The second half of the answer is missing.
+    Truncated,
+    /// The answer is nonsense.
+    Garbled,
+}
+
+pub const TROUBLES: [Trouble; 8] = [
+    Trouble::ErrorBefore,
+    Trouble::Throttled,
+    Trouble::LostBefore,
+    Trouble::Hang,
+    Trouble::ErrorAfter,
+    Trouble::LostAfter,
+    Trouble::Truncated,
+    Trouble::Garbled,
+];
+
+/// The so many-th call of an operation, from 0.
+pub type Site = (&'static str, usize);
+
 #[derive(Default)]
 pub struct State {
     pub calls: Vec<Call>,
@@ -116,6 +154,11 @@ pub struct State {
     pub jobs: BTreeMap<String, Value>,
     faults: Vec<(&'static str, When, Fault)>,
     counter: usize,
+    /// Where there will be trouble.
+    pub troubles: Vec<(Site, Trouble)>,
+    asked: HashMap<&'static str, usize>,
+    /// Where random latencies have come to.
+    random: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,6 +187,7 @@ impl Fake {
             state: Mutex::default(),
             behavior: Mutex::new(Behavior {
                 latency: Duration::ZERO,
+                jitter_ms: 0,
                 looks_in_progress: 0,
                 signing_fails: None,
                 signing_completed_at: now().as_second(),
@@ -251,8 +295,9 @@ impl Fake {
     /// Answers a request: the connector's work, or a server's.
     pub async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
         let operation = operation(&request);
-        let latency = self.behavior.lock().expect("no panic").latency;
-        tokio::time::sleep(latency).await;
+        let Behavior { latency, jitter_ms, .. } = *self.behavior.lock().expect("no panic");
+        let jitter = if jitter_ms == 0 { 0 } else { self.state().random() % jitter_ms };
+        tokio::time::sleep(latency + Duration::from_millis(jitter)).await;
         let (parts, body) = (request.uri().clone(), request.body().clone());
         let call = Call {
             operation,
@@ -479,6 +524,26 @@ fn operation(request: &Request<Bytes>) -> &'static str {
 }
 
 impl State {
+    /// The trouble that the next call of an operation is in.
+    fn trouble(&mut self, operation: &'static str) -> Option<Trouble> {
+        let asked = self.asked.entry(operation).or_default();
+        let site = (operation, *asked);
+        *asked += 1;
+        let at = self.troubles.iter().position(|(known, _)| *known == site)?;
+        Some(self.troubles.swap_remove(at).1)
+    }
+
+    /// Begins another series of random latencies.
+    pub fn seed(&mut self, seed: u64) {
+        self.random = seed;
+    }
+
+    /// The next number of a linear congruential generator.
+    fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.random >> 33
+    }
+
     pub fn put(&mut self, bucket: &str, key: &str, bytes: Option<Bytes>, tags: Vec<(String, String)>) -> String {
         self.counter += 1;
         let id = format!("v{:04}.{}", self.counter, "x".repeat(26));
@@ -665,7 +730,32 @@ impl HttpConnector for Connector {
             let body = body.collect().await.expect("a body").to_bytes();
             let host = parts.uri.host().expect("a host").parse().expect("text");
             parts.headers.insert("host", host);
-            let response = fake.answer(Request::from_parts(parts, body)).await;
+            let request = Request::from_parts(parts, body);
+            let operation = operation(&request);
+            let trouble = fake.state().trouble(operation);
+            let lost = || ConnectorError::io("connection reset by peer".into());
+            let mut response = match trouble {
+                Some(Trouble::ErrorBefore) => error(operation, 500, "InternalError", "injected"),
+                Some(Trouble::Throttled) if operation.contains("Object") => {
+                    error(operation, 503, "SlowDown", "injected")
+                }
+                Some(Trouble::Throttled) => error(operation, 429, "ThrottlingException", "injected"),
+                Some(Trouble::LostBefore) => return Err(lost()),
+                Some(Trouble::Hang) => std::future::pending().await,
+                _ => fake.answer(request).await,
+            };
+            match trouble {
+                Some(Trouble::ErrorAfter) => response = error(operation, 500, "InternalError", "injected"),
+                Some(Trouble::LostAfter) => return Err(lost()),
+                Some(Trouble::Truncated) => {
+                    let half = response.body().len() / 2;
+                    response.body_mut().truncate(half);
+                }
+                Some(Trouble::Garbled) if !response.body().is_empty() => {
+                    *response.body_mut() = Bytes::from_static(b"\xffnonsense");
+                }
+                _ => {}
+            }
             Ok(HttpResponse::try_from(response.map(SdkBody::from)).expect("an HTTP response"))
         })
     }

@@ -12,7 +12,7 @@ use std::{
 };
 
 const IMAGE: &[u8] = b"\x7fELF a firmware image";
-const LAB: (&str, &str) = ("ota:thing-group", "lab");
+pub const LAB: (&str, &str) = ("ota:thing-group", "lab");
 
 type Corrupt = fn(&mut Value);
 
@@ -46,7 +46,7 @@ pub fn event(upload: &Upload) -> Value {
     json!({"Records": [record(upload, "ObjectCreated:Put")]})
 }
 
-async fn run(fake: &Arc<Fake>, event: &Value) -> Result<Vec<Value>, String> {
+pub async fn run(fake: &Arc<Fake>, event: &Value) -> Result<Vec<Value>, String> {
     run_with(fake, event, &[]).await
 }
 
@@ -84,7 +84,7 @@ fn assert_nothing_created(fake: &Fake) {
 }
 
 /// One job and one stream, whose bytes are the upload's and whose signature is over them.
-async fn assert_released_once(fake: &Fake, upload: &Upload, image: &[u8]) {
+pub async fn assert_released_once(fake: &Fake, upload: &Upload, image: &[u8]) {
     let jobs = fake.state().jobs.clone();
     assert_eq!(jobs.len(), 1, "{jobs:?}");
     let document: Value =
