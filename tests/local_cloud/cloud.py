@@ -69,7 +69,7 @@ class Cloud:
             if not program.exists():
                 raise Failed(f"{program} is missing: run `make {target}`")
 
-        self.handlers = {sign: signal.getsignal(sign) for sign in (signal.SIGINT, signal.SIGTERM)}
+        self.handlers = {sign: signal.getsignal(sign) for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
         self.scratch = Path(tempfile.mkdtemp(prefix="local-cloud-"))
         self.log = self.scratch / "ministack.log"
         self.children = []
@@ -381,7 +381,8 @@ def serve():
 
 def run(program):
     """Runs a program to its end, and says in words what made it fail."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be told to stop is to be interrupted
+    for sign in (signal.SIGTERM, signal.SIGHUP):  # to be told to stop, or to lose one's terminal, is to be interrupted
+        signal.signal(sign, signal.default_int_handler)
     try:
         sys.exit(program())
     except Failed as why:
