@@ -22,8 +22,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 import engine
 from alive import rows, show, step
-from cloud import KEPT, ROOT, Cloud, Failed, free_port, interrupt, reach, run, sam, spawn
-from modes import local_cloud, mode, put_objects, settings_on, tags_of_uploads
+from cloud import KEPT, ROOT, Cloud, Failed, free_port, interrupt, isolate, reach, run, sam, spawn
+from modes import account, local_cloud, mode, put_objects, settings_on, tags_of_uploads
 from runners import THIS_MACHINE, by_cargo, by_sam, by_watch, cargo_lambda, is_open
 
 EVENTS = ROOT / "events"
@@ -37,7 +37,11 @@ def invoke(runner):
     if runner is by_cargo and place is local_cloud and (watched := watch_that_runs()):
         reach(watched["endpoint"])
         event = put_objects(event, watched["bucket"], tags_of_uploads())
-        return report(*by_watch(event, watched["port"]))
+        with step("cargo lambda invoke, at `make watch`"):
+            result, log = by_watch(event, watched["port"])
+        return report(result, log)
+    if place is not account:
+        isolate()  # SAM looks for the profile of an account even to build
     host = THIS_MACHINE
     if runner is by_sam:
         client = engine.start()
