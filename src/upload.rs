@@ -90,6 +90,15 @@ fn open(content: serde_json::Result<Value>, envelopes: u32) -> Vec<Record> {
     vec![Record::stopped(Failure::Event { problem }.into())]
 }
 
+/// The upload that a record names, of no version where it tells none.
+fn named(bucket: Option<String>, key: Option<String>, version_id: Option<String>) -> Result<Upload, Stop> {
+    let (Some(bucket), Some(key)) = (bucket, key) else {
+        return Err(Failure::Event { problem: "it names no bucket or no key".to_owned() }.into());
+    };
+    let version_id = version_id.filter(|version| !version.is_empty()).unwrap_or_else(|| NO_VERSION.to_owned());
+    Ok(Upload::new(bucket, key, version_id))
+}
+
 impl Record {
     fn stopped(stop: Stop) -> Self {
         Self { bucket: None, key: None, size: None, upload: Err(stop) }
@@ -100,14 +109,11 @@ impl Record {
     fn of_event_bridge(event: &Value) -> Self {
         let text = |place| event.pointer(place).and_then(Value::as_str).map(str::to_owned);
         let (bucket, key) = (text("/detail/bucket/name"), text("/detail/object/key"));
-        let version_id = text("/detail/object/version-id").filter(|version| !version.is_empty());
         let is_upload = matches!(text("/detail-type").as_deref(), Some("Object Created" | "Object Tags Added"));
-        let upload = match (bucket.clone(), key.clone()) {
-            _ if !is_upload => Err(Stop::Skipped(Skip::OtherEvent)),
-            (Some(bucket), Some(key)) => {
-                Ok(Upload::new(bucket, key, version_id.unwrap_or_else(|| NO_VERSION.to_owned())))
-            }
-            _ => Err(Failure::Event { problem: "it names no bucket or no key".to_owned() }.into()),
+        let upload = if is_upload {
+            named(bucket.clone(), key.clone(), text("/detail/object/version-id"))
+        } else {
+            Err(Stop::Skipped(Skip::OtherEvent))
         };
         Self { bucket, key, size: event.pointer("/detail/object/size").and_then(Value::as_u64), upload }
     }
@@ -116,7 +122,7 @@ impl Record {
         let text = |place| record.pointer(place).and_then(Value::as_str);
         let stopped = |stop| {
             let [bucket, key] = ["/s3/bucket/name", "/s3/object/key"].map(|place| text(place).map(str::to_owned));
-            Self { bucket, key, size: None, upload: Err(stop) }
+            Self { bucket, key, ..Self::stopped(stop) }
         };
         let event_name = text("/eventName").unwrap_or_default();
         let is_upload = event_name.starts_with("ObjectCreated:") || event_name == "ObjectTagging:Put";
@@ -142,15 +148,12 @@ impl Record {
             _ if !event_version.starts_with("2.") => {
                 Err(Failure::Event { problem: format!("its version is `{event_version}`, expected `2.x`") }.into())
             }
-            (Some(bucket), Some(Ok(key))) => {
-                let version_id = object.version_id.filter(|version| !version.is_empty());
-                Ok(Upload::new(bucket, key.into_owned(), version_id.unwrap_or_else(|| NO_VERSION.to_owned())))
-            }
+            (bucket, None) => named(bucket, None, None),
+            (bucket, Some(Ok(key))) => named(bucket, Some(key.into_owned()), object.version_id),
             (_, Some(Err(_))) => Err(Stop::Rejected(vec![format!(
                 "the key `{}` is not percent-encoded UTF-8; rename the object",
                 object.key.as_deref().unwrap_or_default()
             )])),
-            _ => Err(Failure::Event { problem: "it names no bucket or no key".to_owned() }.into()),
         };
         let size = object.size.and_then(|size| u64::try_from(size).ok());
         Self { bucket, key: key.or(object.key), size, upload }

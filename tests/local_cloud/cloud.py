@@ -37,6 +37,7 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 VENV = ROOT / ".venv"
 KEPT = ROOT / ".local-cloud"
 
+THIS_MACHINE = "127.0.0.1"
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
@@ -60,7 +61,7 @@ class Cloud:
     `host` is the address of this machine that it is reached by.
     """
 
-    def __init__(self, host="127.0.0.1"):
+    def __init__(self, host=THIS_MACHINE):
         self.host = host
 
     def __enter__(self):
@@ -278,7 +279,7 @@ def reach(endpoint):
 def sam(*arguments, **parameters):
     """Runs the SAM CLI on the template, with these parameters of it; returns what it wrote to its two outputs."""
     tools = f"{VENV / 'aws/bin'}{os.pathsep}{os.environ['PATH']}"
-    parameters |= {"Architecture": "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"}
+    parameters |= {"Architecture": architecture(platform.machine())}
     overrides = [f"{name}={value}" for name, value in parameters.items()]
     with tempfile.TemporaryDirectory(prefix="sam-") as scratch:
         settings = {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(KEPT / "sam"), "TMPDIR": scratch, "PATH": tools}
@@ -329,9 +330,24 @@ def free_port():
     """A free port that no outgoing connection takes meanwhile: one below those that systems give to them."""
     while True:
         port = random.randrange(20000, 32000)
-        with socket.socket() as candidate:
-            if candidate.connect_ex(("127.0.0.1", port)):
-                return port
+        if not is_open(port):
+            return port
+
+
+def is_open(port):
+    """Whether something listens on a port of this machine."""
+    with socket.socket() as candidate:
+        return not candidate.connect_ex((THIS_MACHINE, port))
+
+
+def architecture(machine):
+    """Lambda's name for the architecture of a machine."""
+    return "arm64" if machine in ("aarch64", "arm64") else "x86_64"
+
+
+def tags_of_uploads():
+    """The tags that were given, in the form of the x-amz-tagging header, or else those of a release to the lab."""
+    return os.environ.get("TAGS") or f"ota:thing-group={THING_GROUP}"
 
 
 def self_signed_certificate():

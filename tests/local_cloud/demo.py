@@ -15,15 +15,14 @@ import boto3
 
 import cloud as local
 from alive import rows, show, step
-from cloud import Cloud, Failed, device, run, sam
+from cloud import Cloud, Failed, device, run, sam, tags_of_uploads
 
 UPLOAD_PREFIX = "firmware/"
-DEFAULT_TAGS = "ota:thing-group=lab"
 
 
 def main():
     name, image, origin = firmware()
-    tags = os.environ.get("TAGS") or DEFAULT_TAGS
+    tags = tags_of_uploads()
     key = UPLOAD_PREFIX + (os.environ.get("KEY") or name)
 
     print("A firmware upload becomes an AWS IoT job: on a local cloud, by the stack as it is deployed to AWS.\n")

@@ -11,7 +11,7 @@ from samcli.local.docker.lambda_image import LambdaImage, Runtime
 from samcli.local.docker.utils import get_validated_container_client
 
 from alive import step
-from cloud import Failed
+from cloud import Failed, architecture
 
 
 def start():
@@ -47,8 +47,8 @@ def may_not_use_docker():
 
 def base_image(machine):
     """The name of the image in which SAM runs the function."""
-    architecture = "arm64" if machine in ("aarch64", "arm64") else "x86_64"
-    return f"{LambdaImage._INVOKE_REPO_PREFIX}/{Runtime.get_image_name_tag('provided.al2023', architecture)}"
+    tag = Runtime.get_image_name_tag("provided.al2023", architecture(machine))
+    return f"{LambdaImage._INVOKE_REPO_PREFIX}/{tag}"
 
 
 def bridge(client):

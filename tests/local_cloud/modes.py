@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from samcli.yamlhelper import yaml_parse
 
 from alive import step
-from cloud import ROOT, SIGNING_PROFILE, Cloud, Failed, isolate
+from cloud import ROOT, SIGNING_PROFILE, Cloud, Failed, isolate, tags_of_uploads
 
 DRY_RUN = ROOT / "events/env/dry-run.json"
 
@@ -129,10 +129,6 @@ def settings_on(cloud, tags=""):
         "DRY_RUN": "false",
         "DRY_RUN_TAGS": "",
     }
-
-
-def tags_of_uploads():
-    return os.environ.get("TAGS") or "ota:thing-group=lab"
 
 
 def put_objects(event, bucket, tags):

@@ -22,9 +22,23 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 import engine
 from alive import rows, show, step
-from cloud import KEPT, ROOT, Cloud, Failed, free_port, interrupt, isolate, reach, run, sam, spawn
-from modes import account, local_cloud, mode, put_objects, settings_on, tags_of_uploads
-from runners import THIS_MACHINE, by_cargo, by_sam, by_watch, cargo_lambda, is_open
+from cloud import (
+    KEPT,
+    ROOT,
+    THIS_MACHINE,
+    Cloud,
+    Failed,
+    free_port,
+    interrupt,
+    is_open,
+    reach,
+    run,
+    sam,
+    spawn,
+    tags_of_uploads,
+)
+from modes import local_cloud, mode, put_objects, settings_on
+from runners import by_cargo, by_sam, by_watch, cargo_lambda
 
 EVENTS = ROOT / "events"
 WATCHED = KEPT / "watch.json"
@@ -40,20 +54,17 @@ def invoke(runner):
         with step("cargo lambda invoke, at `make watch`"):
             result, log = by_watch(event, watched["port"])
         return report(result, log)
-    if place is not account:
-        isolate()  # SAM looks for the profile of an account even to build
     host = THIS_MACHINE
     if runner is by_sam:
         client = engine.start()
         if place is local_cloud:
             host = engine.bridge(client)
-        with step("sam build"):
-            sam("build")
-    with (
-        place(event, host) as (settings, event),
-        step("sam local invoke" if runner is by_sam else "cargo lambda invoke"),
-    ):
-        result, log = runner(event, settings)
+    with place(event, host) as (settings, event):
+        if runner is by_sam:
+            with step("sam build"):
+                sam("build")
+        with step("sam local invoke" if runner is by_sam else "cargo lambda invoke"):
+            result, log = runner(event, settings)
     return report(result, log)
 
 

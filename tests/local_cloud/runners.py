@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import tempfile
 import time
@@ -10,27 +9,25 @@ from pathlib import Path
 
 from samcli.yamlhelper import yaml_dump, yaml_parse
 
-from cloud import KEPT, ROOT, TARGET, VENV, Failed, free_port, sam, spawn, stop
+from cloud import KEPT, ROOT, TARGET, THIS_MACHINE, VENV, Failed, free_port, is_open, sam, spawn, stop
 
 BUILT = ROOT / ".aws-sam/build"
-THIS_MACHINE = "127.0.0.1"
 
 
 def by_sam(event, settings):
     """Runs the function of `sam build` in Docker; returns its result and its log."""
-    template = BUILT / "template.yaml"
-    if not template.exists():
+    built = BUILT / "template.yaml"
+    if not built.exists():
         raise Failed("there is no build of the function: run `sam build`, or `make invoke`, which does")
     KEPT.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="replay-", dir=KEPT) as scratch:
-        template = yaml_parse(template.read_text())
-        function = template["Resources"]["Function"]["Properties"]
-        declared = function["Environment"]["Variables"]
         options = []
         if endpoint := os.environ.get("AWS_ENDPOINT_URL"):
             # SAM hands the function only variables that its template has.
+            template = yaml_parse(built.read_text())
+            function = template["Resources"]["Function"]["Properties"]
             function["CodeUri"] = str(BUILT / function["CodeUri"])
-            declared["AWS_ENDPOINT_URL"] = endpoint
+            function["Environment"]["Variables"]["AWS_ENDPOINT_URL"] = endpoint
             settings = settings | {"AWS_ENDPOINT_URL": endpoint}
             options = ["--template", written(scratch, "template.yaml", yaml_dump(template))]
         output, log = sam(
@@ -100,11 +97,6 @@ def await_port(port, process):
         if process.poll() is not None:
             raise Failed("cargo lambda watch did not start")
         time.sleep(0.02)
-
-
-def is_open(port):
-    with socket.socket() as candidate:
-        return not candidate.connect_ex((THIS_MACHINE, port))
 
 
 def answer(output, log):

@@ -19,7 +19,7 @@ from samcli.yamlhelper import yaml_parse
 import modes
 import replay
 import runners
-from cloud import ROOT, Cloud, Failed, isolate, run, spawn, stop
+from cloud import ROOT, Cloud, Failed, is_open, isolate, run, spawn, stop
 
 PROGRAM = [sys.executable, ROOT / "tests/local_cloud/replay.py"]
 PUT = "events/put.json"
@@ -267,7 +267,7 @@ class OnLocalCloud(unittest.TestCase):
         self.assertEqual((first["outcome"], second["outcome"]), ("created", "created"), told)
         self.assertNotEqual(first["jobId"], second["jobId"])
         self.assertIn(first["jobArn"], told)
-        self.assertFalse(any(map(runners.is_open, ports)), "left behind")
+        self.assertFalse(any(map(is_open, ports)), "left behind")
         self.assertNotIn(str(ROOT / "target/debug/bootstrap"), running())
 
 
