@@ -1,6 +1,10 @@
 //! The AWS clients: built once at init, without a call, with the time-outs and retries that the SDK leaves open.
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_iot::config::{
+    interceptors::InterceptorContext,
+    retry::{ClassifyRetry, RetryAction},
+};
 use aws_sdk_s3::{
     config::{ConfigBag, Intercept, RuntimeComponents, interceptors::AfterDeserializationInterceptorContextRef},
     error::BoxError,
@@ -41,7 +45,9 @@ impl Clients {
                 aws_sdk_s3::config::Builder::from(&config).interceptor(WholeAnswers).build(),
             ),
             signer: aws_sdk_signer::Client::new(&config),
-            iot: aws_sdk_iot::Client::new(&config),
+            iot: aws_sdk_iot::Client::from_conf(
+                aws_sdk_iot::config::Builder::from(&config).retry_classifier(QuotaUsedUp).build(),
+            ),
             acm: aws_sdk_acm::Client::new(&config),
         }
     }
@@ -54,6 +60,24 @@ impl Clients {
                 .operation_timeout(Duration::from_secs(90))
                 .build(),
         )
+    }
+}
+
+/// A quota of AWS IoT that is used up stays so for now: the SDK takes it for throttling, and would try again.
+#[derive(Debug)]
+struct QuotaUsedUp;
+
+impl ClassifyRetry for QuotaUsedUp {
+    fn name(&self) -> &'static str {
+        "quota used up"
+    }
+
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let kind = context.response().and_then(|response| response.headers().get("x-amzn-errortype"));
+        match kind {
+            Some(kind) if kind.starts_with("LimitExceededException") => RetryAction::RetryForbidden,
+            _ => RetryAction::NoActionIndicated,
+        }
     }
 }
 

@@ -79,6 +79,10 @@ pub enum Failure {
     WriteRecord { key: String, source: Cause },
     #[error("looking up the target `{target}`")]
     DescribeTarget { target: String, source: Cause },
+    #[error("looking up the signing profile `{profile}`")]
+    GetSigningProfile { profile: String, source: Cause },
+    #[error("the signing profile `{profile}` is of no use: {problem}")]
+    SigningProfile { profile: String, problem: String },
     #[error("starting a signing job of `{object}` with the signing profile `{profile}`")]
     StartSigningJob { object: String, profile: String, source: Cause },
     #[error("looking up the signing job `{signing_job}`")]

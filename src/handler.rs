@@ -9,7 +9,7 @@ use crate::{
     record::{JobRecord, Traces},
     request::ReleaseRequest,
     settings::{DryRun, Settings},
-    signing::{Invocation, Signing},
+    signing::{self, Invocation, Signing},
     stream,
     upload::{self, Image, Record, Tags, Upload},
     verification::Verification,
@@ -183,10 +183,15 @@ impl Function {
         let request = self.check(upload, &tags, Some(image.size), clock())?;
         let is_recorded = recorded.is_some();
         let mut record = recorded.unwrap_or_else(|| JobRecord::new(upload, request.job_id(upload), tags.clone()));
-        let preflight = job::preflight(aws, settings, upload, &request, &record.job_id);
-        if let Some(job) = timed(&mut steps.preflight, preflight).await? {
+        let preflight = join(
+            job::preflight(aws, settings, upload, &request, &record.job_id),
+            signing::preflight(aws, &request.signing_profile, &image),
+        );
+        let (job, signable) = timed(&mut steps.preflight, preflight).await;
+        if let Some(job) = job? {
             return self.adopt(upload, record, job, &tags, release).await;
         }
+        signable?;
         if settings.dry_run != DryRun::Off {
             return self.rehearse(upload, &request, &record.job_id, Some(image.size), release).await;
         }
@@ -198,7 +203,9 @@ impl Function {
         let signing = Signing { aws, settings, upload, image: &image, profile, verification };
         let sign = signing.sign(&traces, invocation);
         let digests = OptionFuture::from(verification.map(Verification::digests)).map(Option::transpose);
-        let (claimed, signed, digests) = timed(&mut steps.sign, try_join3(claim, sign, digests)).await?;
+        let sign = join(try_join3(claim, sign, digests), job::of_earlier(aws, settings, upload));
+        let (signed, earlier_jobs) = timed(&mut steps.sign, sign).await;
+        let (claimed, signed, digests) = signed?;
         record = claimed;
         release.job_id = Some(record.job_id.clone());
         if record.job_arn.is_some()
@@ -226,6 +233,9 @@ impl Function {
             return self.adopt(upload, record, job, &tags, release).await;
         }
         release.tell(&job);
+        for earlier in earlier_jobs {
+            tracing::warn!(key = upload.key, "{earlier}");
+        }
         job.receipt(JobRecord { tags, verified: release.verified, ..record }).confirm(aws, settings, upload).await?;
         Ok(Outcome::Created)
     }

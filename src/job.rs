@@ -17,14 +17,17 @@ use aws_sdk_iot::{
     operation::create_job::builders::CreateJobFluentBuilder,
     types::{JobStatus, TargetSelection},
 };
-use futures::{TryFutureExt, TryStreamExt, stream, try_join};
+use futures::{TryFutureExt, TryStreamExt, future::join_all, stream, try_join};
 use jiff::Timestamp;
 use serde::Serialize;
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// A job that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Job {
     pub arn: String,
+    pub status: Option<JobStatus>,
     pub start_time: Option<String>,
     pub end_time: Option<String>,
 }
@@ -87,6 +90,7 @@ pub(crate) async fn find(aws: &Clients, job_id: &str) -> Result<Option<Job>, Fai
             let schedule = job.scheduling_config;
             Ok(Some(Job {
                 arn: job.job_arn.ok_or(Failure::Incomplete { member: "jobArn" })?,
+                status: job.status,
                 start_time: schedule.as_ref().and_then(|schedule| schedule.start_time.clone()),
                 end_time: schedule.and_then(|schedule| schedule.end_time),
             }))
@@ -110,6 +114,34 @@ async fn is_of(aws: &Clients, job_id: &str, upload: &Upload) -> Result<bool, Fai
     let answer = call.map_err(|error| Failure::DescribeJob { job_id: job_id.to_owned(), source: error.into() }).await?;
     let document: serde_json::Value = serde_json::from_str(answer.document().unwrap_or_default()).unwrap_or_default();
     Ok(document["afr_ota"]["streamname"] == upload.stream_id())
+}
+
+/// How many earlier versions of a key are looked at for jobs that still go on.
+const EARLIER: usize = 5;
+
+/// How long may be looked for them: what is found is only told.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The jobs of earlier versions of the same key that devices have still to see to, each a sentence for the log. What
+/// cannot be looked up is left out: a release does not depend on it.
+pub(crate) async fn of_earlier(aws: &Clients, settings: &Settings, upload: &Upload) -> Vec<String> {
+    let look = async {
+        let earlier = upload.earlier(aws, settings, EARLIER).await.ok()?;
+        Some(join_all(earlier.iter().map(|version| unfinished(aws, settings, version))).await)
+    };
+    timeout(PATIENCE, look).await.ok().flatten().unwrap_or_default().into_iter().flatten().collect()
+}
+
+async fn unfinished(aws: &Clients, settings: &Settings, version: &Upload) -> Option<String> {
+    let JobRecord { job_id, job_arn, .. } = JobRecord::read(aws, settings, version).await.ok()?;
+    let status = job_arn.and(find(aws, &job_id).await.ok().flatten())?.status?;
+    matches!(status, JobStatus::Scheduled | JobStatus::InProgress).then(|| {
+        format!(
+            "the job `{job_id}` of the earlier version `{}` is {status}, and goes on beside this one; \
+             `aws iot cancel-job --job-id {job_id}` ends it",
+            version.version_id
+        )
+    })
 }
 
 /// CreateJob of a release at `now`, and the times that the job would have.
@@ -162,7 +194,7 @@ pub(crate) async fn ensure(
         Ok(job) => {
             let arn = job.job_arn.ok_or(Failure::Incomplete { member: "jobArn" })?;
             let (start_time, end_time) = (schedule.start_time(), schedule.end_time());
-            return Ok((Job { arn, start_time, end_time }, true));
+            return Ok((Job { arn, status: None, start_time, end_time }, true));
         }
         Err(error) => error,
     };

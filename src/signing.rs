@@ -2,7 +2,7 @@
 
 use crate::{
     clients::Clients,
-    error::{Cause, Failure},
+    error::{Cause, Failure, Stop},
     record::{Traces, Version},
     settings::{ProfileName, Settings},
     signed_object::{NotSigned, SignatureAlgorithm, SignedObject},
@@ -14,11 +14,11 @@ use aws_sdk_signer::{
     operation::{
         describe_signing_job::DescribeSigningJobOutput, start_signing_job::builders::StartSigningJobFluentBuilder,
     },
-    types::{Destination, S3Destination, S3Source, SigningStatus, Source},
+    types::{Destination, S3Destination, S3Source, SigningProfileStatus, SigningStatus, Source},
 };
 use futures::future::try_join;
 use jiff::Timestamp;
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 use tokio::time::{Instant, sleep};
 use tokio_util::io::SyncIoBridge;
 
@@ -56,6 +56,43 @@ pub struct SignedImage {
     pub raw_copy: Option<String>,
     /// Until when the certificate is valid with which the signature was verified; nothing if it was not verified.
     pub verified_until: Option<Timestamp>,
+}
+
+/// Looks for what a signing job would fail on, or be of no use for: the state of the signing profile, the path of the
+/// certificate on the device, and the size that its platform takes.
+pub(crate) async fn preflight(aws: &Clients, profile: &ProfileName, image: &Image) -> Result<(), Stop> {
+    let described = match aws.signer.get_signing_profile().profile_name(&profile.0).send().await {
+        Ok(described) => described,
+        // Signer allows 3 such calls a second for a whole account, and StartSigningJob tells what it finds as well.
+        Err(error) if is_throttled(error.code()) => return Ok(()),
+        Err(error) => {
+            return Err(Failure::GetSigningProfile { profile: profile.0.clone(), source: error.into() }.into());
+        }
+    };
+    let unusable = |problem| Failure::SigningProfile { profile: profile.0.clone(), problem };
+    match &described.status {
+        None | Some(SigningProfileStatus::Active) => {}
+        Some(status) => return Err(unusable(format!("it is {status}, expected Active")).into()),
+    }
+    cert_file(described.signing_parameters()).map_err(unusable)?;
+    let platform = described.platform_id().unwrap_or_default();
+    let size = image.size;
+    match most_bytes(platform) {
+        Some(most) if size > most => Err(Stop::Rejected(vec![format!(
+            "the object has {size} bytes, expected at most {most}, the most that the signing platform `{platform}` takes"
+        )])),
+        _ => Ok(()),
+    }
+}
+
+/// The largest image that a signing platform takes, where that is less than a stream takes
+/// (<https://docs.aws.amazon.com/cli/latest/reference/signer/list-signing-platforms.html>).
+fn most_bytes(platform: &str) -> Option<u64> {
+    matches!(platform, "AmazonFreeRTOS-Default" | "AmazonFreeRTOS-TI-CC3220SF").then_some(16 * 1024 * 1024)
+}
+
+fn is_throttled(code: Option<&str>) -> bool {
+    matches!(code, Some("ThrottlingException" | "TooManyRequestsException"))
 }
 
 /// StartSigningJob of an upload, for which `useless` signing jobs were made before.
@@ -178,7 +215,7 @@ impl Signing<'_> {
                 Ok(job) if job.status != Some(SigningStatus::InProgress) => return Ok(job),
                 // Looked at too often by the whole account, or too early: as good as in progress.
                 Ok(_) => {}
-                Err(error) if matches!(error.code(), Some("ThrottlingException" | "TooManyRequestsException")) => {}
+                Err(error) if is_throttled(error.code()) => {}
                 Err(error) if error.code() == Some("ResourceNotFoundException") => {}
                 Err(error) => {
                     return Err(Failure::DescribeSigningJob {
@@ -222,7 +259,10 @@ impl Signing<'_> {
         } else if job.profile_name() != Some(self.profile.0.as_str()) {
             format!("its profile is {:?}, expected `{}`", job.profile_name(), self.profile.0)
         } else {
-            return cert_file(signing_job, job);
+            match cert_file(job.signing_parameters()) {
+                Ok(cert_file) => return Ok(cert_file),
+                Err(problem) => problem,
+            }
         };
         Err(Failure::SigningJob { signing_job: signing_job.to_owned(), problem })
     }
@@ -280,15 +320,14 @@ impl Signing<'_> {
 
 /// The path of the certificate on the device, which the profile's `certname` tells. Devices read it without decoding
 /// escapes, and AWS IoT would take a `${` for a placeholder of its own.
-fn cert_file(signing_job: &str, job: &DescribeSigningJobOutput) -> Result<String, Failure> {
-    let problem = match job.signing_parameters().and_then(|parameters| parameters.get("certname")) {
+fn cert_file(parameters: Option<&HashMap<String, String>>) -> Result<String, String> {
+    match parameters.and_then(|parameters| parameters.get("certname")) {
         Some(name) if name.contains(['"', '\\']) || name.contains(char::is_control) || name.contains("${") => {
-            format!(
-                "the `certname` of its profile is `{name}`, expected no quote, backslash, control character or `${{`"
-            )
+            Err(format!(
+                "the signing parameter `certname` is `{name}`, expected no quote, backslash, control character or `${{`"
+            ))
         }
-        Some(name) if !name.is_empty() => return Ok(name.clone()),
-        _ => "its profile has no signing parameter `certname`, the path of the certificate on the device".to_owned(),
-    };
-    Err(Failure::SigningJob { signing_job: signing_job.to_owned(), problem })
+        Some(name) if !name.is_empty() => Ok(name.clone()),
+        _ => Err("the signing parameter `certname` is missing, the path of the certificate on the device".to_owned()),
+    }
 }

@@ -280,6 +280,20 @@ impl Upload {
         }
     }
 
+    /// The versions of the same object before this one, the newest first, `most` at most.
+    pub(crate) async fn earlier(&self, aws: &Clients, settings: &Settings, most: usize) -> Result<Vec<Self>, Failure> {
+        let call = aws.s3.list_object_versions().bucket(&self.bucket).prefix(&self.key);
+        let call = call.key_marker(&self.key).version_id_marker(&self.version_id);
+        let call = call.max_keys(i32::try_from(most).unwrap_or(i32::MAX));
+        let page = call.expected_bucket_owner(&settings.ota_role.account).send().await;
+        let page =
+            page.map_err(|error| Failure::ListObjectVersions { prefix: self.key.clone(), source: error.into() })?;
+        let versions = page.versions.unwrap_or_default().into_iter();
+        let versions = versions.filter(|version| version.key.as_ref() == Some(&self.key));
+        let versions = versions.filter_map(|version| version.version_id);
+        Ok(versions.map(|version| Self::new(self.bucket.clone(), self.key.clone(), version)).collect())
+    }
+
     /// The head of a version, or else of the key; nothing where there is none.
     async fn head(
         &self,

@@ -31,6 +31,7 @@ pub const ACCOUNT: &str = "111122223333";
 pub const REGION: &str = "us-east-1";
 pub const BUCKET: &str = "ota-firmware-111122223333";
 pub const PROFILE: &str = "OtaSigning";
+const PROFILES: [&str; 2] = [PROFILE, "OtherProfile"];
 /// When it is, for the function and for AWS IoT.
 pub const NOW: &str = "2026-11-23T21:40:30Z";
 
@@ -83,6 +84,10 @@ pub struct Behavior {
     pub certificate: &'static str,
     /// The checksum that CopyObject tells, in place of the copy's own.
     pub copied_checksum: Option<&'static str>,
+    /// The state of the profiles.
+    pub profile_status: &'static str,
+    /// The platform of the profiles.
+    pub platform: &'static str,
     /// The signing parameter of the profile.
     pub certname: Option<&'static str>,
     /// Changes a signed object before it is written.
@@ -194,6 +199,8 @@ impl Fake {
                 embedded: Embedded::No,
                 certificate: include_str!("../certificates/p256.pem"),
                 copied_checksum: None,
+                profile_status: "Active",
+                platform: "AWSIoTDeviceManagement-SHA256-ECDSA",
                 certname: Some("/certs/ota.pem"),
                 corrupt_signed_object: |_| {},
                 corrupt_signing_job: |_| {},
@@ -328,6 +335,7 @@ impl Fake {
             "GetCertificate" => ok(&json!({"Certificate": self.behavior.lock().expect("no panic").certificate})),
             "StartSigningJob" => self.start_signing_job(&call),
             "DescribeSigningJob" => self.describe_signing_job(&call),
+            "GetSigningProfile" => self.get_signing_profile(&call),
             _ if call.path.starts_with("/jobs/") || call.path.starts_with("/thing") => self.iot(&call),
             _ => {
                 let behavior = self.behavior.lock().expect("no panic").clone();
@@ -359,7 +367,7 @@ impl Fake {
         let Some(bytes) = state.bytes(&place.0, &place.1, source["version"].as_str()) else {
             return error(call.operation, 404, "ResourceNotFoundException", "no such source");
         };
-        if request["profileName"] != PROFILE && request["profileName"] != "OtherProfile" {
+        if !PROFILES.iter().any(|known| request["profileName"] == *known) {
             return error(call.operation, 404, "ResourceNotFoundException", "no such profile");
         }
         state.counter += 1;
@@ -408,6 +416,18 @@ impl Fake {
             Embedded::PayloadFirst => format!("{{\"payload\":{payload},{members}}}").into(),
             _ => format!("{{{members},\"payload\":{payload}}}").into(),
         }
+    }
+
+    fn get_signing_profile(&self, call: &Call) -> Response<Bytes> {
+        let name = call.path.rsplit('/').next().expect("a name");
+        if !PROFILES.contains(&name) {
+            return error(call.operation, 404, "ResourceNotFoundException", "no such profile");
+        }
+        let Behavior { profile_status, platform, certname, .. } = *self.behavior.lock().expect("no panic");
+        let parameters = certname.map_or_else(|| json!({}), |name| json!({"certname": name}));
+        ok(&json!({
+            "profileName": name, "platformId": platform, "status": profile_status, "signingParameters": parameters,
+        }))
     }
 
     fn describe_signing_job(&self, call: &Call) -> Response<Bytes> {
@@ -505,6 +525,7 @@ fn operation(request: &Request<Bytes>) -> &'static str {
         (&Method::POST, "") => "GetCertificate",
         (&Method::POST, "signing-jobs") => "StartSigningJob",
         (&Method::GET, "signing-jobs") => "DescribeSigningJob",
+        (&Method::GET, "signing-profiles") => "GetSigningProfile",
         (&Method::POST, "streams") => "CreateStream",
         (&Method::GET, "streams") => "DescribeStream",
         (&Method::GET, "thing-groups") => "DescribeThingGroup",
@@ -587,7 +608,9 @@ impl State {
         match call.operation {
             "ListObjectVersions" => {
                 let after = parameter("version-id-marker");
-                xml(&self.list(&bucket, &parameter("prefix").expect("a prefix"), after.as_deref(), behavior.page))
+                let most = parameter("max-keys").map_or(1000, |keys| keys.parse().expect("a number"));
+                let page = behavior.page.min(most);
+                xml(&self.list(&bucket, &parameter("prefix").expect("a prefix"), after.as_deref(), page))
             }
             "PutObject" => {
                 let exists = self.bytes(&bucket, &key, None).is_some();

@@ -14,6 +14,7 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime},
 };
+use tokio::time::Instant;
 
 const IMAGE: &[u8] = b"\x7fELF a firmware image";
 const OTHER_IMAGE: &[u8] = b"\x7fELF another firmware image";
@@ -39,7 +40,10 @@ async fn sites() -> Vec<Site> {
 async fn deliver(fake: &Arc<Fake>, upload: &Upload, what: &impl std::fmt::Debug) -> usize {
     let mut failures = Vec::new();
     while failures.len() < ATTEMPTS {
-        match run(fake, &event(upload)).await {
+        let began = Instant::now();
+        let done = run(fake, &event(upload)).await;
+        assert!(began.elapsed() <= Duration::from_secs(118), "{what:?}: ended after {:?}", began.elapsed());
+        match done {
             Err(failure) => failures.push(failure),
             Ok(releases) => {
                 let outcome = releases[0]["outcome"].as_str().expect("an outcome");

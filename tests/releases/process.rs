@@ -218,6 +218,28 @@ async fn the_log_level_is_honoured_and_never_shows_what_is_sent() {
 }
 
 #[tokio::test]
+async fn the_log_warns_of_a_job_of_an_earlier_version_that_still_goes_on() {
+    let tags = [("ota:thing-group", "lab")];
+    for (status, warnings) in [("SCHEDULED", 1), ("IN_PROGRESS", 1), ("COMPLETED", 0), ("CANCELED", 0)] {
+        let fake = Fake::new();
+        let mut function = Process::start(&fake, &[("AWS_LAMBDA_LOG_FORMAT", "JSON")]).await;
+        let earlier = fake.upload("firmware/blinky.bin", "image", &tags);
+        let (_, first) = function.invoke(event(&earlier)).await;
+        let job = first["releases"][0]["jobId"].as_str().expect("a job").to_owned();
+        fake.state().jobs.get_mut(&job).expect("the job")["status"] = status.into();
+        fake.upload("firmware/blinky.bin", "no release", &[]);
+        fake.upload("firmware/blinky.bin.old", "image", &tags);
+        let later = fake.upload("firmware/blinky.bin", "another image", &tags);
+        let (_, second) = function.invoke(event(&later)).await;
+        assert_eq!(second["releases"][0]["outcome"], "created", "{second}");
+        let log = function.log().await;
+        let warned = format!("the job `{job}` of the earlier version `{}` is {status}", earlier.version_id);
+        assert_eq!(log.matches(&warned).count(), warnings, "{log}");
+        assert_eq!(log.matches("of the earlier version").count(), warnings, "{log}");
+    }
+}
+
+#[tokio::test]
 async fn a_dry_run_needs_neither_credentials_nor_an_endpoint() {
     let upload = Upload::new(BUCKET.into(), "firmware/blinky.bin".into(), "v1".into());
     let over = [

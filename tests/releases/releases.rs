@@ -647,12 +647,18 @@ async fn a_failed_signing_job_without_a_time_is_told() {
     assert_eq!(fake.state().signing_jobs.len(), 1);
 }
 
+fn without_certname(job: &mut Value) {
+    job.as_object_mut().expect("it").remove("signingParameters");
+}
+
 #[tokio::test]
 async fn a_signature_that_is_of_no_use_any_more_is_made_again() {
-    // The profile had no `certname`, which the operator has mended; or the signed object is gone.
+    // The profile had lost its `certname`, which the operator has mended; or the signed object is gone.
     for is_gone in [false, true] {
         let fake = Fake::new();
-        fake.set(|behavior| behavior.certname = is_gone.then_some("/certs/ota.pem"));
+        if !is_gone {
+            fake.set(|behavior| behavior.corrupt_signing_job = without_certname);
+        }
         let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
         if is_gone {
             fake.instead_of("CopyObject", 403, "AccessDenied");
@@ -664,7 +670,13 @@ async fn a_signature_that_is_of_no_use_any_more_is_made_again() {
         if is_gone {
             fake.state().objects.retain(|(_, key), _| !key.contains("00000000-"));
         }
-        fake.set(|behavior| behavior.certname = Some("/certs/ota.pem"));
+        fake.set(|behavior| {
+            behavior.corrupt_signing_job = |job| {
+                if job["completedAt"].as_i64() < Some(now().as_second() - 30) {
+                    without_certname(job);
+                }
+            };
+        });
         assert_eq!(release(&fake, &upload).await["outcome"], "created", "{is_gone}");
         assert_released_once(&fake, &upload, IMAGE).await;
     }
@@ -784,20 +796,87 @@ async fn all_pages_of_earlier_work_are_seen() {
     failure(&fake, &upload).await;
     fake.state().calls.clear();
     assert_eq!(release(&fake, &upload).await["outcome"], "created");
-    assert_eq!(fake.calls("ListObjectVersions").len(), 3);
+    let listings = fake.calls("ListObjectVersions");
+    assert_eq!(listings.iter().filter(|call| call.query.contains("prefix=SignedImage")).count(), 3);
     assert_eq!(fake.calls("StartSigningJob").len() + fake.calls("CopyObject").len(), 0);
     assert_eq!(release(&fake, &upload).await["outcome"], "adopted");
 }
 
 #[tokio::test]
-async fn a_profile_whose_certname_devices_cannot_read_fails_before_the_stream() {
+async fn a_profile_whose_certname_devices_cannot_read_fails_before_anything_is_created() {
     for certname in [None, Some(""), Some("a\"b"), Some("a\\b"), Some("${x}"), Some("a\nb")] {
         let fake = Fake::new();
         fake.set(|behavior| behavior.certname = certname);
         let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
         let failed = failure(&fake, &upload).await;
         assert!(failed.contains("`certname`"), "{failed}");
-        assert!(fake.calls("CreateStream").is_empty());
+        assert_nothing_created(&fake);
+    }
+}
+
+#[tokio::test]
+async fn a_profile_that_is_gone_or_not_active_fails_before_anything_is_created() {
+    for status in ["Canceled", "Revoked"] {
+        let fake = Fake::new();
+        fake.set(|behavior| behavior.profile_status = status);
+        let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+        let expected = format!("the signing profile `{PROFILE}` is of no use: it is {status}, expected Active");
+        assert!(failure(&fake, &upload).await.contains(&expected));
+        assert_nothing_created(&fake);
+    }
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB, ("ota:signing-profile", "Gone")]);
+    let failed = run_with(&fake, &event(&upload), &[("ALLOWED_SIGNING_PROFILES", "Gone")]).await;
+    assert!(failed.expect_err("a failure").contains("looking up the signing profile `Gone`"));
+    assert_nothing_created(&fake);
+}
+
+#[tokio::test]
+async fn an_image_larger_than_the_signing_platform_takes_is_rejected_before_anything_is_created() {
+    const MOST: usize = 16 * 1024 * 1024;
+    for (platform, size, outcome) in [
+        ("AmazonFreeRTOS-Default", MOST, "created"),
+        ("AmazonFreeRTOS-Default", MOST + 1, "rejected"),
+        ("AmazonFreeRTOS-TI-CC3220SF", MOST + 1, "rejected"),
+        ("AWSIoTDeviceManagement-SHA256-ECDSA", MOST + 1, "created"),
+    ] {
+        let fake = Fake::new();
+        fake.set(|behavior| behavior.platform = platform);
+        let upload = fake.upload("firmware/blinky.bin", vec![7; size], &[LAB]);
+        let told = release(&fake, &upload).await;
+        assert_eq!(told["outcome"], outcome, "{platform} {size}: {told}");
+        if outcome == "rejected" {
+            let expected = format!(
+                "the object has {size} bytes, expected at most {MOST}, the most that the signing platform `{platform}` \
+                 takes"
+            );
+            assert_eq!(told["reasons"], json!([expected]));
+            assert_nothing_created(&fake);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_at_the_profile_that_is_throttled_does_not_keep_a_release_up() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    for _ in 0..3 {
+        fake.instead_of("GetSigningProfile", 429, "TooManyRequestsException");
+    }
+    assert_eq!(release(&fake, &upload).await["outcome"], "created");
+    assert_eq!(fake.calls("GetSigningProfile").len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quota_that_is_used_up_is_not_asked_again_at_once() {
+    for (operation, calls) in [("CreateStream", 1), ("CreateJob", 1)] {
+        let fake = Fake::new();
+        let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+        for _ in 0..3 {
+            fake.instead_of(operation, 410, "LimitExceededException");
+        }
+        assert!(failure(&fake, &upload).await.contains("LimitExceededException"));
+        assert_eq!(fake.calls(operation).len(), calls, "{operation}");
     }
 }
 
