@@ -2,6 +2,10 @@
 //! real key, enforces the rules of CreateJob, and remembers every request.
 
 use crate::streams::Streams;
+use aws_lc_rs::{
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey},
+};
 use aws_sdk_s3::config::{
     BehaviorVersion, Credentials, Region, RuntimeComponents, SharedCredentialsProvider,
     http::{HttpRequest, HttpResponse},
@@ -17,13 +21,12 @@ use futures::FutureExt;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use ota_on_upload::{clients::Clients, upload::Upload};
-use p256::ecdsa::{Signature, SigningKey, signature::Signer, signature::Verifier};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, Weak},
     time::Duration,
 };
 
@@ -32,6 +35,8 @@ pub const REGION: &str = "us-east-1";
 pub const BUCKET: &str = "ota-firmware-111122223333";
 pub const PROFILE: &str = "OtaSigning";
 const PROFILES: [&str; 2] = [PROFILE, "OtherProfile"];
+/// The key of the certificate, in PKCS #8.
+const KEY: &[u8] = include_bytes!("../certificates/p256-key.der");
 /// When it is, for the function and for AWS IoT.
 pub const NOW: &str = "2026-11-23T21:40:30Z";
 
@@ -149,6 +154,8 @@ pub const TROUBLES: [Trouble; 8] = [
 /// The so many-th call of an operation, from 0.
 pub type Site = (&'static str, usize);
 
+pub type Watch = Box<dyn FnMut(&'static str, &Request<Bytes>) -> Option<Trouble> + Send>;
+
 #[derive(Default)]
 pub struct State {
     pub calls: Vec<Call>,
@@ -162,6 +169,8 @@ pub struct State {
     /// Where there will be trouble.
     pub troubles: Vec<(Site, Trouble)>,
     asked: HashMap<&'static str, usize>,
+    /// Sees every request, and says what trouble it is in.
+    pub watch: Option<Watch>,
     /// Where random latencies have come to.
     random: u64,
 }
@@ -176,8 +185,9 @@ pub struct Fake {
     state: Mutex<State>,
     pub behavior: Mutex<Behavior>,
     pub streams: Streams,
-    key: SigningKey,
+    key: EcdsaKeyPair,
     started: tokio::time::Instant,
+    clients: Clients,
 }
 
 impl std::fmt::Debug for Fake {
@@ -188,7 +198,7 @@ impl std::fmt::Debug for Fake {
 
 impl Fake {
     pub fn new() -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new_cyclic(|fake| Self {
             state: Mutex::default(),
             behavior: Mutex::new(Behavior {
                 latency: Duration::ZERO,
@@ -210,20 +220,14 @@ impl Fake {
                 targets: vec!["thinggroup/lab", "thinggroup/eu-west", "thing/bench-1"],
             }),
             streams: Streams::new(REGION, ACCOUNT),
-            key: SigningKey::from_slice(&[7; 32]).expect("a key"),
+            key: EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, KEY).expect("a key"),
             started: tokio::time::Instant::now(),
+            clients: clients_of(fake.clone()),
         })
     }
 
-    pub fn clients(self: &Arc<Self>) -> Clients {
-        let config = aws_config::SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(REGION))
-            .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
-            .http_client(Connector(self.clone()))
-            .sleep_impl(aws_sdk_s3::config::SharedAsyncSleep::new(aws_smithy_async::rt::sleep::TokioSleep::new()))
-            .build();
-        Clients::new(&config)
+    pub fn clients(&self) -> Clients {
+        self.clients.clone()
     }
 
     pub fn set(&self, change: impl FnOnce(&mut Behavior)) {
@@ -295,8 +299,7 @@ impl Fake {
 
     pub fn verifies(&self, signature: &str, bytes: &[u8]) -> bool {
         let der = BASE64_STANDARD.decode(signature).expect("base64");
-        let signature = Signature::from_der(&der).expect("a signature");
-        self.key.verifying_key().verify(bytes, &signature).is_ok()
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, self.key.public_key()).verify(bytes, &der).is_ok()
     }
 
     /// Answers a request: the connector's work, or a server's.
@@ -397,10 +400,10 @@ impl Fake {
     }
 
     fn signed_object(&self, bytes: &Bytes, source: &Value, behavior: &Behavior) -> Bytes {
-        let signature: Signature = self.key.sign(bytes);
+        let signature = self.key.sign(&SystemRandom::new(), bytes).expect("a signature");
         let mut object = json!({
             "rawPayloadSize": bytes.len(), "signatureAlgorithm": "SHA256withECDSA",
-            "signature": BASE64_STANDARD.encode(signature.to_der()),
+            "signature": BASE64_STANDARD.encode(signature),
         });
         if behavior.embedded == Embedded::No {
             object["payloadLocation"] = json!({"s3": source});
@@ -482,6 +485,18 @@ impl Fake {
     }
 }
 
+/// The real clients, connected to the fake.
+fn clients_of(fake: Weak<Fake>) -> Clients {
+    let config = aws_config::SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(REGION))
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
+        .http_client(Connector(fake))
+        .sleep_impl(aws_sdk_s3::config::SharedAsyncSleep::new(aws_smithy_async::rt::sleep::TokioSleep::new()))
+        .build();
+    Clients::new(&config)
+}
+
 pub fn certificate_arn() -> String {
     format!("arn:aws:acm:{REGION}:{ACCOUNT}:certificate/6ce0d1e4-0000-4000-8000-000000000000")
 }
@@ -545,8 +560,13 @@ fn operation(request: &Request<Bytes>) -> &'static str {
 }
 
 impl State {
-    /// The trouble that the next call of an operation is in.
-    fn trouble(&mut self, operation: &'static str) -> Option<Trouble> {
+    /// The trouble that a request is in.
+    fn trouble(&mut self, operation: &'static str, request: &Request<Bytes>) -> Option<Trouble> {
+        if let Some(watch) = &mut self.watch
+            && let Some(trouble) = watch(operation, request)
+        {
+            return Some(trouble);
+        }
         let asked = self.asked.entry(operation).or_default();
         let site = (operation, *asked);
         *asked += 1;
@@ -737,7 +757,7 @@ fn error(operation: &str, status: u16, code: &str, message: &str) -> Response<By
 }
 
 #[derive(Debug, Clone)]
-struct Connector(Arc<Fake>);
+struct Connector(Weak<Fake>);
 
 impl HttpClient for Connector {
     fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
@@ -747,7 +767,7 @@ impl HttpClient for Connector {
 
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let fake = self.0.clone();
+        let fake = self.0.upgrade().expect("the fake of these clients");
         HttpConnectorFuture::new(async move {
             let (mut parts, body) = request.try_into_http1x().expect("an HTTP request").into_parts();
             let body = body.collect().await.expect("a body").to_bytes();
@@ -755,7 +775,7 @@ impl HttpConnector for Connector {
             parts.headers.insert("host", host);
             let request = Request::from_parts(parts, body);
             let operation = operation(&request);
-            let trouble = fake.state().trouble(operation);
+            let trouble = fake.state().trouble(operation, &request);
             let lost = || ConnectorError::io("connection reset by peer".into());
             let mut response = match trouble {
                 Some(Trouble::ErrorBefore) => error(operation, 500, "InternalError", "injected"),

@@ -1,8 +1,10 @@
 //! Whole releases: through the real handler and the real clients, in process, as a real process, and on the local cloud.
 
+mod conformance;
 mod fake;
 mod faults;
 mod local_cloud;
+mod model;
 mod process;
 mod releases;
 #[path = "../local_cloud/streams.rs"]
