@@ -5,12 +5,15 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Deserialize;
 use std::{
     cell::Cell,
-    io::{ErrorKind, Read},
+    io::{Error, ErrorKind, Read},
 };
 use struson::reader::{JsonReader, JsonStreamReader, ReaderError, ValueType};
 
 /// The longest string that is kept of a signed object: an RSA signature with 4096 bits has 684 characters in base64.
 const LONGEST_STRING: u64 = 1024;
+
+/// The most bytes that are read of a signed object, its embedded payload aside: many times what Signer writes.
+const MOST_BYTES: usize = 64 * 1024;
 
 /// The signature algorithms for which devices have a key in the job document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +39,7 @@ impl SignatureAlgorithm {
 
 /// The JSON that Signer writes, with the image embedded in base64 (`payload`) or located elsewhere (`payloadLocation`).
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct SignedObject {
+pub struct SignedObject {
     raw_payload_size: u64,
     signature: String,
     signature_algorithm: String,
@@ -64,9 +67,9 @@ struct S3Location {
 
 /// Why something is no signed object.
 #[derive(Debug)]
-pub(crate) enum NotSigned {
+pub enum NotSigned {
     /// It could not be read to its end.
-    Unread(std::io::Error),
+    Unread(Error),
     /// It is something else.
     Because(String),
 }
@@ -77,35 +80,58 @@ impl From<ReaderError> for NotSigned {
     }
 }
 
-/// A reader that keeps its error: the JSON reader tells one of the source and one of the text alike.
+/// What the JSON reader and its source know of each other.
+struct Shared {
+    /// How much may still be read; nothing where that does not matter.
+    left: Cell<Option<usize>>,
+    /// Why the source could not be read: the JSON reader tells an error of the source and one of the text alike.
+    error: Cell<Option<Error>>,
+}
+
 struct Source<'a, R> {
     inner: R,
-    error: &'a Cell<Option<std::io::Error>>,
+    shared: &'a Shared,
 }
 
 impl<R: Read> Read for Source<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.inner.read(buffer).map_err(|error| {
-            let kind = error.kind();
-            // An interrupted read is tried again.
-            if kind != ErrorKind::Interrupted {
-                self.error.set(Some(error));
+        let left = self.shared.left.get();
+        if left == Some(0) {
+            let problem = format!("it is too long: over {MOST_BYTES} bytes besides its payload");
+            return Err(Error::new(ErrorKind::FileTooLarge, problem));
+        }
+        let end = left.map_or(buffer.len(), |left| left.min(buffer.len()));
+        match self.inner.read(&mut buffer[..end]) {
+            Ok(read) => {
+                self.shared.left.set(left.map(|left| left - read));
+                Ok(read)
             }
-            kind.into()
-        })
+            Err(error) => {
+                let kind = error.kind();
+                // An interrupted read is tried again.
+                if kind != ErrorKind::Interrupted {
+                    self.shared.error.set(Some(error));
+                }
+                Err(kind.into())
+            }
+        }
     }
 }
 
 impl SignedObject {
     /// Reads a signed object in constant memory. The members come in any order; an embedded payload, a third larger
-    /// than the image, is passed over, and not even fetched where all else comes before it.
-    pub(crate) fn read(json: impl Read) -> Result<Self, NotSigned> {
-        let error = Cell::new(None);
-        let object = Self::parse(JsonStreamReader::new(Source { inner: json, error: &error }));
-        error.take().map_or(object, |error| Err(NotSigned::Unread(error)))
+    /// than the image, is passed over, and not even fetched where all else comes before it. All else together may have
+    /// 64 KiB.
+    ///
+    /// # Errors
+    /// What could not be read, what is no signed object's JSON, and what is too long for one.
+    pub fn read(json: impl Read) -> Result<Self, NotSigned> {
+        let shared = Shared { left: Cell::new(Some(MOST_BYTES)), error: Cell::new(None) };
+        let object = Self::parse(JsonStreamReader::new(Source { inner: json, shared: &shared }), &shared.left);
+        shared.error.take().map_or(object, |error| Err(NotSigned::Unread(error)))
     }
 
-    fn parse(mut json: impl JsonReader) -> Result<Self, NotSigned> {
+    fn parse(mut json: impl JsonReader, left: &Cell<Option<usize>>) -> Result<Self, NotSigned> {
         let (mut size, mut signature, mut algorithm, mut payload) = (None, None, None, None);
         json.begin_object()?;
         let mut complete = false;
@@ -127,7 +153,9 @@ impl SignedObject {
                     }
                     complete = size.is_some() && signature.is_some() && algorithm.is_some();
                     if !complete {
+                        let besides = left.take();
                         json.skip_value()?;
+                        left.set(besides);
                     }
                     payload.replace(Payload::Embedded).is_some()
                 }
@@ -153,13 +181,12 @@ impl SignedObject {
         })
     }
 
-    /// Checks that this signed object, of `length` bytes in S3, speaks of this upload; what is wanted of it.
-    pub(crate) fn check(
-        self,
-        upload: &Upload,
-        image: &Image,
-        length: u64,
-    ) -> Result<(String, SignatureAlgorithm), String> {
+    /// Checks that this signed object, of `length` bytes in S3, speaks of this upload: its signature, in base64, and how
+    /// that was made.
+    ///
+    /// # Errors
+    /// What it says of the upload that is not so, or what devices would have no use for.
+    pub fn check(self, upload: &Upload, image: &Image, length: u64) -> Result<(String, SignatureAlgorithm), String> {
         if self.raw_payload_size != image.size {
             return Err(format!("its `rawPayloadSize` is {}, expected {}", self.raw_payload_size, image.size));
         }
@@ -315,9 +342,9 @@ mod tests {
     }
 
     /// Counts what is read of it.
-    struct Counted<'a>(&'a [u8], &'a Cell<usize>);
+    struct Counted<'a, R>(R, &'a Cell<usize>);
 
-    impl Read for Counted<'_> {
+    impl<R: Read> Read for Counted<'_, R> {
         fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
             let read = self.0.read(buffer)?;
             self.1.set(self.1.get() + read);
@@ -333,6 +360,44 @@ mod tests {
         let read = Cell::new(0);
         SignedObject::read(Counted(json.as_bytes(), &read)).unwrap();
         assert!(read.get() < 16 * 1024, "{}", read.get());
+    }
+
+    /// Endless JSON: after a beginning, the same letter for ever.
+    fn refused_after(beginning: &str, letter: u8) -> (String, usize) {
+        let read = Cell::new(0);
+        let endless = beginning.as_bytes().chain(std::io::repeat(letter));
+        match SignedObject::read(Counted(endless, &read)) {
+            Err(NotSigned::Because(problem)) => (problem, read.get()),
+            object => panic!("{object:?}"),
+        }
+    }
+
+    #[test]
+    fn what_has_no_end_is_refused_before_it_fills_the_memory() {
+        let location = "{\"payloadLocation\":{\"s3\":{\"bucketName\":\"";
+        let number = "{\"rawPayloadSize\":1";
+        for (beginning, letter) in
+            [("", b' '), ("{\"", b'A'), ("{\"more\":\"", b'A'), (location, b'A'), (number, b'0'), (number, b' ')]
+        {
+            let (problem, read) = refused_after(beginning, letter);
+            assert!(problem.contains("it is too long: over 65536 bytes besides its payload"), "{beginning}: {problem}");
+            assert_eq!(read, MOST_BYTES, "{beginning}");
+        }
+        assert!(refused_after("{\"signature\":\"", b'A').1 <= 4096);
+    }
+
+    #[test]
+    fn what_lies_around_a_payload_is_bounded_and_the_payload_is_not() {
+        let around = |before: usize, after: usize| {
+            let payload = "A".repeat(4 * MOST_BYTES);
+            let (before, after) = (" ".repeat(before), " ".repeat(after));
+            let rest = "\"rawPayloadSize\":5,\"signature\":\"MEUC\",\"signatureAlgorithm\":\"SHA256withECDSA\"";
+            SignedObject::read(format!("{{{before}\"payload\":\"{payload}\",{after}{rest}}}").as_bytes())
+        };
+        let half = MOST_BYTES / 2;
+        assert!(around(half - 2048, half - 2048).is_ok());
+        let Err(NotSigned::Because(problem)) = around(half + 1024, half + 1024) else { panic!() };
+        assert!(problem.contains("it is too long"), "{problem}");
     }
 
     proptest! {

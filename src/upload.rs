@@ -341,7 +341,7 @@ impl From<Vec<Tag>> for Tags {
 
 impl Tags {
     /// Reads tags in the form of the `x-amz-tagging` header: `key=value&key=value`, form-encoded.
-    pub(crate) fn from_header(header: &str) -> Self {
+    pub fn from_header(header: &str) -> Self {
         let decoded = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
         let pairs = header.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
         let ours =
