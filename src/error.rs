@@ -152,6 +152,22 @@ mod tests {
     struct Service(#[source] std::io::Error);
 
     #[test]
+    fn every_skip_has_its_word() {
+        let words = [
+            (Skip::NoTags, "no-tags"),
+            (Skip::Folder, "folder"),
+            (Skip::SignedPrefix, "signed-prefix"),
+            (Skip::OtherEvent, "other-event"),
+            (Skip::Superseded, "superseded"),
+            (Skip::Withdrawn, "withdrawn"),
+            (Skip::JobDeleted, "job-deleted"),
+        ];
+        for (skip, word) in words {
+            assert_eq!(skip.as_str(), word);
+        }
+    }
+
+    #[test]
     fn a_failure_tells_its_whole_chain() {
         let failure = Failure::CreateJob {
             job_id: "AFR_OTA-1".into(),

@@ -285,6 +285,7 @@ fn file_path(file_name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upload::Tags;
     use proptest::prelude::*;
 
     fn signed(algorithm: SignatureAlgorithm, signature: &str, cert_file: &str, size: u64) -> SignedImage {
@@ -309,6 +310,31 @@ mod tests {
             let text = document_of("firmware/a.bin", &signed(algorithm, "AA==", "cert", 1));
             assert!(text.ends_with(&format!("\"fileType\":0,\"{key}\":\"AA==\"}}]}}}}")), "{text}");
         }
+    }
+
+    #[test]
+    fn the_document_is_the_one_that_create_ota_update_writes() {
+        let signed = signed(SignatureAlgorithm::Sha256WithEcdsa, "MEUC", "/certs/cert.pem", 1024);
+        assert_eq!(
+            document_of("firmware/größe 1.2_a-b.bin", &signed),
+            format!(
+                "{{\"afr_ota\":{{\"protocols\":[\"MQTT\"],\"streamname\":\"{}\",\"files\":[{{\"filepath\":\"gr__e_1.2_a-b.bin\",\
+                 \"filesize\":1024,\"fileid\":0,\"certfile\":\"/certs/cert.pem\",\"fileType\":0,\
+                 \"sig-sha256-ecdsa\":\"MEUC\"}}]}}}}",
+                Upload::new("b".into(), "firmware/größe 1.2_a-b.bin".into(), "v1".into()).stream_id()
+            )
+        );
+    }
+
+    #[test]
+    fn the_receipt_has_the_jobs_arn_and_times() {
+        let [arn, start, end] = ["arn:aws:iot:job", "2026-11-23T22:41", "2026-11-23T23:41"].map(str::to_owned);
+        let (start_time, end_time) = (Some(start), Some(end));
+        let job = Job { arn, status: None, start_time: start_time.clone(), end_time: end_time.clone() };
+        let record =
+            JobRecord::new(&Upload::new("b".into(), "a".into(), "v1".into()), "AFR_OTA-a".into(), Tags::default());
+        let receipt = job.receipt(record);
+        assert_eq!((receipt.job_arn, receipt.start_time, receipt.end_time), (Some(job.arn), start_time, end_time));
     }
 
     proptest! {

@@ -217,3 +217,151 @@ impl Outcome {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Failure;
+    use serde_json::json;
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
+    fn release() -> Release {
+        let some = |text: &str| Some(text.to_owned());
+        Release {
+            key: some("firmware/a.bin"),
+            job_id: some("AFR_OTA-a"),
+            stream_id: some("AFR_OTA-b"),
+            ..Release::default()
+        }
+    }
+
+    fn concluded(outcome: Result<Outcome, Stop>) -> Release {
+        let mut release = release();
+        release.conclude(outcome);
+        release
+    }
+
+    #[test]
+    fn the_step_under_way_is_the_first_that_is_not_finished() {
+        let steps = |finished: usize| {
+            let taken = |step: usize| (step < finished).then_some(Duration::ZERO);
+            let [inspect, preflight, sign, copy, stream] = [0, 1, 2, 3, 4].map(taken);
+            Steps { inspect, preflight, sign, copy, stream, job: None }
+        };
+        let told = [0, 1, 2, 3, 4, 5].map(|finished| steps(finished).under_way());
+        assert_eq!(
+            told,
+            [
+                "inspecting the upload",
+                "looking up targets and job",
+                "signing",
+                "copying the image",
+                "creating the stream",
+                "creating the job"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_release_tells_of_its_job() {
+        let some = |text: &str| Some(text.to_owned());
+        let (start_time, end_time) = (some("2026-11-23T22:41"), some("2026-11-23T23:41"));
+        let mut release = release();
+        release.tell(&Job { arn: "arn:aws:iot:job".to_owned(), status: None, start_time, end_time });
+        assert_eq!(
+            (release.job_arn, release.start_time, release.end_time),
+            (some("arn:aws:iot:job"), some("2026-11-23T22:41"), some("2026-11-23T23:41"))
+        );
+    }
+
+    #[test]
+    fn what_came_to_no_job_names_none() {
+        let created = concluded(Ok(Outcome::Created));
+        assert_eq!((created.outcome, created.job_id.as_deref()), (Outcome::Created, Some("AFR_OTA-a")));
+        let skipped = concluded(Err(Stop::Skipped(Skip::Superseded)));
+        assert_eq!((skipped.outcome, skipped.reason.as_deref()), (Outcome::Skipped, Some("superseded")));
+        assert_eq!((skipped.job_id, skipped.stream_id), (None, None));
+        let rejected = concluded(Err(Stop::Rejected(vec!["a".into(), "b".into()])));
+        assert_eq!((rejected.outcome, rejected.reasons.len(), rejected.job_id), (Outcome::Rejected, 2, None));
+        // There was one.
+        let deleted = concluded(Err(Stop::Skipped(Skip::JobDeleted)));
+        assert_eq!((deleted.reason.as_deref(), deleted.job_id.as_deref()), (Some("job-deleted"), Some("AFR_OTA-a")));
+        // There may be one.
+        let failed = concluded(Err(Failure::Incomplete { member: "jobArn" }.into()));
+        assert_eq!((failed.outcome, failed.job_id.as_deref()), (Outcome::Failed, Some("AFR_OTA-a")));
+        assert_eq!(failed.failure(), "`firmware/a.bin`: an answer of AWS lacks its `jobArn`");
+    }
+
+    #[test]
+    fn results_and_logs_have_the_same_words() {
+        let words = [
+            (Outcome::Created, "created"),
+            (Outcome::Adopted, "adopted"),
+            (Outcome::Skipped, "skipped"),
+            (Outcome::Rejected, "rejected"),
+            (Outcome::DryRun, "dry-run"),
+            (Outcome::Failed, "failed"),
+        ];
+        for (outcome, word) in words {
+            assert_eq!(json!(outcome), word);
+            assert_eq!(outcome.as_str(), word);
+        }
+    }
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn line(release: &Release) -> Value {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone());
+        let steps = Steps { inspect: Some(Duration::from_millis(21)), ..Steps::default() };
+        tracing::subscriber::with_default(subscriber.finish(), || release.log(&steps));
+        let line = serde_json::from_slice(&log.0.lock().unwrap());
+        line.unwrap()
+    }
+
+    #[test]
+    fn the_level_of_a_log_line_says_whether_somebody_must_act() {
+        let mut changed = concluded(Ok(Outcome::Adopted));
+        changed.reason = Some("the tags have changed".to_owned());
+        let cases = [
+            (concluded(Ok(Outcome::Created)), "INFO"),
+            (concluded(Ok(Outcome::DryRun)), "INFO"),
+            (concluded(Ok(Outcome::Adopted)), "INFO"),
+            (changed, "WARN"),
+            (concluded(Err(Stop::Skipped(Skip::NoTags))), "INFO"),
+            (concluded(Err(Stop::Skipped(Skip::OtherEvent))), "INFO"),
+            (concluded(Err(Stop::Skipped(Skip::Superseded))), "WARN"),
+            (concluded(Err(Stop::Skipped(Skip::Withdrawn))), "WARN"),
+            (concluded(Err(Stop::Skipped(Skip::JobDeleted))), "WARN"),
+            (concluded(Err(Stop::Rejected(vec!["a".into()]))), "ERROR"),
+            (concluded(Err(Failure::Incomplete { member: "jobArn" }.into())), "ERROR"),
+        ];
+        for (release, level) in cases {
+            let line = line(&release);
+            assert_eq!((&line["level"], &line["outcome"]), (&json!(level), &json!(release.outcome.as_str())), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_log_line_has_what_is_known_and_no_more() {
+        let rejected = line(&concluded(Err(Stop::Rejected(vec!["a".into(), "b".into()]))));
+        assert_eq!((&rejected["reasons"], &rejected["key"]), (&json!("a; b"), &json!("firmware/a.bin")));
+        let created = line(&concluded(Ok(Outcome::Created)));
+        assert_eq!((&created["inspectMs"], created.get("signMs"), created.get("reasons")), (&json!(21), None, None));
+    }
+}

@@ -563,10 +563,38 @@ mod tests {
     }
 
     #[test]
+    fn a_job_takes_a_hundred_targets() {
+        let names = |from: usize, to: usize| (from..to).map(|n| format!("thing-{n}")).collect::<Vec<_>>().join(" ");
+        let request = |things: &str| request(&[(THING_GROUP, "lab"), (THING, things)]);
+        assert_eq!(request(&names(0, 99)).unwrap().targets.len(), 100);
+        assert_eq!(request(&names(0, 100)).unwrap_err(), ["the tags name 101 targets, expected at most 100"]);
+    }
+
+    #[test]
+    fn a_job_has_the_id_that_was_asked_for_or_that_of_the_upload() {
+        let upload = Upload::new("b".into(), "firmware/a.bin".into(), "v1".into());
+        assert_eq!(request(&[(THING_GROUP, "lab")]).unwrap().job_id(&upload), upload.default_job_id());
+        assert_eq!(request(&[(THING_GROUP, "lab"), (JOB_ID, "a-1")]).unwrap().job_id(&upload), "AFR_OTA-a-1");
+    }
+
+    #[test]
+    fn retries_are_sent_as_they_were_asked_for() {
+        let sent = |text: &str| -> Vec<_> {
+            let config = text.parse::<Retries>().unwrap().to_config().unwrap();
+            let criteria = config.criteria_list().iter();
+            criteria.map(|criteria| (criteria.failure_type().clone(), criteria.number_of_retries())).collect()
+        };
+        let (failed, timed_out) = (RetryableFailureType::Failed, RetryableFailureType::TimedOut);
+        assert_eq!(sent("4"), [(RetryableFailureType::All, 4)]);
+        assert_eq!(sent("failed:2 timed-out:0"), [(failed, 2), (timed_out, 0)]);
+    }
+
+    #[test]
     fn tries_that_do_not_fit_before_the_end_are_warned_of() {
         let now = "2026-11-23T21:40:30Z".parse().unwrap();
         let warnings = |tags: &[(&str, &str)]| request(tags).unwrap().warnings(now);
         assert_eq!(warnings(&[(THING_GROUP, "lab")]), Vec::<String>::new());
+        assert_eq!(warnings(&[(THING_GROUP, "lab"), (TIMEOUT, "15m")]), Vec::<String>::new());
         assert_eq!(
             warnings(&[(THING_GROUP, "lab"), (TIMEOUT, "16m")]),
             ["4 tries of 16m each do not fit into the 1h between start and end"]

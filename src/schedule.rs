@@ -392,6 +392,48 @@ mod tests {
     }
 
     #[test]
+    fn a_time_at_the_very_edge_is_taken() {
+        let now: Timestamp = "2026-11-23T21:40:00Z".parse().unwrap();
+        let is_taken = |start: &str, end: &str| plan(start, end).at(now, Lead::WhenChecked).is_ok();
+        for (start, end, taken) in [
+            ("2026-11-23T22:10", "never", false),
+            ("2026-11-23T22:11", "never", true),
+            ("2027-11-23T21:40", "never", true),
+            ("2027-11-23T21:41", "never", false),
+            ("now", "2026-11-23T22:10", false),
+            ("now", "2026-11-23T22:11", true),
+            ("now", "2028-11-22T21:40", true),
+            ("now", "2028-11-22T21:41", false),
+            ("2026-11-23T22:11", "2026-11-23T22:40", false),
+            ("2026-11-23T22:11", "2026-11-23T22:41", true),
+        ] {
+            assert_eq!(is_taken(start, end), taken, "{start} {end}");
+        }
+    }
+
+    #[test]
+    fn every_end_behavior_is_sent_as_it_was_asked_for() {
+        let behaviors = [
+            ("stop-rollout", JobEndBehavior::StopRollout),
+            ("cancel", JobEndBehavior::Cancel),
+            ("force-cancel", JobEndBehavior::ForceCancel),
+        ];
+        for (text, behavior) in behaviors {
+            let plan = Plan { end_behavior: text.parse().unwrap(), ..plan("1h", "1h") };
+            let config = plan.at(now(), Lead::WhenChecked).unwrap().to_config().unwrap();
+            assert_eq!(config.end_behavior(), Some(&behavior), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_schedule_is_as_long_as_the_time_between_its_start_and_end() {
+        let length = |start: &str, end: &str| plan(start, end).at(now(), Lead::WhenChecked).unwrap().length(now());
+        assert_eq!(length("1h", "90m"), Some(90));
+        assert_eq!(length("now", "2026-11-23T23:00"), Some(79));
+        assert_eq!(length("1h", "never"), None);
+    }
+
+    #[test]
     fn a_time_that_was_far_enough_when_checked_is_still_so_half_a_minute_later() {
         let plan = plan("2026-11-23T22:12", "1h");
         assert!(plan.at(now(), Lead::WhenChecked).is_ok());

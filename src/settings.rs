@@ -372,6 +372,57 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_value_that_is_nearly_good_is_a_bad_setting() {
+        let long = "x".repeat(65);
+        for (name, value) in [
+            ("SIGNING_PROFILE", "x"),
+            ("SIGNING_PROFILE", &long),
+            ("OTA_ROLE_ARN", "arn::iam::111122223333:role/ota"),
+            ("OTA_ROLE_ARN", "arn:aws:iam::11112222333x:role/ota"),
+            ("OTA_ROLE_ARN", "arn:aws:iam::1111222233334:role/ota"),
+            ("OTA_ROLE_ARN", "arn:aws:iam::111122223333:user/ota"),
+            ("OTA_ROLE_ARN", "arn:aws:iam:us-east-1:111122223333:role/ota"),
+            ("OTA_ROLE_ARN", "arn:aws:sts::111122223333:role/ota"),
+            ("OTA_ROLE_ARN", "role/ota"),
+            ("UPLOAD_PREFIX", "/"),
+            ("UPLOAD_PREFIX", "/firmware/"),
+            ("SIGNED_PREFIX", "signed"),
+            ("ALLOWED_THING_GROUPS", "lab,"),
+            ("ALLOWED_THING_GROUPS", "l*b"),
+            ("ALLOWED_THINGS", "**"),
+            ("MAX_IMAGE_BYTES", "0"),
+        ] {
+            let problem = settings(&[(name, value)]).unwrap_err().to_string();
+            assert!(
+                problem.starts_with(&format!("bad settings: setting `{name}` is `{value}`, expected ")),
+                "{problem}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_value_at_the_edge_is_a_good_setting() {
+        let long = "x".repeat(64);
+        for (name, value) in [
+            ("SIGNING_PROFILE", "x_"),
+            ("SIGNING_PROFILE", &long),
+            ("MAX_IMAGE_BYTES", "1"),
+            ("ALLOWED_THINGS", "*"),
+            ("ALLOWED_THINGS", "a:b , c*"),
+        ] {
+            assert!(settings(&[(name, value)]).is_ok(), "{name} {value}");
+        }
+    }
+
+    #[test]
+    fn a_release_may_be_signed_by_the_default_and_the_allowed_profiles() {
+        let settings = settings(&[("ALLOWED_SIGNING_PROFILES", "Other_2,Third")]).unwrap();
+        for (name, allowed) in [("OtaSigning", true), ("Other_2", true), ("Third", true), ("Fourth", false)] {
+            assert_eq!(settings.allows_profile(&name.parse().unwrap()), allowed, "{name}");
+        }
+    }
+
+    #[test]
     fn a_default_that_no_release_could_use_is_a_bad_setting() {
         for (name, value) in [("DEFAULT_START", "10m"), ("DEFAULT_END", "10m"), ("DEFAULT_START", "365d")] {
             let problem = settings(&[(name, value)]).unwrap_err().to_string();

@@ -12,7 +12,7 @@ use struson::reader::{JsonReader, JsonStreamReader, ReaderError, ValueType};
 /// The longest string that is kept of a signed object: an RSA signature with 4096 bits has 684 characters in base64.
 const LONGEST_STRING: u64 = 1024;
 
-/// The most bytes that are read of a signed object, its embedded payload aside: many times what Signer writes.
+/// The bytes of a signed object at which reading ends, its embedded payload aside: many times what Signer writes.
 const MOST_BYTES: usize = 64 * 1024;
 
 /// The signature algorithms for which devices have a key in the job document.
@@ -97,7 +97,7 @@ impl<R: Read> Read for Source<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let left = self.shared.left.get();
         if left == Some(0) {
-            let problem = format!("it is too long: over {MOST_BYTES} bytes besides its payload");
+            let problem = format!("it is too long: {MOST_BYTES} bytes and more besides its payload");
             return Err(Error::new(ErrorKind::FileTooLarge, problem));
         }
         let end = left.map_or(buffer.len(), |left| left.min(buffer.len()));
@@ -120,8 +120,8 @@ impl<R: Read> Read for Source<'_, R> {
 
 impl SignedObject {
     /// Reads a signed object in constant memory. The members come in any order; an embedded payload, a third larger
-    /// than the image, is passed over, and not even fetched where all else comes before it. All else together may have
-    /// 64 KiB.
+    /// than the image, is passed over, and not even fetched where all else comes before it. All else together has
+    /// less than 64 KiB.
     ///
     /// # Errors
     /// What could not be read, what is no signed object's JSON, and what is too long for one.
@@ -257,6 +257,28 @@ mod tests {
     }
 
     #[test]
+    fn an_algorithm_goes_by_its_name() {
+        let algorithms = [
+            ("SHA256withECDSA", SignatureAlgorithm::Sha256WithEcdsa),
+            ("SHA256withRSA", SignatureAlgorithm::Sha256WithRsa),
+            ("SHA1withECDSA", SignatureAlgorithm::Sha1WithEcdsa),
+            ("SHA1withRSA", SignatureAlgorithm::Sha1WithRsa),
+        ];
+        for (name, algorithm) in algorithms {
+            let mut object = located();
+            object["signatureAlgorithm"] = name.into();
+            assert_eq!(check(&object.to_string()), Ok(("MEUC".to_owned(), algorithm)));
+        }
+    }
+
+    #[test]
+    fn the_longest_signature_is_taken() {
+        let mut object = located();
+        object["signature"] = "M".repeat(1024).into();
+        assert_eq!(check(&object.to_string()).unwrap().0.len(), 1024);
+    }
+
+    #[test]
     fn members_come_in_any_order_and_others_do_not_matter() {
         let members = [
             "\"payload\":\"aGVsbG8=\"",
@@ -293,6 +315,7 @@ mod tests {
             (with("signature", json!(null)), "not a signed object"),
             (with("signature", json!("M".repeat(1025))), "too long"),
             (with("signature", json!("ME C")), "not base64"),
+            (with("signature", json!("")), "not base64"),
             (with("signatureAlgorithm", json!("sha256withecdsa")), "know no key"),
             (with("payload", json!("aGVsbG8=")), "twice"),
             (with("payload", json!(5)), "no string"),
@@ -315,8 +338,12 @@ mod tests {
     #[test]
     fn an_object_too_short_for_its_payload_is_told() {
         let upload = Upload::new("b".into(), "firmware/a.bin".into(), "v1".into());
-        let object = SignedObject::read(embedded().to_string().as_bytes()).unwrap();
-        let told = object.check(&upload, &Image { size: 5, e_tag: "e".into() }, 7).unwrap_err();
+        let check = |length| {
+            let object = SignedObject::read(embedded().to_string().as_bytes()).unwrap();
+            object.check(&upload, &Image { size: 5, e_tag: "e".into() }, length)
+        };
+        assert!(check(8).is_ok());
+        let told = check(7).unwrap_err();
         assert_eq!(told, "it has 7 bytes, too few for a `payload` of 8");
     }
 
@@ -362,10 +389,10 @@ mod tests {
         assert!(read.get() < 16 * 1024, "{}", read.get());
     }
 
-    /// Endless JSON: after a beginning, the same letter for ever.
+    /// JSON without an end, as good as: after a beginning, the same letter a million times.
     fn refused_after(beginning: &str, letter: u8) -> (String, usize) {
         let read = Cell::new(0);
-        let endless = beginning.as_bytes().chain(std::io::repeat(letter));
+        let endless = beginning.as_bytes().chain(std::io::repeat(letter).take(1 << 20));
         match SignedObject::read(Counted(endless, &read)) {
             Err(NotSigned::Because(problem)) => (problem, read.get()),
             object => panic!("{object:?}"),
@@ -380,7 +407,10 @@ mod tests {
             [("", b' '), ("{\"", b'A'), ("{\"more\":\"", b'A'), (location, b'A'), (number, b'0'), (number, b' ')]
         {
             let (problem, read) = refused_after(beginning, letter);
-            assert!(problem.contains("it is too long: over 65536 bytes besides its payload"), "{beginning}: {problem}");
+            assert!(
+                problem.contains("it is too long: 65536 bytes and more besides its payload"),
+                "{beginning}: {problem}"
+            );
             assert_eq!(read, MOST_BYTES, "{beginning}");
         }
         assert!(refused_after("{\"signature\":\"", b'A').1 <= 4096);

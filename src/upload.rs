@@ -403,6 +403,25 @@ mod tests {
     }
 
     #[test]
+    fn an_envelope_holds_the_event_as_it_is() {
+        let event = json!({"Records": [record("firmware/a.bin")]});
+        let notice = json!({"Type": "Notification", "Message": event.to_string()});
+        let sns =
+            |subject: &Value| json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": subject.to_string()}}]});
+        let sqs = |body: &Value| json!({"Records": [{"eventSource": "aws:sqs", "body": body.to_string()}]});
+        for enveloped in
+            [sqs(&event), sns(&event), notice.clone(), sqs(&notice), json!({"requestPayload": sqs(&notice)})]
+        {
+            let records = records(&enveloped);
+            assert_eq!(records.len(), 1, "{enveloped}");
+            assert_eq!(records[0].upload.as_ref().unwrap(), &upload("firmware/a.bin"), "{enveloped}");
+        }
+        // Somebody's own message that has a `Message` is none.
+        let other = json!({"Type": "Other", "Message": event.to_string()});
+        assert!(matches!(records(&other)[0].upload, Err(Stop::Skipped(Skip::OtherEvent))));
+    }
+
+    #[test]
     fn an_envelope_that_cannot_be_opened_is_a_failure() {
         let problem = |event: &Value| match records(event).remove(0).upload {
             Err(Stop::Failed(Failure::Event { problem })) => problem,
@@ -472,6 +491,36 @@ mod tests {
         assert_eq!(record.key.as_deref(), Some("firmware/%FF"));
         let Err(Stop::Rejected(reasons)) = record.upload else { panic!("{record:?}") };
         assert_eq!(reasons, ["the key `firmware/%FF` is not percent-encoded UTF-8; rename the object"]);
+    }
+
+    #[test]
+    fn a_record_tells_what_it_names_whatever_it_comes_to() {
+        let told = |record: &Record| (record.bucket.clone(), record.key.clone(), record.size);
+        let named = |size| (Some("firmware-bucket".to_owned()), Some("a b".to_owned()), size);
+        let mut put = record("a+b");
+        put["s3"]["object"]["size"] = 5.into();
+        assert_eq!(told(&Record::read(&put)), named(Some(5)));
+        put["s3"]["object"]["size"] = (-5).into();
+        assert_eq!(told(&Record::read(&put)), named(None));
+        // Keys are left as they are where they do not matter.
+        let mut other = record("a b");
+        other["eventName"] = "ObjectRemoved:Delete".into();
+        assert_eq!(told(&Record::read(&other)), named(None));
+        let mut foreign = record("a b");
+        foreign["eventSource"] = "aws:other".into();
+        assert!(matches!(Record::read(&foreign).upload, Err(Stop::Skipped(Skip::OtherEvent))));
+        let object = json!({"key": "a b", "size": 5, "version-id": "v1"});
+        let mut event = json!({"source": "aws.s3", "detail-type": "Object Created",
+                               "detail": {"bucket": {"name": "firmware-bucket"}, "object": object}});
+        let [record] = &records(&event)[..] else { panic!() };
+        assert_eq!(told(record), named(Some(5)));
+        assert_eq!(record.upload.as_ref().unwrap(), &upload("a b"));
+        event["detail-type"] = "Object Deleted".into();
+        let [record] = &records(&event)[..] else { panic!() };
+        assert_eq!(told(record), named(Some(5)));
+        assert!(matches!(record.upload, Err(Stop::Skipped(Skip::OtherEvent))));
+        let test = json!({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "firmware-bucket"});
+        assert_eq!(told(&records(&test)[0]), (Some("firmware-bucket".to_owned()), None, None));
     }
 
     #[test]
@@ -556,6 +605,44 @@ mod tests {
         assert_eq!(upload.stream_id(), "AFR_OTA-b1ed762f-38b1-862d-812a-704628fad179");
         assert_eq!(upload.default_job_id(), "AFR_OTA-blinky-1-2-bin-b1ed762f38b1");
         assert_eq!(upload.signed_prefix(&settings(&[]).unwrap()), "SignedImage/b1ed762f38b1162d412a704628fad179/");
+    }
+
+    #[test]
+    fn an_upload_is_described_by_where_it_lies() {
+        assert_eq!(upload("firmware/a b.bin").to_string(), "s3://firmware-bucket/firmware/a b.bin version v1");
+        let description = upload("firmware/a b.bin").description();
+        assert_eq!(description, "s3://firmware-bucket/firmware/a%20b.bin?versionId=v1");
+        let longest = upload(&"ü".repeat(512)).description();
+        assert_eq!((longest.len(), &longest[..24]), (2028, "s3://firmware-bucket/%C3"));
+    }
+
+    #[test]
+    fn a_token_is_of_the_version_and_every_input() {
+        let token = |key: &str, inputs| upload(key).token(inputs);
+        let tokens = [token("a", ["b", "c"]), token("a", ["bc", ""]), token("a", ["b", "d"]), token("b", ["b", "c"])];
+        assert!(tokens.iter().enumerate().all(|(at, token)| !tokens[..at].contains(token)), "{tokens:?}");
+        assert_eq!(token("a", ["b", "c"]), tokens[0]);
+        assert!(tokens.iter().all(|token| token.len() == 64));
+    }
+
+    #[test]
+    fn only_tags_of_releases_are_read() {
+        let tag = |key: &str| Tag::builder().key(key).value("x").build().unwrap();
+        let tags = Tags::from(vec![tag("team"), tag("ota:start"), tag("OTA:start"), tag("ota")]);
+        assert_eq!(tags, Tags([("ota:start".to_owned(), "x".to_owned())].into()));
+    }
+
+    #[test]
+    fn a_version_is_gone_where_s3_says_so() {
+        for (code, gone) in [
+            (Some("NoSuchKey"), true),
+            (Some("NoSuchVersion"), true),
+            (Some("MethodNotAllowed"), true),
+            (Some("AccessDenied"), false),
+            (None, false),
+        ] {
+            assert_eq!(is_gone(code), gone, "{code:?}");
+        }
     }
 
     #[test]
