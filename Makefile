@@ -17,7 +17,7 @@ export $(GIVEN)
 export SAM_CLI_TELEMETRY := 0
 
 .NOTPARALLEL:
-.PHONY: help need setup build firmware demo invoke invoke-cargo watch event test test-docker torture check lint fmt clean
+.PHONY: help need setup build firmware demo invoke invoke-cargo watch event test test-docker torture fuzz mutants check lint fmt clean
 
 help:
 	@echo "make demo    release a firmware image on a local cloud, by the stack as it is deployed"
@@ -32,6 +32,8 @@ help:
 	@echo "make test    unit tests, whole releases, replays, and the deployed stack on the local cloud"
 	@echo "make test-docker    every sample event, and a release, by sam local invoke"
 	@echo "make torture two faults at any calls, a thousand races: all of what make test takes a selection of"
+	@echo "make fuzz    each parser on RUNS=100000 inputs that libFuzzer makes up from a corpus; KEEP=yes adds to it"
+	@echo "make mutants change the pure modules in every way, and count the changes that no unit test notices"
 	@echo "make check   format, lint, and make test"
 	@echo "make fmt     format everything"
 	@echo "make clean   remove all that was built or installed here"
@@ -89,6 +91,13 @@ test-docker: build
 torture: build
 	@TORTURE=full cargo test --locked --test releases faults -- --nocapture
 
+fuzz: need
+	@command -v c++ > /dev/null || { echo "✗ c++ is missing (Debian: g++)"; exit 1; }
+	@tests/fuzz/run.sh
+
+mutants: need
+	@tests/mutants.sh
+
 check: lint test
 
 lint: setup
@@ -104,5 +113,5 @@ fmt: setup
 	@$(VENV)/ruff format --no-cache --quiet $(LOCAL_CLOUD)
 
 clean:
-	@rm -rf .venv .aws-sam .local-cloud
+	@rm -rf .venv .aws-sam .local-cloud .cargo-tools
 	@cargo clean --quiet

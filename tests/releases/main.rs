@@ -1,6 +1,7 @@
 //! Whole releases: through the real handler and the real clients, in process, as a real process, and on the local cloud.
 
 mod conformance;
+mod corpus;
 mod fake;
 mod faults;
 mod local_cloud;

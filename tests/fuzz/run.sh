@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Runs each target RUNS times, from its corpus on. With KEEP=yes, the corpus becomes the fewest inputs, of all that it had
+# and all that were ever found here, that lead everywhere they do.
+set -euo pipefail
+cd "$(dirname "$0")"
+runs=${RUNS:-100000} out=../../target/fuzz
+[[ $runs =~ ^[1-9][0-9]*$ ]] || { echo "✗ RUNS is \`$runs\`, expected how often each target is run"; exit 1; }
+
+cargo build --quiet --release
+passed=0 failed=0
+for corpus in corpus/*; do
+    export FUZZ_TARGET=${corpus#corpus/}
+    found=$out/found/$FUZZ_TARGET log=$out/$FUZZ_TARGET.log
+    mkdir -p "$found" "$out/crashes"
+    fuzzer=(cargo run --quiet --release -- -artifact_prefix="$out/crashes/$FUZZ_TARGET-"
+        -max_len=2048 -timeout=10 -rss_limit_mb=512)
+    started=$SECONDS
+    if "${fuzzer[@]}" -runs="$runs" -print_final_stats=1 "$found" "$corpus" > "$log" 2>&1; then
+        stat() { sed -n "s/^stat::$1: *//p" "$log"; }
+        echo "✓ $FUZZ_TARGET: $(stat number_of_executed_units) executions in $((SECONDS - started)) s," \
+            "$(stat average_exec_per_sec) a second, $(stat peak_rss_mb) MB of memory at most"
+        passed=$((passed + 1))
+    else
+        tail -n 40 "$log"
+        echo "✗ $FUZZ_TARGET: target/fuzz/$FUZZ_TARGET.log tells how, the input is in target/fuzz/crashes"
+        failed=$((failed + 1))
+    fi
+    if [[ ${KEEP:-} == yes ]]; then
+        fewest=$(mktemp -d)
+        "${fuzzer[@]}" -merge=1 "$fewest" "$corpus" "$found" >> "$log" 2>&1
+        rm -r "$corpus"
+        cp -r "$fewest" "$corpus"
+        rm -r "$fewest"
+    fi
+done
+echo "$passed passed, $failed failed"
+((failed == 0))

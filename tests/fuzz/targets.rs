@@ -1,0 +1,223 @@
+//! What must hold of every parser, whatever it is given: for the fuzzer, and for `cargo test`, which replays its corpus.
+
+use jiff::{SignedDuration, Timestamp};
+use ota_on_upload::{
+    error::Stop,
+    request::{ReleaseRequest, VOCABULARY},
+    schedule::{End, EndBehavior, Lead, Minutes, Plan, Start},
+    settings::Settings,
+    signed_object::{SignatureAlgorithm, SignedObject},
+    upload::{self, Image, Tags, Upload},
+};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::{io::Read, str, sync::LazyLock};
+
+/// What a parser is put to with one input; it panics where something does not hold.
+pub type Target = fn(&[u8]);
+
+/// Every target, by the name of its corpus.
+pub const TARGETS: [(&str, Target); 5] =
+    [("event", event), ("key", key), ("tags", tags), ("schedule", schedule), ("signed-object", signed_object)];
+
+/// Any JSON comes to records, and lying in an envelope changes none of them.
+fn event(data: &[u8]) {
+    let Ok(event) = serde_json::from_slice::<Value>(data) else { return };
+    let records = upload::records(&event);
+    assert!(!records.is_empty());
+    for record in &records {
+        if let Ok(upload) = &record.upload {
+            assert_eq!((record.bucket.as_ref(), record.key.as_ref()), (Some(&upload.bucket), Some(&upload.key)));
+            check_ids(upload);
+        }
+    }
+    let enveloped = format!("{:?}", upload::records(&json!({"requestPayload": event})));
+    assert!(enveloped == format!("{records:?}") || enveloped.contains("it lies in too many envelopes"));
+}
+
+/// AWS IoT and devices take them.
+fn check_ids(upload: &Upload) {
+    let takes = |id: &str| id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    let (stream, job) = (upload.stream_id(), upload.default_job_id());
+    assert!(takes(&stream) && stream.len() == 44, "{stream}");
+    assert!(takes(&job) && job.len() <= 63 && job.starts_with("AFR_OTA-"), "{job}");
+}
+
+/// A key that S3 encodes comes back as it was; what cannot have been encoded is rejected as it came.
+fn key(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    let decoded = |encoded: &str| {
+        let record = json!({"eventVersion": "2.1", "eventSource": "aws:s3", "eventTime": "2026-11-23T21:40:00.000Z",
+            "eventName": "ObjectCreated:Put", "userIdentity": {}, "requestParameters": {},
+            "s3": {"bucket": {"name": "b"}, "object": {"key": encoded, "versionId": "v1"}}});
+        upload::records(&json!({"Records": [record]})).remove(0)
+    };
+    for key in [decoded(&form_encoded(text)), upload::records(&event_bridge(text)).remove(0)] {
+        assert_eq!(key.upload.expect("an upload").key, text);
+    }
+    let record = decoded(text);
+    match record.upload {
+        Ok(upload) => check_ids(&upload),
+        Err(Stop::Rejected(reasons)) => {
+            assert_eq!(record.key.as_deref(), Some(text));
+            assert!(reasons[0].contains(text), "{reasons:?}");
+        }
+        Err(stop) => panic!("{stop:?}"),
+    }
+}
+
+fn event_bridge(key: &str) -> Value {
+    json!({"source": "aws.s3", "detail-type": "Object Created",
+        "detail": {"bucket": {"name": "b"}, "object": {"key": key, "version-id": "v1"}}})
+}
+
+/// As S3 encodes keys in notifications, and takes tags in a header.
+fn form_encoded(text: &str) -> String {
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_').remove(b'*');
+    utf8_percent_encode(text, KEPT).to_string().replace("%20", "+")
+}
+
+/// A deployment that allows every target.
+static OPEN: LazyLock<Settings> = LazyLock::new(|| {
+    let settings = Settings::from_lookup(|name| {
+        let value = match name {
+            "SIGNING_PROFILE" => "OtaSigning",
+            "ALLOWED_SIGNING_PROFILES" => "Other_2",
+            "OTA_ROLE_ARN" => "arn:aws:iam::111122223333:role/ota",
+            "AWS_REGION" => "us-east-1",
+            "UPLOAD_BUCKET" => "firmware-bucket",
+            "ALLOWED_THING_GROUPS" | "ALLOWED_THINGS" => "*",
+            _ => return None,
+        };
+        Some(value.to_owned())
+    });
+    settings.expect("good settings")
+});
+
+static NOW: LazyLock<Timestamp> = LazyLock::new(|| "2026-11-23T21:40:30Z".parse().expect("a time"));
+
+/// Tags that are accepted ask for nothing that AWS IoT would not take, and no target breaks out of its ARN.
+fn tags(data: &[u8]) {
+    let Ok(header) = str::from_utf8(data) else { return };
+    let tags = Tags::from_header(header);
+    assert!(tags.0.keys().all(|tag| tag.starts_with("ota:")), "{tags:?}");
+    let pairs = tags.0.iter().map(|(tag, value)| format!("{}={}", form_encoded(tag), form_encoded(value)));
+    assert_eq!(Tags::from_header(&pairs.collect::<Vec<_>>().join("&")), tags);
+    let request = match ReleaseRequest::from_tags(&tags, &OPEN, *NOW) {
+        Ok(request) => request,
+        Err(problems) => return assert!(!problems.is_empty()),
+    };
+    assert!(tags.0.keys().all(|tag| VOCABULARY.contains(&tag.as_str())), "{tags:?}");
+    assert!((1..=100).contains(&request.targets.len()));
+    for target in &request.targets {
+        let arn = target.arn(&OPEN);
+        let resource = arn.strip_prefix("arn:aws:iot:us-east-1:111122223333:").expect("this deployment's");
+        let (kind, name) = resource.split_once('/').expect("a kind and a name");
+        assert!(matches!(kind, "thinggroup" | "thing") && (1..=128).contains(&name.len()), "{arn}");
+        assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":_-".contains(&byte)), "{arn}");
+    }
+    assert!(["OtaSigning", "Other_2"].contains(&&*request.signing_profile.0));
+    let job_id = request.job_id.map(|id| id.to_string()).unwrap_or_default();
+    assert!(job_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)) && job_id.len() <= 63);
+    assert!(request.plan.at(*NOW, Lead::WhenChecked).is_ok());
+    check_plan(&request.plan, *NOW);
+}
+
+/// Three lines: the time of job creation, the start, the end.
+fn schedule(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    let mut lines = text.splitn(3, '\n');
+    let [now, start, end] = [(); 3].map(|()| lines.next().unwrap_or_default());
+    for text in [start, end] {
+        if let Ok(minutes) = text.parse::<Minutes>() {
+            assert_eq!(minutes.to_string().parse(), Ok(minutes));
+        }
+    }
+    let (Ok(start), Ok(end)) = (start.parse(), end.parse()) else { return };
+    let clock = |now: &Timestamp| (0..7_258_118_400).contains(&now.as_second());
+    let now = now.parse().ok().filter(clock).unwrap_or(*NOW);
+    check_plan(&Plan { start, end, end_behavior: EndBehavior::Cancel }, now);
+}
+
+/// The rules of <https://docs.aws.amazon.com/iot/latest/apireference/API_SchedulingConfig.html>, on the very text that
+/// is sent.
+fn check_plan(plan: &Plan, now: Timestamp) {
+    let minutes = SignedDuration::from_mins;
+    let day = minutes(24 * 60);
+    for lead in [Lead::WhenChecked, Lead::WhenCreated] {
+        let schedule = match plan.at(now, lead) {
+            Ok(schedule) => schedule,
+            Err(broken) => {
+                assert!(!broken.is_empty());
+                continue;
+            }
+        };
+        assert!(plan.at(now, Lead::WhenCreated).is_ok());
+        let [start, end] = [schedule.start_time(), schedule.end_time()].map(|text| text.map(|text| sent(&text)));
+        assert_eq!((start.is_none(), end.is_none()), (plan.start == Start::Now, plan.end == End::Never));
+        let least = minutes(lead as i64);
+        if let Some(start) = start {
+            assert!((least..=day * 365).contains(&start.duration_since(now)));
+        }
+        if let Some(end) = end {
+            assert!((least..=day * 730).contains(&end.duration_since(now)));
+            assert!(end.duration_since(start.unwrap_or(now)) >= minutes(30));
+        }
+    }
+}
+
+/// The time that AWS IoT reads.
+fn sent(text: &str) -> Timestamp {
+    assert_eq!(text.len(), 16, "{text}");
+    let time = format!("{text}:00Z").parse().expect("a date and a time");
+    assert_eq!(text.parse(), Ok(Start::At(time)));
+    time
+}
+
+/// A signed object as another parser reads it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Said {
+    raw_payload_size: u64,
+    signature: String,
+    signature_algorithm: String,
+    payload: Option<String>,
+    payload_location: Option<Value>,
+}
+
+/// A signed object that is accepted says what the upload says, and no more depends on how its bytes come in.
+fn signed_object(data: &[u8]) {
+    let object = SignedObject::read(data);
+    assert_eq!(SignedObject::read(Trickle(data)).ok().as_ref(), object.as_ref().ok());
+    let Ok(object) = object else { return };
+    let upload = Upload::new("b".into(), "firmware/a.bin".into(), "v1".into());
+    let image = Image { size: 5, e_tag: "e".into() };
+    let Ok((signature, algorithm)) = object.check(&upload, &image, data.len() as u64) else { return };
+    assert!(!signature.is_empty() && signature.len() <= 1024);
+    // One that is right up to its payload is not read any further.
+    let Ok(said) = serde_json::from_slice::<Said>(data) else { return };
+    assert_eq!((said.raw_payload_size, said.signature), (5, signature));
+    let name = match algorithm {
+        SignatureAlgorithm::Sha256WithEcdsa => "SHA256withECDSA",
+        SignatureAlgorithm::Sha256WithRsa => "SHA256withRSA",
+        SignatureAlgorithm::Sha1WithEcdsa => "SHA1withECDSA",
+        SignatureAlgorithm::Sha1WithRsa => "SHA1withRSA",
+    };
+    assert_eq!(said.signature_algorithm, name);
+    if said.payload.is_none() {
+        let location = &said.payload_location.expect("a payload")["s3"];
+        let [bucket, key, version] = ["bucketName", "key", "version"].map(|member| location[member].as_str());
+        assert_eq!((bucket, key, version), (Some("b"), Some("firmware/a.bin"), Some("v1")));
+    }
+}
+
+/// One byte a read.
+struct Trickle<'a>(&'a [u8]);
+
+impl Read for Trickle<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let most = buffer.len().min(1);
+        self.0.read(&mut buffer[..most])
+    }
+}
