@@ -54,7 +54,7 @@ pub(crate) async fn requests(
     };
     let copy = RawCopy { key: signed.key.clone(), version_id: FROM_S3.to_owned() };
     let stream = Stream { id: upload.stream_id() };
-    let mut document = job::document(upload, &signed, &stream).map_err(Failure::from)?;
+    let mut document = job::document(upload, request, &signed, &stream).map_err(Failure::from)?;
     if size.is_none() {
         document = document.replace("\"filesize\":0,", &format!("\"filesize\":\"{FROM_S3}\","));
     }

@@ -1,10 +1,10 @@
 //! Every way in which a release stops short of a job, worded, and who must act on it.
 
-use std::error::Error;
+use std::{borrow::Cow, error::Error};
 
 /// What was expected in place of a value that was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expected(pub &'static str);
+pub struct Expected(pub Cow<'static, str>);
 
 /// Why an upload came to no job.
 #[derive(Debug)]

@@ -226,7 +226,7 @@ impl Function {
         if let Some(warning) = warning {
             tracing::warn!(key = upload.key, "{warning}");
         }
-        let document = job::document(upload, &signed, &stream).map_err(Failure::from)?;
+        let document = job::document(upload, &request, &signed, &stream).map_err(Failure::from)?;
         let ensure = job::ensure(aws, settings, upload, &request, (&record.job_id, &document), clock());
         let (job, is_new) = timed(&mut steps.job, ensure).await?;
         if !is_new {

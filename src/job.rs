@@ -3,6 +3,7 @@
 use crate::{
     clients::Clients,
     error::{Cause, Failure, Stop},
+    options::{LONGEST_PATH, is_of_path},
     record::JobRecord,
     request::{ReleaseRequest, Target},
     schedule::{Lead, Schedule},
@@ -13,9 +14,7 @@ use crate::{
     upload::Upload,
 };
 use aws_sdk_iot::{
-    error::ProvideErrorMetadata,
-    operation::create_job::builders::CreateJobFluentBuilder,
-    types::{JobStatus, TargetSelection},
+    error::ProvideErrorMetadata, operation::create_job::builders::CreateJobFluentBuilder, types::JobStatus,
 };
 use futures::{TryFutureExt, TryStreamExt, future::join_all, stream, try_join};
 use jiff::Timestamp;
@@ -155,12 +154,13 @@ pub(crate) fn request(
 ) -> Result<(Schedule, CreateJobFluentBuilder), Stop> {
     // The start or end may have come too near since the tags were checked.
     let schedule = request.plan.at(now, Lead::WhenCreated).map_err(|broken| {
-        let too_late = |(part, problem)| {
-            format!("the {part:?} time has come too near while the image was signed: it is {problem}")
-        };
+        let too_late =
+            |(part, problem)| format!("the {part} has come too near while the image was signed: it is {problem}");
         Stop::Rejected(broken.into_iter().map(too_late).collect())
     })?;
+    schedule.log(job_id);
     let retries = request.retries.to_config().map_err(|error| failed(job_id, error.into()))?;
+    let scheduling = schedule.to_config().map_err(|error| failed(job_id, error.into()))?;
     let call = aws
         .iot
         .create_job()
@@ -168,10 +168,11 @@ pub(crate) fn request(
         .set_targets(Some(request.targets.iter().map(|target| target.arn(settings)).collect()))
         .document(document)
         .description(upload.description())
-        .target_selection(TargetSelection::Snapshot)
+        .target_selection(request.target_selection.0.clone())
         .timeout_config(request.timeout.to_config())
         .job_executions_retry_config(retries)
-        .set_scheduling_config(schedule.to_config());
+        .set_scheduling_config(scheduling)
+        .set_destination_package_versions(request.package_versions.as_ref().map(|versions| versions.arns(settings)));
     Ok((schedule, call))
 }
 
@@ -249,14 +250,13 @@ enum Signature<'a> {
     Sha1Rsa(&'a str),
 }
 
-/// The firmware's file type by the convention of FreeRTOS.
-const FIRMWARE: u8 = 0;
-
-/// The longest path that every device parser takes.
-const LONGEST_PATH: usize = 64;
-
 /// The job document that sends devices to the stream of a signed image.
-pub(crate) fn document(upload: &Upload, signed: &SignedImage, stream: &Stream) -> Result<String, serde_json::Error> {
+pub(crate) fn document(
+    upload: &Upload,
+    request: &ReleaseRequest,
+    signed: &SignedImage,
+    stream: &Stream,
+) -> Result<String, serde_json::Error> {
     let signature = match signed.algorithm {
         SignatureAlgorithm::Sha256WithEcdsa => Signature::Sha256Ecdsa(&signed.signature),
         SignatureAlgorithm::Sha256WithRsa => Signature::Sha256Rsa(&signed.signature),
@@ -264,11 +264,11 @@ pub(crate) fn document(upload: &Upload, signed: &SignedImage, stream: &Stream) -
         SignatureAlgorithm::Sha1WithRsa => Signature::Sha1Rsa(&signed.signature),
     };
     let file = File {
-        filepath: file_path(upload.file_name()),
+        filepath: request.file_path.as_ref().map_or_else(|| file_path(upload.file_name()), |path| path.0.clone()),
         filesize: signed.size,
         fileid: FILE_ID,
         certfile: &signed.cert_file,
-        kind: FIRMWARE,
+        kind: request.file_type.0,
         signature,
     };
     serde_json::to_string(&JobDocument {
@@ -278,14 +278,13 @@ pub(crate) fn document(upload: &Upload, signed: &SignedImage, stream: &Stream) -
 
 /// The file's path on the device: the file name, letters that some devices do not take turned to `_`.
 fn file_path(file_name: &str) -> String {
-    let taken = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '/' | '-');
-    file_name.chars().map(|letter| if taken(letter) { letter } else { '_' }).take(LONGEST_PATH).collect()
+    file_name.chars().map(|letter| if is_of_path(letter) { letter } else { '_' }).take(LONGEST_PATH).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upload::Tags;
+    use crate::{settings::tests::settings, upload::Tags};
     use proptest::prelude::*;
 
     fn signed(algorithm: SignatureAlgorithm, signature: &str, cert_file: &str, size: u64) -> SignedImage {
@@ -293,9 +292,12 @@ mod tests {
         SignedImage { key, signature, algorithm, cert_file, size, raw_copy: None, verified_until: None }
     }
 
-    fn document_of(key: &str, signed: &SignedImage) -> String {
+    fn document_of(key: &str, tags: &[(&str, &str)], signed: &SignedImage) -> String {
         let upload = Upload::new("b".into(), key.into(), "v1".into());
-        document(&upload, signed, &Stream { id: upload.stream_id() }).unwrap()
+        let tags =
+            tags.iter().chain(&[("ota:thing-group", "lab")]).map(|(tag, value)| ((*tag).into(), (*value).into()));
+        let request = ReleaseRequest::from_tags(&Tags(tags.collect()), &settings(&[]).unwrap(), Timestamp::UNIX_EPOCH);
+        document(&upload, &request.unwrap(), signed, &Stream { id: upload.stream_id() }).unwrap()
     }
 
     #[test]
@@ -307,7 +309,7 @@ mod tests {
             (SignatureAlgorithm::Sha1WithRsa, "sig-sha1-rsa"),
         ];
         for (algorithm, key) in algorithms {
-            let text = document_of("firmware/a.bin", &signed(algorithm, "AA==", "cert", 1));
+            let text = document_of("firmware/a.bin", &[], &signed(algorithm, "AA==", "cert", 1));
             assert!(text.ends_with(&format!("\"fileType\":0,\"{key}\":\"AA==\"}}]}}}}")), "{text}");
         }
     }
@@ -316,7 +318,7 @@ mod tests {
     fn the_document_is_the_one_that_create_ota_update_writes() {
         let signed = signed(SignatureAlgorithm::Sha256WithEcdsa, "MEUC", "/certs/cert.pem", 1024);
         assert_eq!(
-            document_of("firmware/größe 1.2_a-b.bin", &signed),
+            document_of("firmware/größe 1.2_a-b.bin", &[], &signed),
             format!(
                 "{{\"afr_ota\":{{\"protocols\":[\"MQTT\"],\"streamname\":\"{}\",\"files\":[{{\"filepath\":\"gr__e_1.2_a-b.bin\",\
                  \"filesize\":1024,\"fileid\":0,\"certfile\":\"/certs/cert.pem\",\"fileType\":0,\
@@ -340,9 +342,14 @@ mod tests {
     proptest! {
         /// Devices do not decode escapes, older ones refuse nulls, and AWS IoT takes a `${` for a placeholder.
         #[test]
-        fn the_document_has_the_form_that_every_device_takes(key in any::<String>(), size in 1..u64::from(u32::MAX)) {
+        fn the_document_has_the_form_that_every_device_takes(
+            key in any::<String>(), size in 1..u64::from(u32::MAX), path in "[A-Za-z0-9._/-]{1,64}", kind: u8, named: bool,
+        ) {
+            let kind_text = kind.to_string();
+            let tags = [("ota:file-path", path.as_str()), ("ota:file-type", &kind_text)];
+            let tags = if named { &tags[..] } else { &[] };
             let signed = signed(SignatureAlgorithm::Sha256WithEcdsa, "MEUC+/==", "/certs/ü 1.pem", size);
-            let text = document_of(&key, &signed);
+            let text = document_of(&key, tags, &signed);
             prop_assert!(!text.contains('\\') && !text.contains("null") && !text.contains("${"), "{}", text);
             prop_assert!(text.len() <= 32_768);
             let parsed: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -350,6 +357,8 @@ mod tests {
             prop_assert_eq!(&file["filesize"], &serde_json::json!(size));
             prop_assert_eq!(&file["certfile"], "/certs/ü 1.pem");
             prop_assert!(file["filepath"].as_str().unwrap().len() <= 64);
+            prop_assert!(!named || file["filepath"] == path.as_str());
+            prop_assert_eq!(&file["fileType"], if named { kind } else { 0 });
         }
     }
 }

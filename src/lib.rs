@@ -10,7 +10,13 @@
 
 pub mod upload;
 
+pub mod clock;
+
+pub mod window;
+
 pub mod schedule;
+
+pub mod options;
 
 pub mod request;
 

@@ -1,12 +1,15 @@
 //! What the tags of an upload ask for: all of it checked, and every problem told at once.
 
 use crate::{
+    clock::Minutes,
     error::Expected,
-    schedule::{End, Lead, Minutes, Part, Plan, Start},
+    options::{FilePath, FileType, JobId, PackageVersions, Retries, TargetSelection, Timeout},
+    schedule::{End, Lead, Part, Plan, Start},
     settings::{List, NamePattern, ProfileName, Settings},
-    upload::{ID_PREFIX, TAG_PREFIX, Tags, Upload},
+    upload::{TAG_PREFIX, Tags, Upload},
+    window::Window,
 };
-use aws_sdk_iot::types::{JobExecutionsRetryConfig, RetryCriteria, RetryableFailureType, TimeoutConfig};
+use aws_sdk_iot::types::TargetSelection::{Continuous, Snapshot};
 use jiff::Timestamp;
 use std::{fmt, str::FromStr};
 
@@ -15,14 +18,35 @@ const THING: &str = "ota:thing";
 const START: &str = "ota:start";
 const END: &str = "ota:end";
 const END_BEHAVIOR: &str = "ota:end-behavior";
+const TIMEZONE: &str = "ota:timezone";
+const WINDOW: &str = "ota:window";
+const TARGET_SELECTION: &str = "ota:target-selection";
 const RETRIES: &str = "ota:retries";
 const TIMEOUT: &str = "ota:timeout";
 const SIGNING_PROFILE: &str = "ota:signing-profile";
 const JOB_ID: &str = "ota:job-id";
+const PACKAGE_VERSION: &str = "ota:package-version";
+const FILE_PATH: &str = "ota:file-path";
+const FILE_TYPE: &str = "ota:file-type";
 
 /// Every tag that a release may carry.
-pub const VOCABULARY: [&str; 9] =
-    [THING_GROUP, THING, START, END, END_BEHAVIOR, RETRIES, TIMEOUT, SIGNING_PROFILE, JOB_ID];
+pub const VOCABULARY: [&str; 15] = [
+    THING_GROUP,
+    THING,
+    START,
+    END,
+    END_BEHAVIOR,
+    TIMEZONE,
+    WINDOW,
+    TARGET_SELECTION,
+    RETRIES,
+    TIMEOUT,
+    PACKAGE_VERSION,
+    SIGNING_PROFILE,
+    JOB_ID,
+    FILE_PATH,
+    FILE_TYPE,
+];
 
 /// The most targets that one job takes
 /// (<https://docs.aws.amazon.com/general/latest/gr/iot_device_management.html>).
@@ -35,6 +59,8 @@ pub struct ReleaseRequest {
     pub targets: Vec<Target>,
     /// When.
     pub plan: Plan,
+    /// Whether things that come to the targets later get it, too.
+    pub target_selection: TargetSelection,
     /// How often a device tries again.
     pub retries: Retries,
     /// How long a device may take.
@@ -43,6 +69,12 @@ pub struct ReleaseRequest {
     pub signing_profile: ProfileName,
     /// The job's ID, where the tags name it.
     pub job_id: Option<JobId>,
+    /// What devices have installed then.
+    pub package_versions: Option<PackageVersions>,
+    /// Where devices put it, if not under its file name.
+    pub file_path: Option<FilePath>,
+    /// What devices take it for.
+    pub file_type: FileType,
 }
 
 impl ReleaseRequest {
@@ -54,7 +86,7 @@ impl ReleaseRequest {
         let mut from = Reader { tags, problems: Vec::new() };
         from.refuse_unknown();
         let targets = from.targets(settings);
-        let plan = from.plan(settings, now);
+        let schedule = from.schedule(settings, now);
         let retries = from.tag_or(RETRIES, &settings.default_retries);
         let timeout = from.tag_or(TIMEOUT, &settings.default_timeout);
         let signing_profile = from.tag_or(SIGNING_PROFILE, &settings.signing_profile);
@@ -62,9 +94,23 @@ impl ReleaseRequest {
             from.problem(SIGNING_PROFILE, &profile.0, "a signing profile that this deployment allows");
         }
         let job_id = from.tag(JOB_ID);
+        let package_versions = from.tag(PACKAGE_VERSION);
+        let file_path = from.tag(FILE_PATH);
+        let file_type = from.tag_or(FILE_TYPE, &FileType::default());
         let whole = || {
-            let (retries, timeout, signing_profile) = (retries?, timeout?, signing_profile?);
-            Some(Self { targets, plan: plan?, retries, timeout, signing_profile, job_id: job_id.ok()? })
+            let (plan, target_selection) = schedule?;
+            Some(Self {
+                targets,
+                plan,
+                target_selection,
+                retries: retries?,
+                timeout: timeout?,
+                signing_profile: signing_profile?,
+                job_id: job_id.ok()?,
+                package_versions: package_versions.ok()?,
+                file_path: file_path.ok()?,
+                file_type: file_type?,
+            })
         };
         match whole() {
             Some(request) if from.problems.is_empty() => Ok(request),
@@ -87,17 +133,14 @@ impl ReleaseRequest {
 
     /// What is allowed but hardly meant: sentences for the log.
     pub(crate) fn warnings(&self, now: Timestamp) -> Vec<String> {
-        let Timeout(timeout) = self.timeout;
+        let timeout = self.timeout.minutes();
         let tries = self.retries.most() + 1;
         let length = self.plan.at(now, Lead::WhenCreated).ok().and_then(|schedule| schedule.length(now));
-        match length {
-            Some(length) if timeout * tries > length => vec![format!(
-                "{tries} tries of {} each do not fit into the {} between start and end",
-                Minutes(timeout),
-                Minutes(length)
-            )],
-            _ => Vec::new(),
-        }
+        let too_short = length.filter(|length| timeout * tries > *length).map(|length| {
+            let (timeout, length) = (Minutes(timeout), Minutes(length));
+            format!("{tries} tries of {timeout} each do not fit into the {length} between start and end")
+        });
+        too_short.into_iter().chain(self.plan.clock_change(now)).collect()
     }
 }
 
@@ -118,7 +161,7 @@ impl Reader<'_> {
     fn tag<T: FromStr<Err = Expected>>(&mut self, tag: &str) -> Result<Option<T>, Told> {
         let Some(value) = self.tags.0.get(tag) else { return Ok(None) };
         value.parse().map(Some).map_err(|Expected(expected)| {
-            self.problem(tag, value, expected);
+            self.problem(tag, value, &expected);
             Told
         })
     }
@@ -163,37 +206,69 @@ impl Reader<'_> {
         names
     }
 
-    /// Parts that could not be read do not keep the others from being checked.
-    fn plan(&mut self, settings: &Settings, now: Timestamp) -> Option<Plan> {
+    /// Parts that could not be read are left out, and do not keep the others from being checked.
+    fn schedule(&mut self, settings: &Settings, now: Timestamp) -> Option<(Plan, TargetSelection)> {
+        let zone = self.tag_or(TIMEZONE, &settings.default_timezone);
+        let window: Result<Option<Window>, Told> = self.tag(WINDOW);
+        let selection = self.target_selection();
+        let has_window = self.tags.0.contains_key(WINDOW);
+        let is_continuous = selection.as_ref().map_or(has_window, |selection| selection.0 == Continuous);
         let start = self.tag_or(START, &settings.default_start);
-        let end = self.tag_or(END, &settings.default_end);
+        let end = self.tag_or(END, if is_continuous { &End::Never } else { &settings.default_end });
         let end_behavior = self.tag_or(END_BEHAVIOR, &settings.default_end_behavior);
-        let readable = Plan {
-            start: start.unwrap_or(Start::Now),
-            end: match (start, end) {
-                // It counts from the start.
-                (None, Some(End::After(_))) | (_, None) => End::Never,
-                (_, Some(end)) => end,
-            },
-            end_behavior: end_behavior.unwrap_or(settings.default_end_behavior),
-        };
         if end == Some(End::Never)
             && let Some(behavior) = self.tags.0.get(END_BEHAVIOR)
         {
-            self.problem(END_BEHAVIOR, behavior, "no such tag, as the release has no end");
+            let is_said = !is_continuous || self.tags.0.contains_key(END);
+            let why =
+                if is_said { "the release has no end" } else { "a continuous release has no end without `ota:end`" };
+            self.problem(END_BEHAVIOR, behavior, &format!("no such tag, as {why}"));
         }
+        let is_known = |is_utc: bool| is_utc || zone.is_some();
+        let known_start = start.filter(|start| !matches!(start, Start::At(time) if !is_known(time.is_utc())));
+        let known_end = end.filter(|end| match end {
+            End::Never => true,
+            // It counts from the start.
+            End::After(_) => known_start.is_some(),
+            End::At(time) => is_known(time.is_utc()),
+        });
+        let known_window = window.as_ref().ok().and_then(Option::as_ref).filter(|window| is_known(window.is_utc()));
+        let readable = Plan {
+            start: known_start.unwrap_or(Start::Now),
+            end: known_end.unwrap_or(End::Never),
+            end_behavior: end_behavior.unwrap_or(settings.default_end_behavior),
+            zone: zone.clone().unwrap_or_else(|| settings.default_timezone.clone()),
+            window: known_window.cloned(),
+        };
         for (part, problem) in readable.at(now, Lead::WhenChecked).err().into_iter().flatten() {
-            let (tag, setting) = match part {
-                Part::Start => (START, "DEFAULT_START"),
-                Part::End => (END, "DEFAULT_END"),
+            let tag = match part {
+                Part::Start => START,
+                Part::End => END,
+                Part::Window => WINDOW,
             };
-            let problem = match self.tags.0.get(tag) {
-                Some(value) => format!("tag `{tag}` is `{value}`, which is {problem}"),
-                None => format!("tag `{tag}` is missing and the setting `{setting}` is {problem}"),
-            };
+            let problem = self.tags.0.get(tag).map_or_else(
+                || {
+                    let setting = format!("DEFAULT_{part}").to_uppercase();
+                    format!("tag `{tag}` is missing and the setting `{setting}` is {problem}")
+                },
+                |value| format!("tag `{tag}` is `{value}`, which is {problem}"),
+            );
             self.problems.push(problem);
         }
-        Some(Plan { start: start?, end: end?, end_behavior: end_behavior? })
+        Some((readable, selection?))
+    }
+
+    /// With maintenance windows, it is continuous.
+    fn target_selection(&mut self) -> Option<TargetSelection> {
+        let has_window = self.tags.0.contains_key(WINDOW);
+        let default = TargetSelection(if has_window { Continuous } else { Snapshot });
+        let selection = self.tag_or(TARGET_SELECTION, &default)?;
+        if has_window && selection.0 == Snapshot {
+            let expected = "`continuous`, as AWS IoT takes maintenance windows (`ota:window`) of no other jobs";
+            self.problem(TARGET_SELECTION, "snapshot", expected);
+            return None;
+        }
+        Some(selection)
     }
 }
 
@@ -239,100 +314,9 @@ impl FromStr for Names {
         let once = |(at, name): (usize, &String)| !names[..at].contains(name);
         let are_names = names.iter().all(|name| is_target_name(name)) && names.iter().enumerate().all(once);
         are_names.then_some(Self(names)).ok_or(Expected(
-            "names with one space between, none twice, each of letters, digits, `:`, `_` and `-`, such as `lab eu-west`",
+            "names with one space between, none twice, each of letters, digits, `:`, `_` and `-`, such as `lab eu-west`"
+                .into(),
         ))
-    }
-}
-
-/// A job ID that the uploader chose, without the `AFR_OTA-` before it: up to 55 of `[a-zA-Z0-9_-]`, as some devices
-/// keep no more than 63 characters of the whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JobId(String);
-
-impl FromStr for JobId {
-    type Err = Expected;
-    fn from_str(value: &str) -> Result<Self, Expected> {
-        let takes = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-        let is_id = (1..=63 - ID_PREFIX.len()).contains(&value.len()) && value.bytes().all(takes);
-        is_id.then(|| Self(value.to_owned())).ok_or(Expected("1 to 55 letters, digits, `_` and `-`"))
-    }
-}
-
-impl fmt::Display for JobId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{ID_PREFIX}{}", self.0)
-    }
-}
-
-/// How often a device tries again after which failure; ten times in all at most
-/// (<https://docs.aws.amazon.com/iot/latest/developerguide/jobs-configurations-details.html>).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Retries(Vec<(RetryableFailureType, i32)>);
-
-impl FromStr for Retries {
-    type Err = Expected;
-    fn from_str(value: &str) -> Result<Self, Expected> {
-        let count = |text: &str| -> Option<i32> {
-            let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-            is_number.then(|| text.parse().ok())?.filter(|count| *count <= 10)
-        };
-        let one = |text: &str| -> Option<(RetryableFailureType, i32)> {
-            let (failure, text) = text.split_once(':')?;
-            let failure = match failure {
-                "timed-out" => RetryableFailureType::TimedOut,
-                "failed" => RetryableFailureType::Failed,
-                _ => return None,
-            };
-            Some((failure, count(text)?))
-        };
-        let read = || match count(value) {
-            Some(all) => Some(vec![(RetryableFailureType::All, all)]),
-            None => value.split(' ').map(one).collect(),
-        };
-        read()
-            .map(Self)
-            .filter(|retries| retries.most() <= 10 && (retries.0.len() == 1 || retries.0[0].0 != retries.0[1].0))
-            .filter(|retries| retries.0.len() <= 2)
-            .ok_or(Expected(
-                "a number such as `3` (after all failures), or `timed-out:3`, `failed:2` or both with a space between, \
-                 10 in all at most",
-            ))
-    }
-}
-
-impl Retries {
-    /// The most tries again of one device.
-    fn most(&self) -> i64 {
-        self.0.iter().map(|(_, count)| i64::from(*count)).sum()
-    }
-
-    /// The `jobExecutionsRetryConfig` of CreateJob.
-    pub(crate) fn to_config(&self) -> Result<JobExecutionsRetryConfig, aws_sdk_iot::error::BuildError> {
-        let criteria = self.0.iter().map(|(failure, count)| {
-            RetryCriteria::builder().failure_type(failure.clone()).number_of_retries(*count).build()
-        });
-        JobExecutionsRetryConfig::builder().set_criteria_list(Some(criteria.collect::<Result<_, _>>()?)).build()
-    }
-}
-
-/// How many minutes a device may take, from the start of its job execution: 1 minute to 7 days
-/// (<https://docs.aws.amazon.com/iot/latest/apireference/API_TimeoutConfig.html>).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeout(i64);
-
-impl FromStr for Timeout {
-    type Err = Expected;
-    fn from_str(value: &str) -> Result<Self, Expected> {
-        let minutes = value.parse().ok().map(|Minutes(minutes)| minutes);
-        let in_range = minutes.filter(|minutes| (1..=7 * 24 * 60).contains(minutes));
-        in_range.map(Self).ok_or(Expected("a duration of 1 minute to 7 days, such as `10m`"))
-    }
-}
-
-impl Timeout {
-    /// The `timeoutConfig` of CreateJob.
-    pub(crate) fn to_config(self) -> TimeoutConfig {
-        TimeoutConfig::builder().in_progress_timeout_in_minutes(self.0).build()
     }
 }
 
@@ -405,11 +389,8 @@ mod tests {
         assert_eq!(request.targets, [lab, eu, Target::Thing("thing-1".into())]);
         assert_eq!((request.plan.start, request.plan.end), ("now".parse().unwrap(), "2d".parse().unwrap()));
         assert_eq!(request.plan.end_behavior, "force-cancel".parse().unwrap());
-        assert_eq!(
-            request.retries,
-            Retries(vec![(RetryableFailureType::Failed, 2), (RetryableFailureType::TimedOut, 8)])
-        );
-        assert_eq!(request.timeout, Timeout(7 * 24 * 60));
+        assert_eq!(request.retries, "failed:2 timed-out:8".parse().unwrap());
+        assert_eq!(request.timeout.minutes(), 7 * 24 * 60);
         assert_eq!(request.signing_profile.0, "Other_2");
         assert_eq!(request.job_id.unwrap().to_string(), "AFR_OTA-spring_24-1");
     }
@@ -422,15 +403,17 @@ mod tests {
         assert_eq!(arn(Target::Thing("thing-1".into())), "arn:aws:iot:us-east-1:111122223333:thing/thing-1");
     }
 
+    fn assert_told(cases: &[(&str, &str, &str)]) {
+        for (tag, value, expected) in cases {
+            assert_eq!(problem(tag, value), format!("tag `{tag}` is `{value}`, expected {expected}"));
+        }
+    }
+
     #[test]
     fn a_bad_value_is_quoted_with_what_was_expected() {
         let names = "names with one space between, none twice, each of letters, digits, `:`, `_` and `-`, such as `lab eu-west`";
         let retries = "a number such as `3` (after all failures), or `timed-out:3`, `failed:2` or both with a space \
                        between, 10 in all at most";
-        let start = "`now`, a duration from job creation such as `90m`, `1h` or `1d12h`, or a date and time in UTC such \
-                     as `2026-12-01T02:00`";
-        let end = "`never`, a duration after the start such as `90m`, `1h` or `1d12h`, or a date and time in UTC such as \
-                   `2026-12-01T02:00`";
         let timeout = "a duration of 1 minute to 7 days, such as `10m`";
         let job_id = "1 to 55 letters, digits, `_` and `-`";
         let profile = "the name of a Signer profile: 2 to 64 letters, digits and `_`";
@@ -446,12 +429,6 @@ mod tests {
             (THING_GROUP, "prod", "thing groups that this deployment allows"),
             (THING, "camera", "things that this deployment allows"),
             (THING, "thing-1  thing-2", names),
-            (START, "soon", start),
-            (START, "", start),
-            (START, "+1h", start),
-            (END, "1h 30m", end),
-            (END, "now", end),
-            (END_BEHAVIOR, "CANCEL", "`stop-rollout`, `cancel` or `force-cancel`"),
             (RETRIES, "lots", retries),
             (RETRIES, "11", retries),
             (RETRIES, "-1", retries),
@@ -472,15 +449,167 @@ mod tests {
             (SIGNING_PROFILE, "a-b", profile),
             (SIGNING_PROFILE, "Unknown", "a signing profile that this deployment allows"),
         ];
-        for (tag, value, expected) in cases {
-            assert_eq!(problem(tag, value), format!("tag `{tag}` is `{value}`, expected {expected}"));
-        }
+        assert_told(&cases);
+    }
+
+    #[test]
+    fn a_bad_time_is_quoted_with_what_was_expected() {
+        let start = "`now`, a duration from job creation such as `90m`, `1h` or `1d12h`, or a date and time such as \
+                     `2026-12-01T02:00` (in `ota:timezone`) or `2026-12-01T02:00Z` (in UTC)";
+        let end = "`never`, a duration after the start such as `90m`, `1h` or `1d12h`, or a date and time such as \
+                   `2026-12-01T02:00` (in `ota:timezone`) or `2026-12-01T02:00Z` (in UTC)";
+        let zone = "the IANA name of a time zone such as `Europe/Berlin`";
+        let cases = [
+            (START, "soon", start),
+            (START, "", start),
+            (START, "+1h", start),
+            (END, "1h 30m", end),
+            (END, "now", end),
+            (
+                START,
+                "2026-12-01T02:00+01:00",
+                "no offset: write `2026-12-01T01:00Z`, or `2026-12-01T02:00` and its zone in `ota:timezone`",
+            ),
+            (
+                START,
+                "2026-12-01 02:00-0530",
+                "no offset: write `2026-12-01T07:30Z`, or `2026-12-01 02:00` and its zone in `ota:timezone`",
+            ),
+            (
+                START,
+                "2026-12-01T02:00 01:00",
+                "no offset (its `+` was read as a space, and would be written `%2B`): write `2026-12-01T01:00Z`, or \
+                 `2026-12-01T02:00` and its zone in `ota:timezone`",
+            ),
+            (START, " 90m", "`90m`, without the `+` that was read as a space"),
+            (END, " 90m", "`90m`, without the `+` that was read as a space"),
+            (
+                END,
+                "2026-12-01T02:00 01",
+                "no offset (its `+` was read as a space, and would be written `%2B`): write `2026-12-01T01:00Z`, or \
+                 `2026-12-01T02:00` and its zone in `ota:timezone`",
+            ),
+            (START, "2026-12-01T02:00+1:00", start),
+            (START, "2026-12-01T02:00:00Z", start),
+            (TIMEZONE, "", zone),
+            (TIMEZONE, "Europe", zone),
+            (TIMEZONE, "+01:00", zone),
+            (TIMEZONE, "Etc/Unknown", "the IANA name of a time zone such as `Europe/Berlin`"),
+            (
+                TIMEZONE,
+                "Europe/Berln",
+                "the IANA name of a time zone such as `Europe/Berlin`, did you mean `Europe/Berlin`?",
+            ),
+            (
+                TIMEZONE,
+                "America/New York",
+                "the IANA name of a time zone such as `Europe/Berlin`, did you mean `America/New_York`?",
+            ),
+            (TIMEZONE, "Etc/GMT 5", "`Etc/GMT+5`: its `+` was read as a space, write it as `%2B`"),
+            (END_BEHAVIOR, "CANCEL", "`stop-rollout`, `cancel` or `force-cancel`"),
+        ];
+        assert_told(&cases);
+    }
+
+    #[test]
+    fn a_bad_window_is_quoted_with_what_was_expected() {
+        let window = "`<days> <HH:MM> <duration>` such as `daily 02:00 2h`, `mon-fri 22:30 90m`, `sat/sun 01:00Z 4h` or \
+                      `day-1/day-15 03:00 2h`, the duration from `1m` to `23h50m`";
+        let cases = [
+            (WINDOW, "", window),
+            (WINDOW, "daily", window),
+            (WINDOW, "02:00 2h", window),
+            (WINDOW, "daily 2:00 2h", window),
+            (WINDOW, "daily 24:00 2h", window),
+            (WINDOW, "daily 02:00:00 2h", window),
+            (WINDOW, "daily 02:00 0m", window),
+            (WINDOW, "daily 02:00 23h51m", window),
+            (WINDOW, "daily  02:00 2h", window),
+            (WINDOW, "Mon 02:00 2h", window),
+            (WINDOW, "monday 02:00 2h", window),
+            (WINDOW, "mon/ 02:00 2h", window),
+            (WINDOW, "mon-mon 02:00 2h", window),
+            (WINDOW, "mon-wed-fri 02:00 2h", window),
+            (WINDOW, "daily/mon 02:00 2h", window),
+            (WINDOW, "day-0 02:00 2h", window),
+            (WINDOW, "day-32 02:00 2h", window),
+            (WINDOW, "day-+1 02:00 2h", window),
+            (WINDOW, "day- 02:00 2h", window),
+            (WINDOW, "day-1-5 02:00 2h", window),
+            (WINDOW, "day-1/mon 02:00 2h", window),
+            (WINDOW, "mon/day-1 02:00 2h", window),
+            (WINDOW, "daily 02:00+01:00 2h", "a time without an offset: put its zone into `ota:timezone`"),
+            (
+                WINDOW,
+                "daily 02:00 01:00 2h",
+                "a time without an offset (its `+` was read as a space, and would be written `%2B`): put its zone into \
+                 `ota:timezone`",
+            ),
+        ];
+        assert_told(&cases);
+    }
+
+    #[test]
+    fn a_bad_option_is_quoted_with_what_was_expected() {
+        let selection = "`snapshot` or `continuous`";
+        let versions = "`package:version`, up to 25 with one space between and each package once, of letters, digits, `.`, \
+                        `_` and `-` (no `+`): up to 128 for a package and 64 for a version, such as `blinky:1.2.0`";
+        let path = "1 to 64 letters, digits, `.`, `_`, `/` and `-`, such as `/app/blinky.bin`";
+        let long_path = "x".repeat(65);
+        let (long_package, long_version) = (format!("{}:1", "x".repeat(129)), format!("x:{}", "1".repeat(65)));
+        let many = (0..26).map(|package| format!("p{package}:1")).collect::<Vec<_>>().join(" ");
+        let cases = [
+            (TARGET_SELECTION, "CONTINUOUS", selection),
+            (TARGET_SELECTION, "", selection),
+            (PACKAGE_VERSION, "", versions),
+            (PACKAGE_VERSION, "blinky", versions),
+            (PACKAGE_VERSION, "blinky:", versions),
+            (PACKAGE_VERSION, ":1", versions),
+            (PACKAGE_VERSION, "blinky:1:2", versions),
+            (PACKAGE_VERSION, "blinky:1.2.0 build5", versions),
+            (PACKAGE_VERSION, "blinky:1.2.0+build5", versions),
+            (PACKAGE_VERSION, "blinky:1 blinky:2", versions),
+            (PACKAGE_VERSION, "blinky:1  radio:2", versions),
+            (PACKAGE_VERSION, &long_package, versions),
+            (PACKAGE_VERSION, &long_version, versions),
+            (PACKAGE_VERSION, &many, versions),
+            (FILE_PATH, "", path),
+            (FILE_PATH, "a b", path),
+            (FILE_PATH, "größe", path),
+            (FILE_PATH, &long_path, path),
+            (FILE_TYPE, "", "a number from 0 to 255"),
+            (FILE_TYPE, "256", "a number from 0 to 255"),
+            (FILE_TYPE, "-1", "a number from 0 to 255"),
+            (FILE_TYPE, "+1", "a number from 0 to 255"),
+        ];
+        assert_told(&cases);
     }
 
     #[test]
     fn good_values_at_the_edge_are_taken() {
-        let long = "x".repeat(55);
+        let (long, long_path) = ("x".repeat(55), "x".repeat(64));
+        let (long_package, long_version) = (format!("{}:1", "x".repeat(128)), format!("x:{}", "1".repeat(64)));
+        let many = (0..25).map(|package| format!("p{package}:1")).collect::<Vec<_>>().join(" ");
         let cases = [
+            (RETRIES, "timed-out:0 failed:0"),
+            (TIMEZONE, "Europe/Berlin"),
+            (TIMEZONE, "UTC"),
+            (TIMEZONE, "Etc/GMT+5"),
+            (TIMEZONE, "America/Argentina/Buenos_Aires"),
+            (WINDOW, "daily 00:00 1m"),
+            (WINDOW, "fri-mon 23:59Z 23h50m"),
+            (WINDOW, "day-1/day-31 02:00 23h50m"),
+            (TARGET_SELECTION, "snapshot"),
+            (TARGET_SELECTION, "continuous"),
+            (PACKAGE_VERSION, "blinky:1.2.0"),
+            (PACKAGE_VERSION, "a-b_c.d:1 radio:2.0-rc.1"),
+            (PACKAGE_VERSION, &long_package),
+            (PACKAGE_VERSION, &long_version),
+            (PACKAGE_VERSION, &many),
+            (FILE_PATH, "/"),
+            (FILE_PATH, &long_path),
+            (FILE_TYPE, "0"),
+            (FILE_TYPE, "255"),
             (RETRIES, "0"),
             (RETRIES, "10"),
             (RETRIES, "timed-out:5 failed:5"),
@@ -578,15 +707,117 @@ mod tests {
     }
 
     #[test]
-    fn retries_are_sent_as_they_were_asked_for() {
-        let sent = |text: &str| -> Vec<_> {
-            let config = text.parse::<Retries>().unwrap().to_config().unwrap();
-            let criteria = config.criteria_list().iter();
-            criteria.map(|criteria| (criteria.failure_type().clone(), criteria.number_of_retries())).collect()
+    fn windows_and_continuous_releases_have_no_end_unless_a_tag_says_so() {
+        let lab = (THING_GROUP, "lab");
+        let window = (WINDOW, "daily 02:00 2h");
+        for tags in [
+            vec![lab, window],
+            vec![lab, (TARGET_SELECTION, "continuous")],
+            vec![lab, window, (TARGET_SELECTION, "continuous")],
+        ] {
+            let request = request(&tags).unwrap();
+            assert_eq!((request.plan.end, &request.target_selection.0), (End::Never, &Continuous), "{tags:?}");
+            assert_eq!(request.plan.start, "1h".parse().unwrap());
+        }
+        let ends = request(&[lab, window, (END, "2d")]).unwrap().plan.end;
+        assert_eq!(ends, "2d".parse().unwrap());
+        let snapshot = request(&[lab, (TARGET_SELECTION, "snapshot")]).unwrap();
+        assert_eq!((snapshot.plan.end, snapshot.target_selection.0), ("1h".parse().unwrap(), Snapshot));
+
+        for tag in [window, (TARGET_SELECTION, "continuous")] {
+            assert_eq!(
+                request(&[lab, tag, (END_BEHAVIOR, "cancel")]).unwrap_err(),
+                [
+                    "tag `ota:end-behavior` is `cancel`, expected no such tag, as a continuous release has no end without `ota:end`"
+                ]
+            );
+            assert!(request(&[lab, tag, (END_BEHAVIOR, "cancel"), (END, "2d")]).is_ok());
+        }
+    }
+
+    #[test]
+    fn windows_are_refused_for_a_snapshot_and_where_none_opens() {
+        let lab = (THING_GROUP, "lab");
+        assert_eq!(
+            request(&[lab, (WINDOW, "daily 02:00 2h"), (TARGET_SELECTION, "snapshot")]).unwrap_err(),
+            ["tag `ota:target-selection` is `snapshot`, expected `continuous`, as AWS IoT takes maintenance windows \
+              (`ota:window`) of no other jobs"]
+        );
+        assert_eq!(
+            request(&[lab, (WINDOW, "sat 02:00 2h"), (END, "2d")]).unwrap_err(),
+            [
+                "tag `ota:window` is `sat 02:00 2h`, which is not open before 2026-11-28T02:00Z, expected a window that opens \
+              before the end at 2026-11-25T22:41Z"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_local_time_is_that_of_the_tag_or_the_setting() {
+        let over = [("DEFAULT_TIMEZONE", "America/New_York")];
+        let start = |tags: &[(&str, &str)]| {
+            let lab = [(THING_GROUP, "lab")];
+            let tags = tags.iter().chain(&lab).map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned()));
+            let now = "2026-11-23T21:40:30Z".parse().unwrap();
+            let request = ReleaseRequest::from_tags(&Tags(tags.collect()), &settings(&over).unwrap(), now).unwrap();
+            request.plan.at(now, Lead::WhenChecked).unwrap().start_time().unwrap()
         };
-        let (failed, timed_out) = (RetryableFailureType::Failed, RetryableFailureType::TimedOut);
-        assert_eq!(sent("4"), [(RetryableFailureType::All, 4)]);
-        assert_eq!(sent("failed:2 timed-out:0"), [(failed, 2), (timed_out, 0)]);
+        let at = (START, "2026-12-01T02:00");
+        assert_eq!(start(&[at]), "2026-12-01T07:00");
+        assert_eq!(start(&[at, (TIMEZONE, "Europe/Berlin")]), "2026-12-01T01:00");
+        assert_eq!(start(&[(START, "2026-12-01T02:00Z")]), "2026-12-01T02:00");
+        assert_eq!(
+            request(&[(THING_GROUP, "lab"), (START, "2027-03-28 02:30"), (TIMEZONE, "Europe/Berlin")]).unwrap_err(),
+            ["tag `ota:start` is `2027-03-28 02:30`, which is skipped by the clocks of `Europe/Berlin`, expected \
+              `2027-03-28T00:30Z` or `2027-03-28T01:30Z`, whichever is meant"]
+        );
+    }
+
+    #[test]
+    fn what_depends_on_a_zone_that_cannot_be_read_is_not_judged() {
+        let lab = (THING_GROUP, "lab");
+        let zone = (TIMEZONE, "Mars/Phobos");
+        let at_fault = |tags: &[(&str, &str)]| {
+            let problems = request(tags).unwrap_err();
+            problems.iter().filter_map(|problem| problem.split('`').nth(1)).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(at_fault(&[lab, zone, (START, "2020-01-01T00:00")]), [TIMEZONE]);
+        assert_eq!(at_fault(&[lab, zone, (START, "2020-01-01T00:00Z")]), [TIMEZONE, START]);
+        assert_eq!(at_fault(&[lab, zone, (END, "2020-01-01T00:00")]), [TIMEZONE]);
+        assert_eq!(at_fault(&[lab, zone, (END, "10m")]), [TIMEZONE, END]);
+        assert_eq!(at_fault(&[lab, zone, (WINDOW, "always"), (RETRIES, "lots")]), [TIMEZONE, WINDOW, RETRIES]);
+        assert_eq!(at_fault(&[lab, zone, (WINDOW, "sat 02:00 2h"), (END, "2d")]), [TIMEZONE]);
+        assert_eq!(at_fault(&[lab, zone, (WINDOW, "sat 02:00Z 2h"), (END, "2d")]), [TIMEZONE, WINDOW]);
+        assert_eq!(
+            at_fault(&[lab, (START, "soon"), (END_BEHAVIOR, "x"), (WINDOW, "sat 02:00 2h"), (END, "2026-11-24 00:00")]),
+            [START, END_BEHAVIOR, WINDOW]
+        );
+        assert_eq!(
+            at_fault(&[lab, (TARGET_SELECTION, "some"), (END_BEHAVIOR, "cancel"), (END, "never")]),
+            [TARGET_SELECTION, END_BEHAVIOR]
+        );
+        assert_eq!(at_fault(&[lab, (TARGET_SELECTION, "some"), (END_BEHAVIOR, "cancel")]), [TARGET_SELECTION]);
+    }
+
+    #[test]
+    fn package_versions_are_arns_of_the_deployment() {
+        let settings = settings(&[]).unwrap();
+        let request = request(&[(THING_GROUP, "lab"), (PACKAGE_VERSION, "blinky:1.2.0 radio:2.0-rc.1")]).unwrap();
+        assert_eq!(
+            request.package_versions.unwrap().arns(&settings),
+            [
+                "arn:aws:iot:us-east-1:111122223333:package/blinky/version/1.2.0",
+                "arn:aws:iot:us-east-1:111122223333:package/radio/version/2.0-rc.1"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_change_of_the_clocks_is_warned_of() {
+        let now = "2026-11-23T21:40:30Z".parse().unwrap();
+        let tags = [(THING_GROUP, "lab"), (WINDOW, "daily 02:00 2h"), (TIMEZONE, "Europe/Berlin")];
+        let warnings = request(&tags).unwrap().warnings(now);
+        assert!(warnings.len() == 1 && warnings[0].contains("go forward by 1h on 2027-03-28"), "{warnings:?}");
     }
 
     #[test]

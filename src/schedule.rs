@@ -1,13 +1,20 @@
-//! When a job starts and ends, and the rules of AWS IoT on it.
+//! When a job starts and ends and when its devices are updated in between, and the rules of AWS IoT on it.
 //!
 //! The rules are those of `SchedulingConfig`
 //! (<https://docs.aws.amazon.com/iot/latest/apireference/API_SchedulingConfig.html>): a start and an end at least 30
 //! minutes ahead and 30 minutes apart, the start within a year, the end within two. Times are sent as
 //! `YYYY-MM-DDThh:mm`, in UTC.
 
-use crate::error::Expected;
-use aws_sdk_iot::types::{JobEndBehavior, SchedulingConfig};
-use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit, civil::DateTime, tz::TimeZone};
+use crate::{
+    clock::{DAY, DateAndTime, LONGEST, Minutes, Zone, utc, without_offset},
+    error::Expected,
+    window::Window,
+};
+use aws_sdk_iot::{
+    error::BuildError,
+    types::{JobEndBehavior, MaintenanceWindow, SchedulingConfig},
+};
+use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
 use std::{fmt, str::FromStr};
 
 /// How far ahead a time must be, in minutes: when the release is checked, and when its job is created. The minute
@@ -22,11 +29,10 @@ pub enum Lead {
 
 /// The least time between start and end, in minutes.
 const SHORTEST: i64 = 30;
-const DAY: i64 = 24 * 60;
 /// The furthest start ahead, in minutes.
 const LATEST_START: i64 = 365 * DAY;
 /// The furthest end ahead, and the longest time between start and end, in minutes.
-const LATEST_END: i64 = 2 * 365 * DAY;
+const LATEST_END: i64 = LONGEST;
 
 /// When the rollout begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,45 +42,71 @@ pub enum Start {
     /// This long after the creation of the job.
     After(Minutes),
     /// At this time.
-    At(Timestamp),
+    At(DateAndTime),
 }
 
 impl FromStr for Start {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
-        if value == "now" {
-            return Ok(Self::Now);
+        match When::read(value) {
+            Ok(When::After(after)) => Ok(Self::After(after)),
+            Ok(When::At(time)) => Ok(Self::At(time)),
+            Err(_) if value == "now" => Ok(Self::Now),
+            Err(instead) => Err(instead.unwrap_or(Expected(
+                "`now`, a duration from job creation such as `90m`, `1h` or `1d12h`, or a date and time such as \
+                 `2026-12-01T02:00` (in `ota:timezone`) or `2026-12-01T02:00Z` (in UTC)"
+                    .into(),
+            ))),
         }
-        let time = value.parse().map(Self::After).ok().or_else(|| date_and_time(value).map(Self::At));
-        time.ok_or(Expected(
-            "`now`, a duration from job creation such as `90m`, `1h` or `1d12h`, or a date and time in UTC such as \
-             `2026-12-01T02:00`",
-        ))
     }
 }
 
 /// When the rollout ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// When every target is done.
+    /// When every target is done; of a continuous job, not at all.
     Never,
     /// This long after the start.
     After(Minutes),
     /// At this time.
-    At(Timestamp),
+    At(DateAndTime),
 }
 
 impl FromStr for End {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
-        if value == "never" {
-            return Ok(Self::Never);
+        match When::read(value) {
+            Ok(When::After(after)) => Ok(Self::After(after)),
+            Ok(When::At(time)) => Ok(Self::At(time)),
+            Err(_) if value == "never" => Ok(Self::Never),
+            Err(instead) => Err(instead.unwrap_or(Expected(
+                "`never`, a duration after the start such as `90m`, `1h` or `1d12h`, or a date and time such as \
+                 `2026-12-01T02:00` (in `ota:timezone`) or `2026-12-01T02:00Z` (in UTC)"
+                    .into(),
+            ))),
         }
-        let time = value.parse().map(Self::After).ok().or_else(|| date_and_time(value).map(Self::At));
-        time.ok_or(Expected(
-            "`never`, a duration after the start such as `90m`, `1h` or `1d12h`, or a date and time in UTC such as \
-             `2026-12-01T02:00`",
-        ))
+    }
+}
+
+/// What start and end have in common.
+enum When {
+    After(Minutes),
+    At(DateAndTime),
+}
+
+impl When {
+    /// Reads one, or tells what to write instead if that can be known.
+    fn read(value: &str) -> Result<Self, Option<Expected>> {
+        if let Ok(after) = value.parse() {
+            return Ok(Self::After(after));
+        }
+        if let Some(time) = DateAndTime::read(value) {
+            return Ok(Self::At(time));
+        }
+        let after_plus = value.strip_prefix(' ').filter(|rest| rest.parse::<Minutes>().is_ok());
+        Err(without_offset(value).or_else(|| {
+            after_plus.map(|rest| Expected(format!("`{rest}`, without the `+` that was read as a space").into()))
+        }))
     }
 }
 
@@ -96,59 +128,9 @@ impl FromStr for EndBehavior {
             "stop-rollout" => Ok(Self::StopRollout),
             "cancel" => Ok(Self::Cancel),
             "force-cancel" => Ok(Self::ForceCancel),
-            _ => Err(Expected("`stop-rollout`, `cancel` or `force-cancel`")),
+            _ => Err(Expected("`stop-rollout`, `cancel` or `force-cancel`".into())),
         }
     }
-}
-
-/// A length of time in whole minutes, written in days, hours and minutes: `90m`, `1h`, `2d`, `1d12h`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Minutes(pub i64);
-
-impl FromStr for Minutes {
-    type Err = Expected;
-    fn from_str(value: &str) -> Result<Self, Expected> {
-        let expected = Expected("a duration such as `90m`, `1h` or `1d12h`");
-        let mut units = [('d', DAY), ('h', 60), ('m', 1)].into_iter();
-        let mut rest = value;
-        let mut total: i64 = 0;
-        while !rest.is_empty() {
-            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-            let count: i64 = rest[..digits].parse().map_err(|_| expected.clone())?;
-            let unit = rest[digits..].chars().next();
-            // Units come once each, the larger first.
-            let (_, minutes) = units.find(|(name, _)| Some(*name) == unit).ok_or(expected.clone())?;
-            total = count.checked_mul(minutes).and_then(|add| total.checked_add(add)).ok_or(expected.clone())?;
-            rest = &rest[digits + 1..];
-        }
-        // Nothing that is scheduled lies further ahead than two years: larger numbers are slips, and could overflow.
-        let is_duration = !value.is_empty() && total <= LATEST_END;
-        is_duration.then_some(Self(total)).ok_or(expected)
-    }
-}
-
-impl fmt::Display for Minutes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts = [(self.0 / DAY, "d"), (self.0 % DAY / 60, "h"), (self.0 % 60, "m")];
-        if self.0 == 0 {
-            return f.write_str("0m");
-        }
-        counts.into_iter().filter(|(count, _)| *count > 0).try_for_each(|(count, unit)| write!(f, "{count}{unit}"))
-    }
-}
-
-/// `YYYY-MM-DDThh:mm`, with a space for the `T` and a `Z` at the end if one likes; in UTC.
-fn date_and_time(value: &str) -> Option<Timestamp> {
-    let value = value.strip_suffix('Z').unwrap_or(value);
-    let has_shape = value.len() == 16
-        && value.bytes().enumerate().all(|(at, byte)| match at {
-            4 | 7 => byte == b'-',
-            10 => byte == b'T' || byte == b' ',
-            13 => byte == b':',
-            _ => byte.is_ascii_digit(),
-        });
-    let time: DateTime = has_shape.then(|| value.parse().ok())??;
-    TimeZone::UTC.to_timestamp(time).ok()
 }
 
 /// What was asked for, as it was asked: relative times are counted from the creation of the job.
@@ -160,6 +142,10 @@ pub struct Plan {
     pub end: End,
     /// What becomes of executions that are left at the end.
     pub end_behavior: EndBehavior,
+    /// Whose clocks dates, times and windows without a `Z` go by.
+    pub zone: Zone,
+    /// When devices are updated between start and end, if not at any time.
+    pub window: Option<Window>,
 }
 
 /// Which part of a plan breaks a rule.
@@ -169,6 +155,18 @@ pub enum Part {
     Start,
     /// The end.
     End,
+    /// The maintenance window.
+    Window,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Start => "start",
+            Self::End => "end",
+            Self::Window => "maintenance window",
+        })
+    }
 }
 
 impl Plan {
@@ -178,45 +176,93 @@ impl Plan {
     /// Each rule that is broken: by which part, how, and what was expected.
     pub fn at(&self, now: Timestamp, lead: Lead) -> Result<Schedule, Vec<(Part, String)>> {
         let mut broken = Vec::new();
-        let minutes = lead as i64;
         let start = match self.start {
             Start::Now => None,
-            Start::After(after) => Some(minute_at_or_after(now, after)),
-            Start::At(time) => Some(time),
+            Start::After(after) => Some(Ok(minute_at_or_after(now, after))),
+            Start::At(time) => Some(time.in_zone(&self.zone)),
         };
-        if let Some(start) = start {
-            let ahead = start.duration_since(now);
-            if ahead < SignedDuration::from_mins(minutes) {
-                broken.push((
-                    Part::Start,
-                    format!("{}, expected `now` or at least {minutes} minutes ahead", away(ahead)),
-                ));
-            } else if ahead > SignedDuration::from_mins(LATEST_START) {
-                broken.push((Part::Start, format!("{}, expected less than a year (365 days) ahead", away(ahead))));
-            }
-        }
+        let problem = start.as_ref().and_then(|start| match start {
+            Ok(start) => self.problem_of_start(*start, now, lead),
+            Err(problem) => Some(problem.clone()),
+        });
+        broken.extend(problem.map(|problem| (Part::Start, problem)));
+        let start = start.and_then(Result::ok);
         let end = match self.end {
             End::Never => None,
-            End::After(after) => Some(minute_at_or_after(start.unwrap_or(now), after)),
-            End::At(time) => Some(time),
+            // An end that counts from a bad start is not to blame.
+            End::After(_) if !broken.is_empty() => None,
+            End::After(after) => Some(Ok(minute_at_or_after(start.unwrap_or(now), after))),
+            End::At(time) => Some(time.in_zone(&self.zone)),
         };
-        // An end that counts from a bad start is not to blame.
-        let counts_from_bad_start = !broken.is_empty() && matches!(self.end, End::After(_));
-        if let Some(end) = end.filter(|_| !counts_from_bad_start) {
-            let ahead = end.duration_since(now);
-            let long = end.duration_since(start.unwrap_or(now));
-            if start.is_some() && long < SignedDuration::from_mins(SHORTEST) {
-                let problem =
-                    format!("{} after the start, expected at least {SHORTEST} minutes after it", length(long));
-                broken.push((Part::End, problem));
-            } else if ahead < SignedDuration::from_mins(minutes) {
-                broken.push((Part::End, format!("{}, expected at least {minutes} minutes ahead", away(ahead))));
-            } else if ahead > SignedDuration::from_mins(LATEST_END) {
-                broken.push((Part::End, format!("{}, expected less than two years (730 days) ahead", away(ahead))));
-            }
+        let problem = end.as_ref().and_then(|end| match end {
+            Ok(end) => self.problem_of_end(*end, start, now, lead),
+            Err(problem) => Some(problem.clone()),
+        });
+        broken.extend(problem.map(|problem| (Part::End, problem)));
+        if !broken.is_empty() {
+            return Err(broken);
         }
-        let schedule = Schedule { start, end, end_behavior: self.end_behavior };
-        if broken.is_empty() { Ok(schedule) } else { Err(broken) }
+        let end = end.and_then(Result::ok);
+        let openings = self.window.as_ref().and_then(|window| {
+            let from = start.unwrap_or(now);
+            let offset = window.offset(&self.zone, from);
+            let first = window.first(offset, from)?;
+            let crons = window.crons(offset, offset.to_datetime(from).year());
+            Some(Openings { crons, minutes: window.minutes, first })
+        });
+        if let (Some(Openings { first, .. }), Some(end)) = (&openings, end)
+            && *first >= end
+        {
+            let expected = format!("a window that opens before the end at {}", utc(end));
+            return Err(vec![(Part::Window, format!("not open before {}, expected {expected}", utc(*first)))]);
+        }
+        Ok(Schedule { start, end, end_behavior: self.end_behavior, zone: self.zone.clone(), openings })
+    }
+
+    fn problem_of_start(&self, start: Timestamp, now: Timestamp, lead: Lead) -> Option<String> {
+        let (ahead, least) = (start.duration_since(now), lead as i64);
+        let is = match self.start {
+            Start::At(time) => self.away(time, start, ahead),
+            _ => away(ahead),
+        };
+        if ahead < SignedDuration::from_mins(least) {
+            Some(format!("{is}, expected `now` or at least {least} minutes ahead"))
+        } else if ahead > SignedDuration::from_mins(LATEST_START) {
+            Some(format!("{is}, expected less than a year (365 days) ahead"))
+        } else {
+            None
+        }
+    }
+
+    fn problem_of_end(&self, end: Timestamp, start: Option<Timestamp>, now: Timestamp, lead: Lead) -> Option<String> {
+        let (ahead, least) = (end.duration_since(now), lead as i64);
+        let is = match self.end {
+            End::At(time) => self.away(time, end, ahead),
+            _ => away(ahead),
+        };
+        let long = start.map(|start| end.duration_since(start));
+        if let Some(long) = long.filter(|long| *long < SignedDuration::from_mins(SHORTEST)) {
+            Some(format!("{} after the start, expected at least {SHORTEST} minutes after it", length(long)))
+        } else if ahead < SignedDuration::from_mins(least) {
+            Some(format!("{is}, expected at least {least} minutes ahead"))
+        } else if ahead > SignedDuration::from_mins(LATEST_END) {
+            Some(format!("{is}, expected less than two years (730 days) ahead"))
+        } else {
+            None
+        }
+    }
+
+    /// How far a time is away, and which it is in UTC where it was not given so.
+    fn away(&self, given: DateAndTime, time: Timestamp, ahead: SignedDuration) -> String {
+        if given.is_utc() || self.zone.is_utc() { away(ahead) } else { format!("{}, {}", utc(time), away(ahead)) }
+    }
+
+    /// What the clocks of the zone will do to the maintenance windows within a year: a sentence for the log.
+    pub(crate) fn clock_change(&self, now: Timestamp) -> Option<String> {
+        let Schedule { start, end, .. } = self.at(now, Lead::WhenCreated).ok()?;
+        let start = start.unwrap_or(now);
+        let year = start.saturating_add(SignedDuration::from_mins(365 * DAY)).ok()?;
+        self.window.as_ref()?.change(&self.zone, start, end.map_or(year, |end| end.min(year)))
     }
 }
 
@@ -241,17 +287,27 @@ pub struct Schedule {
     start: Option<Timestamp>,
     end: Option<Timestamp>,
     end_behavior: EndBehavior,
+    zone: Zone,
+    openings: Option<Openings>,
+}
+
+/// When maintenance windows open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Openings {
+    crons: Vec<String>,
+    minutes: i32,
+    first: Timestamp,
 }
 
 impl Schedule {
     /// When the rollout begins, as AWS IoT takes it; nothing where it begins at once.
     pub fn start_time(&self) -> Option<String> {
-        self.start.map(utc)
+        self.start.map(as_sent)
     }
 
     /// When the rollout ends, as AWS IoT takes it; nothing where it does not.
     pub fn end_time(&self) -> Option<String> {
-        self.end.map(utc)
+        self.end.map(as_sent)
     }
 
     /// The time between start and end, in minutes; nothing where there is no end.
@@ -259,30 +315,61 @@ impl Schedule {
         self.end.map(|end| end.duration_since(self.start.unwrap_or(now)).as_mins())
     }
 
-    /// Whether there is something of the rollout left to do after that time: its end, or at least its start.
+    /// Whether there is something of the rollout left to do after that time: its end, or at least its first window or
+    /// its start.
     pub fn goes_on_after(&self, time: Timestamp) -> bool {
-        self.end.or(self.start).is_some_and(|last| last > time)
+        let first = self.openings.as_ref().map(|openings| openings.first);
+        self.end.or(first).or(self.start).is_some_and(|last| last > time)
     }
 
-    /// The `schedulingConfig` of CreateJob; nothing where the job starts at once and has no end. Without an end, an end
-    /// behavior does not apply and is not sent.
-    pub(crate) fn to_config(&self) -> Option<SchedulingConfig> {
-        (self.start.is_some() || self.end.is_some()).then(|| {
-            let behavior = match self.end_behavior {
-                EndBehavior::StopRollout => JobEndBehavior::StopRollout,
-                EndBehavior::Cancel => JobEndBehavior::Cancel,
-                EndBehavior::ForceCancel => JobEndBehavior::ForceCancel,
-            };
+    /// The `schedulingConfig` of CreateJob; nothing where the job starts at once, has no end and no windows. Without an
+    /// end, an end behavior does not apply and is not sent.
+    pub(crate) fn to_config(&self) -> Result<Option<SchedulingConfig>, BuildError> {
+        if self.start.is_none() && self.end.is_none() && self.openings.is_none() {
+            return Ok(None);
+        }
+        let behavior = match self.end_behavior {
+            EndBehavior::StopRollout => JobEndBehavior::StopRollout,
+            EndBehavior::Cancel => JobEndBehavior::Cancel,
+            EndBehavior::ForceCancel => JobEndBehavior::ForceCancel,
+        };
+        let windows = self.openings.as_ref().map(|Openings { crons, minutes, .. }| {
+            let window = |cron| MaintenanceWindow::builder().start_time(cron).duration_in_minutes(*minutes).build();
+            crons.iter().map(window).collect::<Result<_, _>>()
+        });
+        Ok(Some(
             SchedulingConfig::builder()
                 .set_start_time(self.start_time())
                 .set_end_time(self.end_time())
                 .set_end_behavior(self.end.map(|_| behavior))
-                .build()
-        })
+                .set_maintenance_windows(windows.transpose()?)
+                .build(),
+        ))
+    }
+
+    /// Tells the times both in UTC and by the clocks of the zone, where they differ, and the windows.
+    pub(crate) fn log(&self, job_id: &str) {
+        if self.zone.is_utc() && self.openings.is_none() {
+            return;
+        }
+        let local = |time| self.zone.local(time);
+        let first = self.openings.as_ref().map(|openings| openings.first);
+        tracing::info!(
+            jobId = job_id,
+            timezone = self.zone.name(),
+            startTime = self.start.map(utc),
+            localStartTime = self.start.map(local),
+            endTime = self.end.map(utc),
+            localEndTime = self.end.map(local),
+            maintenanceWindows = self.openings.as_ref().map(|openings| openings.crons.join("; ")),
+            firstWindow = first.map(utc),
+            localFirstWindow = first.map(local),
+            "the schedule of the job"
+        );
     }
 }
 
-fn utc(time: Timestamp) -> String {
+fn as_sent(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M").to_string()
 }
 
@@ -298,56 +385,17 @@ mod tests {
     }
 
     fn plan(start: &str, end: &str) -> Plan {
-        Plan { start: start.parse().unwrap(), end: end.parse().unwrap(), end_behavior: EndBehavior::Cancel }
+        in_zone("UTC", start, end, None)
     }
 
-    #[test]
-    fn durations_are_days_hours_and_minutes_in_that_order() {
-        let good = [("90m", 90), ("1h", 60), ("2d", 2880), ("1d12h", 2160), ("1d1h1m", 1501), ("0m", 0), ("07h", 420)];
-        for (text, minutes) in good {
-            assert_eq!(text.parse::<Minutes>(), Ok(Minutes(minutes)), "{text}");
-        }
-        for text in [
-            "",
-            "h",
-            "1",
-            "1x",
-            "1h1d",
-            "1h1h",
-            "1 h",
-            "-1h",
-            "1.5h",
-            "1H",
-            "90s",
-            "٣h",
-            "99999999999999999999d",
-            "9999d",
-        ] {
-            assert!(text.parse::<Minutes>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn dates_and_times_are_to_the_minute_in_utc() {
-        for text in ["2026-12-01T02:00", "2026-12-01 02:00", "2026-12-01T02:00Z", "2026-12-01 02:00Z"] {
-            assert_eq!(date_and_time(text), Some("2026-12-01T02:00:00Z".parse().unwrap()), "{text}");
-        }
-        let bad = [
-            "2026-12-01",
-            "2026-12-01T02:00:00",
-            "2026-12-01T2:00",
-            "2026-02-29T02:00",
-            "2026-12-01T24:00",
-            "2026-12-01T02:60",
-            "2026-12-01T02:00+01:00",
-            "2026-12-01_02:00",
-            "26-12-01T02:00",
-            "+026-12-01T02:00",
-            "2026-12-01T02:00ZZ",
-            "२०२६-१२-०१",
-        ];
-        for text in bad {
-            assert_eq!(date_and_time(text), None, "{text}");
+    fn in_zone(zone: &str, start: &str, end: &str, window: Option<&str>) -> Plan {
+        let (start, end, zone) = (start.parse().unwrap(), end.parse().unwrap(), zone.parse().unwrap());
+        Plan {
+            start,
+            end,
+            end_behavior: EndBehavior::Cancel,
+            zone,
+            window: window.map(|window| window.parse().unwrap()),
         }
     }
 
@@ -362,13 +410,13 @@ mod tests {
 
     #[test]
     fn what_does_not_apply_is_not_sent() {
-        assert_eq!(plan("now", "never").at(now(), Lead::WhenChecked).unwrap().to_config(), None);
-        let config = plan("1h", "never").at(now(), Lead::WhenChecked).unwrap().to_config().unwrap();
+        assert_eq!(plan("now", "never").at(now(), Lead::WhenChecked).unwrap().to_config().unwrap(), None);
+        let config = plan("1h", "never").at(now(), Lead::WhenChecked).unwrap().to_config().unwrap().unwrap();
         assert_eq!(
             (config.start_time(), config.end_time(), config.end_behavior()),
             (Some("2026-11-23T22:41"), None, None)
         );
-        let config = plan("now", "1h").at(now(), Lead::WhenChecked).unwrap().to_config().unwrap();
+        let config = plan("now", "1h").at(now(), Lead::WhenChecked).unwrap().to_config().unwrap().unwrap();
         assert_eq!(config.start_time(), None);
         assert_eq!(config.end_behavior(), Some(&JobEndBehavior::Cancel));
     }
@@ -420,7 +468,7 @@ mod tests {
         ];
         for (text, behavior) in behaviors {
             let plan = Plan { end_behavior: text.parse().unwrap(), ..plan("1h", "1h") };
-            let config = plan.at(now(), Lead::WhenChecked).unwrap().to_config().unwrap();
+            let config = plan.at(now(), Lead::WhenChecked).unwrap().to_config().unwrap().unwrap();
             assert_eq!(config.end_behavior(), Some(&behavior), "{text}");
         }
     }
@@ -431,6 +479,107 @@ mod tests {
         assert_eq!(length("1h", "90m"), Some(90));
         assert_eq!(length("now", "2026-11-23T23:00"), Some(79));
         assert_eq!(length("1h", "never"), None);
+    }
+
+    #[test]
+    fn a_rule_that_a_local_time_breaks_is_told_with_the_time_in_utc() {
+        let broken = |start: &str, end: &str| in_zone("Europe/Berlin", start, end, None).at(now(), Lead::WhenChecked);
+        let problem = "2026-11-23T21:45Z, 4m ahead, expected `now` or at least 31 minutes ahead";
+        assert_eq!(broken("2026-11-23T22:45", "1h").unwrap_err(), [(Part::Start, problem.to_owned())]);
+        let problem = "2026-11-23T21:00Z, 40m ago, expected at least 31 minutes ahead";
+        assert_eq!(broken("now", "2026-11-23T22:00").unwrap_err(), [(Part::End, problem.to_owned())]);
+        let problem = "4m ahead, expected `now` or at least 31 minutes ahead";
+        assert_eq!(broken("2026-11-23T21:45Z", "1h").unwrap_err(), [(Part::Start, problem.to_owned())]);
+        let schedule = broken("2026-12-01T02:00", "2026-12-01T03:00Z").unwrap();
+        assert_eq!(schedule.start_time().unwrap(), "2026-12-01T01:00");
+        assert_eq!(schedule.end_time().unwrap(), "2026-12-01T03:00");
+    }
+
+    #[test]
+    fn both_bad_ends_of_a_plan_are_told() {
+        let broken = in_zone("Europe/Berlin", "2027-03-28T02:30", "2026-11-23T22:00", Some("daily 02:00 1h"));
+        let parts: Vec<_> =
+            broken.at(now(), Lead::WhenChecked).unwrap_err().into_iter().map(|(part, _)| part).collect();
+        assert_eq!(parts, [Part::Start, Part::End]);
+    }
+
+    #[test]
+    fn a_window_is_sent_in_utc_by_the_offset_at_the_start() {
+        let sent = |start: &str, end: &str, window: &str| {
+            let plan = in_zone("Europe/Berlin", start, end, Some(window));
+            let config = plan.at(now(), Lead::WhenChecked).unwrap().to_config().unwrap().unwrap();
+            let windows = config.maintenance_windows().iter();
+            windows.map(|window| (window.start_time().to_owned(), window.duration_in_minutes())).collect::<Vec<_>>()
+        };
+        let one = |cron: &str, minutes| vec![(cron.to_owned(), minutes)];
+        assert_eq!(sent("1h", "never", "daily 02:00 2h"), one("cron(0 1 * * ? *)", 120));
+        assert_eq!(sent("2027-07-01T02:00", "never", "daily 02:00 2h"), one("cron(0 0 * * ? *)", 120));
+        assert_eq!(sent("now", "never", "mon 00:30 90m"), one("cron(30 23 ? * SUN *)", 90));
+        assert_eq!(sent("now", "never", "mon 00:30Z 90m"), one("cron(30 0 ? * MON *)", 90));
+        assert_eq!(sent("now", "never", "day-1 00:30 90m"), one("cron(30 23 L * ? *)", 90));
+    }
+
+    #[test]
+    fn windows_without_start_and_end_are_a_schedule() {
+        let plan = in_zone("UTC", "now", "never", Some("daily 02:00 2h"));
+        let config = plan.at(now(), Lead::WhenChecked).unwrap().to_config().unwrap().unwrap();
+        assert_eq!((config.start_time(), config.end_time(), config.end_behavior()), (None, None, None));
+        assert_eq!(config.maintenance_windows().len(), 1);
+    }
+
+    #[test]
+    fn a_window_that_does_not_open_before_the_end_is_told() {
+        let at = |start: &str, end: &str, window: &str| {
+            in_zone("UTC", start, end, Some(window)).at(now(), Lead::WhenChecked).map(drop)
+        };
+        let broken = |first: &str, end: &str| {
+            Err(vec![(
+                Part::Window,
+                format!("not open before {first}, expected a window that opens before the end at {end}"),
+            )])
+        };
+        // It is a Monday.
+        assert_eq!(at("1h", "1h", "sat 02:00 2h"), broken("2026-11-28T02:00Z", "2026-11-23T23:41Z"));
+        assert_eq!(at("1h", "2026-11-28T02:00", "sat 02:00 2h"), broken("2026-11-28T02:00Z", "2026-11-28T02:00Z"));
+        assert_eq!(at("1h", "2026-11-28T02:01", "sat 02:00 2h"), Ok(()));
+        // The one that has opened before the start does not count, the one that opens with it does.
+        assert_eq!(at("2026-11-28T02:01", "2d", "sat 02:00 2h"), broken("2026-12-05T02:00Z", "2026-11-30T02:01Z"));
+        assert_eq!(at("2026-11-28T02:00", "2d", "sat 02:00 2h"), Ok(()));
+        assert_eq!(at("2027-01-31T03:00", "58d", "day-31 02:00 2h"), broken("2027-03-31T02:00Z", "2027-03-30T03:00Z"));
+        assert_eq!(at("2027-01-31T03:00", "59d", "day-31 02:00 2h"), Ok(()));
+        assert_eq!(at("2027-02-01T03:00", "28d", "day-29 02:00 2h"), broken("2027-03-29T02:00Z", "2027-03-01T03:00Z"));
+        assert_eq!(at("1h", "never", "day-31 02:00 2h"), Ok(()));
+    }
+
+    #[test]
+    fn a_change_of_the_clocks_within_a_year_and_before_the_end_is_warned_of() {
+        let warning = |zone: &str, start: &str, end: &str, window: &str| {
+            in_zone(zone, start, end, Some(window)).clock_change(now())
+        };
+        assert_eq!(
+            warning("Europe/Berlin", "1h", "never", "daily 02:00 2h").as_deref(),
+            Some(
+                "the clocks of `Europe/Berlin` go forward by 1h on 2027-03-28, those of AWS IoT do not: from then on, the \
+                 maintenance windows open 1h later by them"
+            )
+        );
+        assert_eq!(
+            warning("America/New_York", "2027-07-01T02:00", "never", "daily 02:00 2h").as_deref(),
+            Some(
+                "the clocks of `America/New_York` go back by 1h on 2027-11-07, those of AWS IoT do not: from then on, the \
+                 maintenance windows open 1h earlier by them"
+            )
+        );
+        assert!(
+            warning("Australia/Lord_Howe", "1h", "never", "daily 02:00 2h")
+                .unwrap()
+                .contains("go back by 30m on 2027-04-04")
+        );
+        assert_eq!(warning("Europe/Berlin", "1h", "2027-03-28T01:59", "daily 02:00 2h"), None);
+        assert!(warning("Europe/Berlin", "1h", "2027-03-28T03:01", "daily 02:00 2h").is_some());
+        assert_eq!(warning("Europe/Berlin", "1h", "never", "daily 02:00Z 2h"), None);
+        assert_eq!(warning("Asia/Kolkata", "1h", "never", "daily 02:00 2h"), None);
+        assert_eq!(in_zone("Europe/Berlin", "1h", "never", None).clock_change(now()), None);
     }
 
     #[test]
@@ -453,10 +602,11 @@ mod tests {
         ) {
             let now = Timestamp::from_second(1_700_000_000 + second).unwrap();
             let at = |minutes: i64| now.checked_add(SignedDuration::from_mins(minutes)).unwrap().round(Unit::Minute).unwrap();
+            let at = |minutes: i64| DateAndTime::read(&utc(at(minutes))).unwrap();
             let plan = Plan {
                 start: start.map_or(Start::Now, |m| if relative { Start::After(Minutes(m.max(0))) } else { Start::At(at(m)) }),
                 end: end.map_or(End::Never, |m| if relative { End::After(Minutes(m.max(0))) } else { End::At(at(m)) }),
-                end_behavior: EndBehavior::Cancel,
+                ..plan("now", "never")
             };
             if let Ok(schedule) = plan.at(now, Lead::WhenChecked) {
                 let minutes = |time: Timestamp| time.duration_since(now).as_secs() / 60;
@@ -473,12 +623,7 @@ mod tests {
 
         #[test]
         fn no_text_makes_a_time_parser_panic(text in "\\PC*") {
-            let _ = (text.parse::<Start>(), text.parse::<End>(), text.parse::<Minutes>());
-        }
-
-        #[test]
-        fn a_duration_reads_back_as_it_was_written(minutes in 0..=LATEST_END) {
-            prop_assert_eq!(Minutes(minutes).to_string().parse::<Minutes>().unwrap(), Minutes(minutes));
+            let _ = (text.parse::<Start>(), text.parse::<End>());
         }
     }
 }

@@ -1,8 +1,10 @@
 //! What the deployment decides: environment variables, read once at init.
 
 use crate::{
+    clock::Zone,
     error::Expected,
-    request::{Retries, Timeout, is_target_name},
+    options::{Retries, Timeout},
+    request::is_target_name,
     schedule::{End, EndBehavior, Lead, Plan, Start},
     upload::Tags,
 };
@@ -38,7 +40,9 @@ pub struct Settings {
     pub dry_run: DryRun,
     /// `DEFAULT_START`: the start of releases without `ota:start`.
     pub default_start: Start,
-    /// `DEFAULT_END`: the end of releases without `ota:end`.
+    /// `DEFAULT_TIMEZONE`: whose clocks releases without `ota:timezone` go by.
+    pub default_timezone: Zone,
+    /// `DEFAULT_END`: the end of releases without `ota:end` whose target selection is `snapshot`.
     pub default_end: End,
     /// `DEFAULT_END_BEHAVIOR`: what happens at the end of releases without `ota:end-behavior`.
     pub default_end_behavior: EndBehavior,
@@ -81,6 +85,7 @@ impl Settings {
             max_image_bytes: from.optional("MAX_IMAGE_BYTES", "25165824"),
             verify_signatures: from.optional("VERIFY_SIGNATURES", "true"),
             dry_run: from.dry_run(),
+            default_timezone: from.optional("DEFAULT_TIMEZONE", "UTC"),
             default_start: from.optional("DEFAULT_START", "1h"),
             default_end: from.optional("DEFAULT_END", "1h"),
             default_end_behavior: from.optional("DEFAULT_END_BEHAVIOR", "cancel"),
@@ -91,11 +96,14 @@ impl Settings {
             start: settings.default_start,
             end: settings.default_end,
             end_behavior: settings.default_end_behavior,
+            zone: settings.default_timezone.clone(),
+            window: None,
         };
         // At any time that is no full minute; dates are either past or too far ahead then.
         let some_time = Timestamp::UNIX_EPOCH.saturating_add(SignedDuration::from_secs(1)).unwrap_or_default();
         for (part, problem) in plan.at(some_time, Lead::WhenChecked).err().into_iter().flatten() {
-            from.problems.push(format!("setting `DEFAULT_{}` is {problem}", format!("{part:?}").to_uppercase()));
+            let setting = format!("DEFAULT_{part}").to_uppercase();
+            from.problems.push(format!("setting `{setting}` is {problem}"));
         }
         let (uploads, signed) = (&settings.upload_prefix.0, &settings.signed_prefix.0);
         if uploads.starts_with(signed) || signed.starts_with(uploads) {
@@ -112,7 +120,7 @@ impl Settings {
         *profile == self.signing_profile || self.allowed_signing_profiles.0.contains(profile)
     }
 
-    /// The ARN of a thing or thing group (`resource` is `thing/…` or `thinggroup/…`) of this deployment.
+    /// The ARN of a resource of AWS IoT (`thing/…`, `thinggroup/…`, `package/…`) of this deployment.
     pub(crate) fn iot_arn(&self, resource: &str) -> String {
         let RoleArn { partition, account, .. } = &self.ota_role;
         format!("arn:{partition}:iot:{}:{account}:{resource}", self.region.0)
@@ -181,7 +189,7 @@ pub struct Switch(pub bool);
 impl FromStr for Switch {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
-        value.parse().map(Self).map_err(|_| Expected("`true` or `false`"))
+        value.parse().map(Self).map_err(|_| Expected("`true` or `false`".into()))
     }
 }
 
@@ -204,7 +212,9 @@ impl FromStr for Prefix {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
         let is_prefix = value.ends_with('/') && !value.starts_with('/');
-        is_prefix.then(|| Self(value.to_owned())).ok_or(Expected("a key prefix that ends in `/`, such as `firmware/`"))
+        is_prefix
+            .then(|| Self(value.to_owned()))
+            .ok_or(Expected("a key prefix that ends in `/`, such as `firmware/`".into()))
     }
 }
 
@@ -217,7 +227,7 @@ impl FromStr for ByteCount {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
         let bytes = value.parse().ok().filter(|bytes| (1..=24 * 1024 * 1024).contains(bytes));
-        bytes.map(Self).ok_or(Expected("a number of bytes up to 25165824, the 24 MB of a stream's file"))
+        bytes.map(Self).ok_or(Expected("a number of bytes up to 25165824, the 24 MB of a stream's file".into()))
     }
 }
 
@@ -240,7 +250,7 @@ impl FromStr for RoleArn {
             {
                 Ok(Self { arn: value.to_owned(), partition: partition.to_owned(), account: account.to_owned() })
             }
-            _ => Err(Expected("the ARN of an IAM role, such as `arn:aws:iam::111122223333:role/ota`")),
+            _ => Err(Expected("the ARN of an IAM role, such as `arn:aws:iam::111122223333:role/ota`".into())),
         }
     }
 }
@@ -257,7 +267,7 @@ impl FromStr for ProfileName {
             (2..=64).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         is_name
             .then(|| Self(value.to_owned()))
-            .ok_or(Expected("the name of a Signer profile: 2 to 64 letters, digits and `_`"))
+            .ok_or(Expected("the name of a Signer profile: 2 to 64 letters, digits and `_`".into()))
     }
 }
 
@@ -272,7 +282,8 @@ impl FromStr for NamePattern {
         let is_pattern = is_target_name(fixed) || value == "*";
         is_pattern.then(|| Self(value.to_owned())).ok_or(Expected(
             "names with commas between, each of letters, digits, `:`, `_` and `-`, or the beginning of one and `*`, \
-             such as `lab,eu-*`",
+             such as `lab,eu-*`"
+                .into(),
         ))
     }
 }
@@ -330,6 +341,7 @@ pub(crate) mod tests {
         assert_eq!(settings.upload_prefix.0, "firmware/");
         assert_eq!(settings.signed_prefix.0, "SignedImage/");
         assert_eq!(settings.max_image_bytes.0, 24 * 1024 * 1024);
+        assert_eq!(settings.default_timezone.name(), "UTC");
         assert_eq!(settings.default_start, "1h".parse().unwrap());
         assert_eq!(settings.default_end, "1h".parse().unwrap());
         assert_eq!(settings.default_end_behavior, EndBehavior::Cancel);
@@ -357,6 +369,7 @@ pub(crate) mod tests {
             ("MAX_IMAGE_BYTES", "25165825"),
             ("VERIFY_SIGNATURES", "no"),
             ("DRY_RUN", "yes"),
+            ("DEFAULT_TIMEZONE", "Europe/Berln"),
             ("DEFAULT_START", "soon"),
             ("DEFAULT_RETRIES", "11"),
         ];

@@ -2,9 +2,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 use ota_on_upload::{
+    clock::{DateAndTime, Minutes, Zone},
     error::Stop,
     request::{ReleaseRequest, VOCABULARY},
-    schedule::{End, EndBehavior, Lead, Minutes, Plan, Start},
+    schedule::{End, EndBehavior, Lead, Plan, Start},
     settings::Settings,
     signed_object::{SignatureAlgorithm, SignedObject},
     upload::{self, Image, Tags, Upload},
@@ -124,11 +125,11 @@ fn tags(data: &[u8]) {
     check_plan(&request.plan, *NOW);
 }
 
-/// Three lines: the time of job creation, the start, the end.
+/// Up to five lines: the time of job creation, the start, the end; the time zone, a maintenance window.
 fn schedule(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
-    let mut lines = text.splitn(3, '\n');
-    let [now, start, end] = [(); 3].map(|()| lines.next().unwrap_or_default());
+    let mut lines = text.splitn(5, '\n');
+    let [now, start, end, zone, window] = [(); 5].map(|()| lines.next().unwrap_or_default());
     for text in [start, end] {
         if let Ok(minutes) = text.parse::<Minutes>() {
             assert_eq!(minutes.to_string().parse(), Ok(minutes));
@@ -137,7 +138,12 @@ fn schedule(data: &[u8]) {
     let (Ok(start), Ok(end)) = (start.parse(), end.parse()) else { return };
     let clock = |now: &Timestamp| (0..7_258_118_400).contains(&now.as_second());
     let now = now.parse().ok().filter(clock).unwrap_or(*NOW);
-    check_plan(&Plan { start, end, end_behavior: EndBehavior::Cancel }, now);
+    let zone = zone.parse().unwrap_or_else(|_| utc());
+    check_plan(&Plan { start, end, end_behavior: EndBehavior::Cancel, zone, window: window.parse().ok() }, now);
+}
+
+fn utc() -> Zone {
+    "UTC".parse().expect("a zone")
 }
 
 /// The rules of <https://docs.aws.amazon.com/iot/latest/apireference/API_SchedulingConfig.html>, on the very text that
@@ -171,7 +177,7 @@ fn check_plan(plan: &Plan, now: Timestamp) {
 fn sent(text: &str) -> Timestamp {
     assert_eq!(text.len(), 16, "{text}");
     let time = format!("{text}:00Z").parse().expect("a date and a time");
-    assert_eq!(text.parse(), Ok(Start::At(time)));
+    assert_eq!(DateAndTime::read(text).expect("a date and a time").in_zone(&utc()), Ok(time));
     time
 }
 

@@ -528,7 +528,30 @@ fn refusal(job: &Value, targets: &[&str], now: jiff::Timestamp) -> Option<String
     if too_near("startTime") || too_near("endTime") {
         return Some("less than 30 minutes ahead".to_owned());
     }
-    None
+    let schedule = &job["schedulingConfig"];
+    if schedule["endBehavior"].is_string() && schedule["endTime"].is_null() {
+        return Some("an end behavior without an end".to_owned());
+    }
+    let windows: Vec<_> = schedule["maintenanceWindows"].as_array().into_iter().flatten().collect();
+    if !windows.is_empty() && job["targetSelection"] != "CONTINUOUS" {
+        return Some("maintenance windows of a snapshot job".to_owned());
+    }
+    let is_window = |window: &Value| {
+        let cron = window["startTime"].as_str().and_then(|cron| cron.strip_prefix("cron(")?.strip_suffix(')'));
+        let fields: Vec<_> = cron.into_iter().flat_map(|cron| cron.split(' ')).collect();
+        let minutes = window["durationInMinutes"].as_i64().is_some_and(|minutes| (1..=1430).contains(&minutes));
+        minutes && fields.len() == 6 && (fields[2] == "?") != (fields[4] == "?")
+    };
+    if !windows.iter().all(|window| is_window(window)) {
+        return Some(format!("maintenance windows {windows:?}"));
+    }
+    let versions: Vec<_> = job["destinationPackageVersions"].as_array().into_iter().flatten().collect();
+    let is_version = |arn: &Value| {
+        let names = arn.as_str().and_then(|arn| arn.strip_prefix(&format!("arn:aws:iot:{REGION}:{ACCOUNT}:package/")));
+        names.is_some_and(|names| names.split('/').count() == 3 && names.contains("/version/"))
+    };
+    (versions.len() > 25 || !versions.iter().all(|arn| is_version(arn)))
+        .then(|| format!("package versions {versions:?}"))
 }
 
 /// What a request asks for, by its method and path.

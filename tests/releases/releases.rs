@@ -180,6 +180,68 @@ async fn the_tags_reach_the_job() {
 }
 
 #[tokio::test]
+async fn local_times_and_windows_reach_the_job_in_utc() {
+    let fake = Fake::new();
+    let tags = [
+        LAB,
+        ("ota:timezone", "Europe/Berlin"),
+        ("ota:start", "2026-12-01 02:00"),
+        ("ota:end", "2027-01-01T00:00Z"),
+        ("ota:end-behavior", "stop-rollout"),
+        ("ota:window", "sat/sun 00:30 90m"),
+        ("ota:package-version", "blinky:1.2.0 radio:2.0-rc.1"),
+    ];
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &tags);
+    let created = release(&fake, &upload).await;
+    assert_eq!((&created["startTime"], &created["endTime"]), (&json!("2026-12-01T01:00"), &json!("2027-01-01T00:00")));
+    let job = one(fake.calls("CreateJob")).json();
+    assert_eq!(job["targetSelection"], "CONTINUOUS");
+    assert_eq!(
+        job["schedulingConfig"],
+        json!({
+            "startTime": "2026-12-01T01:00", "endTime": "2027-01-01T00:00", "endBehavior": "STOP_ROLLOUT",
+            "maintenanceWindows": [{"startTime": "cron(30 23 ? * FRI,SAT *)", "durationInMinutes": 90}],
+        })
+    );
+    let arn = |resource| format!("arn:aws:iot:{REGION}:{ACCOUNT}:{resource}");
+    assert_eq!(
+        job["destinationPackageVersions"],
+        json!([arn("package/blinky/version/1.2.0"), arn("package/radio/version/2.0-rc.1")])
+    );
+}
+
+#[tokio::test]
+async fn a_continuous_job_goes_on_without_an_end() {
+    let schedules = [
+        (vec![("ota:target-selection", "continuous")], json!({"startTime": "2026-11-23T22:41"})),
+        (vec![("ota:target-selection", "continuous"), ("ota:start", "now")], Value::Null),
+        (
+            vec![("ota:window", "daily 02:00 2h"), ("ota:start", "now")],
+            json!({"maintenanceWindows": [{"startTime": "cron(0 2 * * ? *)", "durationInMinutes": 120}]}),
+        ),
+        (
+            // What one expression cannot say.
+            vec![("ota:window", "day-30 22:00 2h"), ("ota:timezone", "America/New_York")],
+            json!({
+                "startTime": "2026-11-23T22:41",
+                "maintenanceWindows": [
+                    {"startTime": "cron(0 3 31 * ? *)", "durationInMinutes": 120},
+                    {"startTime": "cron(0 3 1 5,7,10,12 ? *)", "durationInMinutes": 120},
+                ],
+            }),
+        ),
+    ];
+    for (mut tags, schedule) in schedules {
+        let fake = Fake::new();
+        tags.push(LAB);
+        let created = release(&fake, &fake.upload("firmware/blinky.bin", IMAGE, &tags)).await;
+        assert_eq!((&created["outcome"], &created["endTime"]), (&json!("created"), &Value::Null));
+        let job = one(fake.calls("CreateJob")).json();
+        assert_eq!((&job["targetSelection"], &job["schedulingConfig"]), (&json!("CONTINUOUS"), &schedule), "{tags:?}");
+    }
+}
+
+#[tokio::test]
 async fn every_call_is_pinned_to_the_version_and_to_the_buckets_owner() {
     let fake = Fake::new();
     let upload = fake.upload("firmware/blinky ü+%.bin", IMAGE, &[LAB]);
@@ -1084,8 +1146,13 @@ async fn a_schedule_that_is_too_near_when_the_job_is_created_is_rejected() {
     let function = Function::new(settings, fake.clients()).with_clock(clock);
     let deadline = SystemTime::now() + Duration::from_mins(2);
     let releases = function.handle(&event(&upload), deadline).await.expect("no failure").releases;
-    assert_eq!(releases[0].reasons.len(), 1, "{releases:?}");
-    assert!(releases[0].reasons[0].contains("has come too near while the image was signed"), "{releases:?}");
+    assert_eq!(
+        releases[0].reasons,
+        [
+            "the start has come too near while the image was signed: it is 29m ahead, expected `now` or at least 30 minutes \
+          ahead"
+        ]
+    );
     assert_eq!((&releases[0].job_id, &releases[0].stream_id), (&None, &None));
     assert!(fake.calls("CreateJob").is_empty());
 }
@@ -1115,6 +1182,15 @@ async fn a_device_takes_the_job_document() {
     assert_eq!((job.files[0].filepath, job.files[0].filesize), ("gr__e__2_____.bin", IMAGE.len()));
     assert_eq!((job.files[0].certfile, job.files[0].file_type), ("/certs/ota.pem", Some(0)));
     assert!(fake.verifies(job.files[0].sha256_ecdsa.expect("a signature"), IMAGE));
+
+    let tags = [LAB, ("ota:file-path", "/app/blinky_1.2-0.bin"), ("ota:file-type", "203")];
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &tags);
+    release(&fake, &upload).await;
+    let job = fake.calls("CreateJob").remove(1).json();
+    let document = job["document"].as_str().and_then(|text| text.strip_prefix("{\"afr_ota\":")?.strip_suffix('}'));
+    let (job, _) = serde_json_core::from_str::<rustot::ota::encoding::json::OtaJob>(document.expect("its frame"))
+        .expect("a device takes it");
+    assert_eq!((job.files[0].filepath, job.files[0].file_type), ("/app/blinky_1.2-0.bin", Some(203)));
 }
 
 /// A request as a dry run words it: what only Signer and S3 know is marked.
@@ -1135,8 +1211,21 @@ fn marked(mut request: Value) -> Value {
 
 #[tokio::test]
 async fn a_dry_run_tells_the_very_requests_of_the_release_and_makes_none() {
-    let tags = [LAB, ("ota:start", "2h"), ("ota:retries", "failed:2 timed-out:1"), ("ota:job-id", "spring")];
-    let header = "ota:thing-group=lab&ota%3Astart=2h&ota:retries=failed:2+timed-out%3A1&ota:job-id=spring&team=x";
+    let tags = [
+        LAB,
+        ("ota:start", "2h"),
+        ("ota:end", "2d"),
+        ("ota:retries", "failed:2 timed-out:1"),
+        ("ota:job-id", "spring"),
+        ("ota:timezone", "Etc/GMT+5"),
+        ("ota:window", "daily 22:00 2h"),
+        ("ota:package-version", "blinky:1.2.0"),
+        ("ota:file-path", "/app/blinky.bin"),
+        ("ota:file-type", "1"),
+    ];
+    let header = "ota:thing-group=lab&ota%3Astart=2h&ota:end=2d&ota:retries=failed:2+timed-out%3A1&ota:job-id=spring&team=x\
+                  &ota:timezone=Etc/GMT%2B5&ota:window=daily+22:00+2h&ota:package-version=blinky:1.2.0\
+                  &ota:file-path=/app/blinky.bin&ota:file-type=1";
     let fake = Fake::new();
     let upload = fake.upload("firmware/größe 1.bin", IMAGE, &tags);
     let mut event = event(&upload);

@@ -1,0 +1,348 @@
+//! Durations, dates and times as people write them, and the clocks of their time zones.
+
+use crate::error::Expected;
+use jiff::{
+    Timestamp,
+    civil::{Date, DateTime},
+    tz::{AmbiguousOffset, Offset, TimeZone, TimeZoneDatabase, TimeZoneFollowingTransitions},
+};
+use std::{fmt, str::FromStr};
+
+/// A day in minutes.
+pub(crate) const DAY: i64 = 24 * 60;
+/// The longest duration that is taken, in minutes: two years.
+pub(crate) const LONGEST: i64 = 2 * 365 * DAY;
+
+/// A length of time in whole minutes, written in days, hours and minutes: `90m`, `1h`, `2d`, `1d12h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Minutes(pub i64);
+
+impl FromStr for Minutes {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let expected = Expected("a duration such as `90m`, `1h` or `1d12h`".into());
+        let mut units = [('d', DAY), ('h', 60), ('m', 1)].into_iter();
+        let mut rest = value;
+        let mut total: i64 = 0;
+        while !rest.is_empty() {
+            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+            let count: i64 = rest[..digits].parse().map_err(|_| expected.clone())?;
+            let unit = rest[digits..].chars().next();
+            // Units come once each, the larger first.
+            let (_, minutes) = units.find(|(name, _)| Some(*name) == unit).ok_or(expected.clone())?;
+            total = count.checked_mul(minutes).and_then(|add| total.checked_add(add)).ok_or(expected.clone())?;
+            rest = &rest[digits + 1..];
+        }
+        // Nothing that is scheduled lies further ahead than two years: larger numbers are slips, and could overflow.
+        let is_duration = !value.is_empty() && total <= LONGEST;
+        is_duration.then_some(Self(total)).ok_or(expected)
+    }
+}
+
+impl fmt::Display for Minutes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = [(self.0 / DAY, "d"), (self.0 % DAY / 60, "h"), (self.0 % 60, "m")];
+        if self.0 == 0 {
+            return f.write_str("0m");
+        }
+        counts.into_iter().filter(|(count, _)| *count > 0).try_for_each(|(count, unit)| write!(f, "{count}{unit}"))
+    }
+}
+
+/// A time zone by its IANA name (<https://www.iana.org/time-zones>), as the database within this binary has it: the image
+/// that Lambda runs need not have one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Zone(TimeZone);
+
+impl FromStr for Zone {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let zones = TimeZoneDatabase::bundled();
+        let get = |name: &str| zones.get(name).ok().filter(|zone| !zone.is_unknown());
+        if let Some(zone) = get(value) {
+            return Ok(Self(zone));
+        }
+        let with_plus = value.replace(' ', "+");
+        if get(&with_plus).is_some() {
+            return Err(Expected(format!("`{with_plus}`: its `+` was read as a space, write it as `%2B`").into()));
+        }
+        let given = value.to_lowercase();
+        let likeness = |zone: &str| strsim::normalized_damerau_levenshtein(&zone.to_lowercase(), &given);
+        let names: Vec<_> = zones.available().map(|zone| zone.to_string()).collect();
+        let nearest = names.iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
+        let nearest = nearest.filter(|zone| likeness(zone) > 0.75).map(|zone| format!(", did you mean `{zone}`?"));
+        let expected = "the IANA name of a time zone such as `Europe/Berlin`";
+        Err(Expected(format!("{expected}{}", nearest.unwrap_or_default()).into()))
+    }
+}
+
+impl Zone {
+    /// The zone's IANA name.
+    pub fn name(&self) -> &str {
+        self.0.iana_name().unwrap_or("UTC")
+    }
+
+    /// Whether its clocks are those of AWS IoT.
+    pub fn is_utc(&self) -> bool {
+        self.0 == TimeZone::UTC
+    }
+
+    /// How far its clocks are ahead of UTC at a time.
+    pub(crate) fn offset(&self, time: Timestamp) -> Offset {
+        self.0.to_offset(time)
+    }
+
+    /// When its clocks change, after a time.
+    pub(crate) fn changes(&self, after: Timestamp) -> TimeZoneFollowingTransitions<'_> {
+        self.0.following(after)
+    }
+
+    /// A time as its clocks show it: `2026-12-01T02:00+01:00[Europe/Berlin]`.
+    pub(crate) fn local(&self, time: Timestamp) -> String {
+        time.to_zoned_datetime(self.0.clone()).strftime("%Y-%m-%dT%H:%M%:z[%Q]").to_string()
+    }
+}
+
+/// A time of UTC as tags take it: `2026-12-01T02:00Z`.
+pub(crate) fn utc(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%MZ").to_string()
+}
+
+/// A date and time to the minute as it was written: `2026-12-01T02:00`, with a space for the `T` if one likes, in UTC if a
+/// `Z` ends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DateAndTime {
+    shown: DateTime,
+    is_utc: bool,
+}
+
+impl DateAndTime {
+    /// Reads one, if it is one.
+    pub fn read(value: &str) -> Option<Self> {
+        let (text, is_utc) = value.strip_suffix('Z').map_or((value, false), |text| (text, true));
+        let has_shape = text.len() == 16
+            && text.bytes().enumerate().all(|(at, byte)| match at {
+                4 | 7 => byte == b'-',
+                10 => byte == b'T' || byte == b' ',
+                13 => byte == b':',
+                _ => byte.is_ascii_digit(),
+            });
+        let shown = has_shape.then(|| text.parse().ok())??;
+        Some(Self { shown, is_utc })
+    }
+
+    /// Whether it does not depend on a zone.
+    pub fn is_utc(self) -> bool {
+        self.is_utc
+    }
+
+    /// When the clocks of a zone show it.
+    ///
+    /// # Errors
+    /// They skip it, or show it twice, where daylight saving begins or ends: told with both readings.
+    pub fn in_zone(self, zone: &Zone) -> Result<Timestamp, String> {
+        let clocks = if self.is_utc { &TimeZone::UTC } else { &zone.0 };
+        let at = |offset: Offset| offset.to_timestamp(self.shown).map_err(|_| "out of all ranges".to_owned());
+        let (how, one, other) = match clocks.to_ambiguous_timestamp(self.shown).offset() {
+            AmbiguousOffset::Unambiguous { offset } => return at(offset),
+            AmbiguousOffset::Gap { before, after } => ("skipped", at(after)?, at(before)?),
+            AmbiguousOffset::Fold { before, after } => ("shown twice", at(before)?, at(after)?),
+        };
+        let (zone, one, other) = (zone.name(), utc(one), utc(other));
+        Err(format!("{how} by the clocks of `{zone}`, expected `{one}` or `{other}`, whichever is meant"))
+    }
+}
+
+/// What to write for a date and time that carries its offset from UTC.
+pub(crate) fn without_offset(value: &str) -> Option<Expected> {
+    let (time, offset) = value.split_at_checked("2026-12-01T02:00".len())?;
+    let read = DateAndTime::read(time)?;
+    let (sign, offset) = split_sign(offset)?;
+    let utc = Offset::from_seconds(sign.ahead() * offset).ok()?.to_timestamp(read.shown).map(utc).ok()?;
+    let plus = sign.lost_plus();
+    Some(Expected(format!("no offset{plus}: write `{utc}`, or `{time}` and its zone in `ota:timezone`").into()))
+}
+
+/// The sign of an offset, as it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sign(char);
+
+impl Sign {
+    fn ahead(self) -> i32 {
+        if self.0 == '-' { -1 } else { 1 }
+    }
+
+    /// That a `+` was lost on the way here, if it was.
+    pub(crate) fn lost_plus(self) -> &'static str {
+        if self.0 == ' ' { " (its `+` was read as a space, and would be written `%2B`)" } else { "" }
+    }
+}
+
+/// An offset from UTC, in seconds without its sign: `+01:00`, `-0500`, ` 01`, the last of which was a `+01` once.
+pub(crate) fn split_sign(offset: &str) -> Option<(Sign, i32)> {
+    let sign = offset.chars().next().filter(|sign| ['+', '-', ' '].contains(sign))?;
+    let digits = offset[1..].replacen(':', "", 1);
+    let is_offset = (digits.len() == 2 || digits.len() == 4) && digits.bytes().all(|digit| digit.is_ascii_digit());
+    let number: i32 = is_offset.then(|| digits.parse().ok())??;
+    let (hours, minutes) = if digits.len() == 2 { (number, 0) } else { (number / 100, number % 100) };
+    (hours <= 25 && minutes < 60).then_some((Sign(sign), (hours * 60 + minutes) * 60))
+}
+
+/// Every day from one on.
+pub(crate) fn days(from: Date) -> impl Iterator<Item = Date> {
+    std::iter::successors(Some(from), |day| day.tomorrow().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn zone(name: &str) -> Zone {
+        name.parse().unwrap()
+    }
+
+    #[test]
+    fn durations_are_days_hours_and_minutes_in_that_order() {
+        let good = [("90m", 90), ("1h", 60), ("2d", 2880), ("1d12h", 2160), ("1d1h1m", 1501), ("0m", 0), ("07h", 420)];
+        for (text, minutes) in good {
+            assert_eq!(text.parse::<Minutes>(), Ok(Minutes(minutes)), "{text}");
+        }
+        for text in [
+            "",
+            "h",
+            "1",
+            "1x",
+            "1h1d",
+            "1h1h",
+            "1 h",
+            "-1h",
+            "1.5h",
+            "1H",
+            "90s",
+            "٣h",
+            "99999999999999999999d",
+            "9999d",
+        ] {
+            assert!(text.parse::<Minutes>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn dates_and_times_are_to_the_minute() {
+        for text in ["2026-12-01T02:00", "2026-12-01 02:00", "2026-12-01T02:00Z", "2026-12-01 02:00Z"] {
+            let time = DateAndTime::read(text).unwrap();
+            assert_eq!(time.in_zone(&zone("UTC")), Ok("2026-12-01T02:00:00Z".parse().unwrap()), "{text}");
+            assert_eq!(time.is_utc(), text.ends_with('Z'));
+        }
+        let bad = [
+            "2026-12-01",
+            "2026-12-01T02:00:00",
+            "2026-12-01T2:00",
+            "2026-02-29T02:00",
+            "2026-12-01T24:00",
+            "2026-12-01T02:60",
+            "2026-12-01T02:00+01:00",
+            "2026-12-01_02:00",
+            "26-12-01T02:00",
+            "+026-12-01T02:00",
+            "2026-12-01T02:00ZZ",
+            "२०२६-१२-०१",
+        ];
+        for text in bad {
+            assert_eq!(DateAndTime::read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_local_time_is_that_of_its_zone() {
+        let cases = [
+            ("Europe/Berlin", "2026-12-01T02:00", "2026-12-01T01:00Z"),
+            ("Europe/Berlin", "2026-07-01T02:00", "2026-07-01T00:00Z"),
+            ("America/New_York", "2026-12-01T22:00", "2026-12-02T03:00Z"),
+            ("Asia/Kathmandu", "2026-12-01 02:00", "2026-11-30T20:15Z"),
+            ("Asia/Kathmandu", "2026-12-01T02:00Z", "2026-12-01T02:00Z"),
+            ("europe/berlin", "2026-12-01T02:00", "2026-12-01T01:00Z"),
+        ];
+        for (name, text, expected) in cases {
+            let time = DateAndTime::read(text).unwrap().in_zone(&zone(name)).unwrap();
+            assert_eq!(utc(time), expected, "{name} {text}");
+        }
+        let time = "2026-12-01T01:00:00Z".parse().unwrap();
+        assert_eq!(zone("europe/berlin").local(time), "2026-12-01T02:00+01:00[Europe/Berlin]");
+    }
+
+    #[test]
+    fn a_time_that_the_clocks_skip_or_show_twice_is_told_with_both_readings() {
+        let problem = |name: &str, text: &str| DateAndTime::read(text).unwrap().in_zone(&zone(name)).unwrap_err();
+        assert_eq!(
+            problem("Europe/Berlin", "2027-03-28T02:30"),
+            "skipped by the clocks of `Europe/Berlin`, expected `2027-03-28T00:30Z` or `2027-03-28T01:30Z`, whichever is \
+             meant"
+        );
+        assert_eq!(
+            problem("Europe/Berlin", "2027-10-31T02:30"),
+            "shown twice by the clocks of `Europe/Berlin`, expected `2027-10-31T00:30Z` or `2027-10-31T01:30Z`, whichever \
+             is meant"
+        );
+        for text in
+            ["2027-03-28T01:59", "2027-03-28T03:00", "2027-10-31T01:59", "2027-10-31T03:00", "2027-03-28T02:30Z"]
+        {
+            assert!(DateAndTime::read(text).unwrap().in_zone(&zone("Europe/Berlin")).is_ok(), "{text}");
+        }
+        // A whole day, in 2011.
+        assert!(problem("Pacific/Apia", "2011-12-30T12:00").starts_with("skipped by the clocks of `Pacific/Apia`"));
+    }
+
+    #[test]
+    fn every_zone_of_the_database_is_taken() {
+        let names: Vec<_> = TimeZoneDatabase::bundled().available().map(|name| name.to_string()).collect();
+        assert!(names.len() > 500, "{names:?}");
+        for name in names {
+            let zone: Result<Zone, _> = name.parse();
+            assert!(zone.is_ok_and(|zone| zone.name() == name), "{name}");
+        }
+    }
+
+    /// No feature of the crate is on by which it would look for a database of the system.
+    #[test]
+    fn the_database_is_the_one_in_the_binary() {
+        assert_eq!(format!("{:?}", jiff::tz::db()), format!("{:?}", TimeZoneDatabase::bundled()));
+    }
+
+    proptest! {
+        // Each is compared with all names.
+        #![proptest_config(ProptestConfig::with_cases(16))]
+        #[test]
+        fn no_text_makes_the_zone_parser_panic(text in "\\PC*") {
+            let _ = text.parse::<Zone>();
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_to_be_written_for_an_offset_is_the_same_time(
+            second in 1_700_000_000_i64..2_000_000_000, offset in -14 * 60_i32..14 * 60, colon: bool, lost: bool,
+        ) {
+            let time = Timestamp::from_second(second / 60 * 60).unwrap();
+            let shown = Offset::from_seconds(offset * 60).unwrap().to_datetime(time).strftime("%Y-%m-%dT%H:%M").to_string();
+            let sign = if offset < 0 { "-" } else if lost { " " } else { "+" };
+            let colon = if colon { ":" } else { "" };
+            let written = format!("{shown}{sign}{:02}{colon}{:02}", offset.abs() / 60, offset.abs() % 60);
+            let Expected(instead) = without_offset(&written).unwrap();
+            prop_assert!(instead.contains(&format!("`{}`", utc(time))), "{} {}", written, instead);
+            prop_assert_eq!(instead.contains("%2B"), sign == " ");
+        }
+
+        #[test]
+        fn no_text_makes_a_parser_panic(text in "\\PC*") {
+            let _ = (text.parse::<Minutes>(), DateAndTime::read(&text), without_offset(&text));
+            let _ = without_offset(&format!("2026-12-01T02:00{text}"));
+        }
+
+        #[test]
+        fn a_duration_reads_back_as_it_was_written(minutes in 0..=LONGEST) {
+            prop_assert_eq!(Minutes(minutes).to_string().parse::<Minutes>().unwrap(), Minutes(minutes));
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! What single tags say of a job, beside its schedule: its ID, how often and how long devices try, what they install.
+
+use crate::{clock::Minutes, error::Expected, settings::Settings, upload::ID_PREFIX};
+use aws_sdk_iot::{
+    error::BuildError,
+    types::{self, JobExecutionsRetryConfig, RetryCriteria, RetryableFailureType, TimeoutConfig},
+};
+use std::{fmt, str::FromStr};
+
+/// A job ID that the uploader chose, without the `AFR_OTA-` before it: up to 55 of `[a-zA-Z0-9_-]`, as some devices
+/// keep no more than 63 characters of the whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobId(String);
+
+impl FromStr for JobId {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let takes = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        let is_id = (1..=63 - ID_PREFIX.len()).contains(&value.len()) && value.bytes().all(takes);
+        is_id.then(|| Self(value.to_owned())).ok_or(Expected("1 to 55 letters, digits, `_` and `-`".into()))
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{ID_PREFIX}{}", self.0)
+    }
+}
+
+/// How often a device tries again after which failure; ten times in all at most. Tries again after a time-out need one,
+/// which every release has
+/// (<https://docs.aws.amazon.com/iot/latest/developerguide/jobs-configurations-details.html>).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retries(Vec<(RetryableFailureType, i32)>);
+
+impl FromStr for Retries {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let count = |text: &str| -> Option<i32> {
+            let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            is_number.then(|| text.parse().ok())?.filter(|count| *count <= 10)
+        };
+        let one = |text: &str| -> Option<(RetryableFailureType, i32)> {
+            let (failure, text) = text.split_once(':')?;
+            let failure = match failure {
+                "timed-out" => RetryableFailureType::TimedOut,
+                "failed" => RetryableFailureType::Failed,
+                _ => return None,
+            };
+            Some((failure, count(text)?))
+        };
+        let read = || match count(value) {
+            Some(all) => Some(vec![(RetryableFailureType::All, all)]),
+            None => value.split(' ').map(one).collect(),
+        };
+        read()
+            .map(Self)
+            .filter(|retries| retries.most() <= 10 && (retries.0.len() == 1 || retries.0[0].0 != retries.0[1].0))
+            .filter(|retries| retries.0.len() <= 2)
+            .ok_or(Expected(
+                "a number such as `3` (after all failures), or `timed-out:3`, `failed:2` or both with a space between, \
+                 10 in all at most"
+                    .into(),
+            ))
+    }
+}
+
+impl Retries {
+    /// The most tries again of one device.
+    pub(crate) fn most(&self) -> i64 {
+        self.0.iter().map(|(_, count)| i64::from(*count)).sum()
+    }
+
+    /// The `jobExecutionsRetryConfig` of CreateJob.
+    pub(crate) fn to_config(&self) -> Result<JobExecutionsRetryConfig, BuildError> {
+        let criteria = self.0.iter().map(|(failure, count)| {
+            RetryCriteria::builder().failure_type(failure.clone()).number_of_retries(*count).build()
+        });
+        JobExecutionsRetryConfig::builder().set_criteria_list(Some(criteria.collect::<Result<_, _>>()?)).build()
+    }
+}
+
+/// How many minutes a device may take, from the start of its job execution: 1 minute to 7 days
+/// (<https://docs.aws.amazon.com/iot/latest/apireference/API_TimeoutConfig.html>).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeout(i64);
+
+impl FromStr for Timeout {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let minutes = value.parse().ok().map(|Minutes(minutes)| minutes);
+        let in_range = minutes.filter(|minutes| (1..=7 * 24 * 60).contains(minutes));
+        in_range.map(Self).ok_or(Expected("a duration of 1 minute to 7 days, such as `10m`".into()))
+    }
+}
+
+impl Timeout {
+    pub(crate) fn minutes(self) -> i64 {
+        self.0
+    }
+
+    /// The `timeoutConfig` of CreateJob.
+    pub(crate) fn to_config(self) -> TimeoutConfig {
+        TimeoutConfig::builder().in_progress_timeout_in_minutes(self.0).build()
+    }
+}
+
+/// Which things get the job: those that are in the targets when it is created, or those as well that come into them later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetSelection(pub types::TargetSelection);
+
+impl FromStr for TargetSelection {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        match value {
+            "snapshot" => Ok(Self(types::TargetSelection::Snapshot)),
+            "continuous" => Ok(Self(types::TargetSelection::Continuous)),
+            _ => Err(Expected("`snapshot` or `continuous`".into())),
+        }
+    }
+}
+
+/// The versions of software packages that a device has once it has succeeded: 25 at most, one of a package
+/// (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateJob.html>). AWS IoT knows two more forms of an ARN,
+/// `…/version/$default` (the package's default version) and `…/version/$null` (the package is uninstalled): no tag can say
+/// them, as S3 takes no `$`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackageVersions(Vec<(String, String)>);
+
+impl FromStr for PackageVersions {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        // <https://docs.aws.amazon.com/iot/latest/apireference/API_CreatePackageVersion.html>
+        let is_name = |name: &str, longest| {
+            let takes = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+            (1..=longest).contains(&name.len()) && name.bytes().all(takes)
+        };
+        let one = |text: &str| {
+            let (package, version) = text.split_once(':')?;
+            (is_name(package, 128) && is_name(version, 64)).then(|| (package.to_owned(), version.to_owned()))
+        };
+        let versions: Option<Vec<_>> = value.split(' ').map(one).collect();
+        let is_once = |versions: &Vec<(String, String)>| {
+            let is_new = |(at, (package, _)): (usize, &(String, String))| {
+                versions[..at].iter().all(|(earlier, _)| earlier != package)
+            };
+            versions.iter().enumerate().all(is_new)
+        };
+        versions.filter(|versions| versions.len() <= 25 && is_once(versions)).map(Self).ok_or(Expected(
+            "`package:version`, up to 25 with one space between and each package once, of letters, digits, `.`, `_` and \
+             `-` (no `+`): up to 128 for a package and 64 for a version, such as `blinky:1.2.0`"
+                .into(),
+        ))
+    }
+}
+
+impl PackageVersions {
+    /// The `destinationPackageVersions` of CreateJob.
+    pub(crate) fn arns(&self, settings: &Settings) -> Vec<String> {
+        let arn = |(package, version): &(String, String)| format!("package/{package}/version/{version}");
+        self.0.iter().map(|version| settings.iot_arn(&arn(version))).collect()
+    }
+}
+
+/// The longest path that every device parser takes.
+pub(crate) const LONGEST_PATH: usize = 64;
+
+/// Whether every device parser takes the letter in a path.
+pub(crate) fn is_of_path(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '/' | '-')
+}
+
+/// Where devices put the file: 1–64 of `[A-Za-z0-9._/-]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilePath(pub String);
+
+impl FromStr for FilePath {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let is_path = (1..=LONGEST_PATH).contains(&value.len()) && value.chars().all(is_of_path);
+        is_path
+            .then(|| Self(value.to_owned()))
+            .ok_or(Expected("1 to 64 letters, digits, `.`, `_`, `/` and `-`, such as `/app/blinky.bin`".into()))
+    }
+}
+
+/// What devices take the file for; 0 is firmware by the convention of FreeRTOS
+/// (<https://docs.aws.amazon.com/iot/latest/apireference/API_OTAUpdateFile.html>).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FileType(pub u8);
+
+impl FromStr for FileType {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| value.parse().ok()).flatten().map(Self).ok_or(Expected("a number from 0 to 255".into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retries_are_sent_as_they_were_asked_for() {
+        let sent = |text: &str| -> Vec<_> {
+            let config = text.parse::<Retries>().unwrap().to_config().unwrap();
+            let criteria = config.criteria_list().iter();
+            criteria.map(|criteria| (criteria.failure_type().clone(), criteria.number_of_retries())).collect()
+        };
+        let (failed, timed_out) = (RetryableFailureType::Failed, RetryableFailureType::TimedOut);
+        assert_eq!(sent("4"), [(RetryableFailureType::All, 4)]);
+        assert_eq!(sent("failed:2 timed-out:0"), [(failed, 2), (timed_out, 0)]);
+    }
+}
