@@ -820,6 +820,48 @@ mod tests {
         assert!(warnings.len() == 1 && warnings[0].contains("go forward by 1h on 2027-03-28"), "{warnings:?}");
     }
 
+    /// What AWS IoT is given for a row of the README's table, or why it is not.
+    fn told(tags: &[(&str, &str)]) -> String {
+        let now = "2026-11-23T21:40:00Z".parse().unwrap();
+        let tags = tags.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned()));
+        let request = match ReleaseRequest::from_tags(&Tags(tags.collect()), &settings(&[]).unwrap(), now) {
+            Ok(request) => request,
+            Err(problems) => return format!("rejected: {}", problems.join("; ")),
+        };
+        let Some(schedule) = request.plan.at(now, Lead::WhenChecked).unwrap().to_config().unwrap() else {
+            return "no schedule".to_owned();
+        };
+        let times = [("startTime", schedule.start_time()), ("endTime", schedule.end_time())];
+        let times = times.into_iter().filter_map(|(name, time)| Some(format!("`{name}={}`", time?)));
+        let windows = schedule.maintenance_windows().iter();
+        let windows =
+            windows.map(|window| format!("`{}` {} minutes", window.start_time(), window.duration_in_minutes()));
+        times.chain(windows).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn the_schedules_of_the_readme_come_to_what_it_says() {
+        let readme = include_str!("../README.md");
+        let section = readme.split("\n### Schedules\n").nth(1).unwrap().split("\n## ").next().unwrap();
+        let rows: Vec<_> = section.lines().filter(|line| line.starts_with("| `ota:")).collect();
+        assert!(rows.len() >= 20, "{rows:?}");
+        for row in rows {
+            let cells: Vec<_> = row.trim_matches(['|', ' ']).split(" | ").collect();
+            let [tags, expected] = cells[..] else { panic!("{row}") };
+            let tags = tags.split('`').skip(1).step_by(2).map(|tag| tag.split_once('=').unwrap());
+            let tags: Vec<_> = tags.chain([(THING_GROUP, "lab")]).collect();
+            assert_eq!(told(&tags), expected, "{row}");
+        }
+    }
+
+    #[test]
+    fn the_readme_has_a_row_for_every_tag() {
+        let rows = include_str!("../README.md").lines();
+        let rows = rows.filter_map(|line| line.strip_prefix("| `ota:")?.split_once("` | ").map(|(tag, _)| tag));
+        let rows: Vec<_> = rows.filter(|tag| !tag.contains('=')).map(|tag| format!("ota:{tag}")).collect();
+        assert_eq!(rows, VOCABULARY);
+    }
+
     #[test]
     fn tries_that_do_not_fit_before_the_end_are_warned_of() {
         let now = "2026-11-23T21:40:30Z".parse().unwrap();

@@ -217,6 +217,36 @@ async fn the_log_level_is_honoured_and_never_shows_what_is_sent() {
     }
 }
 
+/// The process has a time-zone database of its own: it finds none on the machine.
+#[tokio::test]
+async fn the_log_tells_local_times_and_windows_both_locally_and_in_utc() {
+    let fake = Fake::new();
+    let tags = [
+        ("ota:thing-group", "lab"),
+        ("ota:start", "2h"),
+        ("ota:timezone", "Asia/Kathmandu"),
+        ("ota:window", "daily 02:00 90m"),
+    ];
+    let upload = fake.upload("firmware/blinky.bin", "image", &tags);
+    let over = [("AWS_LAMBDA_LOG_FORMAT", "JSON"), ("TZDIR", "/nonexistent"), ("TZ", "/nonexistent")];
+    let mut function = Process::start(&fake, &over).await;
+    let (_, answer) = function.invoke(event(&upload)).await;
+    let release = &answer["releases"][0];
+    let log = function.log().await;
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let line = lines.into_iter().find(|line| line["message"] == "the schedule of the job").expect("a schedule");
+    assert_eq!((&line["jobId"], &line["timezone"]), (&release["jobId"], &json!("Asia/Kathmandu")), "{log}");
+    assert_eq!(line["maintenanceWindows"], "cron(15 20 * * ? *)");
+    assert_eq!(line["startTime"], format!("{}Z", release["startTime"].as_str().expect("a start")));
+    let time = |member: &str| line[member].as_str().expect(member).to_owned();
+    for (utc, local) in [("startTime", "localStartTime"), ("firstWindow", "localFirstWindow")] {
+        let [utc, local] = [utc, local].map(|member| time(member).parse::<jiff::Timestamp>().expect("a time"));
+        assert_eq!(utc, local);
+    }
+    assert!(time("localFirstWindow").ends_with("T02:00+05:45[Asia/Kathmandu]"), "{log}");
+    assert_eq!(line.get("endTime"), None);
+}
+
 #[tokio::test]
 async fn the_log_warns_of_a_job_of_an_earlier_version_that_still_goes_on() {
     let tags = [("ota:thing-group", "lab")];
