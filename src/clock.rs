@@ -142,7 +142,9 @@ impl DateAndTime {
     /// They skip it, or show it twice, where daylight saving begins or ends: told with both readings.
     pub fn in_zone(self, zone: &Zone) -> Result<Timestamp, String> {
         let clocks = if self.is_utc { &TimeZone::UTC } else { &zone.0 };
-        let at = |offset: Offset| offset.to_timestamp(self.shown).map_err(|_| "out of all ranges".to_owned());
+        let at = |offset: Offset| {
+            offset.to_timestamp(self.shown).map_err(|_| "out of range, expected a date within two years".to_owned())
+        };
         let (how, one, other) = match clocks.to_ambiguous_timestamp(self.shown).offset() {
             AmbiguousOffset::Unambiguous { offset } => return at(offset),
             AmbiguousOffset::Gap { before, after } => ("skipped", at(after)?, at(before)?),
@@ -156,36 +158,22 @@ impl DateAndTime {
 /// What to write for a date and time that carries its offset from UTC.
 pub(crate) fn without_offset(value: &str) -> Option<Expected> {
     let (time, offset) = value.split_at_checked("2026-12-01T02:00".len())?;
-    let read = DateAndTime::read(time)?;
-    let (sign, offset) = split_sign(offset)?;
-    let utc = Offset::from_seconds(sign.ahead() * offset).ok()?.to_timestamp(read.shown).map(utc).ok()?;
-    let plus = sign.lost_plus();
+    let (offset, plus) = read_offset(offset)?;
+    let utc = offset.to_timestamp(DateAndTime::read(time)?.shown).map(utc).ok()?;
     Some(Expected(format!("no offset{plus}: write `{utc}`, or `{time}` and its zone in `ota:timezone`").into()))
 }
 
-/// The sign of an offset, as it came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Sign(char);
-
-impl Sign {
-    fn ahead(self) -> i32 {
-        if self.0 == '-' { -1 } else { 1 }
-    }
-
-    /// That a `+` was lost on the way here, if it was.
-    pub(crate) fn lost_plus(self) -> &'static str {
-        if self.0 == ' ' { " (its `+` was read as a space, and would be written `%2B`)" } else { "" }
-    }
-}
-
-/// An offset from UTC, in seconds without its sign: `+01:00`, `-0500`, ` 01`, the last of which was a `+01` once.
-pub(crate) fn split_sign(offset: &str) -> Option<(Sign, i32)> {
-    let sign = offset.chars().next().filter(|sign| ['+', '-', ' '].contains(sign))?;
-    let digits = offset[1..].replacen(':', "", 1);
+/// An offset from UTC (`+01:00`, `-0500`, `+01`), and that its `+` was lost on the way here, if it was.
+pub(crate) fn read_offset(text: &str) -> Option<(Offset, &'static str)> {
+    let sign = text.chars().next().filter(|sign| ['+', '-', ' '].contains(sign))?;
+    let digits = text[1..].replacen(':', "", 1);
     let is_offset = (digits.len() == 2 || digits.len() == 4) && digits.bytes().all(|digit| digit.is_ascii_digit());
     let number: i32 = is_offset.then(|| digits.parse().ok())??;
     let (hours, minutes) = if digits.len() == 2 { (number, 0) } else { (number / 100, number % 100) };
-    (hours <= 25 && minutes < 60).then_some((Sign(sign), (hours * 60 + minutes) * 60))
+    let seconds = (hours * 60 + minutes) * 60;
+    let offset = Offset::from_seconds(if sign == '-' { -seconds } else { seconds });
+    let plus = if sign == ' ' { " (its `+` was read as a space, and would be written `%2B`)" } else { "" };
+    offset.ok().filter(|_| minutes < 60).map(|offset| (offset, plus))
 }
 
 /// Every day from one on.

@@ -355,6 +355,10 @@ mod tests {
         );
         assert_eq!(warning("2d", "2026-11-25T22:41:00Z"), None);
         assert_eq!(warning("never", "2026-11-23T22:41:00Z"), None);
+        let tags = [(THING_GROUP, "lab"), (WINDOW, "sat 02:00 2h")];
+        let first_window = |valid_until: &str| request(&tags).unwrap().outlives(valid_until.parse().unwrap(), now);
+        assert_eq!(first_window("2026-11-28T02:00:00Z"), None);
+        assert!(first_window("2026-11-28T01:59:59Z").is_some());
         assert!(warning("never", "2026-11-23T22:40:59Z").is_some());
     }
 
@@ -538,12 +542,27 @@ mod tests {
             (WINDOW, "day-1-5 02:00 2h", window),
             (WINDOW, "day-1/mon 02:00 2h", window),
             (WINDOW, "mon/day-1 02:00 2h", window),
-            (WINDOW, "daily 02:00+01:00 2h", "a time without an offset: put its zone into `ota:timezone`"),
             (
                 WINDOW,
-                "daily 02:00 01:00 2h",
-                "a time without an offset (its `+` was read as a space, and would be written `%2B`): put its zone into \
-                 `ota:timezone`",
+                "sat/sun 02:00+01:00 2h",
+                "no offset: write `sat/sun 01:00Z 2h`, or `sat/sun 02:00 2h` and its zone in `ota:timezone`",
+            ),
+            (
+                WINDOW,
+                "sat/sun 22:00-0530 2h",
+                "no offset: write `sun/mon 03:30Z 2h`, or `sat/sun 22:00 2h` and its zone in `ota:timezone`",
+            ),
+            (
+                WINDOW,
+                "daily 00:30+01 2h",
+                "no offset: write `daily 23:30Z 2h`, or `daily 00:30 2h` and its zone in `ota:timezone`",
+            ),
+            (WINDOW, "day-1 00:30+01 2h", "no offset: write `day-1 00:30 2h` and its zone in `ota:timezone`"),
+            (
+                WINDOW,
+                "mon-fri 00:30 01:00 2h",
+                "no offset (its `+` was read as a space, and would be written `%2B`): write \
+                 `sun/mon/tue/wed/thu 23:30Z 2h`, or `mon-fri 00:30 2h` and its zone in `ota:timezone`",
             ),
         ];
         assert_told(&cases);

@@ -48,15 +48,12 @@ pub enum Start {
 impl FromStr for Start {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
-        match When::read(value) {
-            Ok(When::After(after)) => Ok(Self::After(after)),
-            Ok(When::At(time)) => Ok(Self::At(time)),
-            Err(_) if value == "now" => Ok(Self::Now),
-            Err(instead) => Err(instead.unwrap_or(Expected(
-                "`now`, a duration from job creation such as `90m`, `1h` or `1d12h`, or a date and time such as \
-                 `2026-12-01T02:00` (in `ota:timezone`) or `2026-12-01T02:00Z` (in UTC)"
-                    .into(),
-            ))),
+        if value == "now" {
+            return Ok(Self::Now);
+        }
+        match When::read(value, "`now`, a duration from job creation")? {
+            When::After(after) => Ok(Self::After(after)),
+            When::At(time) => Ok(Self::At(time)),
         }
     }
 }
@@ -75,15 +72,12 @@ pub enum End {
 impl FromStr for End {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
-        match When::read(value) {
-            Ok(When::After(after)) => Ok(Self::After(after)),
-            Ok(When::At(time)) => Ok(Self::At(time)),
-            Err(_) if value == "never" => Ok(Self::Never),
-            Err(instead) => Err(instead.unwrap_or(Expected(
-                "`never`, a duration after the start such as `90m`, `1h` or `1d12h`, or a date and time such as \
-                 `2026-12-01T02:00` (in `ota:timezone`) or `2026-12-01T02:00Z` (in UTC)"
-                    .into(),
-            ))),
+        if value == "never" {
+            return Ok(Self::Never);
+        }
+        match When::read(value, "`never`, a duration after the start")? {
+            When::After(after) => Ok(Self::After(after)),
+            When::At(time) => Ok(Self::At(time)),
         }
     }
 }
@@ -95,17 +89,17 @@ enum When {
 }
 
 impl When {
-    /// Reads one, or tells what to write instead if that can be known.
-    fn read(value: &str) -> Result<Self, Option<Expected>> {
-        if let Ok(after) = value.parse() {
-            return Ok(Self::After(after));
+    fn read(value: &str, forms: &str) -> Result<Self, Expected> {
+        let after = |value: &str| value.parse().map(Self::After).ok();
+        if let Some(when) = after(value).or_else(|| DateAndTime::read(value).map(Self::At)) {
+            return Ok(when);
         }
-        if let Some(time) = DateAndTime::read(value) {
-            return Ok(Self::At(time));
+        if let Some(rest) = value.strip_prefix(' ').filter(|rest| after(rest).is_some()) {
+            return Err(Expected(format!("`{rest}`, without the `+` that was read as a space").into()));
         }
-        let after_plus = value.strip_prefix(' ').filter(|rest| rest.parse::<Minutes>().is_ok());
-        Err(without_offset(value).or_else(|| {
-            after_plus.map(|rest| Expected(format!("`{rest}`, without the `+` that was read as a space").into()))
+        Err(without_offset(value).unwrap_or_else(|| {
+            let time = "`2026-12-01T02:00` (in `ota:timezone`) or `2026-12-01T02:00Z` (in UTC)";
+            Expected(format!("{forms} such as `90m`, `1h` or `1d12h`, or a date and time such as {time}").into())
         }))
     }
 }
@@ -579,6 +573,7 @@ mod tests {
         assert!(warning("Europe/Berlin", "1h", "2027-03-28T03:01", "daily 02:00 2h").is_some());
         assert_eq!(warning("Europe/Berlin", "1h", "never", "daily 02:00Z 2h"), None);
         assert_eq!(warning("Asia/Kolkata", "1h", "never", "daily 02:00 2h"), None);
+        assert_eq!(warning("Europe/Berlin", "1h", "2027-03-28T03:00", "daily 02:00 2h"), None);
         assert_eq!(in_zone("Europe/Berlin", "1h", "never", None).clock_change(now()), None);
     }
 
@@ -599,6 +594,8 @@ mod tests {
             end in prop_oneof![Just(None), (-100_i64..1_200_000).prop_map(Some)],
             relative: bool,
             second in 0_i64..600_000_000,
+            window in prop_oneof![Just(None), Just(Some("sat 02:00 2h")), Just(Some("day-31 23:30 2h"))],
+            zone in prop_oneof![Just("UTC"), Just("Asia/Kathmandu"), Just("America/New_York")],
         ) {
             let now = Timestamp::from_second(1_700_000_000 + second).unwrap();
             let at = |minutes: i64| now.checked_add(SignedDuration::from_mins(minutes)).unwrap().round(Unit::Minute).unwrap();
@@ -606,7 +603,7 @@ mod tests {
             let plan = Plan {
                 start: start.map_or(Start::Now, |m| if relative { Start::After(Minutes(m.max(0))) } else { Start::At(at(m)) }),
                 end: end.map_or(End::Never, |m| if relative { End::After(Minutes(m.max(0))) } else { End::At(at(m)) }),
-                ..plan("now", "never")
+                ..in_zone(zone, "now", "never", window)
             };
             if let Ok(schedule) = plan.at(now, Lead::WhenChecked) {
                 let minutes = |time: Timestamp| time.duration_since(now).as_secs() / 60;
@@ -617,6 +614,10 @@ mod tests {
                 if let Some(end) = schedule.end {
                     prop_assert!((31..=730 * DAY).contains(&minutes(end)));
                     prop_assert!(schedule.start.is_none_or(|start| end.duration_since(start).as_mins() >= 30));
+                }
+                prop_assert_eq!(schedule.openings.is_some(), window.is_some());
+                if let Some(Openings { first, .. }) = schedule.openings {
+                    prop_assert!(first >= schedule.start.unwrap_or(now) && schedule.end.is_none_or(|end| first < end));
                 }
             }
         }

@@ -5,7 +5,7 @@
 //! another.
 
 use crate::{
-    clock::{DAY, Minutes, Zone, days, split_sign},
+    clock::{DAY, Minutes, Zone, days, read_offset},
     error::Expected,
 };
 use jiff::{
@@ -35,23 +35,19 @@ impl FromStr for Window {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
         let parts: Vec<_> = value.split(' ').collect();
-        read(&parts).ok_or_else(|| {
-            if let Some(plus) = offset_of(&parts) {
-                let instead = "a time without an offset";
-                return Expected(format!("{instead}{plus}: put its zone into `ota:timezone`").into());
-            }
-            Expected(
+        let window = if let [days, opens, length] = parts[..] { read(days, opens, length) } else { None };
+        window.ok_or_else(|| {
+            without_offset(&parts).unwrap_or(Expected(
                 "`<days> <HH:MM> <duration>` such as `daily 02:00 2h`, `mon-fri 22:30 90m`, `sat/sun 01:00Z 4h` or \
                  `day-1/day-15 03:00 2h`, the duration from `1m` to `23h50m`"
                     .into(),
-            )
+            ))
         })
     }
 }
 
-fn read(parts: &[&str]) -> Option<Window> {
-    let [days, opens, length] = parts else { return None };
-    let (opens, is_utc) = opens.strip_suffix('Z').map_or((*opens, false), |opens| (opens, true));
+fn read(days: &str, opens: &str, length: &str) -> Option<Window> {
+    let (opens, is_utc) = opens.strip_suffix('Z').map_or((opens, false), |opens| (opens, true));
     let has_shape = opens.len() == 5
         && opens.bytes().enumerate().all(|(at, byte)| if at == 2 { byte == b':' } else { byte.is_ascii_digit() });
     let opens = has_shape.then(|| opens.parse().ok())??;
@@ -60,18 +56,31 @@ fn read(parts: &[&str]) -> Option<Window> {
     Some(Window { days: Days::read(days)?, opens, is_utc, minutes })
 }
 
-/// Whether the time of a window carries an offset from UTC, and what became of its `+`.
-fn offset_of(parts: &[&str]) -> Option<&'static str> {
-    let time = |text: &str| text.parse::<Time>().is_ok();
-    match parts {
-        // A `+` came as a space.
-        [_, opens, offset, _] if time(opens) => split_sign(&format!(" {offset}")).map(|(sign, _)| sign.lost_plus()),
-        [_, opens, _] => {
+/// What to write for a window that carries its offset from UTC.
+fn without_offset(parts: &[&str]) -> Option<Expected> {
+    let (days, opens, offset, length) = match *parts {
+        [days, opens, length] => {
             let (opens, offset) = opens.split_at_checked("02:00".len())?;
-            split_sign(offset).filter(|_| time(opens)).map(|(sign, _)| sign.lost_plus())
+            (days, opens, offset.to_owned(), length)
         }
-        _ => None,
-    }
+        // A `+` came as a space.
+        [days, opens, offset, length] => (days, opens, format!(" {offset}"), length),
+        _ => return None,
+    };
+    let (offset, plus) = read_offset(&offset)?;
+    let window = read(days, opens, length)?;
+    let (shift, minute) = window.opens_at(offset);
+    let days_in_utc = match &window.days {
+        _ if shift == 0 => Some(days.to_owned()),
+        Days::OfWeek(week) if *week == [true; 7] => Some(days.to_owned()),
+        Days::OfWeek(week) => Some(names(*week, shift).join("/")),
+        // It may take more than one.
+        Days::OfMonth(_) => None,
+    };
+    let utc = days_in_utc.map(|days| format!("`{days} {:02}:{:02}Z {length}`, or ", minute / 60, minute % 60));
+    let utc = utc.unwrap_or_default();
+    let zoned = format!("`{days} {opens} {length}` and its zone in `ota:timezone`");
+    Some(Expected(format!("no offset{plus}: write {utc}{zoned}").into()))
 }
 
 /// The days on which a window opens.
@@ -125,17 +134,7 @@ impl Days {
     fn crons(&self, shift: i64, year: i16) -> Vec<String> {
         match self {
             Self::OfWeek(week) if week.iter().all(|day| *day) => vec!["* * ? *".to_owned()],
-            Self::OfWeek(week) => {
-                let mut week = *week;
-                match shift {
-                    -1 => week.rotate_left(1),
-                    1 => week.rotate_right(1),
-                    _ => {}
-                }
-                let names = WEEK.iter().zip(week).filter(|(_, is_open)| *is_open);
-                let names: Vec<_> = names.map(|(name, _)| name.to_uppercase()).collect();
-                vec![format!("? * {} *", names.join(","))]
-            }
+            Self::OfWeek(week) => vec![format!("? * {} *", names(*week, shift).join(",").to_uppercase())],
             Self::OfMonth(month) => {
                 let mut together: BTreeMap<_, Vec<String>> = BTreeMap::new();
                 for Lies { day, months, years } in month.iter().flat_map(|day| in_utc(*day, shift)) {
@@ -150,6 +149,16 @@ impl Days {
             }
         }
     }
+}
+
+/// The names of the days of the week that lie `shift` days away.
+fn names(mut week: [bool; 7], shift: i64) -> Vec<&'static str> {
+    match shift {
+        -1 => week.rotate_left(1),
+        1 => week.rotate_right(1),
+        _ => {}
+    }
+    WEEK.into_iter().zip(week).filter_map(|(name, is_open)| is_open.then_some(name)).collect()
 }
 
 fn of_week(day: Weekday) -> usize {
@@ -230,11 +239,16 @@ impl Window {
         if self.is_utc { Offset::UTC } else { zone.offset(time) }
     }
 
+    /// How many days away and at which minute of the day it opens in UTC.
+    fn opens_at(&self, ahead: Offset) -> (i64, i64) {
+        let opens =
+            i64::from(self.opens.hour()) * 60 + i64::from(self.opens.minute()) - i64::from(ahead.seconds()) / 60;
+        (opens.div_euclid(DAY), opens.rem_euclid(DAY))
+    }
+
     /// The cron expressions of the window, by clocks that are this far ahead of UTC, for a job of this year or a later.
     pub(crate) fn crons(&self, offset: Offset, year: i16) -> Vec<String> {
-        let opens =
-            i64::from(self.opens.hour()) * 60 + i64::from(self.opens.minute()) - i64::from(offset.seconds()) / 60;
-        let (shift, minute) = (opens.div_euclid(DAY), opens.rem_euclid(DAY));
+        let (shift, minute) = self.opens_at(offset);
         let time = format!("{} {}", minute % 60, minute / 60);
         self.days.crons(shift, year).into_iter().map(|days| format!("cron({time} {days})")).collect()
     }
