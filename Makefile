@@ -17,7 +17,7 @@ export $(GIVEN)
 export SAM_CLI_TELEMETRY := 0
 
 .NOTPARALLEL:
-.PHONY: help need setup build firmware demo invoke invoke-cargo watch event test test-docker torture fuzz mutants check lint fmt clean
+.PHONY: help need setup build firmware demo invoke invoke-cargo watch event test test-docker torture torture-faults fuzz mutants check lint fmt clean
 
 help:
 	@echo "make demo    release a firmware image on a local cloud, by the stack as it is deployed"
@@ -31,7 +31,8 @@ help:
 	@echo "make event   write the event of an object in S3: BUCKET=name KEY=key  VERSION=id  OUT=event.json"
 	@echo "make test    unit tests, whole releases, replays, and the deployed stack on the local cloud"
 	@echo "make test-docker    every sample event, and a release, by sam local invoke"
-	@echo "make torture two faults at any calls, a thousand races: all of what make test takes a selection of"
+	@echo "make torture all of what make test takes a selection of, by torture-faults, -kill, -soak, fuzz, mutants: PARTS='torture-soak fuzz'"
+	@echo "make torture-faults two faults at any calls, a thousand races, every order of steps"
 	@echo "make fuzz    each parser on RUNS=100000 inputs that libFuzzer makes up from a corpus; KEEP=yes adds to it"
 	@echo "make mutants change the pure modules in every way, and count the changes that no unit test notices"
 	@echo "make check   format, lint, and make test"
@@ -88,8 +89,13 @@ test: build
 test-docker: build
 	@$(VENV)/python $(LOCAL_CLOUD)/test_docker.py
 
-torture: build
-	@TORTURE=full cargo test --locked --test releases faults -- --nocapture
+PARTS := torture-faults torture-kill torture-soak fuzz mutants
+
+torture: need
+	@python3 tests/torture.py $(PARTS)
+
+torture-faults: need
+	@TORTURE=full cargo test --locked --profile torture --test releases -- --nocapture faults model conformance
 
 fuzz: need
 	@command -v c++ > /dev/null || { echo "✗ c++ is missing (Debian: g++)"; exit 1; }

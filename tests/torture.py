@@ -1,0 +1,40 @@
+"""Runs every part of the torture (`make torture-faults`, …), one after another; the last line counts what held.
+
+    python3 torture.py PART...
+"""
+
+import re
+import subprocess
+import sys
+import time
+
+COUNTS = re.compile(r"\b(\d+) passed[,;] (\d+) failed")
+
+
+def run(part):
+    """Runs a part, showing what it says; what it counted, with one more failed if it ended badly all the same."""
+    passed = failed = 0
+    with subprocess.Popen(["make", "--no-print-directory", part], stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            if counts := COUNTS.search(line):
+                passed, failed = map(int, counts.groups())
+    return passed, failed or int(process.returncode != 0 or passed == 0)
+
+
+def main(*parts):
+    summary = []
+    for part in parts:
+        started = time.monotonic()
+        passed, failed = run(part)
+        summary.append((part, passed, failed, (time.monotonic() - started) / 60))
+    print()
+    for part, passed, failed, minutes in summary:
+        print(f"{part:<16}{passed:>6} passed{failed:>6} failed  in {minutes:.0f} min")
+    passed, failed = (sum(each[at] for each in summary) for at in (1, 2))
+    print(f"\n{passed} passed, {failed} failed")
+    return failed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
