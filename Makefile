@@ -17,7 +17,8 @@ export $(GIVEN)
 export SAM_CLI_TELEMETRY := 0
 
 .NOTPARALLEL:
-.PHONY: help need setup build firmware demo invoke invoke-cargo watch event test test-docker torture torture-faults fuzz mutants check lint fmt clean
+.PHONY: help need setup build firmware demo invoke invoke-cargo watch event test test-docker
+.PHONY: torture torture-faults torture-kill torture-soak fuzz mutants check lint fmt clean
 
 help:
 	@echo "make demo    release a firmware image on a local cloud, by the stack as it is deployed"
@@ -33,6 +34,8 @@ help:
 	@echo "make test-docker    every sample event, and a release, by sam local invoke"
 	@echo "make torture all of what make test takes a selection of, by torture-faults, -kill, -soak, fuzz, mutants: PARTS='torture-soak fuzz'"
 	@echo "make torture-faults two faults at any calls, a thousand races, every order of steps"
+	@echo "make torture-kill   kill -9 of the deployed function before and after each of its calls, on the local cloud"
+	@echo "make torture-soak   uploads to it with faults, kills and doubled events, then a redrive: SOAK=500 SEED=1"
 	@echo "make fuzz    each parser on RUNS=100000 inputs that libFuzzer makes up from a corpus; KEEP=yes adds to it"
 	@echo "make mutants change the pure modules in every way, and count the changes that no unit test notices"
 	@echo "make check   format, lint, and make test"
@@ -96,6 +99,9 @@ torture: need
 
 torture-faults: need
 	@TORTURE=full cargo test --locked --profile torture --test releases -- --nocapture faults model conformance
+
+torture-kill torture-soak: build
+	@$(VENV)/python $(LOCAL_CLOUD)/torture.py $(@:torture-%=%)
 
 fuzz: need
 	@command -v c++ > /dev/null || { echo "✗ c++ is missing (Debian: g++)"; exit 1; }

@@ -22,8 +22,9 @@ import urllib.request
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote_plus, urlsplit
 
 import boto3
 from cryptography import x509
@@ -146,14 +147,14 @@ class Cloud:
         things = {*THINGS, *_allowed(tags, "ota:thing", ALLOWED_THINGS)}
         thing_groups = {THING_GROUP, *_allowed(tags, "ota:thing-group", ALLOWED_THING_GROUPS)}
         self.certificate, key = self_signed_certificate()
-        arn = boto3.client("acm").import_certificate(Certificate=self.certificate, PrivateKey=key)["CertificateArn"]
-        boto3.client("signer").put_signing_profile(
+        arn = client("acm").import_certificate(Certificate=self.certificate, PrivateKey=key)["CertificateArn"]
+        client("signer").put_signing_profile(
             profileName=SIGNING_PROFILE,
             platformId="AWSIoTDeviceManagement-SHA256-ECDSA",
             signingMaterial={"certificateArn": arn},
             signingParameters={"certname": CERTIFICATE_ON_DEVICE},
         )
-        iot = boto3.client("iot")
+        iot = client("iot")
         for thing in things:
             iot.create_thing(thingName=thing)
         for group in thing_groups:
@@ -163,12 +164,12 @@ class Cloud:
 
     def without_stack(self, bucket):
         """Makes what a function needs of a stack that is not there: bucket and OTA role; returns the role's ARN."""
-        s3 = boto3.client("s3")
+        s3 = client("s3")
         s3.create_bucket(Bucket=bucket)
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
         trust = {"Effect": "Allow", "Principal": {"Service": "iot.amazonaws.com"}, "Action": "sts:AssumeRole"}
         policy = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-        return boto3.client("iam").create_role(RoleName="ota", AssumeRolePolicyDocument=policy)["Role"]["Arn"]
+        return client("iam").create_role(RoleName="ota", AssumeRolePolicyDocument=policy)["Role"]["Arn"]
 
     def deploy(self, **parameters):
         """The `sam deploy` of a production deployment; returns the outputs of the stack."""
@@ -183,22 +184,59 @@ class Cloud:
             "--no-confirm-changeset",
             **parameters,
         )
-        (stack,) = boto3.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
+        (stack,) = client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
         return self.outputs
 
     def upload(self, key, image, tags=""):
         """Puts an image as a firmware team does; returns its version ID."""
-        s3 = boto3.client("s3")
+        s3 = client("s3")
         return s3.put_object(Bucket=self.outputs["BucketName"], Key=key, Body=image, Tagging=tags)["VersionId"]
+
+    def notification(self, key, version, sample="put.json"):
+        """A sample event, told of one object version."""
+        event = json.loads((ROOT / "events" / sample).read_text())
+        (record,) = event["Records"]
+        record["s3"]["bucket"]["name"] = self.outputs["BucketName"]
+        record["s3"]["object"] |= {"key": quote_plus(key, safe="/"), "versionId": version}
+        return json.dumps(event)
+
+    def creations(self):
+        """All that releases create: IDs of jobs, of streams, and of object versions outside of the upload prefix."""
+        iot, s3 = client("iot"), client("s3")
+        versions = s3.get_paginator("list_object_versions").paginate(Bucket=self.outputs["BucketName"])
+        return (
+            {job["jobId"] for job in iot.get_paginator("list_jobs").paginate().search("jobs[]")},
+            {stream["streamId"] for stream in iot.get_paginator("list_streams").paginate().search("streams[]")},
+            {each["VersionId"] for each in versions.search("Versions[]") if not each["Key"].startswith("firmware/")},
+        )
+
+    def failures(self):
+        """How many events lie in the failure queue, those that the function is working on among them."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        queue = {"QueueUrl": self.outputs["FailureQueueUrl"], "AttributeNames": names}
+        return sum(map(int, client("sqs").get_queue_attributes(**queue)["Attributes"].values()))
+
+    def redrive(self, seconds=60):
+        """Has the function work on the failure queue until it is empty."""
+        functions, mapping = client("lambda"), self.outputs["RedriveMapping"]
+        functions.update_event_source_mapping(UUID=mapping, Enabled=True)
+        try:
+            deadline = time.monotonic() + seconds
+            while left := self.failures():
+                if time.monotonic() > deadline:
+                    raise Failed(f"{left} events are still in the failure queue after {seconds} s of redriving")
+                time.sleep(0.2)
+        finally:
+            functions.update_event_source_mapping(UUID=mapping, Enabled=False)
 
     def outcomes(self, key, version):
         """The final log lines of the function about one object version, oldest first."""
-        return [
-            line
-            for line in self._json_log()
-            if "outcome" in line and (line["key"], line["versionId"]) == (key, version)
-        ]
+        return [line for line in self.all_outcomes() if (line["key"], line["versionId"]) == (key, version)]
+
+    def all_outcomes(self):
+        """The final log lines of the function, oldest first."""
+        return [line for line in self._json_log() if "outcome" in line]
 
     def outcome(self, key, version, seconds=60):
         """Waits for the last word on an object version: its first outcome that Lambda does not try again."""
@@ -223,16 +261,20 @@ class Cloud:
     def _json_log(self):
         return [json.loads(message) for message in self.function_log() if message.startswith("{")]
 
+    def invocations(self):
+        """How often the function was invoked so far."""
+        return sum(message.startswith("START ") for message in self.function_log())
+
     def function_log(self):
-        logs = boto3.client("logs").get_paginator("filter_log_events")
+        logs = client("logs").get_paginator("filter_log_events")
         return list(logs.paginate(logGroupName=self.outputs["LogGroupName"]).search("events[].message"))
 
     def streamed(self, stream_id):
         """Where a stream points, and the bytes that devices get from there."""
-        stream = boto3.client("iot").describe_stream(streamId=stream_id)["streamInfo"]
+        stream = client("iot").describe_stream(streamId=stream_id)["streamInfo"]
         (file,) = stream["files"]
         at = file["s3Location"]
-        image = boto3.client("s3").get_object(Bucket=at["bucket"], Key=at["key"], VersionId=at["version"])
+        image = client("s3").get_object(Bucket=at["bucket"], Key=at["key"], VersionId=at["version"])
         return at, image["Body"].read()
 
     def verify(self, signature, image):
@@ -242,6 +284,12 @@ class Cloud:
             key.verify(base64.b64decode(signature, validate=True), image, ec.ECDSA(hashes.SHA256()))
         except InvalidSignature as error:
             raise Failed("the signature in the job document does not fit the streamed bytes") from error
+
+
+@cache
+def client(service):
+    """The client of an AWS service."""
+    return boto3.client(service)
 
 
 def device(document):
@@ -255,6 +303,7 @@ def device(document):
 
 def isolate():
     """No one's real account, profile or credentials can be reached from here on, by this process or its children."""
+    client.cache_clear()
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ |= {

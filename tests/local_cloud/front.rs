@@ -1,12 +1,16 @@
-//! The endpoint of the local cloud: answers for IoT streams, which MiniStack lacks, and hands on all else to it.
+//! The endpoint of the local cloud: answers for IoT streams, which MiniStack lacks, hands on all else to it, and has calls
+//! of the function go wrong where it is told to.
 //!
 //! `iot-streams UPSTREAM ACCOUNT HOST` prints the address it listens on, a free port of that host, as its first line.
 //! Region and credentials come from the environment, as for any AWS client.
 
+mod faults;
+mod operations;
 mod streams;
 
 use std::env;
 use std::error::Error;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use aws_config::BehaviorVersion;
@@ -23,6 +27,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 use tokio::task::LocalSet;
 
+use faults::Faults;
 use streams::Streams;
 
 type AnyError = Box<dyn Error + Send + Sync>;
@@ -41,10 +46,10 @@ async fn main() -> Result<(), AnyError> {
 
 async fn serve(listener: TcpListener, front: Rc<Front>) -> Result<(), AnyError> {
     loop {
-        let (connection, _) = listener.accept().await?;
-        let front = Rc::clone(&front);
+        let (connection, client) = listener.accept().await?;
+        let (front, address) = (Rc::clone(&front), connection.local_addr()?);
         tokio::task::spawn_local(async move {
-            let service = service_fn(|request| front.answer(request));
+            let service = service_fn(|request| front.answer(request, client, address));
             // A client that goes away is no failure of the front.
             let _ = http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
         });
@@ -52,6 +57,7 @@ async fn serve(listener: TcpListener, front: Rc<Front>) -> Result<(), AnyError> 
 }
 
 struct Front {
+    faults: Faults,
     streams: Streams,
     s3: aws_sdk_s3::Client,
     upstream: Authority,
@@ -64,6 +70,7 @@ impl Front {
         let region = config.region().ok_or("AWS_REGION is not set")?;
         let path_style = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
         Ok(Self {
+            faults: Faults::default(),
             streams: Streams::new(region.as_ref(), account),
             s3: aws_sdk_s3::Client::from_conf(path_style),
             upstream: upstream.parse::<Uri>()?.into_parts().authority.ok_or("the upstream is not a URL with a host")?,
@@ -72,13 +79,27 @@ impl Front {
     }
 
     /// Every request to the endpoint comes through here.
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, AnyError> {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        client: SocketAddr,
+        front: SocketAddr,
+    ) -> Result<Response<Full<Bytes>>, AnyError> {
         let (head, body) = request.into_parts();
         let request = Request::from_parts(head, body.collect().await?.to_bytes());
+        let answer = if Faults::serves(request.uri().path()) {
+            self.faults.answer(&request)
+        } else {
+            self.faults.serve(request, client, front, async |request| self.serve(request).await).await
+        };
+        answer.map(|answer| answer.map(Full::new))
+    }
+
+    async fn serve(&self, request: Request<Bytes>) -> Result<Response<Bytes>, AnyError> {
         if Streams::serves(request.uri().path()) {
             let object_size =
                 async |bucket: &str, key: &str, version: Option<&str>| self.object_size(bucket, key, version).await;
-            return Ok(self.streams.answer(&request, object_size).await.map(Full::new));
+            return Ok(self.streams.answer(&request, object_size).await);
         }
         self.forward(request).await.or_else(|error| bad_gateway(&*error))
     }
@@ -89,7 +110,7 @@ impl Front {
     }
 
     /// Hands the request on as it came: its `Host` is signed too, and stays.
-    async fn forward(&self, mut request: Request<Bytes>) -> Result<Response<Full<Bytes>>, AnyError> {
+    async fn forward(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, AnyError> {
         // AWS is only there over TLS, and bucket policies insist on it.
         request.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
         let mut target = std::mem::take(request.uri_mut()).into_parts();
@@ -98,11 +119,11 @@ impl Front {
         target.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
         *request.uri_mut() = Uri::from_parts(target)?;
         let (head, body) = self.client.request(request.map(Full::new)).await?.into_parts();
-        Ok(Response::from_parts(head, Full::new(body.collect().await?.to_bytes())))
+        Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
     }
 }
 
-fn bad_gateway(error: &(dyn Error + 'static)) -> Result<Response<Full<Bytes>>, AnyError> {
-    let body = Full::new(Bytes::from(format!("the upstream does not answer: {error}")));
+fn bad_gateway(error: &(dyn Error + 'static)) -> Result<Response<Bytes>, AnyError> {
+    let body = Bytes::from(format!("the upstream does not answer: {error}"));
     Ok(Response::builder().status(StatusCode::BAD_GATEWAY).body(body)?)
 }

@@ -5,13 +5,13 @@ import tempfile
 import time
 import unittest
 from datetime import UTC, datetime, timedelta
-from urllib.parse import quote_plus
 
 import boto3
 
 from alive import step
-from cloud import ACCOUNT, CERTIFICATE_ON_DEVICE, REGION, ROOT, THINGS, Cloud, Failed, device, run, sam
+from cloud import ACCOUNT, CERTIFICATE_ON_DEVICE, REGION, THINGS, Cloud, Failed, device, run, sam
 from test_replay import call, result_in
+from torture import survive_kill
 
 TAGS = "ota:thing-group=lab"
 IMAGE = bytes(range(256)) * 64
@@ -25,30 +25,13 @@ def release(key, tags=TAGS, image=IMAGE):
 
 def invoke(sample, key, version):
     """Calls the function with a sample event, told of one object version; returns the release it answers with."""
-    event = json.loads((ROOT / "events" / sample).read_text())
-    (record,) = event["Records"]
-    record["s3"]["bucket"]["name"] = cloud.outputs["BucketName"]
-    record["s3"]["object"] |= {"key": quote_plus(key, safe="/"), "versionId": version}
-    answer = boto3.client("lambda").invoke(FunctionName=cloud.outputs["FunctionName"], Payload=json.dumps(event))
+    event = cloud.notification(key, version, sample)
+    answer = boto3.client("lambda").invoke(FunctionName=cloud.outputs["FunctionName"], Payload=event)
     result = json.load(answer["Payload"])
     if "FunctionError" in answer:
         raise Failed(f"the function failed: {result}")
     (release,) = result["releases"]
     return release
-
-
-def creations():
-    """Everything that a release creates: jobs, streams, and versions of objects outside of the upload prefix."""
-    versions = s3.get_paginator("list_object_versions").paginate(Bucket=cloud.outputs["BucketName"])
-    return (
-        {job["jobId"] for job in iot.get_paginator("list_jobs").paginate().search("jobs[]")},
-        {stream["streamId"] for stream in iot.get_paginator("list_streams").paginate().search("streams[]")},
-        {each["VersionId"] for each in versions.search("Versions[]") if not each["Key"].startswith("firmware/")},
-    )
-
-
-def invocations():
-    return sum(message.startswith("START ") for message in cloud.function_log())
 
 
 class StackTest(unittest.TestCase):
@@ -101,10 +84,10 @@ class Releases(StackTest):
         self.assertIn(file["sig-sha256-ecdsa"], device(document))
 
     def test_one_upload_is_one_invocation(self):
-        before = invocations()
+        before = cloud.invocations()
         self.create("firmware/once.bin")
         time.sleep(2)  # what the function itself writes would be notified by now
-        self.assertEqual(invocations() - before, 1)
+        self.assertEqual(cloud.invocations() - before, 1)
 
     def test_a_key_may_have_any_character(self):
         for name in (
@@ -129,10 +112,10 @@ class Releases(StackTest):
 
 class NoReleases(unittest.TestCase):
     def setUp(self):
-        self.before = creations()
+        self.before = cloud.creations()
 
     def tearDown(self):
-        self.assertEqual(creations(), self.before, "something was created")
+        self.assertEqual(cloud.creations(), self.before, "something was created")
 
     def test_bad_tags_are_rejected_with_every_reason(self):
         outcome = release("firmware/bad.bin", f"{TAGS}&ota:retries=lots&ota:timeout=9d&ota:strat=now")
@@ -154,10 +137,10 @@ class NoReleases(unittest.TestCase):
 class LaterEvents(StackTest):
     def test_a_second_delivery_adopts_the_job(self):
         first = self.create("firmware/twice.bin")
-        before = creations()
+        before = cloud.creations()
         second = invoke("put.json", "firmware/twice.bin", first["versionId"])
         self.assertEqual((second["outcome"], second["jobArn"]), ("adopted", first["jobArn"]), second)
-        self.assertEqual(creations()[:2], before[:2])
+        self.assertEqual(cloud.creations()[:2], before[:2])
 
     def test_tags_put_on_later_start_the_release(self):
         key = "firmware/tagged later.bin"
@@ -172,10 +155,10 @@ class LaterEvents(StackTest):
     def test_a_job_that_was_deleted_is_not_made_again(self):
         first = self.create("firmware/deleted.bin")
         iot.delete_job(jobId=first["jobId"], force=True)
-        before = creations()
+        before = cloud.creations()
         second = invoke("put.json", "firmware/deleted.bin", first["versionId"])
         self.assertEqual((second["outcome"], second["reason"]), ("skipped", "job-deleted"), second)
-        self.assertEqual(creations()[:2], before[:2])
+        self.assertEqual(cloud.creations()[:2], before[:2])
 
 
 class Redrive(StackTest):
@@ -185,29 +168,30 @@ class Redrive(StackTest):
         failed = cloud.outcome(key, version)
         self.assertEqual(failed["outcome"], "failed", failed)
         self.assertIn("lab-to-come", failed["reason"])
-        queue = {"QueueUrl": cloud.outputs["FailureQueueUrl"]}
-        self.await_messages(queue, 1)
+        self.await_failures(1)
 
         iot.create_thing_group(thingGroupName="lab-to-come")
-        functions = boto3.client("lambda")
-        functions.update_event_source_mapping(UUID=cloud.outputs["RedriveMapping"], Enabled=True)
-        try:
-            self.await_messages(queue, 0)
-        finally:
-            functions.update_event_source_mapping(UUID=cloud.outputs["RedriveMapping"], Enabled=False)
+        cloud.redrive()
         outcomes = [each["outcome"] for each in cloud.outcomes(key, version)]
         self.assertEqual(outcomes, ["failed", "failed", "failed", "created"])
 
-    def await_messages(self, queue, expected):
-        attributes = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    def await_failures(self, expected):
         deadline = time.monotonic() + 60
-        while True:
-            counts = boto3.client("sqs").get_queue_attributes(**queue, AttributeNames=attributes)["Attributes"]
-            count = sum(map(int, counts.values()))
-            if count == expected or time.monotonic() > deadline:
-                break
+        while cloud.failures() != expected and time.monotonic() < deadline:
             time.sleep(0.2)
-        self.assertEqual(count, expected)
+        self.assertEqual(cloud.failures(), expected)
+
+
+class Kills(StackTest):
+    def test_a_function_that_is_killed_midway_still_comes_to_one_job(self):
+        for when, operation in [
+            ("after", "StartSigningJob"),
+            ("after", "CreateStream"),
+            ("before", "CreateJob"),
+            ("after", "CreateJob"),
+        ]:
+            with self.subTest(f"{when} {operation}"):
+                self.assertEqual(survive_kill(cloud, when, operation, 0), 2)
 
 
 class Replays(StackTest):
@@ -221,13 +205,13 @@ class Replays(StackTest):
             event = f"{folder}/event.json"
             self.assertEqual(call("event", BUCKET=skipped["bucket"], KEY=key, OUT=event)[0], 0)
 
-            before = creations()
+            before = cloud.creations()
             code, output = call("cargo", EVENT=event, MODE="account")
             self.assertEqual(code, 0, output)
             (checked,) = result_in(output)["releases"]
             self.assertEqual((checked["outcome"], checked["createJob"]["targets"]), ("dry-run", [LAB]), checked)
             self.assertEqual(checked["createStream"]["roleArn"], cloud.outputs["OtaRoleArn"])
-            self.assertEqual(creations(), before, "something was created")
+            self.assertEqual(cloud.creations(), before, "something was created")
 
             code, output = call("cargo", EVENT=event, MODE="account", RELEASE="yes")
             self.assertEqual(code, 0, output)

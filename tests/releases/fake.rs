@@ -1,7 +1,7 @@
 //! S3, Signer and IoT in process, behind the HTTP connector of the real clients: it keeps object versions, signs with a
 //! real key, enforces the rules of CreateJob, and remembers every request.
 
-use crate::streams::Streams;
+use crate::{operations, streams::Streams};
 use aws_lc_rs::{
     rand::SystemRandom,
     signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey},
@@ -554,32 +554,8 @@ fn refusal(job: &Value, targets: &[&str], now: jiff::Timestamp) -> Option<String
         .then(|| format!("package versions {versions:?}"))
 }
 
-/// What a request asks for, by its method and path.
 fn operation(request: &Request<Bytes>) -> &'static str {
-    let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
-    let has = |parameter: &str| query.split('&').any(|pair| pair.split('=').next() == Some(parameter));
-    let first = path.split('/').nth(1).unwrap_or_default();
-    match (request.method(), first) {
-        (&Method::POST, "") => "GetCertificate",
-        (&Method::POST, "signing-jobs") => "StartSigningJob",
-        (&Method::GET, "signing-jobs") => "DescribeSigningJob",
-        (&Method::GET, "signing-profiles") => "GetSigningProfile",
-        (&Method::POST, "streams") => "CreateStream",
-        (&Method::GET, "streams") => "DescribeStream",
-        (&Method::GET, "thing-groups") => "DescribeThingGroup",
-        (&Method::GET, "things") => "DescribeThing",
-        (&Method::GET, "jobs") if path.ends_with("/job-document") => "GetJobDocument",
-        (&Method::GET, "jobs") => "DescribeJob",
-        (&Method::PUT, "jobs") => "CreateJob",
-        (&Method::GET, _) if has("tagging") => "GetObjectTagging",
-        (&Method::GET, _) if has("versions") => "ListObjectVersions",
-        (&Method::GET, "firmware") => "GetUpload",
-        (&Method::GET, _) => "GetObject",
-        (&Method::HEAD, _) => "HeadObject",
-        (&Method::PUT, _) if request.headers().contains_key("x-amz-copy-source") => "CopyObject",
-        (&Method::PUT, _) => "PutObject",
-        other => panic!("the fake has no {other:?}"),
-    }
+    operations::operation(request).unwrap_or_else(|| panic!("the fake has no {request:?}"))
 }
 
 impl State {

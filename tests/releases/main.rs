@@ -6,6 +6,8 @@ mod fake;
 mod faults;
 mod local_cloud;
 mod model;
+#[path = "../local_cloud/operations.rs"]
+mod operations;
 mod process;
 mod releases;
 #[path = "../local_cloud/streams.rs"]

@@ -1,0 +1,33 @@
+//! Which AWS operation a request of the function asks for.
+
+use http::{Method, Request};
+
+/// The operation, by method and path. `GetUpload` is GetObject of something below the upload prefix; `None` is none of
+/// the function's.
+pub fn operation<B>(request: &Request<B>) -> Option<&'static str> {
+    let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+    let has = |parameter: &str| query.split('&').any(|pair| pair.split('=').next() == Some(parameter));
+    let first = path.split('/').nth(1).unwrap_or_default();
+    Some(match (request.method(), first) {
+        (&Method::POST, "") => "GetCertificate",
+        (&Method::POST, "signing-jobs") => "StartSigningJob",
+        (&Method::GET, "signing-jobs") => "DescribeSigningJob",
+        (&Method::GET, "signing-profiles") => "GetSigningProfile",
+        (&Method::POST, "streams") => "CreateStream",
+        (&Method::GET, "streams") => "DescribeStream",
+        (&Method::GET, "thing-groups") => "DescribeThingGroup",
+        (&Method::GET, "things") => "DescribeThing",
+        (&Method::GET, "jobs") if path.ends_with("/job-document") => "GetJobDocument",
+        (&Method::GET, "jobs") => "DescribeJob",
+        (&Method::PUT, "jobs") => "CreateJob",
+        (&Method::GET, _) if has("tagging") => "GetObjectTagging",
+        (&Method::GET, _) if has("versions") => "ListObjectVersions",
+        // The bucket stands before the key where it is no part of the host.
+        (&Method::GET, _) if path.contains("/firmware/") => "GetUpload",
+        (&Method::GET, _) => "GetObject",
+        (&Method::HEAD, _) => "HeadObject",
+        (&Method::PUT, _) if request.headers().contains_key("x-amz-copy-source") => "CopyObject",
+        (&Method::PUT, _) => "PutObject",
+        _ => return None,
+    })
+}

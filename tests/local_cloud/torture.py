@@ -1,0 +1,272 @@
+"""One job for every upload, whatever fails: the deployed stack, with faults at the function's calls.
+
+    torture.py kill    `kill -9` of the function before and after each of its calls
+    torture.py soak    uploads by the hundred, while all goes wrong that can; then one redrive
+
+The environment may say SOAK (how many uploads) and SEED (where random begins).
+"""
+
+import json
+import os
+import random
+import sys
+import time
+import urllib.request
+from collections import Counter
+from dataclasses import dataclass
+
+from alive import rows, show, step
+from cloud import THING_GROUP, THINGS, Cloud, Failed, client, run, sam
+
+# How often Lambda has a function try.
+ATTEMPTS = 3
+TAGS = f"ota:thing-group={THING_GROUP}"
+
+# Of all calls, of all invocations; and every so many-th event is doubled.
+FAULTY, KILLED, DOUBLED = 1 / 5, 1 / 10, 5
+# What an invocation makes, by and large, with what the SDK tries again.
+CALLS = 16
+# Deliveries that are not settled at any time.
+AT_ONCE = 24
+ACCEPTED = (TAGS, f"{TAGS}&ota:start=45m&ota:end=2h&ota:retries=2", f"ota:thing={THINGS[0]}+{THINGS[1]}&ota:start=now")
+NOT_ACCEPTED = ("", "team=blue", "ota:thing-group=production", f"{TAGS}&ota:retries=lots&ota:strat=now")
+
+
+@dataclass
+class Upload:
+    """One object version, as it was uploaded."""
+
+    cloud: Cloud
+    key: str
+    tags: str
+    image: bytes
+    deliveries: int = 1
+
+    def __post_init__(self):
+        self.version = self.cloud.upload(self.key, self.image, self.tags)
+
+    def description(self):
+        """What its job and its stream say that they are of."""
+        return f"s3://{self.cloud.outputs['BucketName']}/{self.key}?versionId={self.version}"
+
+    def check_job(self, job_id):
+        """Makes sure that a job is the release of this upload: its bytes, and a signature over them."""
+        iot = client("iot")
+        job = iot.describe_job(jobId=job_id)["job"]
+        ota = json.loads(iot.get_job_document(jobId=job_id)["document"])["afr_ota"]
+        (file,) = ota["files"]
+        at, streamed = self.cloud.streamed(ota["streamname"])
+        expect(f"the job {job_id} is of", job["description"], self.description())
+        expect(f"the image of {job_id} is that of", streamed == self.image, True)
+        expect(f"the file size of {job_id} is", file["filesize"], len(self.image))
+        self.cloud.verify(file["sig-sha256-ecdsa"], streamed)
+        record = {"Bucket": at["bucket"], "Key": f"{at['key'].rpartition('/')[0]}/release.json"}
+        receipt = json.load(client("s3").get_object(**record)["Body"])
+        expect(f"the receipt of {self.key} names the job", receipt.get("jobArn"), job["jobArn"])
+        return ota["streamname"]
+
+
+def expect(what, found, expected):
+    if found != expected:
+        raise Failed(f"{what} {found!r}, expected {expected!r}")
+
+
+def faults(cloud, plan=None):
+    """What came of the faults that are armed, or, with a plan, arms others."""
+    method, body = ("GET", None) if plan is None else ("PUT", json.dumps(plan).encode())
+    request = urllib.request.Request(f"{cloud.endpoint}/_faults", body, method=method)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
+
+
+def kill_points(cloud):
+    """Every call of a release without faults, before it and after it."""
+    faults(cloud, {})
+    upload = Upload(cloud, "firmware/unharmed.bin", TAGS, random.randbytes(4000))
+    outcome = cloud.outcome(upload.key, upload.version)
+    expect("without faults, the outcome is", outcome["outcome"], "created")
+    calls = faults(cloud)["calls"]
+    sites = [(call, calls[:at].count(call)) for at, call in enumerate(calls)]
+    return [(when, *site) for site in sites for when in ("before", "after")]
+
+
+def survive_kill(cloud, when, operation, nth):
+    """Kills the function at one call of a release: one job comes of it all the same. The attempts that it took."""
+    before, invocations = cloud.creations(), cloud.invocations()
+    faults(cloud, {"at": {"operation": operation, "nth": nth, "fault": f"killed-{when}"}})
+    upload = Upload(cloud, f"firmware/killed-{when}-{operation}-{nth}.bin", TAGS, random.randbytes(4000))
+    outcome = cloud.outcome(upload.key, upload.version)
+    expect("the processes that died are", faults(cloud)["deaths"], 1)
+    if outcome["outcome"] not in ("created", "adopted"):
+        raise Failed(f"the outcome is {outcome}")
+    jobs, streams, _ = (now - then for now, then in zip(cloud.creations(), before, strict=True))
+    expect("the new jobs are", jobs, {outcome["jobId"]})
+    expect("the new streams are", streams, {upload.check_job(outcome["jobId"])})
+    expect("the events in the failure queue are", cloud.failures(), 0)
+    attempts = cloud.invocations() - invocations
+    expect("Lambda's attempts suffice:", attempts <= ATTEMPTS, True)
+    return attempts
+
+
+def kill(cloud):
+    with step("release once without faults"):
+        points = kill_points(cloud)
+    attempts, failed = [], 0
+    for when, operation, nth in points:
+        try:
+            with step(f"kill -9 {when} {operation} {nth + 1}"):
+                attempts.append(survive_kill(cloud, when, operation, nth))
+        except Failed as why:
+            failed += 1
+            print(f"  {why}")
+    print(f"\n{len(points)} kills: one job each of {len(attempts)}, after {max(attempts, default=0)} attempts at most")
+    return len(attempts), failed
+
+
+def soak(cloud):
+    number, seed = count("SOAK", 500, at_least=100), count("SEED", time.time_ns() % 10**6, at_least=0)
+    began = time.monotonic()
+    print(f"SEED={seed}")
+    faults(cloud, {"seed": seed, "faulty": FAULTY, "killed": KILLED / CALLS})
+    with step(f"{number} uploads, with faults"):
+        uploads = uploads_with_faults(cloud, number, random.Random(seed))
+    told, invocations, failures = faults(cloud), cloud.invocations(), cloud.failures()
+    faults(cloud, {})
+    with step(f"redrive {failures} events, without faults"):
+        cloud.redrive()
+    with step("look at all that was made"):
+        checks = list(checks_of_soak(cloud, uploads, told, invocations))
+
+    outcomes = Counter(line["outcome"] for line in cloud.all_outcomes())
+    show(
+        "What happened",
+        *rows(
+            {
+                "seconds": round(time.monotonic() - began),
+                "uploads": len(uploads),
+                "events": sum(upload.deliveries for upload in uploads),
+                "calls": f"{len(told['calls'])}, {sum(told['faults'].values())} of them faulty",
+                "faults": ", ".join(f"{number} {fault}" for fault, number in told["faults"].items()),
+                "invocations": f"{invocations}, {told['deaths']} of them killed",
+                "redriven": f"{failures} events, {cloud.invocations() - invocations} invocations",
+                "outcomes": ", ".join(f"{number} {outcome}" for outcome, number in outcomes.most_common()),
+            }
+        ),
+    )
+    print()
+    for title, problem in checks:
+        print(f"✗ {title}: {problem}" if problem else f"✓ {title}")
+    failed = sum(problem is not None for _, problem in checks)
+    return len(checks) - failed, failed
+
+
+def uploads_with_faults(cloud, number, chance):
+    """Uploads one after another, some of them told of twice, until Lambda is done with all of them."""
+    functions, uploads = client("lambda"), []
+    deadline = time.monotonic() + 120 + 2 * number
+    while True:
+        deliveries = sum(upload.deliveries for upload in uploads)
+        done = len(final_outcomes(cloud)) + cloud.failures()
+        if len(uploads) == number and done == deliveries:
+            return uploads
+        if time.monotonic() > deadline:
+            raise Failed(f"of {deliveries} events, {done} have come to an outcome or to the failure queue")
+        for _ in range(min(AT_ONCE - (deliveries - done), number - len(uploads))):
+            tags = chance.choice(NOT_ACCEPTED if chance.random() < 1 / 8 else ACCEPTED)
+            image = chance.randbytes(chance.randrange(1, 64 * 1024))
+            upload = Upload(cloud, f"firmware/soak/{len(uploads)}.bin", tags, image)
+            uploads.append(upload)
+            if len(uploads) % DOUBLED == 0:
+                event = cloud.notification(upload.key, upload.version)
+                functions.invoke(FunctionName=cloud.outputs["FunctionName"], InvocationType="Event", Payload=event)
+                upload.deliveries += 1
+        time.sleep(0.5)
+
+
+def final_outcomes(cloud):
+    """What events came to: each to one outcome that Lambda does not try again, if not to the failure queue."""
+    return [line for line in cloud.all_outcomes() if line["outcome"] != "failed"]
+
+
+def checks_of_soak(cloud, uploads, told, invocations):
+    """Each promise, and what is wrong with it, or nothing."""
+    iot = client("iot")
+    jobs, streams, _ = cloud.creations()
+    descriptions = {job: iot.describe_job(jobId=job)["job"]["description"] for job in jobs}
+    accepted = {upload.description(): upload for upload in uploads if upload.tags in ACCEPTED}
+    outcomes = {}
+    for line in final_outcomes(cloud):
+        outcomes.setdefault((line["key"], line["versionId"]), []).append(line["outcome"])
+    deliveries = sum(upload.deliveries for upload in uploads)
+
+    def check(title, *problems):
+        problems = [problem for problem in problems if problem]
+        return title, "; ".join([*problems[:5], f"… {len(problems)} in all"]) if problems else None
+
+    def wrong(title, found, expected):
+        return None if found == expected else f"{title} {found}, expected {expected}"
+
+    yield check(
+        f"{len(jobs)} jobs = {len(accepted)} accepted uploads",
+        wrong("jobs", len(jobs), len(accepted)),
+        *(f"{each} has no job" for each in accepted.keys() - set(descriptions.values())),
+        *(f"{job} is of {of}" for job, of in descriptions.items() if of not in accepted),
+    )
+    problems, streamed = [], set()
+    for job, of in descriptions.items():
+        try:
+            streamed.add(accepted[of].check_job(job))
+        except (Failed, KeyError) as why:
+            problems.append(f"{job}: {why}")
+    yield check("each job has its upload's bytes, a signature over them that verifies, and its receipt", *problems)
+    yield check(f"{len(streams)} streams = {len(jobs)} jobs", wrong("streams", streams, streamed))
+    yield check("the failure queue is empty", wrong("events", cloud.failures(), 0))
+    yield check(
+        f"{sum(map(len, outcomes.values()))} outcomes = {deliveries} events",
+        *(
+            f"{upload.key} with tags `{upload.tags}` is {found}, expected {upload.deliveries}"
+            for upload in uploads
+            if len(found := outcomes.get((upload.key, upload.version), [])) != upload.deliveries
+            or not set(found) <= ({"created", "adopted"} if upload.tags in ACCEPTED else {"rejected", "skipped"})
+            or found.count("created") > 1
+        ),
+    )
+    places = client("s3").get_paginator("list_objects_v2")
+    places = places.paginate(Bucket=cloud.outputs["BucketName"], Prefix="SignedImage/", Delimiter="/")
+    places = len(list(places.search("CommonPrefixes[].Prefix")))
+    yield check("nothing is left of an upload without a job", wrong("places of signed objects", places, len(jobs)))
+
+    calls, kills = len(told["calls"]), sum(told["faults"].get(f"killed-{when}", 0) for when in ("before", "after"))
+    yield check("each kill was one death", wrong("deaths", told["deaths"], kills))
+    faulty = (sum(told["faults"].values()) - kills) / calls
+    yield check(
+        f"{faulty:.0%} of the calls were faulty", None if abs(faulty - FAULTY) < 0.05 else "expected one in five"
+    )
+    killed = kills / invocations
+    yield check(f"{killed:.0%} of the invocations were killed", None if killed > KILLED / 4 else "expected one in ten")
+
+
+def count(name, default, at_least):
+    """A number from the environment."""
+    given = os.environ.get(name) or str(default)
+    if not given.isdecimal() or int(given) < at_least:
+        raise Failed(f"{name} is `{given}`, expected a number from {at_least}")
+    return int(given)
+
+
+def main():
+    torture = {"kill": kill, "soak": soak}[sys.argv[1]]
+    with Cloud() as cloud:
+        with step("provision the account"):
+            cloud.provision()
+        with step("sam build"):
+            sam("build")
+        with step("sam deploy"):
+            cloud.deploy()
+        passed, failed = torture(cloud)
+    print(f"\n{passed} passed, {failed} failed")
+    return failed > 0
+
+
+if __name__ == "__main__":
+    run(main)
