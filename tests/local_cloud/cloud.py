@@ -208,7 +208,11 @@ class Cloud:
         return (
             {job["jobId"] for job in iot.get_paginator("list_jobs").paginate().search("jobs[]")},
             {stream["streamId"] for stream in iot.get_paginator("list_streams").paginate().search("streams[]")},
-            {each["VersionId"] for each in versions.search("Versions[]") if not each["Key"].startswith("firmware/")},
+            {
+                each["VersionId"]
+                for each in versions.search("(Versions || `[]`)[]")
+                if not each["Key"].startswith("firmware/")
+            },
         )
 
     def failures(self):
