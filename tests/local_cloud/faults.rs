@@ -83,9 +83,18 @@ struct Site {
 struct Told {
     /// The operations that the function called, in their order.
     calls: Vec<&'static str>,
+    /// How often each happened: a kill, when the function is dead.
     faults: BTreeMap<Fault, u64>,
-    /// Processes that were killed and seen to be dead.
-    deaths: u64,
+}
+
+impl Told {
+    fn calls_of(&self, operation: &str) -> usize {
+        self.calls.iter().filter(|known| **known == operation).count()
+    }
+
+    fn count(&mut self, fault: Fault) {
+        *self.faults.entry(fault).or_default() += 1;
+    }
 }
 
 #[derive(Default)]
@@ -130,7 +139,7 @@ impl Faults {
             Some(Fault::Throttled) => error(&request, StatusCode::TOO_MANY_REQUESTS, "ThrottlingException"),
             Some(Fault::LostBefore) => lost(),
             Some(Fault::KilledBefore) => {
-                self.kill(client, front)?;
+                self.kill(Fault::KilledBefore, client, front)?;
                 lost()
             }
             Some(Fault::Delayed) => {
@@ -149,7 +158,7 @@ impl Faults {
             }
             Some(Fault::KilledAfter) => {
                 serve(request).await?;
-                self.kill(client, front)?;
+                self.kill(Fault::KilledAfter, client, front)?;
                 lost()
             }
             Some(Fault::Truncated) => match serve(request).await?.into_parts() {
@@ -169,9 +178,9 @@ impl Faults {
         let agent = request.headers().get(USER_AGENT).and_then(|agent| agent.to_str().ok())?;
         let operation = operation(request).filter(|_| agent.starts_with("aws-sdk-rust"))?;
         let State { plan, told, random } = &mut *self.lock();
-        let nth = told.calls.iter().filter(|known| **known == operation).count();
         told.calls.push(operation);
-        let at = plan.at.as_ref().filter(|site| (site.operation.as_str(), site.nth) == (operation, nth));
+        let at =
+            plan.at.as_ref().filter(|site| site.operation == operation && site.nth + 1 == told.calls_of(operation));
         let chance = random.f64();
         let fault = match at {
             Some(site) => site.fault,
@@ -179,13 +188,15 @@ impl Faults {
             None if chance < plan.killed + plan.faulty => *random.choice(&FAULTS)?,
             None => return None,
         };
-        *told.faults.entry(fault).or_default() += 1;
+        if !matches!(fault, Fault::KilledBefore | Fault::KilledAfter) {
+            told.count(fault);
+        }
         Some(fault)
     }
 
     /// `kill -9` of the function at the other end of a connection, until it is dead. Without a pause: with its client gone,
     /// the answer to a call is given up.
-    fn kill(&self, client: SocketAddr, front: SocketAddr) -> Result<(), AnyError> {
+    fn kill(&self, fault: Fault, client: SocketAddr, front: SocketAddr) -> Result<(), AnyError> {
         let pid = function_at(client, front)?.ok_or("the caller is no function of this local cloud")?;
         if !Command::new("sh").args(["-c", "kill -9 \"$0\"", &pid]).status()?.success() {
             return Err("the function cannot be killed".into());
@@ -193,7 +204,7 @@ impl Faults {
         while is_alive(&pid) {
             thread::sleep(Duration::from_millis(1));
         }
-        self.lock().told.deaths += 1;
+        self.lock().told.count(fault);
         Ok(())
     }
 
