@@ -54,9 +54,8 @@ class Upload:
 
     def check_job(self, job_id):
         """Makes sure that a job is the release of this upload: its bytes, and a signature over them."""
-        iot = client("iot")
-        job = iot.describe_job(jobId=job_id)["job"]
-        ota = json.loads(iot.get_job_document(jobId=job_id)["document"])["afr_ota"]
+        job = client("iot").describe_job(jobId=job_id)["job"]
+        ota = document(job_id)
         (file,) = ota["files"]
         at, streamed = self.cloud.streamed(ota["streamname"])
         expect(f"the job {job_id} is of", job["description"], self.description())
@@ -67,6 +66,11 @@ class Upload:
         receipt = json.load(client("s3").get_object(**record)["Body"])
         expect(f"the receipt of {self.key} names the job", receipt.get("jobArn"), job["jobArn"])
         return ota["streamname"]
+
+
+def document(job_id):
+    """What the document of a job tells devices."""
+    return json.loads(client("iot").get_job_document(jobId=job_id)["document"])["afr_ota"]
 
 
 def expect(what, found, expected):
@@ -222,14 +226,20 @@ def checks_of_soak(cloud, uploads, told, invocations):
         *(f"{each} has no job" for each in accepted.keys() - set(descriptions.values())),
         *(f"{job} is of {of}" for job, of in descriptions.items() if of not in accepted),
     )
-    problems, streamed = [], set()
+    problems = []
     for job, of in descriptions.items():
         try:
-            streamed.add(accepted[of].check_job(job))
+            accepted[of].check_job(job)
         except (Failed, KeyError) as why:
             problems.append(f"{job}: {why}")
     yield check("each job has its upload's bytes, a signature over them that verifies, and its receipt", *problems)
-    yield check(f"{len(streams)} streams = {len(jobs)} jobs", wrong("streams", streams, streamed))
+    streamed = {document(job)["streamname"] for job in jobs}
+    yield check(
+        f"{len(streams)} streams = {len(jobs)} jobs",
+        wrong("jobs' streams", len(streamed), len(jobs)),
+        *(f"{stream} is no job's" for stream in streams - streamed),
+        *(f"{stream} does not exist" for stream in streamed - streams),
+    )
     yield check("the failure queue is empty", wrong("events", cloud.failures(), 0))
     yield check(
         f"{sum(map(len, outcomes.values()))} outcomes = {deliveries} events",

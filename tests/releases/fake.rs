@@ -18,7 +18,7 @@ use aws_smithy_types::body::SdkBody;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use futures::FutureExt;
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use ota_on_upload::{clients::Clients, upload::Upload};
 use percent_encoding::percent_decode_str;
