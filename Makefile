@@ -117,12 +117,12 @@ lint: setup
 	@$(AS_STEP) "cargo clippy" cargo clippy --quiet --locked --all-targets -- --deny warnings
 	@$(AS_STEP) "sam validate" $(VENV)/sam validate --lint --region us-east-1
 	@$(AS_STEP) "cfn-lint" $(VENV)/cfn-lint template.yaml
-	@$(AS_STEP) "ruff format" $(VENV)/ruff format --no-cache --check $(LOCAL_CLOUD)
-	@$(AS_STEP) "ruff check" $(VENV)/ruff check --no-cache $(LOCAL_CLOUD)
+	@$(AS_STEP) "ruff format" $(VENV)/ruff format --no-cache --check tests
+	@$(AS_STEP) "ruff check" $(VENV)/ruff check --no-cache tests
 
 fmt: setup
 	@cargo fmt
-	@$(VENV)/ruff format --no-cache --quiet $(LOCAL_CLOUD)
+	@$(VENV)/ruff format --no-cache --quiet tests
 
 clean:
 	@rm -rf .venv .aws-sam .local-cloud .cargo-tools

@@ -1,6 +1,8 @@
-"""Runs every part of the torture (`make torture-faults`, …), one after another; the last line counts what held.
+"""The parts of the torture, each a target of make, one after another.
 
     python3 torture.py PART...
+
+shows what each says, and counts in its last line what held.
 """
 
 import re
