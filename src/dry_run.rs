@@ -49,7 +49,6 @@ pub(crate) async fn requests(
         algorithm: SignatureAlgorithm::Sha256WithEcdsa,
         cert_file: FROM_SIGNER.to_owned(),
         size: size.unwrap_or_default(),
-        raw_copy: None,
         verified_until: None,
     };
     let copy = RawCopy { key: signed.key.clone(), version_id: FROM_S3.to_owned() };

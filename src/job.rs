@@ -6,7 +6,7 @@ use crate::{
     options::{LONGEST_PATH, is_of_path},
     record::JobRecord,
     request::{ReleaseRequest, Target},
-    schedule::{Lead, Schedule},
+    schedule::{Lead, Part, Schedule},
     settings::Settings,
     signed_object::SignatureAlgorithm,
     signing::SignedImage,
@@ -14,7 +14,9 @@ use crate::{
     upload::Upload,
 };
 use aws_sdk_iot::{
-    error::ProvideErrorMetadata, operation::create_job::builders::CreateJobFluentBuilder, types::JobStatus,
+    error::ProvideErrorMetadata,
+    operation::create_job::{CreateJobError, CreateJobOutput, builders::CreateJobFluentBuilder},
+    types::JobStatus,
 };
 use futures::{TryFutureExt, TryStreamExt, future::join_all, stream, try_join};
 use jiff::Timestamp;
@@ -111,7 +113,8 @@ pub(crate) async fn find_own(aws: &Clients, job_id: &str, upload: &Upload) -> Re
 async fn is_of(aws: &Clients, job_id: &str, upload: &Upload) -> Result<bool, Failure> {
     let call = aws.iot.get_job_document().job_id(job_id).send();
     let answer = call.map_err(|error| Failure::DescribeJob { job_id: job_id.to_owned(), source: error.into() }).await?;
-    let document: serde_json::Value = serde_json::from_str(answer.document().unwrap_or_default()).unwrap_or_default();
+    let document = answer.document.ok_or(Failure::Incomplete { member: "document" })?;
+    let document: serde_json::Value = serde_json::from_str(&document).unwrap_or_default();
     Ok(document["afr_ota"]["streamname"] == upload.stream_id())
 }
 
@@ -154,8 +157,10 @@ pub(crate) fn request(
 ) -> Result<(Schedule, CreateJobFluentBuilder), Stop> {
     // The start or end may have come too near since the tags were checked.
     let schedule = request.plan.at(now, Lead::WhenCreated).map_err(|broken| {
-        let too_late =
-            |(part, problem)| format!("the {part} has come too near while the image was signed: it is {problem}");
+        let too_late = |(part, problem)| match part {
+            Part::Window => format!("the {part} has passed while the image was signed: it is {problem}"),
+            _ => format!("the {part} has come too near while the image was signed: it is {problem}"),
+        };
         Stop::Rejected(broken.into_iter().map(too_late).collect())
     })?;
     schedule.log(job_id);
@@ -190,19 +195,22 @@ pub(crate) async fn ensure(
     (job_id, document): (&str, &str),
     now: Timestamp,
 ) -> Result<(Job, bool), Stop> {
-    let (schedule, call) = request(aws, settings, upload, release, (job_id, document), now)?;
-    let error = match call.send().await {
-        Ok(job) => {
-            let arn = job.job_arn.ok_or(Failure::Incomplete { member: "jobArn" })?;
+    let (schedule, call) = match request(aws, settings, upload, release, (job_id, document), now) {
+        Ok(request) => request,
+        // Another attempt may have been in time.
+        Err(stop) => return find_own(aws, job_id, upload).await?.map(|job| (job, false)).ok_or(stop),
+    };
+    let (exists, failure) = match call.send().await {
+        Ok(CreateJobOutput { job_arn: Some(arn), .. }) => {
             let (start_time, end_time) = (schedule.start_time(), schedule.end_time());
             return Ok((Job { arn, status: None, start_time, end_time }, true));
         }
-        Err(error) => error,
+        Ok(_) => (true, Failure::Incomplete { member: "jobArn" }),
+        Err(error) => {
+            let exists = error.as_service_error().is_some_and(CreateJobError::is_resource_already_exists_exception);
+            (exists, failed(job_id, error.into()))
+        }
     };
-    let exists = error
-        .as_service_error()
-        .is_some_and(aws_sdk_iot::operation::create_job::CreateJobError::is_resource_already_exists_exception);
-    let failure = failed(job_id, error.into());
     match find(aws, job_id).await {
         Ok(Some(job)) if is_of(aws, job_id, upload).await? => Ok((job, false)),
         Ok(Some(_)) => Err(Failure::Conflict { what: format!("the job `{job_id}`") }.into()),
@@ -289,7 +297,7 @@ mod tests {
 
     fn signed(algorithm: SignatureAlgorithm, signature: &str, cert_file: &str, size: u64) -> SignedImage {
         let (key, signature, cert_file) = (String::new(), signature.to_owned(), cert_file.to_owned());
-        SignedImage { key, signature, algorithm, cert_file, size, raw_copy: None, verified_until: None }
+        SignedImage { key, signature, algorithm, cert_file, size, verified_until: None }
     }
 
     fn document_of(key: &str, tags: &[(&str, &str)], signed: &SignedImage) -> String {

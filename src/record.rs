@@ -15,17 +15,8 @@ use std::collections::BTreeMap;
 pub struct Traces {
     /// Whether there is a record.
     pub has_record: bool,
-    /// By key (which ends in a signing job's ID): the signed object, oldest, and the raw copies that were put over it.
-    pub signed: BTreeMap<String, Vec<Version>>,
-}
-
-/// A version of one of these objects.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Version {
-    /// Its ID.
-    pub id: String,
-    /// Its size in bytes.
-    pub size: u64,
+    /// By key (which ends in a signing job's ID): the version ID of the signed object. Raw copies were put over it.
+    pub signed: BTreeMap<String, String>,
 }
 
 impl Traces {
@@ -52,13 +43,12 @@ impl Traces {
     }
 
     fn add(&mut self, prefix: &str, version: ObjectVersion) {
-        let ObjectVersion { key: Some(key), version_id: Some(id), size, is_latest, .. } = version else { return };
+        let ObjectVersion { key: Some(key), version_id: Some(id), is_latest, .. } = version else { return };
         if key == record_key(prefix) {
             self.has_record |= is_latest == Some(true);
         } else {
-            let size = size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
-            // S3 lists the versions of a key from the newest to the oldest.
-            self.signed.entry(key).or_default().insert(0, Version { id, size });
+            // S3 lists the versions of a key from the newest to the oldest, which is the signed object.
+            self.signed.insert(key, id);
         }
     }
 }

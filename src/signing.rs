@@ -3,7 +3,7 @@
 use crate::{
     clients::Clients,
     error::{Cause, Failure, Stop},
-    record::{Traces, Version},
+    record::Traces,
     settings::{ProfileName, Settings},
     signed_object::{NotSigned, SignatureAlgorithm, SignedObject},
     upload::{Image, Upload, is_gone},
@@ -52,8 +52,6 @@ pub struct SignedImage {
     pub cert_file: String,
     /// The size of the image that was signed, in bytes.
     pub size: u64,
-    /// The version ID of a raw copy that an earlier attempt put over the signed object.
-    pub raw_copy: Option<String>,
     /// Until when the certificate is valid with which the signature was verified; nothing if it was not verified.
     pub verified_until: Option<Timestamp>,
 }
@@ -130,8 +128,8 @@ pub(crate) struct Signing<'a> {
 impl Signing<'_> {
     /// Signs the upload, or finds the signature that an earlier attempt had made with the same profile.
     pub async fn sign(&self, traces: &Traces, invocation: Invocation) -> Result<SignedImage, Failure> {
-        for (key, versions) in &traces.signed {
-            if let Some(signed) = self.earlier(key, versions).await? {
+        for (key, version) in &traces.signed {
+            if let Some(signed) = self.earlier(key, version).await? {
                 return Ok(signed);
             }
         }
@@ -139,8 +137,7 @@ impl Signing<'_> {
     }
 
     /// The image as an earlier attempt signed it, if with the same profile.
-    async fn earlier(&self, key: &str, versions: &[Version]) -> Result<Option<SignedImage>, Failure> {
-        let Some((signed, copies)) = versions.split_first() else { return Ok(None) };
+    async fn earlier(&self, key: &str, version: &str) -> Result<Option<SignedImage>, Failure> {
         let signing_job = key.rsplit('/').next().unwrap_or_default();
         let job = match self.aws.signer.describe_signing_job().job_id(signing_job).send().await {
             Ok(job) => job,
@@ -150,13 +147,11 @@ impl Signing<'_> {
             }
         };
         let Ok(cert_file) = self.check(signing_job, &job) else { return Ok(None) };
-        let image = match self.signed_image(&job, key, cert_file, self.read(key, Some(&signed.id))).await {
-            Ok(image) => image,
-            Err(Failure::SignedObject { .. } | Failure::Signature { .. }) => return Ok(None),
-            Err(failure) => return Err(failure),
-        };
-        let raw_copy = copies.iter().rev().find(|copy| copy.size == self.image.size).map(|copy| copy.id.clone());
-        Ok(Some(SignedImage { raw_copy, ..image }))
+        match self.signed_image(&job, key, cert_file, self.read(key, Some(version))).await {
+            Ok(image) => Ok(Some(image)),
+            Err(Failure::SignedObject { .. } | Failure::Signature { .. }) => Ok(None),
+            Err(failure) => Err(failure),
+        }
     }
 
     /// Signer answers a token that it knows with the signing job that it has, so every attempt comes to the same one.
@@ -194,9 +189,9 @@ impl Signing<'_> {
             // object meanwhile, that is the image: the signed object is the oldest version.
             Err(Failure::SignedObject { problem, .. }) => {
                 let traces = Traces::list(self.aws, self.settings, self.upload).await?;
-                let oldest = traces.signed.get(key).and_then(|versions| versions.first());
-                let oldest = oldest.ok_or_else(|| Failure::SignedObject { key: key.to_owned(), problem })?;
-                self.read(key, Some(&oldest.id)).await
+                let signed = traces.signed.get(key);
+                let signed = signed.ok_or_else(|| Failure::SignedObject { key: key.to_owned(), problem })?;
+                self.read(key, Some(signed)).await
             }
             object => object,
         }
@@ -307,7 +302,7 @@ impl Signing<'_> {
             verified_until = Some(certificate.not_after);
         }
         let (key, size) = (key.to_owned(), self.image.size);
-        Ok(SignedImage { key, signature, algorithm, cert_file, size, raw_copy: None, verified_until })
+        Ok(SignedImage { key, signature, algorithm, cert_file, size, verified_until })
     }
 
     async fn certificate(&self, job: &DescribeSigningJobOutput) -> Result<Option<Certificate>, Failure> {

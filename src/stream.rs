@@ -34,8 +34,8 @@ pub struct Stream {
 }
 
 /// Copies the upload over its signed object, as CreateOTAUpdate does: the very version that was signed, and without its
-/// tags, so that the copy is no release. A copy that an earlier attempt made is used again. With digests of the upload, S3
-/// has to tell the same one of the copy.
+/// tags, so that the copy is no release. Each attempt makes a copy of its own, as nothing tells what became of the checks of
+/// an earlier one. With digests of the upload, a checksum that S3 tells of the copy has to be the same.
 pub(crate) async fn copy(
     aws: &Clients,
     settings: &Settings,
@@ -45,9 +45,6 @@ pub(crate) async fn copy(
     digests: Option<&Digests>,
 ) -> Result<RawCopy, Failure> {
     let key = signed.key.clone();
-    if let Some(version_id) = signed.raw_copy.clone() {
-        return Ok(RawCopy { key, version_id });
-    }
     let (account, object) = (&settings.ota_role.account, upload.to_string());
     let call = aws
         .s3
@@ -110,8 +107,11 @@ pub(crate) async fn ensure(
         .is_some_and(aws_sdk_iot::operation::create_stream::CreateStreamError::is_resource_already_exists_exception);
     let failure = Failure::CreateStream { stream_id: id.clone(), source: error.into() };
     match aws.iot.describe_stream().stream_id(&id).send().await {
-        Ok(answer) if answer.stream_info().is_some_and(|stream| is_of(stream, settings, upload)) => Ok(Stream { id }),
-        Ok(_) => Err(Failure::Conflict { what: format!("the stream `{id}`") }),
+        Ok(answer) => match answer.stream_info() {
+            Some(stream) if is_of(stream, settings, upload) => Ok(Stream { id }),
+            Some(_) => Err(Failure::Conflict { what: format!("the stream `{id}`") }),
+            None => Err(Failure::Incomplete { member: "streamInfo" }),
+        },
         Err(error) if exists => Err(Failure::DescribeStream { stream_id: id, source: error.into() }),
         Err(_) => Err(failure),
     }

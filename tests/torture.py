@@ -25,6 +25,8 @@ def run(part):
 
 
 def main(*parts):
+    if not parts:
+        sys.exit(__doc__)
     summary = []
     for part in parts:
         started = time.monotonic()

@@ -4,6 +4,7 @@ use crate::{
     fake::{self, BUCKET, Fake},
     model::{Answer, Call, Job, JobId, Mutant, Outcome, Process, Record, Trouble, World, answer, writes},
     releases::{LAB, event, run, setting},
+    tell,
 };
 use bytes::Bytes;
 use http::Request;
@@ -232,6 +233,6 @@ async fn the_handler_takes_the_steps_of_the_model_in_every_world() {
             at += 1;
         }
     }
-    println!("{attempts} attempts in {} worlds go as in the model", known.len());
+    tell(format_args!("{attempts} attempts in {} worlds go as in the model", known.len()));
     assert!(known.len() >= 9, "{known:?}");
 }

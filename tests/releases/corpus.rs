@@ -3,11 +3,8 @@
 #[path = "../fuzz/targets.rs"]
 mod targets;
 
-use std::{
-    fs,
-    io::{Write, stderr},
-    path::Path,
-};
+use crate::tell;
+use std::{fs, path::Path};
 use targets::TARGETS;
 
 #[test]
@@ -24,6 +21,5 @@ fn every_parser_holds_on_the_corpus_of_the_fuzzer() {
         }
         counts.push(format!("{name} {}", inputs.len()));
     }
-    // Not kept back as the output of a test is that passes.
-    writeln!(stderr(), "fuzzed inputs replayed: {}", counts.join(", ")).unwrap();
+    tell(format_args!("fuzzed inputs replayed: {}", counts.join(", ")));
 }

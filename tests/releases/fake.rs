@@ -134,9 +134,9 @@ pub enum Trouble {
     ErrorAfter,
     /// It has its effect, and the connection is lost before the answer comes.
     LostAfter,
-    /// The second half of the answer is missing.
+    /// The second half of the answer is missing; where that has no body, all of it.
     Truncated,
-    /// The answer is nonsense.
+    /// The answer is nonsense; where it has no body, it is lost.
     Garbled,
 }
 
@@ -169,6 +169,8 @@ pub struct State {
     /// Where there will be trouble.
     pub troubles: Vec<(Site, Trouble)>,
     asked: HashMap<&'static str, usize>,
+    /// Every request so far.
+    pub sites: Vec<Site>,
     /// Sees every request, and says what trouble it is in.
     pub watch: Option<Watch>,
     /// Where random latencies have come to.
@@ -569,6 +571,7 @@ impl State {
         let asked = self.asked.entry(operation).or_default();
         let site = (operation, *asked);
         *asked += 1;
+        self.sites.push(site);
         let at = self.troubles.iter().position(|(known, _)| *known == site)?;
         Some(self.troubles.swap_remove(at).1)
     }
@@ -789,11 +792,12 @@ impl HttpConnector for Connector {
             match trouble {
                 Some(Trouble::ErrorAfter) => response = error(operation, 500, "InternalError", "injected"),
                 Some(Trouble::LostAfter) => return Err(lost()),
+                Some(Trouble::Truncated | Trouble::Garbled) if response.body().is_empty() => return Err(lost()),
                 Some(Trouble::Truncated) => {
                     let half = response.body().len() / 2;
                     response.body_mut().truncate(half);
                 }
-                Some(Trouble::Garbled) if !response.body().is_empty() => {
+                Some(Trouble::Garbled) => {
                     *response.body_mut() = Bytes::from_static(b"\xffnonsense");
                 }
                 _ => {}

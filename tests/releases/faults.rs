@@ -5,6 +5,7 @@
 use crate::{
     fake::{BUCKET, Fake, Site, TROUBLES, Trouble, now},
     releases::{LAB, assert_released_once, event, run, setting},
+    tell,
 };
 use futures::future::join_all;
 use ota_on_upload::{handler::Function, settings::Settings, upload::Upload};
@@ -28,14 +29,13 @@ fn is_full() -> bool {
     env::var("TORTURE").is_ok_and(|torture| torture == "full")
 }
 
-/// Every call of a release without trouble.
-async fn sites() -> Vec<Site> {
+/// Every call of a release with this trouble, up to its last attempt.
+async fn sites(troubles: &[(Site, Trouble)]) -> Vec<Site> {
     let fake = Fake::new();
     let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
-    run(&fake, &event(&upload)).await.expect("no failure");
-    let operations = fake.operations();
-    let nth = |at: usize| operations[..at].iter().filter(|operation| **operation == operations[at]).count();
-    (0..operations.len()).map(|at| (operations[at], nth(at))).collect()
+    fake.state().troubles = troubles.to_vec();
+    deliver(&fake, &upload, &troubles).await;
+    fake.state().sites.clone()
 }
 
 /// Delivers an event as Lambda does; the number of attempts it took.
@@ -101,25 +101,32 @@ fn on_a_clock_of_its_own<T>(work: impl Future<Output = T>) -> T {
 
 #[test]
 fn one_fault_at_any_call_comes_to_one_job() {
-    let troubles = all(&on_a_clock_of_its_own(sites()));
+    let troubles = all(&on_a_clock_of_its_own(sites(&[])));
     let scenarios: Vec<_> = troubles.into_iter().map(|trouble| vec![trouble]).collect();
     let at_once = survive_all(&scenarios);
-    println!("{} single faults: one job each, {at_once} at the first attempt", scenarios.len());
+    tell(format_args!("{} single faults: one job each, {at_once} at the first attempt", scenarios.len()));
     assert!(scenarios.len() >= 18 * 8, "{}", scenarios.len());
 }
 
 #[test]
 fn two_faults_at_any_calls_come_to_one_job() {
-    let troubles = all(&on_a_clock_of_its_own(sites()));
     let step = if is_full() { 1 } else { 301 };
-    let pairs = troubles.iter().flat_map(|first| troubles.iter().map(move |second| vec![*first, *second]));
-    let pairs = pairs.filter(|pair| pair[0].0 != pair[1].0);
-    let scenarios: Vec<_> = pairs.step_by(step).collect();
+    let pairs = on_a_clock_of_its_own(async {
+        let mut pairs = Vec::new();
+        for first in all(&sites(&[]).await) {
+            // The second may be at a call that is only made as the first went wrong.
+            let after = sites(&[first]).await;
+            let position = after.iter().position(|site| *site == first.0).map_or(0, |at| at + 1);
+            pairs.extend(all(&after[position..]).into_iter().map(|second| vec![first, second]));
+        }
+        pairs
+    });
+    let scenarios: Vec<_> = pairs.into_iter().step_by(step).collect();
     let began = std::time::Instant::now();
     survive_all(&scenarios);
     let a_second = scenarios.len() as u128 * 1000 / began.elapsed().as_millis().max(1);
-    println!("{} pairs of faults: one job each; {a_second} scenarios a second", scenarios.len());
-    assert!(scenarios.len() >= 50, "{}", scenarios.len());
+    tell(format_args!("{} pairs of faults: one job each; {a_second} scenarios a second", scenarios.len()));
+    assert!(scenarios.len() >= 40, "{}", scenarios.len());
 }
 
 fn function(fake: &Arc<Fake>) -> Function {
@@ -158,7 +165,7 @@ async fn deliveries_at_the_same_time_come_to_one_job() {
             assert_released_once(&fake, &upload, IMAGE).await;
         }
     }
-    println!("{deliveries} deliveries in {} races: one job each race", seeds * 5);
+    tell(format_args!("{deliveries} deliveries in {} races: one job each race", seeds * 5));
 }
 
 /// What happens to an upload while it is released.
@@ -217,9 +224,9 @@ async fn an_upload_that_changes_meanwhile_never_comes_to_a_mismatched_job() {
         of_first += usize::from(first == "created");
         withdrawn += usize::from(first.starts_with("skipped"));
     }
-    println!(
+    tell(format_args!(
         "{races} races with a change: {of_first} jobs of the first version, {withdrawn} given up, none mismatched"
-    );
+    ));
     assert!(of_first > 0 && withdrawn > 0, "{of_first} {withdrawn}");
 }
 

@@ -3,6 +3,7 @@
 use crate::{
     fake::{BUCKET, Embedded, Fake},
     releases::{event, setting},
+    tell,
 };
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -168,7 +169,7 @@ async fn a_release_of_16_mb_with_an_embedded_signed_object_stays_under_40_mb_of_
         assert_eq!((kind.as_str(), &answer["releases"][0]["outcome"]), ("response", &json!("created")), "{answer}");
         assert_eq!(fake.streamed(&upload.stream_id()).await, image);
         let peak = function.peak_memory();
-        println!("peak memory of a 16 MB release, {embedded:?}: {peak} kB");
+        tell(format_args!("peak memory of a 16 MB release, {embedded:?}: {peak} kB"));
         assert!(peak < 40 * 1024, "{peak} kB");
     }
 }
