@@ -79,6 +79,8 @@ pub enum Failure {
     WriteRecord { key: String, source: Cause },
     #[error("looking up the target `{target}`")]
     DescribeTarget { target: String, source: Cause },
+    #[error("looking up the job template `{template}`")]
+    DescribeJobTemplate { template: String, source: Cause },
     #[error("looking up the signing profile `{profile}`")]
     GetSigningProfile { profile: String, source: Cause },
     #[error("the signing profile `{profile}` is of no use: {problem}")]

@@ -11,12 +11,13 @@ use crate::{
     settings::{DryRun, Settings},
     signing::{self, Invocation, Signing},
     stream,
+    template::JobTemplate,
     upload::{self, Image, Record, Tags, Upload},
     verification::Verification,
 };
 use futures::{
     FutureExt,
-    future::{OptionFuture, join, join_all, join4, try_join3},
+    future::{OptionFuture, join, join_all, join3, join4, try_join3},
 };
 use jiff::Timestamp;
 use lambda_runtime::Diagnostic;
@@ -117,7 +118,16 @@ impl Function {
         if tags.0.is_empty() {
             return Err(Stop::Skipped(Skip::NoTags));
         }
-        let request = self.check(upload, tags, size, (self.clock)())?;
+        let now = (self.clock)();
+        let mut request = self.check(upload, tags, size, None, now)?;
+        if let Some(template) = request.job_template {
+            release.reason = Some(format!(
+                "the job template `{template}` is unresolved, as AWS is called for nothing: `createJob` is without what it \
+                 says"
+            ));
+            request = self.check(upload, tags, size, Some(&JobTemplate::default()), now)?;
+        }
+        warn(upload, &request, now);
         self.rehearse(upload, &request, &request.job_id(upload), size, release).await
     }
 
@@ -180,18 +190,31 @@ impl Function {
             return Ok(outcome);
         }
         current?;
-        let request = self.check(upload, &tags, Some(image.size), clock())?;
+        let now = clock();
+        let mut request = self.check(upload, &tags, Some(image.size), None, now)?;
         let is_recorded = recorded.is_some();
         let mut record = recorded.unwrap_or_else(|| JobRecord::new(upload, request.job_id(upload), tags.clone()));
-        let preflight = join(
+        let describe_template = request
+            .job_template
+            .as_ref()
+            .map(|template| JobTemplate::describe(aws, template, |failure| request.without_template(&tags, failure)));
+        let preflight = join3(
             job::preflight(aws, settings, upload, &request, &record.job_id),
             signing::preflight(aws, &request.signing_profile, &image),
+            OptionFuture::from(describe_template),
         );
-        let (job, signable) = timed(&mut steps.preflight, preflight).await;
+        let (job, signable, template) = timed(&mut steps.preflight, preflight).await;
         if let Some(job) = job? {
             return self.adopt(upload, record, job, &tags, release).await;
         }
         signable?;
+        if let Some(template) = template.transpose()? {
+            request = self.check(upload, &tags, Some(image.size), Some(&template), now)?;
+            if let Some(origins) = request.origins(&tags) {
+                tracing::info!(key = upload.key, "{origins}");
+            }
+        }
+        warn(upload, &request, now);
         if settings.dry_run != DryRun::Off {
             return self.rehearse(upload, &request, &record.job_id, Some(image.size), release).await;
         }
@@ -286,8 +309,16 @@ impl Function {
         Ok(Outcome::Adopted)
     }
 
-    /// Everything that can be known of a release before anything is created.
-    fn check(&self, upload: &Upload, tags: &Tags, size: Option<u64>, now: Timestamp) -> Result<ReleaseRequest, Stop> {
+    /// Everything that can be known of a release before anything is created, and before its job template is looked up
+    /// or, with one, after that.
+    fn check(
+        &self,
+        upload: &Upload,
+        tags: &Tags,
+        size: Option<u64>,
+        template: Option<&JobTemplate>,
+        now: Timestamp,
+    ) -> Result<ReleaseRequest, Stop> {
         let most = self.settings.max_image_bytes.0;
         let object = match size {
             _ if upload.file_name().is_empty() => Some("the key ends in `/`, expected a file name".to_owned()),
@@ -295,16 +326,21 @@ impl Function {
             Some(size) if size > most => Some(format!("the object has {size} bytes, expected at most {most}")),
             _ => None,
         };
-        let request = match (ReleaseRequest::from_tags(tags, &self.settings, now), object) {
-            (Ok(request), None) => request,
-            (request, object) => {
-                return Err(Stop::Rejected(request.err().into_iter().flatten().chain(object).collect()));
-            }
+        let request = match template {
+            None => ReleaseRequest::from_tags(tags, &self.settings, now),
+            Some(template) => ReleaseRequest::from_tags_over(tags, template, &self.settings, now),
         };
-        for warning in request.warnings(now) {
-            tracing::warn!(key = upload.key, "{warning}");
+        match (request, object) {
+            (Ok(request), None) => Ok(request),
+            (request, object) => Err(Stop::Rejected(request.err().into_iter().flatten().chain(object).collect())),
         }
-        Ok(request)
+    }
+}
+
+/// Tells what is allowed but hardly meant.
+fn warn(upload: &Upload, request: &ReleaseRequest, now: Timestamp) {
+    for warning in request.warnings(now) {
+        tracing::warn!(key = upload.key, "{warning}");
     }
 }
 

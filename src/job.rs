@@ -165,7 +165,8 @@ pub(crate) fn request(
     })?;
     schedule.log(job_id);
     let retries = request.retries.to_config().map_err(|error| failed(job_id, error.into()))?;
-    let scheduling = schedule.to_config().map_err(|error| failed(job_id, error.into()))?;
+    let template = &request.template;
+    let scheduling = schedule.to_config(&template.windows).map_err(|error| failed(job_id, error.into()))?;
     let call = aws
         .iot
         .create_job()
@@ -177,7 +178,9 @@ pub(crate) fn request(
         .timeout_config(request.timeout.to_config())
         .job_executions_retry_config(retries)
         .set_scheduling_config(scheduling)
-        .set_destination_package_versions(request.package_versions.as_ref().map(|versions| versions.arns(settings)));
+        .set_job_executions_rollout_config(template.rollout.clone())
+        .set_abort_config(template.abort.clone())
+        .set_destination_package_versions(request.package_arns(settings));
     Ok((schedule, call))
 }
 

@@ -18,6 +18,8 @@ pub mod schedule;
 
 pub mod options;
 
+pub mod template;
+
 pub mod request;
 
 pub mod record;

@@ -5,7 +5,7 @@ use aws_sdk_iot::{
     error::BuildError,
     types::{self, JobExecutionsRetryConfig, RetryCriteria, RetryableFailureType, TimeoutConfig},
 };
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 /// A job ID that the uploader chose, without the `AFR_OTA-` before it: up to 55 of `[a-zA-Z0-9_-]`, as some devices
 /// keep no more than 63 characters of the whole.
@@ -53,19 +53,42 @@ impl FromStr for Retries {
             Some(all) => Some(vec![(RetryableFailureType::All, all)]),
             None => value.split(' ').map(one).collect(),
         };
-        read()
-            .map(Self)
-            .filter(|retries| retries.most() <= 10 && (retries.0.len() == 1 || retries.0[0].0 != retries.0[1].0))
-            .filter(|retries| retries.0.len() <= 2)
-            .ok_or(Expected(
-                "a number such as `3` (after all failures), or `timed-out:3`, `failed:2` or both with a space between, \
-                 10 in all at most"
-                    .into(),
-            ))
+        read().map(Self).filter(Self::are_taken).ok_or(EXPECTED_RETRIES)
+    }
+}
+
+const EXPECTED_RETRIES: Expected = Expected(Cow::Borrowed(
+    "a number such as `3` (after all failures), or `timed-out:3`, `failed:2` or both with a space between, 10 in all at \
+     most",
+));
+
+impl fmt::Display for Retries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let one = |(failure, count): &(RetryableFailureType, i32)| match failure {
+            RetryableFailureType::All => count.to_string(),
+            failure => format!("{}:{count}", failure.as_str().to_lowercase().replace('_', "-")),
+        };
+        f.write_str(&self.0.iter().map(one).collect::<Vec<_>>().join(" "))
     }
 }
 
 impl Retries {
+    /// Each failure once, and 10 in all at most.
+    fn are_taken(&self) -> bool {
+        let are_distinct = self.0.len() == 1 || (self.0.len() == 2 && self.0[0].0 != self.0[1].0);
+        are_distinct && self.0.iter().all(|(_, count)| *count >= 0) && self.most() <= 10
+    }
+
+    /// Reads a `jobExecutionsRetryConfig`.
+    ///
+    /// # Errors
+    /// It is not to be had of CreateJob: what it says, and what was expected.
+    pub(crate) fn from_config(config: &JobExecutionsRetryConfig) -> Result<Self, (Self, Expected)> {
+        let criteria = config.criteria_list().iter();
+        let retries = Self(criteria.map(|one| (one.failure_type.clone(), one.number_of_retries)).collect());
+        if retries.are_taken() { Ok(retries) } else { Err((retries, EXPECTED_RETRIES)) }
+    }
+
     /// The most tries again of one device.
     pub(crate) fn most(&self) -> i64 {
         self.0.iter().map(|(_, count)| i64::from(*count)).sum()
@@ -88,13 +111,16 @@ pub struct Timeout(i64);
 impl FromStr for Timeout {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
-        let minutes = value.parse().ok().map(|Minutes(minutes)| minutes);
-        let in_range = minutes.filter(|minutes| (1..=7 * 24 * 60).contains(minutes));
-        in_range.map(Self).ok_or(Expected("a duration of 1 minute to 7 days, such as `10m`".into()))
+        Self::of_minutes(value.parse().map_or(0, |Minutes(minutes)| minutes))
     }
 }
 
 impl Timeout {
+    pub(crate) fn of_minutes(minutes: i64) -> Result<Self, Expected> {
+        let is_taken = (1..=7 * 24 * 60).contains(&minutes);
+        is_taken.then_some(Self(minutes)).ok_or(Expected("a duration of 1 minute to 7 days, such as `10m`".into()))
+    }
+
     pub(crate) fn minutes(self) -> i64 {
         self.0
     }
@@ -120,8 +146,11 @@ impl FromStr for TargetSelection {
     }
 }
 
-/// The versions of software packages that a device has once it has succeeded: 25 at most, one of a package
-/// (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateJob.html>). AWS IoT knows two more forms of an ARN,
+/// The most package versions of one job
+/// (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateJob.html>).
+pub(crate) const MOST_PACKAGES: usize = 25;
+
+/// The versions of software packages that a device has once it has succeeded, one of a package. AWS IoT knows two more forms of an ARN,
 /// `…/version/$default` (the package's default version) and `…/version/$null` (the package is uninstalled): no tag can say
 /// them, as S3 takes no `$`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,7 +175,7 @@ impl FromStr for PackageVersions {
             };
             versions.iter().enumerate().all(is_new)
         };
-        versions.filter(|versions| versions.len() <= 25 && is_once(versions)).map(Self).ok_or(Expected(
+        versions.filter(|versions| versions.len() <= MOST_PACKAGES && is_once(versions)).map(Self).ok_or(Expected(
             "`package:version`, up to 25 with one space between and each package once, of letters, digits, `.`, `_` and \
              `-` (no `+`): up to 128 for a package and 64 for a version, such as `blinky:1.2.0`"
                 .into(),

@@ -2,10 +2,11 @@
 
 use crate::{
     clock::Minutes,
-    error::Expected,
+    error::{Expected, Failure, Stop},
     options::{FilePath, FileType, JobId, PackageVersions, Retries, TargetSelection, Timeout},
     schedule::{End, Lead, Part, Plan, Start},
     settings::{List, NamePattern, ProfileName, Settings},
+    template::{JobTemplate, JobTemplateId},
     upload::{TAG_PREFIX, Tags, Upload},
     window::Window,
 };
@@ -23,6 +24,7 @@ const WINDOW: &str = "ota:window";
 const TARGET_SELECTION: &str = "ota:target-selection";
 const RETRIES: &str = "ota:retries";
 const TIMEOUT: &str = "ota:timeout";
+const JOB_TEMPLATE: &str = "ota:job-template";
 const SIGNING_PROFILE: &str = "ota:signing-profile";
 const JOB_ID: &str = "ota:job-id";
 const PACKAGE_VERSION: &str = "ota:package-version";
@@ -30,7 +32,7 @@ const FILE_PATH: &str = "ota:file-path";
 const FILE_TYPE: &str = "ota:file-type";
 
 /// Every tag that a release may carry.
-pub const VOCABULARY: [&str; 15] = [
+pub const VOCABULARY: [&str; 16] = [
     THING_GROUP,
     THING,
     START,
@@ -41,6 +43,7 @@ pub const VOCABULARY: [&str; 15] = [
     TARGET_SELECTION,
     RETRIES,
     TIMEOUT,
+    JOB_TEMPLATE,
     PACKAGE_VERSION,
     SIGNING_PROFILE,
     JOB_ID,
@@ -53,7 +56,7 @@ pub const VOCABULARY: [&str; 15] = [
 const MOST_TARGETS: usize = 100;
 
 /// A release as its tags ask for it, checked against the settings and every rule of AWS that can be known beforehand.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ReleaseRequest {
     /// Who gets it: at least one.
     pub targets: Vec<Target>,
@@ -75,20 +78,52 @@ pub struct ReleaseRequest {
     pub file_path: Option<FilePath>,
     /// What devices take it for.
     pub file_type: FileType,
+    /// The job template that says what the tags leave open.
+    pub job_template: Option<JobTemplateId>,
+    /// What the job template says, once that is known. The tags go before it.
+    pub template: JobTemplate,
 }
 
 impl ReleaseRequest {
-    /// Reads the `ota:` tags of an upload, for a job that would be created at `now`.
+    /// Reads the `ota:` tags of an upload, for a job that would be created at `now`. Where they or the settings name a
+    /// job template, what it may say is left open: see [`ReleaseRequest::from_tags_over`].
     ///
     /// # Errors
     /// Every problem, each a sentence with the tag, its value and what was expected.
     pub fn from_tags(tags: &Tags, settings: &Settings, now: Timestamp) -> Result<Self, Vec<String>> {
+        Self::read(tags, None, settings, now)
+    }
+
+    /// The same, with a job template between the tags and the settings.
+    ///
+    /// # Errors
+    /// Every problem, each a sentence with the tag, its value and what was expected.
+    pub fn from_tags_over(
+        tags: &Tags,
+        template: &JobTemplate,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Result<Self, Vec<String>> {
+        Self::read(tags, Some(template), settings, now)
+    }
+
+    fn read(
+        tags: &Tags,
+        template: Option<&JobTemplate>,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Result<Self, Vec<String>> {
         let mut from = Reader { tags, problems: Vec::new() };
         from.refuse_unknown();
         let targets = from.targets(settings);
-        let schedule = from.schedule(settings, now);
-        let retries = from.tag_or(RETRIES, &settings.default_retries);
-        let timeout = from.tag_or(TIMEOUT, &settings.default_timeout);
+        let job_template = from.tag(JOB_TEMPLATE).map(|named| named.or_else(|| settings.default_job_template.clone()));
+        let named = job_template.as_ref().ok().and_then(Option::as_ref);
+        let is_open = template.is_none() && named.is_some();
+        let template = template.cloned().unwrap_or_default();
+        let with_windows = named.filter(|_| !template.windows.is_empty());
+        let schedule = from.schedule(with_windows, is_open, settings, now);
+        let retries = from.tag_or(RETRIES, template.retries.as_ref().unwrap_or(&settings.default_retries));
+        let timeout = from.tag_or(TIMEOUT, template.timeout.as_ref().unwrap_or(&settings.default_timeout));
         let signing_profile = from.tag_or(SIGNING_PROFILE, &settings.signing_profile);
         if let Some(profile) = signing_profile.as_ref().filter(|profile| !settings.allows_profile(profile)) {
             from.problem(SIGNING_PROFILE, &profile.0, "a signing profile that this deployment allows");
@@ -110,6 +145,8 @@ impl ReleaseRequest {
                 package_versions: package_versions.ok()?,
                 file_path: file_path.ok()?,
                 file_type: file_type?,
+                job_template: job_template.ok()?,
+                template,
             })
         };
         match whole() {
@@ -121,6 +158,52 @@ impl ReleaseRequest {
     /// The ID that the job of an upload gets by this request.
     pub(crate) fn job_id(&self, upload: &Upload) -> String {
         self.job_id.as_ref().map_or_else(|| upload.default_job_id(), ToString::to_string)
+    }
+
+    /// The `destinationPackageVersions` of CreateJob.
+    pub(crate) fn package_arns(&self, settings: &Settings) -> Option<Vec<String>> {
+        let of_template = (!self.template.package_versions.is_empty()).then(|| self.template.package_versions.clone());
+        self.package_versions.as_ref().map(|versions| versions.arns(settings)).or(of_template)
+    }
+
+    /// What a job template that is not there means: whoever named it must act.
+    pub(crate) fn without_template(&self, tags: &Tags, failure: Failure) -> Stop {
+        match (&self.job_template, tags.0.contains_key(JOB_TEMPLATE)) {
+            (Some(template), true) => Stop::Rejected(vec![format!(
+                "tag `{JOB_TEMPLATE}` is `{template}`, expected the ID of a job template that AWS IoT has in the \
+                 deployment's account and region"
+            )]),
+            _ => failure.into(),
+        }
+    }
+
+    /// Where each value comes from that a job template may give: a sentence for the log.
+    pub(crate) fn origins(&self, tags: &Tags) -> Option<String> {
+        let template = format!("job template `{}`", self.job_template.as_ref()?);
+        let origin = |tag: &str, is_inherited: bool, setting: &str| match tags.0.contains_key(tag) {
+            true => format!("`{tag}`"),
+            false if is_inherited => template.clone(),
+            false => setting.to_owned(),
+        };
+        let given = &self.template;
+        let timeout = origin(TIMEOUT, given.timeout.is_some(), "`DEFAULT_TIMEOUT`");
+        let retries = origin(RETRIES, given.retries.is_some(), "`DEFAULT_RETRIES`");
+        let others = [
+            ("rollout rates", "", given.rollout.is_some()),
+            ("abort criteria", "", given.abort.is_some()),
+            ("maintenance windows", WINDOW, !given.windows.is_empty()),
+            ("package versions", PACKAGE_VERSION, !given.package_versions.is_empty()),
+        ];
+        let others = others.map(|(what, tag, is_inherited)| {
+            let origin = origin(tag, is_inherited, "");
+            if origin.is_empty() { format!("no {what}") } else { format!("{what} ({origin})") }
+        });
+        Some(format!(
+            "time-out {} ({timeout}), retries {} ({retries}), {}; the document of the job template is not used",
+            Minutes(self.timeout.minutes()),
+            self.retries,
+            others.join(", ")
+        ))
     }
 
     /// Whether devices may have to check the signature after its certificate has expired: a sentence for the log.
@@ -206,12 +289,19 @@ impl Reader<'_> {
         names
     }
 
-    /// Parts that could not be read are left out, and do not keep the others from being checked.
-    fn schedule(&mut self, settings: &Settings, now: Timestamp) -> Option<(Plan, TargetSelection)> {
+    /// Parts that could not be read are left out, and do not keep the others from being checked; nor does an end by
+    /// default that a job template, which is still open, may do away with.
+    fn schedule(
+        &mut self,
+        with_windows: Option<&JobTemplateId>,
+        is_open: bool,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Option<(Plan, TargetSelection)> {
         let zone = self.tag_or(TIMEZONE, &settings.default_timezone);
         let window: Result<Option<Window>, Told> = self.tag(WINDOW);
-        let selection = self.target_selection();
-        let has_window = self.tags.0.contains_key(WINDOW);
+        let selection = self.target_selection(with_windows);
+        let has_window = self.tags.0.contains_key(WINDOW) || with_windows.is_some();
         let is_continuous = selection.as_ref().map_or(has_window, |selection| selection.0 == Continuous);
         let start = self.tag_or(START, &settings.default_start);
         let end = self.tag_or(END, if is_continuous { &End::Never } else { &settings.default_end });
@@ -228,6 +318,7 @@ impl Reader<'_> {
         let known_start = start.filter(|start| !matches!(start, Start::At(time) if !is_known(time.is_utc())));
         let known_end = end.filter(|end| match end {
             End::Never => true,
+            _ if is_open && !self.tags.0.contains_key(END) => false,
             // It counts from the start.
             End::After(_) => known_start.is_some(),
             End::At(time) => is_known(time.is_utc()),
@@ -259,13 +350,16 @@ impl Reader<'_> {
     }
 
     /// With maintenance windows, it is continuous.
-    fn target_selection(&mut self) -> Option<TargetSelection> {
-        let has_window = self.tags.0.contains_key(WINDOW);
+    fn target_selection(&mut self, with_windows: Option<&JobTemplateId>) -> Option<TargetSelection> {
+        let is_given = self.tags.0.contains_key(WINDOW);
+        let has_window = is_given || with_windows.is_some();
         let default = TargetSelection(if has_window { Continuous } else { Snapshot });
         let selection = self.tag_or(TARGET_SELECTION, &default)?;
         if has_window && selection.0 == Snapshot {
-            let expected = "`continuous`, as AWS IoT takes maintenance windows (`ota:window`) of no other jobs";
-            self.problem(TARGET_SELECTION, "snapshot", expected);
+            let template = with_windows.filter(|_| !is_given);
+            let whose = template.map_or_else(|| format!("`{WINDOW}`"), |id| format!("job template `{id}`"));
+            let expected = format!("`continuous`, as AWS IoT takes maintenance windows ({whose}) of no other jobs");
+            self.problem(TARGET_SELECTION, "snapshot", &expected);
             return None;
         }
         Some(selection)
@@ -324,6 +418,7 @@ impl FromStr for Names {
 mod tests {
     use super::*;
     use crate::settings::tests::settings;
+    use aws_sdk_iot::types::{JobExecutionsRolloutConfig, MaintenanceWindow};
     use proptest::prelude::*;
 
     fn request(tags: &[(&str, &str)]) -> Result<ReleaseRequest, Vec<String>> {
@@ -400,6 +495,39 @@ mod tests {
     }
 
     #[test]
+    fn each_value_is_told_with_where_it_comes_from() {
+        let told = |tags: &[(&str, &str)], template: &JobTemplate| {
+            let tags = tags.iter().chain(&[(THING_GROUP, "lab")]);
+            let tags = Tags(tags.map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect());
+            let now = "2026-11-23T21:40:30Z".parse().unwrap();
+            let request = ReleaseRequest::from_tags_over(&tags, template, &settings(&[]).unwrap(), now).unwrap();
+            request.origins(&tags)
+        };
+        let window = MaintenanceWindow::builder().start_time("cron(0 2 * * ? *)").duration_in_minutes(60).build();
+        let full = JobTemplate {
+            rollout: Some(JobExecutionsRolloutConfig::builder().maximum_per_minute(10).build()),
+            abort: None,
+            timeout: Some("30m".parse().unwrap()),
+            retries: Some("failed:2 timed-out:1".parse().unwrap()),
+            windows: vec![window.unwrap()],
+            package_versions: vec!["arn:aws:iot:us-east-1:111122223333:package/a/version/1".to_owned()],
+        };
+        assert_eq!(told(&[], &JobTemplate::default()), None);
+        assert_eq!(
+            told(&[(JOB_TEMPLATE, "canary")], &full).unwrap(),
+            "time-out 30m (job template `canary`), retries failed:2 timed-out:1 (job template `canary`), rollout rates (job \
+             template `canary`), no abort criteria, maintenance windows (job template `canary`), package versions (job template \
+             `canary`); the document of the job template is not used"
+        );
+        assert_eq!(
+            told(&[(JOB_TEMPLATE, "canary"), (TIMEOUT, "1h"), (WINDOW, "daily 02:00 1h")], &JobTemplate::default())
+                .unwrap(),
+            "time-out 1h (`ota:timeout`), retries timed-out:3 (`DEFAULT_RETRIES`), no rollout rates, no abort criteria, \
+             maintenance windows (`ota:window`), no package versions; the document of the job template is not used"
+        );
+    }
+
+    #[test]
     fn targets_are_arns_of_the_deployment() {
         let settings = settings(&[]).unwrap();
         let arn = |target: Target| target.arn(&settings);
@@ -421,7 +549,8 @@ mod tests {
         let timeout = "a duration of 1 minute to 7 days, such as `10m`";
         let job_id = "1 to 55 letters, digits, `_` and `-`";
         let profile = "the name of a Signer profile: 2 to 64 letters, digits and `_`";
-        let long = "x".repeat(56);
+        let template = "the ID (not the ARN) of an AWS IoT job template: 1 to 64 letters, digits, `_` and `-`";
+        let (long, long_template) = ("x".repeat(56), "x".repeat(65));
         let cases = [
             (THING_GROUP, "", names),
             (THING_GROUP, "lab ", names),
@@ -447,6 +576,12 @@ mod tests {
             (TIMEOUT, "7d1m", timeout),
             (TIMEOUT, "10", timeout),
             (TIMEOUT, "90s", timeout),
+            (TIMEOUT, "", timeout),
+            (JOB_TEMPLATE, "", template),
+            (JOB_TEMPLATE, "a.b", template),
+            (JOB_TEMPLATE, "two words", template),
+            (JOB_TEMPLATE, "arn:aws:iot:us-east-1:111122223333:jobtemplate/canary", template),
+            (JOB_TEMPLATE, &long_template, template),
             (JOB_ID, "", job_id),
             (JOB_ID, "a.b", job_id),
             (JOB_ID, &long, job_id),
@@ -606,7 +741,7 @@ mod tests {
 
     #[test]
     fn good_values_at_the_edge_are_taken() {
-        let (long, long_path) = ("x".repeat(55), "x".repeat(64));
+        let (long, long_path, long_template) = ("x".repeat(55), "x".repeat(64), "x".repeat(64));
         let (long_package, long_version) = (format!("{}:1", "x".repeat(128)), format!("x:{}", "1".repeat(64)));
         let many = (0..25).map(|package| format!("p{package}:1")).collect::<Vec<_>>().join(" ");
         let cases = [
@@ -634,6 +769,8 @@ mod tests {
             (RETRIES, "timed-out:5 failed:5"),
             (TIMEOUT, "1m"),
             (TIMEOUT, "10080m"),
+            (JOB_TEMPLATE, "canary_2-a"),
+            (JOB_TEMPLATE, &long_template),
             (JOB_ID, &long),
             (START, "31m"),
             (END, "30m"),
@@ -682,7 +819,17 @@ mod tests {
             ("ota:signing-profil", SIGNING_PROFILE),
             ("ota:jobid", JOB_ID),
             ("ota:thinggroup", THING_GROUP),
+            ("ota:template", JOB_TEMPLATE),
+            ("ota:jobtemplate", JOB_TEMPLATE),
+            ("ota:ends", END),
+            ("ota:time-zone", TIMEZONE),
+            ("ota:windows", WINDOW),
+            ("ota:targetselection", TARGET_SELECTION),
+            ("ota:package_version", PACKAGE_VERSION),
+            ("ota:filepath", FILE_PATH),
+            ("ota:file-typ", FILE_TYPE),
         ];
+        assert!(VOCABULARY.iter().all(|tag| cases.iter().any(|(_, nearest)| nearest == tag)), "each tag is named");
         for (tag, nearest) in cases {
             assert_eq!(problem(tag, "x"), format!("tag `{tag}` is not known, did you mean `{nearest}`?"));
         }
@@ -847,7 +994,7 @@ mod tests {
             Ok(request) => request,
             Err(problems) => return format!("rejected: {}", problems.join("; ")),
         };
-        let Some(schedule) = request.plan.at(now, Lead::WhenChecked).unwrap().to_config().unwrap() else {
+        let Some(schedule) = request.plan.at(now, Lead::WhenChecked).unwrap().to_config(&[]).unwrap() else {
             return "no schedule".to_owned();
         };
         let times = [("startTime", schedule.start_time()), ("endTime", schedule.end_time())];

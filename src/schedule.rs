@@ -316,12 +316,10 @@ impl Schedule {
         self.end.or(first).or(self.start).is_some_and(|last| last > time)
     }
 
-    /// The `schedulingConfig` of CreateJob; nothing where the job starts at once, has no end and no windows. Without an
-    /// end, an end behavior does not apply and is not sent.
-    pub(crate) fn to_config(&self) -> Result<Option<SchedulingConfig>, BuildError> {
-        if self.start.is_none() && self.end.is_none() && self.openings.is_none() {
-            return Ok(None);
-        }
+    /// The `schedulingConfig` of CreateJob, with the windows of a job template where it has none of its own; nothing
+    /// where the job starts at once, has no end and no windows. Without an end, an end behavior does not apply and is not
+    /// sent.
+    pub(crate) fn to_config(&self, others: &[MaintenanceWindow]) -> Result<Option<SchedulingConfig>, BuildError> {
         let behavior = match self.end_behavior {
             EndBehavior::StopRollout => JobEndBehavior::StopRollout,
             EndBehavior::Cancel => JobEndBehavior::Cancel,
@@ -331,12 +329,16 @@ impl Schedule {
             let window = |cron| MaintenanceWindow::builder().start_time(cron).duration_in_minutes(*minutes).build();
             crons.iter().map(window).collect::<Result<_, _>>()
         });
+        let windows = windows.unwrap_or_else(|| Ok(others.to_vec()))?;
+        if self.start.is_none() && self.end.is_none() && windows.is_empty() {
+            return Ok(None);
+        }
         Ok(Some(
             SchedulingConfig::builder()
                 .set_start_time(self.start_time())
                 .set_end_time(self.end_time())
                 .set_end_behavior(self.end.map(|_| behavior))
-                .set_maintenance_windows(windows.transpose()?)
+                .set_maintenance_windows((!windows.is_empty()).then_some(windows))
                 .build(),
         ))
     }
@@ -404,13 +406,13 @@ mod tests {
 
     #[test]
     fn what_does_not_apply_is_not_sent() {
-        assert_eq!(plan("now", "never").at(now(), Lead::WhenChecked).unwrap().to_config().unwrap(), None);
-        let config = plan("1h", "never").at(now(), Lead::WhenChecked).unwrap().to_config().unwrap().unwrap();
+        assert_eq!(plan("now", "never").at(now(), Lead::WhenChecked).unwrap().to_config(&[]).unwrap(), None);
+        let config = plan("1h", "never").at(now(), Lead::WhenChecked).unwrap().to_config(&[]).unwrap().unwrap();
         assert_eq!(
             (config.start_time(), config.end_time(), config.end_behavior()),
             (Some("2026-11-23T22:41"), None, None)
         );
-        let config = plan("now", "1h").at(now(), Lead::WhenChecked).unwrap().to_config().unwrap().unwrap();
+        let config = plan("now", "1h").at(now(), Lead::WhenChecked).unwrap().to_config(&[]).unwrap().unwrap();
         assert_eq!(config.start_time(), None);
         assert_eq!(config.end_behavior(), Some(&JobEndBehavior::Cancel));
     }
@@ -462,7 +464,7 @@ mod tests {
         ];
         for (text, behavior) in behaviors {
             let plan = Plan { end_behavior: text.parse().unwrap(), ..plan("1h", "1h") };
-            let config = plan.at(now(), Lead::WhenChecked).unwrap().to_config().unwrap().unwrap();
+            let config = plan.at(now(), Lead::WhenChecked).unwrap().to_config(&[]).unwrap().unwrap();
             assert_eq!(config.end_behavior(), Some(&behavior), "{text}");
         }
     }
@@ -501,7 +503,7 @@ mod tests {
     fn a_window_is_sent_in_utc_by_the_offset_at_the_start() {
         let sent = |start: &str, end: &str, window: &str| {
             let plan = in_zone("Europe/Berlin", start, end, Some(window));
-            let config = plan.at(now(), Lead::WhenChecked).unwrap().to_config().unwrap().unwrap();
+            let config = plan.at(now(), Lead::WhenChecked).unwrap().to_config(&[]).unwrap().unwrap();
             let windows = config.maintenance_windows().iter();
             windows.map(|window| (window.start_time().to_owned(), window.duration_in_minutes())).collect::<Vec<_>>()
         };
@@ -516,7 +518,7 @@ mod tests {
     #[test]
     fn windows_without_start_and_end_are_a_schedule() {
         let plan = in_zone("UTC", "now", "never", Some("daily 02:00 2h"));
-        let config = plan.at(now(), Lead::WhenChecked).unwrap().to_config().unwrap().unwrap();
+        let config = plan.at(now(), Lead::WhenChecked).unwrap().to_config(&[]).unwrap().unwrap();
         assert_eq!((config.start_time(), config.end_time(), config.end_behavior()), (None, None, None));
         assert_eq!(config.maintenance_windows().len(), 1);
     }

@@ -6,6 +6,7 @@ use crate::{
     options::{Retries, Timeout},
     request::is_target_name,
     schedule::{End, EndBehavior, Lead, Plan, Start},
+    template::JobTemplateId,
     upload::Tags,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -50,6 +51,8 @@ pub struct Settings {
     pub default_retries: Retries,
     /// `DEFAULT_TIMEOUT`: the time-out of releases without `ota:timeout`.
     pub default_timeout: Timeout,
+    /// `DEFAULT_JOB_TEMPLATE`: the job template of releases without `ota:job-template`, if any.
+    pub default_job_template: Option<JobTemplateId>,
 }
 
 /// Everything that is wrong with the settings: each variable, its value and what was expected.
@@ -91,6 +94,7 @@ impl Settings {
             default_end_behavior: from.optional("DEFAULT_END_BEHAVIOR", "cancel"),
             default_retries: from.optional("DEFAULT_RETRIES", "timed-out:3"),
             default_timeout: from.optional("DEFAULT_TIMEOUT", "10m"),
+            default_job_template: from.given("DEFAULT_JOB_TEMPLATE"),
         };
         let plan = Plan {
             start: settings.default_start,
@@ -135,13 +139,13 @@ struct Reader<L> {
 
 impl<L: Fn(&str) -> Option<String>> Reader<L> {
     fn optional<T: FromStr<Err = Expected>>(&mut self, name: &str, default: &'static str) -> T {
-        match (self.lookup)(name).filter(|value| !value.is_empty()) {
-            None => known_good(default),
-            Some(value) => value.parse().unwrap_or_else(|Expected(expected)| {
-                self.problems.push(format!("setting `{name}` is `{value}`, expected {expected}"));
-                known_good(default)
-            }),
-        }
+        self.given(name).unwrap_or_else(|| known_good(default))
+    }
+
+    fn given<T: FromStr<Err = Expected>>(&mut self, name: &str) -> Option<T> {
+        let value = (self.lookup)(name).filter(|value| !value.is_empty())?;
+        let problem = |Expected(expected)| format!("setting `{name}` is `{value}`, expected {expected}");
+        value.parse().map_err(|expected| self.problems.push(problem(expected))).ok()
     }
 
     fn dry_run(&mut self) -> DryRun {
@@ -372,6 +376,7 @@ pub(crate) mod tests {
             ("DEFAULT_TIMEZONE", "Europe/Berln"),
             ("DEFAULT_START", "soon"),
             ("DEFAULT_RETRIES", "11"),
+            ("DEFAULT_JOB_TEMPLATE", "arn:aws:iot:us-east-1:111122223333:jobtemplate/canary"),
         ];
         let SettingsError(problems) = settings(&over).unwrap_err();
         assert_eq!(problems.len(), over.len(), "{problems:?}");

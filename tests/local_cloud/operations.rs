@@ -16,6 +16,7 @@ pub fn operation<B>(request: &Request<B>) -> Option<&'static str> {
         (&Method::POST, "streams") => "CreateStream",
         (&Method::GET, "streams") => "DescribeStream",
         (&Method::GET, "thing-groups") => "DescribeThingGroup",
+        (&Method::GET, "job-templates") => "DescribeJobTemplate",
         (&Method::GET, "things") => "DescribeThing",
         (&Method::GET, "jobs") if path.ends_with("/job-document") => "GetJobDocument",
         (&Method::GET, "jobs") => "DescribeJob",

@@ -164,6 +164,8 @@ pub struct State {
     looks: HashMap<String, usize>,
     tokens: HashMap<String, String>,
     pub jobs: BTreeMap<String, Value>,
+    /// What DescribeJobTemplate answers, by the template's ID.
+    pub job_templates: BTreeMap<String, Value>,
     faults: Vec<(&'static str, When, Fault)>,
     counter: usize,
     /// Where there will be trouble.
@@ -338,6 +340,11 @@ impl Fake {
                 error(operation, 400, "ResourceNotFoundException", "no such certificate")
             }
             "GetCertificate" => ok(&json!({"Certificate": self.behavior.lock().expect("no panic").certificate})),
+            "DescribeJobTemplate" => {
+                let id = call.path.rsplit('/').next().expect("an ID");
+                let template = self.state().job_templates.get(id).map(ok);
+                template.unwrap_or_else(|| error(operation, 404, "ResourceNotFoundException", "no such job template"))
+            }
             "StartSigningJob" => self.start_signing_job(&call),
             "DescribeSigningJob" => self.describe_signing_job(&call),
             "GetSigningProfile" => self.get_signing_profile(&call),

@@ -12,6 +12,7 @@ mod process;
 mod releases;
 #[path = "../local_cloud/streams.rs"]
 mod streams;
+mod templates;
 
 /// Says something of a test that passes: what it prints is kept back.
 fn tell(text: std::fmt::Arguments) {

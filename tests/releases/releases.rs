@@ -57,7 +57,7 @@ pub async fn run(fake: &Arc<Fake>, event: &Value) -> Result<Vec<Value>, String> 
 }
 
 /// With these settings over the usual ones.
-async fn run_with(fake: &Arc<Fake>, event: &Value, over: &[(&str, &str)]) -> Result<Vec<Value>, String> {
+pub async fn run_with(fake: &Arc<Fake>, event: &Value, over: &[(&str, &str)]) -> Result<Vec<Value>, String> {
     let lookup = |name: &str| {
         let over = over.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
         over.or_else(|| setting(name))
@@ -71,20 +71,20 @@ async fn run_with(fake: &Arc<Fake>, event: &Value, over: &[(&str, &str)]) -> Res
 }
 
 /// The one release of an upload.
-async fn release(fake: &Arc<Fake>, upload: &Upload) -> Value {
+pub async fn release(fake: &Arc<Fake>, upload: &Upload) -> Value {
     run(fake, &event(upload)).await.expect("no failure").remove(0)
 }
 
-async fn failure(fake: &Arc<Fake>, upload: &Upload) -> String {
+pub async fn failure(fake: &Arc<Fake>, upload: &Upload) -> String {
     run(fake, &event(upload)).await.expect_err("a failure")
 }
 
-fn one(mut calls: Vec<Call>) -> Call {
+pub fn one(mut calls: Vec<Call>) -> Call {
     assert_eq!(calls.len(), 1, "{calls:?}");
     calls.remove(0)
 }
 
-fn assert_nothing_created(fake: &Fake) {
+pub fn assert_nothing_created(fake: &Fake) {
     let operations = fake.operations();
     assert!(!operations.iter().any(|operation| CREATING.contains(operation)), "{operations:?}");
 }
@@ -274,8 +274,11 @@ async fn every_call_is_pinned_to_the_version_and_to_the_buckets_owner() {
 async fn a_release_takes_eight_dependent_round_trips() {
     let fake = Fake::new();
     fake.set(|behavior| behavior.latency = Duration::from_secs(1));
-    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB, ("ota:thing", "bench-1")]);
+    fake.state().job_templates.insert("canary".to_owned(), json!({}));
+    let tags = [LAB, ("ota:thing", "bench-1"), ("ota:job-template", "canary")];
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &tags);
     release(&fake, &upload).await;
+    assert_eq!(fake.calls("DescribeJobTemplate").len(), 1);
     // Every answer takes one second of a clock that only waiting moves on.
     assert_eq!(one(fake.calls("CreateJob")).answered_at.as_secs(), 8, "{:?}", fake.operations());
 }
