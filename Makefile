@@ -30,7 +30,7 @@ help:
 	@echo "make invoke-cargo   the same without Docker, by cargo lambda invoke"
 	@echo "make watch   a local cloud, and the function on it, built anew after each change of src"
 	@echo "make event   write the event of an object in S3: BUCKET=name KEY=key  VERSION=id  OUT=event.json"
-	@echo "make test    unit tests, whole releases, replays, and the deployed stack on the local cloud"
+	@echo "make test    unit tests, whole releases, the service models of AWS, replays, and the deployed stack on the local cloud"
 	@echo "make test-docker    every sample event, and a release, by sam local invoke"
 	@echo "make torture all of what make test takes a selection of, by torture-faults, -kill, -soak, fuzz, mutants: PARTS='torture-soak fuzz'"
 	@echo "make torture-faults two faults at any calls, a thousand races, every order of steps"
@@ -86,6 +86,7 @@ event: setup
 
 test: build
 	@cargo test --locked
+	@$(VENV)/python $(LOCAL_CLOUD)/test_model.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_replay.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_stack.py
 

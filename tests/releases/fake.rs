@@ -462,7 +462,8 @@ impl Fake {
     fn iot(&self, call: &Call) -> Response<Bytes> {
         let mut state = self.state();
         let not_found = || error(call.operation, 404, "ResourceNotFoundException", "not found");
-        let id = call.path.split('/').nth(2).expect("an id");
+        let id = percent_decode_str(call.path.split('/').nth(2).expect("an id")).decode_utf8().expect("UTF-8");
+        let id = id.as_ref();
         let Behavior { targets, clock, .. } = self.behavior.lock().expect("no panic").clone();
         match call.operation {
             "DescribeThingGroup" if targets.contains(&format!("thinggroup/{id}").as_str()) => {

@@ -10,6 +10,7 @@ mod model;
 mod operations;
 mod process;
 mod releases;
+mod requests;
 #[path = "../local_cloud/streams.rs"]
 mod streams;
 mod templates;

@@ -1,0 +1,172 @@
+//! Releases by generated tags and job templates: the requests that come of them, for `local_cloud/test_model.py`, which
+//! holds them against the service model of AWS.
+
+use crate::{
+    fake::{Fake, PROFILE},
+    releases::{event, run_with},
+};
+use ota_on_upload::request::VOCABULARY;
+use proptest::{
+    collection::vec, option, prelude::*, strategy::ValueTree, string::string_regex, test_runner::TestRunner,
+};
+use serde_json::{Value, json};
+use std::{fs, path::Path};
+
+/// How many releases are tried.
+const CASES: usize = 600;
+/// How many of them are to be accepted, and rejected, at the least.
+const ENOUGH: usize = 200;
+
+const NAMES: &str = "[a-zA-Z0-9:_-]{1,128}( [a-zA-Z0-9:_-]{1,120})?";
+const LENGTH: &str = "([1-9][0-9]{0,2}m|[1-9][0-9]?h|[1-9][0-9]?d([1-9]h)?)";
+const TIME: &str = "202[6-8]-(0[1-9]|1[0-2])-[0-3][0-9][T ][0-2][0-9]:[0-5][0-9]Z?";
+
+/// Every tag, with a pattern of values of which most are good.
+fn patterns() -> Vec<(&'static str, String)> {
+    let days = "(daily|(mon|tue|sat)(-(wed|fri|sun))?(/(thu|sat))?|day-[1-3]?[1-9](/day-1)?)";
+    vec![
+        ("ota:thing-group", NAMES.to_owned()),
+        ("ota:thing", NAMES.to_owned()),
+        ("ota:start", format!("now|{LENGTH}|{TIME}")),
+        ("ota:end", format!("never|{LENGTH}|{TIME}")),
+        ("ota:end-behavior", "stop-rollout|cancel|force-cancel".to_owned()),
+        ("ota:timezone", "UTC|Europe/Berlin|America/New_York|Asia/Kolkata|Pacific/Kiritimati".to_owned()),
+        ("ota:window", format!("{days} [01][0-9]:[0-5][0-9]Z? ([1-9][0-9]?m|[1-9]h|23h50m)")),
+        ("ota:target-selection", "snapshot|continuous".to_owned()),
+        ("ota:retries", "[0-9]|1[01]|(failed|timed-out):[0-9]|failed:[0-6] timed-out:[0-6]".to_owned()),
+        ("ota:timeout", "([1-9][0-9]{0,3}m|[1-8]d)".to_owned()),
+        ("ota:job-template", "[a-zA-Z0-9_-]{1,64}".to_owned()),
+        ("ota:package-version", "[a-zA-Z0-9._-]{1,128}:[a-zA-Z0-9._-]{1,64}( [a-z]{1,9}:[0-9.]{1,9}){0,4}".to_owned()),
+        ("ota:signing-profile", format!("{PROFILE}|OtherProfile")),
+        ("ota:job-id", "[a-zA-Z0-9_-]{1,55}".to_owned()),
+        ("ota:file-path", "[A-Za-z0-9._/-]{1,64}".to_owned()),
+        ("ota:file-type", "[0-9]|[1-9][0-9]|1[0-9]{2}|25[0-6]".to_owned()),
+    ]
+}
+
+/// Some tags, of which one in thirty has any value at all.
+fn tags() -> impl Strategy<Value = Vec<(String, String)>> {
+    let each = patterns().into_iter().map(|(tag, pattern)| {
+        let good = string_regex(&pattern).expect("a pattern");
+        let value = prop_oneof![30 => good, 1 => "\\PC{0,60}", 1 => "[a-z0-9:/ -]{0,20}"];
+        let presence = if tag == "ota:thing-group" { 0.95 } else { 0.2 };
+        option::weighted(presence, value).prop_map(move |value| value.map(|value| (tag.to_owned(), value)))
+    });
+    each.collect::<Vec<_>>().prop_map(|tags| tags.into_iter().flatten().collect())
+}
+
+/// A job template as AWS IoT might tell it, near the edges of what CreateJob takes and beyond.
+fn template() -> impl Strategy<Value = Value> {
+    let some = |members: BoxedStrategy<Value>| option::weighted(0.4, members);
+    let factor = prop_oneof![9 => 11..=50_i32, 1 => 0..=60_i32].prop_map(|tenths| f64::from(tenths) / 10.0);
+    let rollout = (rarely_bad(1..=1000), rarely_bad(1..=1000), factor, rarely_bad(1..=9999), any::<bool>());
+    let rollout = rollout.prop_map(|(most, base, factor, things, is_exponential)| {
+        let exponential = json!({
+            "baseRatePerMinute": base, "incrementFactor": factor,
+            "rateIncreaseCriteria": {"numberOfNotifiedThings": things},
+        });
+        if is_exponential {
+            json!({"maximumPerMinute": most, "exponentialRate": exponential})
+        } else {
+            json!({"maximumPerMinute": most})
+        }
+    });
+    let failure = prop::sample::select(vec!["FAILED", "REJECTED", "TIMED_OUT", "ALL"]);
+    let abort = vec((failure, 0..=10_050_i32, rarely_bad(1..=9999)), 1..4).prop_map(|criteria| {
+        let one = |(failure, percentage, least)| {
+            let percentage = f64::from(percentage) / 100.0;
+            json!({
+                "failureType": failure, "action": "CANCEL", "thresholdPercentage": percentage,
+                "minNumberOfExecutedThings": least,
+            })
+        };
+        json!({"criteriaList": criteria.into_iter().map(one).collect::<Vec<_>>()})
+    });
+    let timeout = rarely_bad(1..=10_080).prop_map(|minutes| json!({"inProgressTimeoutInMinutes": minutes}));
+    let failures = prop::sample::subsequence(vec!["FAILED", "TIMED_OUT"], 1..=2);
+    let retries = (failures, rarely_bad(0..=6)).prop_map(|(failures, count)| {
+        let one = |failure| json!({"failureType": failure, "numberOfRetries": count});
+        json!({"criteriaList": failures.into_iter().map(one).collect::<Vec<_>>()})
+    });
+    let cron = "cron\\([0-5]?[0-9] 2 \\? \\* (MON|SAT#1|FRI-SUN) \\*\\)";
+    let window = (cron, rarely_bad(1..=1430));
+    let window = window.prop_map(|(cron, minutes)| json!({"startTime": cron, "durationInMinutes": minutes}));
+    let windows = vec(window, 1..3).prop_map(Value::from);
+    let version = "arn:aws:iot:us-east-1:111122223333:package/[a-z]{1,9}/version/[0-9$.]{1,9}";
+    let versions = vec(version, 1..=26).prop_map(Value::from);
+    let members = (
+        some(rollout.boxed()),
+        some(abort.boxed()),
+        some(timeout.boxed()),
+        some(retries.boxed()),
+        some(windows.boxed()),
+        some(versions.boxed()),
+    );
+    members.prop_map(|(rollout, abort, timeout, retries, windows, versions)| {
+        let mut template = json!({
+            "jobExecutionsRolloutConfig": rollout, "abortConfig": abort, "timeoutConfig": timeout,
+            "jobExecutionsRetryConfig": retries, "maintenanceWindows": windows, "destinationPackageVersions": versions,
+        });
+        template.as_object_mut().expect("an object").retain(|_, value| !value.is_null());
+        template
+    })
+}
+
+/// Numbers of which one in fifty lies outside of the range.
+fn rarely_bad(range: std::ops::RangeInclusive<i32>) -> impl Strategy<Value = i32> {
+    let (least, most) = (*range.start(), *range.end());
+    prop_oneof![50 => range, 1 => Just(least - 1), 1 => Just(most + 1)]
+}
+
+#[tokio::test(start_paused = true)]
+async fn generated_tags_and_templates_come_to_requests_or_reasons() {
+    let key = prop_oneof!["[a-z0-9._-]{1,30}", "\\PC{1,250}", "[\\x00-\\x7f]{1,60}"];
+    let cases = (key.prop_filter("a file name", |key| !key.is_empty() && !key.ends_with('/')), tags(), template());
+    assert_eq!(patterns().into_iter().map(|(tag, _)| tag).collect::<Vec<_>>(), VOCABULARY);
+    let mut runner = TestRunner::deterministic();
+    let (mut lines, mut outcomes) = (String::new(), [0, 0]);
+    for _ in 0..CASES {
+        let (key, tags, template) = cases.new_tree(&mut runner).expect("a case").current();
+        let fake = Fake::new();
+        let mut targets = Vec::new();
+        for (tag, value) in &tags {
+            let kind = match tag.as_str() {
+                "ota:thing-group" => "thinggroup",
+                "ota:thing" => "thing",
+                "ota:job-template" => {
+                    fake.state().job_templates.insert(value.clone(), template.clone());
+                    continue;
+                }
+                _ => continue,
+            };
+            targets.extend(value.split(' ').map(|name| &*format!("{kind}/{name}").leak()));
+        }
+        fake.set(|behavior| behavior.targets = targets);
+        let given: Vec<_> = tags.iter().map(|(tag, value)| (tag.as_str(), value.as_str())).collect();
+        let upload = fake.upload(&format!("firmware/{key}"), "an image", &given);
+        let open = [("ALLOWED_THING_GROUPS", "*"), ("ALLOWED_THINGS", "*")];
+        let release = run_with(&fake, &event(&upload), &open).await.expect("no failure").remove(0);
+        match release["outcome"].as_str() {
+            Some("created") => outcomes[0] += 1,
+            Some("rejected") => {
+                assert!(release["reasons"].as_array().is_some_and(|reasons| !reasons.is_empty()), "{release}");
+                outcomes[1] += 1;
+            }
+            _ => assert_eq!(release["reason"], "no-tags", "{release}"),
+        }
+        for (operation, id) in [("StartSigningJob", ""), ("CreateStream", "streamId"), ("CreateJob", "jobId")] {
+            for call in fake.calls(operation) {
+                let mut parameters = call.json();
+                if !id.is_empty() {
+                    parameters[id] = call.path.rsplit('/').next().into();
+                }
+                lines += &json!({"operation": operation, "parameters": parameters}).to_string();
+                lines.push('\n');
+            }
+        }
+    }
+    let [accepted, rejected] = outcomes;
+    println!("{accepted} accepted, {rejected} rejected");
+    assert!(accepted >= ENOUGH && rejected >= ENOUGH, "{accepted} accepted, {rejected} rejected");
+    fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("requests.jsonl"), lines).expect("a file");
+}
