@@ -744,7 +744,16 @@ mod tests {
         let (long, long_path, long_template) = ("x".repeat(55), "x".repeat(64), "x".repeat(64));
         let (long_package, long_version) = (format!("{}:1", "x".repeat(128)), format!("x:{}", "1".repeat(64)));
         let many = (0..25).map(|package| format!("p{package}:1")).collect::<Vec<_>>().join(" ");
+        let long_name = format!("eu-{}", "x".repeat(125));
         let cases = [
+            (THING_GROUP, "lab eu-west eu-"),
+            (THING_GROUP, &long_name),
+            (THING, "thing-1 thing-a:b_c"),
+            (END_BEHAVIOR, "stop-rollout"),
+            (END_BEHAVIOR, "cancel"),
+            (END_BEHAVIOR, "force-cancel"),
+            (SIGNING_PROFILE, "OtaSigning"),
+            (SIGNING_PROFILE, "Other_2"),
             (RETRIES, "timed-out:0 failed:0"),
             (TIMEZONE, "Europe/Berlin"),
             (TIMEZONE, "UTC"),
@@ -778,8 +787,10 @@ mod tests {
             (END, "never"),
         ];
         for (tag, value) in cases {
+            // A tag that comes again goes before.
             assert!(request(&[(THING_GROUP, "lab"), (tag, value)]).is_ok(), "{tag} {value}");
         }
+        assert!(VOCABULARY.iter().all(|tag| cases.iter().any(|(known, _)| known == tag)), "each tag is tried");
     }
 
     #[test]
@@ -1020,12 +1031,77 @@ mod tests {
         }
     }
 
+    /// The rows of the README's table of tags: the tag, its values, and what holds without it.
+    fn rows_of_the_readme() -> Vec<[&'static str; 3]> {
+        let table = include_str!("../README.md").split("\n| tag | value | without it |\n").nth(1).unwrap();
+        let rows = table.lines().skip(1).take_while(|line| line.starts_with("| "));
+        rows.map(|row| row.trim_matches(['|', ' ']).split(" | ").collect::<Vec<_>>().try_into().unwrap()).collect()
+    }
+
+    fn in_backticks(text: &str) -> impl Iterator<Item = &str> {
+        text.split('`').skip(1).step_by(2)
+    }
+
     #[test]
     fn the_readme_has_a_row_for_every_tag() {
-        let rows = include_str!("../README.md").lines();
-        let rows = rows.filter_map(|line| line.strip_prefix("| `ota:")?.split_once("` | ").map(|(tag, _)| tag));
-        let rows: Vec<_> = rows.filter(|tag| !tag.contains('=')).map(|tag| format!("ota:{tag}")).collect();
-        assert_eq!(rows, VOCABULARY);
+        let tags: Vec<_> = rows_of_the_readme().into_iter().map(|[tag, ..]| tag.trim_matches('`')).collect();
+        assert_eq!(tags, VOCABULARY);
+    }
+
+    #[test]
+    fn the_values_in_the_readme_are_taken() {
+        // What the table quotes besides: letters, and the form of a window.
+        let no_values = ["T", "Z", "/", ".", "_", "-", "AFR_OTA-", "<days> <HH:MM> <duration>"];
+        let mut taken = 0;
+        for [tag, values, _] in rows_of_the_readme() {
+            let tag = tag.trim_matches('`');
+            for value in in_backticks(values).filter(|value| !no_values.contains(value)) {
+                let value = match (tag, value.parse::<Minutes>()) {
+                    (WINDOW, Ok(_)) => format!("daily 02:00 {value}"),
+                    (WINDOW, Err(_)) => format!("{value} 02:00 1h"),
+                    _ => value.to_owned(),
+                };
+                let release = request(&[(THING_GROUP, "lab"), (tag, &value)]);
+                assert!(release.is_ok(), "{tag} {value}: {release:?}");
+                taken += 1;
+            }
+        }
+        assert!(taken > 25, "{taken}");
+    }
+
+    #[test]
+    fn the_defaults_in_the_readme_are_those_of_the_code() {
+        let lab = (THING_GROUP, "lab");
+        let silent = request(&[lab]).unwrap();
+        let settings = settings(&[]).unwrap();
+        // Where no value of the tag would say the same.
+        let in_words = [
+            (THING_GROUP, "required, or `ota:thing`", request(&[]).is_err() && request(&[(THING, "thing-1")]).is_ok()),
+            (THING, "no single things", silent.targets == [Target::ThingGroup("lab".into())]),
+            (WINDOW, "any time", silent.plan.window.is_none()),
+            (JOB_TEMPLATE, "none", silent.job_template.is_none() && silent.template == JobTemplate::default()),
+            (PACKAGE_VERSION, "none", silent.package_arns(&settings).is_none()),
+            (SIGNING_PROFILE, "the stack's", silent.signing_profile == settings.signing_profile),
+            (JOB_ID, "file name and 12 hex digits", silent.job_id.is_none()),
+            (FILE_PATH, "the file name", silent.file_path.is_none()),
+        ];
+        for [tag, _, without] in rows_of_the_readme() {
+            let tag = tag.trim_matches('`');
+            match in_words.iter().find(|(known, ..)| *known == tag) {
+                Some((_, words, holds)) => assert!(without == *words && *holds, "{tag}: {without}"),
+                None => {
+                    let default = in_backticks(without).next().unwrap();
+                    assert!(without.starts_with(&format!("`{default}`")), "{tag}: {without}");
+                    assert_eq!(request(&[lab, (tag, default)]).unwrap(), silent, "{tag}");
+                }
+            }
+        }
+        let window = (WINDOW, "daily 02:00 2h");
+        assert!(rows_of_the_readme().iter().any(|[tag, _, without]| {
+            *tag == "`ota:end`" && without.ends_with("with a window, or `continuous`: `never`")
+        }));
+        assert_eq!(request(&[lab, window, (END, "never")]), request(&[lab, window]));
+        assert_eq!(request(&[lab, window, (TARGET_SELECTION, "continuous")]), request(&[lab, window]));
     }
 
     #[test]

@@ -322,6 +322,10 @@ impl List<NamePattern> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use std::{
+        cell::RefCell,
+        collections::{BTreeMap, BTreeSet},
+    };
 
     pub(crate) const REQUIRED: [(&str, &str); 5] = [
         ("SIGNING_PROFILE", "OtaSigning"),
@@ -387,6 +391,79 @@ pub(crate) mod tests {
                 "{problem}"
             );
         }
+    }
+
+    /// The parameters of the stack with their defaults, and the variables that it sets with where they come from.
+    fn template() -> (BTreeMap<&'static str, Option<&'static str>>, BTreeMap<&'static str, &'static str>) {
+        let template = include_str!("../template.yaml");
+        let section = |from: &str, to: &str| template.split(from).nth(1).unwrap().split(to).next().unwrap();
+        let mut parameters = BTreeMap::new();
+        let mut name = "";
+        for line in section("\nParameters:\n", "\nRules:\n").lines() {
+            if let Some(default) = line.strip_prefix("    Default: ") {
+                parameters.insert(name, Some(default.trim_matches('"')));
+            } else if let Some(text) = line.strip_prefix("  ").filter(|text| !text.starts_with(' ')) {
+                name = text.trim_end_matches(':');
+                parameters.insert(name, None);
+            }
+        }
+        let variables = section("        Variables:\n", "      LoggingConfig:\n").lines();
+        (parameters, variables.map(|line| line.trim().split_once(": ").unwrap()).collect())
+    }
+
+    #[test]
+    fn the_stack_sets_each_setting_by_the_parameter_of_its_name() {
+        let (parameters, variables) = template();
+        let asked = RefCell::new(BTreeSet::new());
+        let good = |name: &str| REQUIRED.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        let lookup = |name: &str| {
+            asked.borrow_mut().insert(name.to_owned());
+            good(name)
+        };
+        let settings = Settings::from_lookup(lookup).unwrap();
+        asked.borrow_mut().remove("AWS_REGION");
+        assert!(asked.borrow().iter().eq(variables.keys()), "{asked:?} {variables:?}");
+        for (name, value) in variables {
+            let words = name.split('_').map(|word| format!("{}{}", &word[..1], word[1..].to_lowercase()));
+            let parameter = match name {
+                "OTA_ROLE_ARN" => continue,
+                "UPLOAD_BUCKET" => "BucketName".to_owned(),
+                _ => words.collect(),
+            };
+            assert_eq!(value, format!("!Ref {parameter}"), "{name}");
+            let default = parameters[parameter.as_str()].filter(|default| !default.is_empty());
+            let set = Settings::from_lookup(|asked| {
+                if asked == name { default.map(str::to_owned).or_else(|| good(asked)) } else { good(asked) }
+            });
+            assert_eq!(format!("{:?}", set.unwrap()), format!("{settings:?}"), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_readme_has_each_parameter_with_its_default() {
+        let (parameters, _) = template();
+        let table = include_str!("../README.md").split("\n| parameter | meaning | default |\n").nth(1).unwrap();
+        let mut told = BTreeMap::new();
+        for row in table.lines().skip(1).take_while(|line| line.starts_with("| ")) {
+            let cells: Vec<_> = row.trim_matches('|').split(" | ").collect();
+            let [names, _, defaults] = cells[..] else { panic!("{row}") };
+            let (names, defaults): (Vec<_>, Vec<_>) = (names.split(", ").collect(), defaults.split(", ").collect());
+            assert_eq!(names.len(), defaults.len(), "{row}");
+            told.extend(names.into_iter().zip(defaults).map(|(name, default)| {
+                let [name, default] = [name, default].map(|text| text.trim_matches([' ', '`']));
+                (name, default)
+            }));
+        }
+        let known = parameters.into_iter().map(|(name, default)| {
+            let default = match default {
+                None => "–",
+                Some("") => "none",
+                Some("-1") if name == "ReservedConcurrency" => "none",
+                Some(default) => default,
+            };
+            (name, default)
+        });
+        assert_eq!(told, known.collect());
     }
 
     #[test]

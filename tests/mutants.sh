@@ -10,7 +10,7 @@ fi
 # Always in the same place: what the copy depends on is built once, and shared with everything else.
 rm -rf "$copy"
 mkdir -p "$copy"
-cp -a .cargo Cargo.toml Cargo.lock README.md src tests "$copy"
+cp -a .cargo Cargo.toml Cargo.lock README.md template.yaml src tests "$copy"
 # A test that has failed need not look for the shortest input that fails, nor say at which line.
 export CARGO_TARGET_DIR=$PWD/target CARGO_PROFILE_DEV_DEBUG=false PROPTEST_MAX_SHRINK_ITERS=0
 code=0
