@@ -2,7 +2,6 @@
 
 use crate::{
     clients::Clients,
-    clock::Minutes,
     error::{Expected, Failure, Stop},
     options::{MOST_PACKAGES, Retries, Timeout},
 };
@@ -77,6 +76,13 @@ impl JobTemplate {
     /// release, is told before anything is created
     /// (<https://docs.aws.amazon.com/iot/latest/developerguide/jobs-configurations-details.html>).
     fn read(id: &JobTemplateId, template: &DescribeJobTemplateOutput) -> Result<Self, Vec<String>> {
+        // Of what is not set, AWS IoT may tell an object without members.
+        let rollout = template.job_executions_rollout_config.as_ref();
+        let rollout = rollout.filter(|rates| rates.maximum_per_minute.is_some() || rates.exponential_rate.is_some());
+        let abort = template.abort_config.as_ref().filter(|config| !config.criteria_list().is_empty());
+        let retries = template.job_executions_retry_config.as_ref();
+        let retries = retries.filter(|config| !config.criteria_list().is_empty());
+
         let mut problems = Vec::new();
         let mut check = |what: &str, value: f64, range: RangeInclusive<f64>| {
             if !range.contains(&value) {
@@ -86,7 +92,7 @@ impl JobTemplate {
                 problems.push(format!("the job template `{id}` has the {what} {value}, expected {expected}"));
             }
         };
-        if let Some(rollout) = &template.job_executions_rollout_config {
+        if let Some(rollout) = rollout {
             let rate = 1.0..=1000.0;
             rollout.maximum_per_minute.inspect(|most| check("`maximumPerMinute`", f64::from(*most), rate.clone()));
             if let Some(exponential) = &rollout.exponential_rate {
@@ -104,7 +110,7 @@ impl JobTemplate {
                 }
             }
         }
-        for criteria in template.abort_config.iter().flat_map(AbortConfig::criteria_list) {
+        for criteria in abort.into_iter().flat_map(AbortConfig::criteria_list) {
             check("`thresholdPercentage`", criteria.threshold_percentage, 0.0..=100.0);
             let least = f64::from(criteria.min_number_of_executed_things);
             check("`minNumberOfExecutedThings`", least, 1.0..=f64::INFINITY);
@@ -126,10 +132,10 @@ impl JobTemplate {
         }
         let timeout = template.timeout_config.as_ref().and_then(|config| config.in_progress_timeout_in_minutes);
         let timeout = timeout.and_then(|minutes| {
-            let what = format!("the time-out {}", Minutes(minutes));
+            let what = format!("a time-out of {minutes} minutes");
             Timeout::of_minutes(minutes).map_err(|expected| told(&what, expected)).ok()
         });
-        let retries = template.job_executions_retry_config.as_ref().and_then(|config| {
+        let retries = retries.and_then(|config| {
             Retries::from_config(config)
                 .map_err(|(given, expected)| told(&format!("the retries `{given}`"), expected))
                 .ok()
@@ -138,8 +144,8 @@ impl JobTemplate {
             return Err(problems);
         }
         Ok(Self {
-            rollout: template.job_executions_rollout_config.clone(),
-            abort: template.abort_config.clone(),
+            rollout: rollout.cloned(),
+            abort: abort.cloned(),
             timeout,
             retries,
             windows: template.maintenance_windows().to_vec(),

@@ -83,6 +83,32 @@ class Releases(StackTest):
             cloud.verify(file["sig-sha256-ecdsa"], streamed[:-1] + b"?")
         self.assertIn(file["sig-sha256-ecdsa"], device(document))
 
+    def test_a_job_template_says_what_the_tags_leave_open(self):
+        template = {
+            "jobExecutionsRolloutConfig": {"maximumPerMinute": 50},
+            "timeoutConfig": {"inProgressTimeoutInMinutes": 30},
+            "jobExecutionsRetryConfig": {"criteriaList": [{"failureType": "FAILED", "numberOfRetries": 1}]},
+            "abortConfig": {
+                "criteriaList": [
+                    {
+                        "failureType": "FAILED",
+                        "action": "CANCEL",
+                        "thresholdPercentage": 20.5,
+                        "minNumberOfExecutedThings": 10,
+                    }
+                ]
+            },
+        }
+        iot.create_job_template(jobTemplateId="canary", description="slowly", document="{}", **template)
+        outcome = self.create("firmware/canary.bin", f"{TAGS}&ota:job-template=canary&ota:retries=2")
+        job = iot.describe_job(jobId=outcome["jobId"])["job"]
+        said = {member: job[member] for member in template}
+        retries = {"criteriaList": [{"failureType": "ALL", "numberOfRetries": 2}]}
+        self.assertEqual(said, template | {"jobExecutionsRetryConfig": retries})
+        self.assertIn("afr_ota", iot.get_job_document(jobId=outcome["jobId"])["document"])
+        (log,) = [line for line in cloud.function_log() if "job template `canary`" in line]
+        self.assertIn("time-out 30m (job template `canary`), retries 2 (`ota:retries`)", log)
+
     def test_one_upload_is_one_invocation(self):
         before = cloud.invocations()
         self.create("firmware/once.bin")

@@ -109,7 +109,16 @@ async fn tags_go_before_the_template() {
 
 #[tokio::test]
 async fn what_the_template_leaves_open_is_as_without_one() {
-    assert_eq!(of_template(json!({}), &[CANARY]).await, of_template(json!({}), &[]).await);
+    let without = of_template(json!({}), &[]).await;
+    assert_eq!(of_template(json!({}), &[CANARY]).await, without);
+    // As AWS IoT tells it.
+    let nothing = json!({
+        "jobExecutionsRolloutConfig": {"exponentialRate": null, "maximumPerMinute": null}, "abortConfig": null,
+        "timeoutConfig": {"inProgressTimeoutInMinutes": null}, "jobExecutionsRetryConfig": {"criteriaList": []},
+        "presignedUrlConfig": {"expiresInSec": null, "roleArn": null}, "maintenanceWindows": null,
+        "destinationPackageVersions": null,
+    });
+    assert_eq!(of_template(nothing, &[CANARY]).await, without);
     let constant = json!({"jobExecutionsRolloutConfig": {"maximumPerMinute": 1000}, "timeoutConfig": {}});
     let job = of_template(constant, &[CANARY]).await;
     assert_eq!(job["jobExecutionsRolloutConfig"], json!({"maximumPerMinute": 1000}));
@@ -202,7 +211,7 @@ async fn a_template_that_breaks_rules_is_rejected_with_all_of_them_before_anythi
             has("the `durationInMinutes` 1431", "1 to 1430"),
             has("the cron expression ``", "1 to 256 letters"),
             has("26 package versions", "25 at most"),
-            has("the time-out 7d1m", "a duration of 1 minute to 7 days, such as `10m`"),
+            has("a time-out of 10081 minutes", "a duration of 1 minute to 7 days, such as `10m`"),
             has(
                 "the retries `failed:6 timed-out:5`",
                 "a number such as `3` (after all failures), or `timed-out:3`, `failed:2` or both with a space between, \
