@@ -241,4 +241,24 @@ mod tests {
         assert_eq!(sent("4"), [(RetryableFailureType::All, 4)]);
         assert_eq!(sent("failed:2 timed-out:0"), [(failed, 2), (timed_out, 0)]);
     }
+
+    #[test]
+    fn retries_are_read_back_as_they_are_sent_and_no_more_of_them_than_aws_iot_takes() {
+        let config = |criteria: &[(RetryableFailureType, i32)]| Retries(criteria.to_vec()).to_config().unwrap();
+        let read = |criteria: &[(RetryableFailureType, i32)]| {
+            Retries::from_config(&config(criteria))
+                .map(|retries| retries.to_string())
+                .map_err(|(given, _)| given.to_string())
+        };
+        let [all, failed, timed_out] =
+            [RetryableFailureType::All, RetryableFailureType::Failed, RetryableFailureType::TimedOut];
+        assert_eq!(read(&[(all.clone(), 10)]).unwrap(), "10");
+        assert_eq!(read(&[(failed.clone(), 4), (timed_out.clone(), 6)]).unwrap(), "failed:4 timed-out:6");
+        assert_eq!(read(&[(all.clone(), 11)]).unwrap_err(), "11");
+        assert_eq!(read(&[(failed.clone(), 5), (timed_out.clone(), 6)]).unwrap_err(), "failed:5 timed-out:6");
+        assert_eq!(read(&[(failed.clone(), -1), (timed_out.clone(), 6)]).unwrap_err(), "failed:-1 timed-out:6");
+        assert_eq!(read(&[(failed.clone(), 1), (failed.clone(), 1)]).unwrap_err(), "failed:1 failed:1");
+        assert!(read(&[(all, 0), (failed, 0), (timed_out, 0)]).is_err());
+        assert!(read(&[]).is_err());
+    }
 }

@@ -528,6 +528,46 @@ mod tests {
     }
 
     #[test]
+    fn a_job_template_that_is_missing_is_for_whoever_named_it() {
+        let failure = || Failure::DescribeJobTemplate { template: "canary".into(), source: "it is not there".into() };
+        let now = "2026-11-23T21:40:30Z".parse().unwrap();
+        let stop = |tags: &[(&str, &str)], over: &[(&str, &str)]| {
+            let tags = Tags(tags.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect());
+            let request = ReleaseRequest::from_tags(&tags, &settings(over).unwrap(), now).unwrap();
+            request.without_template(&tags, failure())
+        };
+        let lab = (THING_GROUP, "lab");
+        let by_tag = stop(&[lab, (JOB_TEMPLATE, "canary")], &[]);
+        assert!(
+            matches!(by_tag, Stop::Rejected(reasons) if reasons[0].starts_with("tag `ota:job-template` is `canary`, "))
+        );
+        assert!(matches!(stop(&[lab], &[("DEFAULT_JOB_TEMPLATE", "canary")]), Stop::Failed(_)));
+    }
+
+    #[test]
+    fn what_a_job_template_may_change_is_left_open_until_it_is_known() {
+        let tags =
+            Tags([(THING_GROUP, "lab"), (JOB_TEMPLATE, "a"), (START, "now")].map(|(t, v)| (t.into(), v.into())).into());
+        let settings = settings(&[("DEFAULT_END", "30m")]).unwrap();
+        let now = "2026-11-23T21:40:00Z".parse().unwrap();
+        assert!(ReleaseRequest::from_tags(&tags, &settings, now).is_ok());
+        let window = MaintenanceWindow::builder().start_time("cron(0 2 * * ? *)").duration_in_minutes(60).build();
+        let windows = JobTemplate { windows: vec![window.unwrap()], ..JobTemplate::default() };
+        let request = ReleaseRequest::from_tags_over(&tags, &windows, &settings, now).unwrap();
+        assert_eq!((request.plan.end, request.target_selection.0), (End::Never, Continuous));
+        let problems = ReleaseRequest::from_tags_over(&tags, &JobTemplate::default(), &settings, now).unwrap_err();
+        assert!(problems[0].contains("`DEFAULT_END` is 30m ahead"), "{problems:?}");
+        let snapshot = Tags(tags.0.into_iter().chain([(TARGET_SELECTION.into(), "snapshot".into())]).collect());
+        assert_eq!(
+            ReleaseRequest::from_tags_over(&snapshot, &windows, &settings, now).unwrap_err(),
+            [
+                "tag `ota:target-selection` is `snapshot`, expected `continuous`, as AWS IoT takes maintenance windows (job \
+              template `a`) of no other jobs"
+            ]
+        );
+    }
+
+    #[test]
     fn targets_are_arns_of_the_deployment() {
         let settings = settings(&[]).unwrap();
         let arn = |target: Target| target.arn(&settings);
@@ -1087,13 +1127,12 @@ mod tests {
         ];
         for [tag, _, without] in rows_of_the_readme() {
             let tag = tag.trim_matches('`');
-            match in_words.iter().find(|(known, ..)| *known == tag) {
-                Some((_, words, holds)) => assert!(without == *words && *holds, "{tag}: {without}"),
-                None => {
-                    let default = in_backticks(without).next().unwrap();
-                    assert!(without.starts_with(&format!("`{default}`")), "{tag}: {without}");
-                    assert_eq!(request(&[lab, (tag, default)]).unwrap(), silent, "{tag}");
-                }
+            if let Some((_, words, holds)) = in_words.iter().find(|(known, ..)| *known == tag) {
+                assert!(without == *words && *holds, "{tag}: {without}");
+            } else {
+                let default = in_backticks(without).next().unwrap();
+                assert!(without.starts_with(&format!("`{default}`")), "{tag}: {without}");
+                assert_eq!(request(&[lab, (tag, default)]).unwrap(), silent, "{tag}");
             }
         }
         let window = (WINDOW, "daily 02:00 2h");
