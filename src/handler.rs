@@ -191,7 +191,7 @@ impl Function {
         }
         current?;
         let now = clock();
-        let mut request = self.check(upload, &tags, Some(image.size), None, now)?;
+        let request = self.check(upload, &tags, Some(image.size), None, now)?;
         let is_recorded = recorded.is_some();
         let mut record = recorded.unwrap_or_else(|| JobRecord::new(upload, request.job_id(upload), tags.clone()));
         let describe_template = request
@@ -207,12 +207,13 @@ impl Function {
         if let Some(job) = job? {
             return self.adopt(upload, record, job, &tags, release).await;
         }
-        signable?;
-        if let Some(template) = template.transpose()? {
-            request = self.check(upload, &tags, Some(image.size), Some(&template), now)?;
-            if let Some(origins) = request.origins(&tags) {
-                tracing::info!(key = upload.key, "{origins}");
-            }
+        let request = template.transpose().and_then(|template| match template {
+            Some(template) => self.check(upload, &tags, Some(image.size), Some(&template), now),
+            None => Ok(request),
+        });
+        let (request, ()) = both(request, signable)?;
+        if let Some(origins) = request.origins(&tags) {
+            tracing::info!(key = upload.key, "{origins}");
         }
         warn(upload, &request, now);
         if settings.dry_run != DryRun::Off {
@@ -334,6 +335,15 @@ impl Function {
             (Ok(request), None) => Ok(request),
             (request, object) => Err(Stop::Rejected(request.err().into_iter().flatten().chain(object).collect())),
         }
+    }
+}
+
+/// What both come to, with the reasons of both where both are rejected.
+fn both<A, B>(one: Result<A, Stop>, other: Result<B, Stop>) -> Result<(A, B), Stop> {
+    match (one, other) {
+        (Ok(one), Ok(other)) => Ok((one, other)),
+        (Err(Stop::Rejected(one)), Err(Stop::Rejected(other))) => Err(Stop::Rejected([one, other].concat())),
+        (Err(stop), _) | (_, Err(stop)) => Err(stop),
     }
 }
 

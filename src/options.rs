@@ -150,9 +150,9 @@ impl FromStr for TargetSelection {
 /// (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateJob.html>).
 pub(crate) const MOST_PACKAGES: usize = 25;
 
-/// The versions of software packages that a device has once it has succeeded, one of a package. AWS IoT knows two more forms of an ARN,
-/// `…/version/$default` (the package's default version) and `…/version/$null` (the package is uninstalled): no tag can say
-/// them, as S3 takes no `$`.
+/// The versions of software packages that a device has once it has succeeded, one of a package. AWS IoT knows two more
+/// forms of an ARN, `…/version/$default` (the package's default version) and `…/version/$null` (the package is
+/// uninstalled): no tag can say them, as S3 takes no `$`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackageVersions(Vec<(String, String)>);
 

@@ -223,6 +223,25 @@ async fn a_template_that_breaks_rules_is_rejected_with_all_of_them_before_anythi
 }
 
 #[tokio::test]
+async fn what_is_wrong_with_the_image_is_told_beside_what_is_wrong_with_the_template() {
+    let template = json!({"timeoutConfig": {"inProgressTimeoutInMinutes": 0}});
+    for (template_id, tags) in
+        [("canary", vec![]), ("canari", vec![]), ("fit", vec![("ota:target-selection", "snapshot")])]
+    {
+        let fake = Fake::new();
+        fake.set(|behavior| behavior.platform = "AmazonFreeRTOS-Default");
+        fake.state().job_templates.insert("canary".to_owned(), template.clone());
+        fake.state().job_templates.insert("fit".to_owned(), full());
+        let tags = [vec![LAB, ("ota:job-template", template_id)], tags].concat();
+        let upload = fake.upload("firmware/blinky.bin", vec![0; 16 * 1024 * 1024 + 1], &tags);
+        let rejected = release(&fake, &upload).await;
+        let reasons = rejected["reasons"].as_array().expect("reasons");
+        assert_eq!(reasons.len(), 2, "{rejected}");
+        assert!(reasons[1].as_str().expect("text").contains("the signing platform"), "{rejected}");
+    }
+}
+
+#[tokio::test]
 async fn windows_of_the_template_are_refused_for_a_snapshot_and_with_an_end_behavior_alone() {
     let (fake, upload) = world(full(), &[CANARY, ("ota:target-selection", "snapshot"), ("ota:end-behavior", "cancel")]);
     assert_eq!(
