@@ -4,6 +4,7 @@
 use crate::{
     fake::{Fake, PROFILE},
     releases::{event, run_with},
+    tell,
 };
 use ota_on_upload::request::VOCABULARY;
 use proptest::{
@@ -166,7 +167,7 @@ async fn generated_tags_and_templates_come_to_requests_or_reasons() {
         }
     }
     let [accepted, rejected] = outcomes;
-    println!("{accepted} accepted, {rejected} rejected");
+    tell(format_args!("{accepted} accepted, {rejected} rejected"));
     assert!(accepted >= ENOUGH && rejected >= ENOUGH, "{accepted} accepted, {rejected} rejected");
     fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("requests.jsonl"), lines).expect("a file");
 }
