@@ -2,6 +2,7 @@
 
 use crate::{
     clients::Clients,
+    delivery::{Delivery, PresignedUrl},
     error::{Failure, Stop},
     job,
     request::ReleaseRequest,
@@ -9,7 +10,7 @@ use crate::{
     signed_object::SignatureAlgorithm,
     signing::{self, SignedImage},
     stream::{self, RawCopy, Stream},
-    upload::Upload,
+    upload::{Upload, encoded},
 };
 use aws_sdk_iot::{
     config::{ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeTransmitInterceptorContextMut},
@@ -28,7 +29,7 @@ const FROM_S3: &str = "<from S3>";
 #[derive(Debug)]
 pub(crate) struct Requests {
     pub start_signing_job: Value,
-    pub create_stream: Value,
+    pub create_stream: Option<Value>,
     pub create_job: Value,
 }
 
@@ -52,8 +53,12 @@ pub(crate) async fn requests(
         verified_until: None,
     };
     let copy = RawCopy { key: signed.key.clone(), version_id: FROM_S3.to_owned() };
-    let stream = Stream { id: upload.stream_id() };
-    let mut document = job::document(upload, request, &signed, &stream).map_err(Failure::from)?;
+    let (stream, url) = (Stream { id: upload.stream_id() }, PresignedUrl::of(settings, upload, &copy));
+    let delivery = Delivery::of(request.protocols, stream, url);
+    let mut document = job::document(upload, request, &signed, &delivery).map_err(Failure::from)?.text;
+    for unknown in [FROM_SIGNER, FROM_S3] {
+        document = document.replace(&encoded(unknown).to_string(), unknown);
+    }
     if size.is_none() {
         document = document.replace("\"filesize\":0,", &format!("\"filesize\":\"{FROM_S3}\","));
     }
@@ -63,8 +68,12 @@ pub(crate) async fn requests(
     let sign = signing::request(aws, settings, upload, &request.signing_profile, 0)?;
     let _not_sent = sign.customize().interceptor(capture.clone()).send().await;
     let start_signing_job = capture.take();
-    let _not_sent = stream::request(aws, settings, upload, &copy).customize().interceptor(capture.clone()).send().await;
-    let create_stream = with("streamId", &stream.id, capture.take());
+    let mut create_stream = None;
+    if let Some(stream) = delivery.stream() {
+        let call = stream::request(aws, settings, upload, &copy).customize();
+        let _not_sent = call.interceptor(capture.clone()).send().await;
+        create_stream = Some(with("streamId", &stream.id, capture.take()));
+    }
     let _not_sent = create_job.customize().interceptor(capture.clone()).send().await;
     let create_job = with("jobId", job_id, capture.take());
     Ok(Requests { start_signing_job, create_stream, create_job })

@@ -2,6 +2,7 @@
 
 use crate::{
     clients::Clients,
+    delivery::Delivery,
     dry_run,
     error::{Failure, Skip, Stop},
     job::{self, Job},
@@ -133,11 +134,11 @@ impl Function {
         let Self { settings, aws, clock } = self;
         let requests = dry_run::requests(aws, settings, upload, request, job_id, size, clock()).await?;
         release.job_id = Some(job_id.to_owned());
-        release.stream_id = Some(upload.stream_id());
+        release.stream_id = request.protocols.has_mqtt().then(|| upload.stream_id());
         let time = |member: &str| requests.create_job["schedulingConfig"][member].as_str().map(str::to_owned);
         (release.start_time, release.end_time) = (time("startTime"), time("endTime"));
         release.start_signing_job = Some(requests.start_signing_job);
-        release.create_stream = Some(requests.create_stream);
+        release.create_stream = requests.create_stream;
         release.create_job = Some(requests.create_job);
         Ok(Outcome::DryRun)
     }
@@ -215,10 +216,10 @@ impl Function {
         }
 
         let copy = timed(&mut steps.copy, stream::copy(aws, settings, upload, &image, &signed, digests)).await?;
-        let ensure = join(stream::ensure(aws, settings, upload, &copy), upload.check_current(aws, settings));
-        let (stream, current) = timed(&mut steps.stream, ensure).await;
-        let stream = stream?;
-        release.stream_id = Some(stream.id.clone());
+        let deliver = Delivery::ensure(aws, settings, upload, request.protocols, &copy);
+        let (delivery, current) = timed(&mut steps.stream, join(deliver, upload.check_current(aws, settings))).await;
+        let delivery = delivery?;
+        release.stream_id = delivery.stream().map(|stream| stream.id.clone());
         current?;
 
         release.verified = Some(signed.verified_until.is_some());
@@ -226,8 +227,8 @@ impl Function {
         if let Some(warning) = warning {
             tracing::warn!(key = upload.key, "{warning}");
         }
-        let document = job::document(upload, &request, &signed, &stream).map_err(Failure::from)?;
-        let ensure = job::ensure(aws, settings, upload, &request, (&record.job_id, &document), clock());
+        let document = job::document(upload, &request, &signed, &delivery).map_err(Failure::from)?;
+        let ensure = job::ensure(aws, settings, upload, &request, (&record.job_id, document), clock());
         let (job, is_new) = timed(&mut steps.job, ensure).await?;
         if !is_new {
             return self.adopt(upload, record, job, &tags, release).await;
@@ -251,8 +252,11 @@ impl Function {
     ) -> Result<Option<Outcome>, Stop> {
         release.job_id = Some(record.job_id.clone());
         let job = match record.job_arn {
-            Some(_) => Some(job::find(&self.aws, &record.job_id).await?.ok_or(Stop::Skipped(Skip::JobDeleted))?),
-            None => job::find_own(&self.aws, &record.job_id, upload).await?,
+            Some(_) => {
+                let job = job::find(&self.aws, &record.job_id).await?.ok_or(Stop::Skipped(Skip::JobDeleted))?;
+                Some(Job { stream_id: record.stream_id.clone(), ..job })
+            }
+            None => job::find_own(&self.aws, &self.settings, upload, &record.job_id).await?,
         };
         match job {
             Some(job) => self.adopt(upload, record.clone(), job, tags, release).await.map(Some),
@@ -270,7 +274,6 @@ impl Function {
         release: &mut Release,
     ) -> Result<Outcome, Stop> {
         release.job_id = Some(record.job_id.clone());
-        release.stream_id = Some(upload.stream_id());
         release.tell(&job);
         release.verified = release.verified.or(record.verified);
         if record.tags != *tags {

@@ -30,6 +30,8 @@ pub mod signing;
 
 pub mod stream;
 
+mod delivery;
+
 pub mod job;
 
 pub mod outcome;

@@ -197,6 +197,39 @@ impl FromStr for FileType {
     }
 }
 
+/// By which protocols devices may fetch the image: where there are two, each device takes that which it is built for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocols {
+    /// From an IoT stream.
+    Mqtt,
+    /// By a URL that AWS IoT presigns when a device asks for the job document.
+    Http,
+    /// Either.
+    MqttAndHttp,
+}
+
+impl FromStr for Protocols {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        match value {
+            "mqtt" => Ok(Self::Mqtt),
+            "http" => Ok(Self::Http),
+            "mqtt http" | "http mqtt" => Ok(Self::MqttAndHttp),
+            _ => Err(Expected("`mqtt`, `http` or `mqtt http`".into())),
+        }
+    }
+}
+
+impl Protocols {
+    pub(crate) fn has_mqtt(self) -> bool {
+        self != Self::Http
+    }
+
+    pub(crate) fn has_http(self) -> bool {
+        self != Self::Mqtt
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -66,8 +66,9 @@ pub struct JobRecord {
     pub version_id: String,
     /// The ID that the job has or will have.
     pub job_id: String,
-    /// The ID that the stream has or will have.
-    pub stream_id: String,
+    /// The ID of the stream of the job that was made, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_id: Option<String>,
     /// The ARN of the job that was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job_arn: Option<String>,
@@ -92,7 +93,7 @@ impl JobRecord {
             key: upload.key.clone(),
             version_id: upload.version_id.clone(),
             job_id,
-            stream_id: upload.stream_id(),
+            stream_id: None,
             job_arn: None,
             start_time: None,
             end_time: None,

@@ -3,7 +3,7 @@
 use crate::{
     clock::Minutes,
     error::Expected,
-    options::{FilePath, FileType, JobId, PackageVersions, Retries, TargetSelection, Timeout},
+    options::{FilePath, FileType, JobId, PackageVersions, Protocols, Retries, TargetSelection, Timeout},
     schedule::{End, Lead, Part, Plan, Start},
     settings::{List, NamePattern, ProfileName, Settings},
     upload::{TAG_PREFIX, Tags, Upload},
@@ -23,6 +23,7 @@ const WINDOW: &str = "ota:window";
 const TARGET_SELECTION: &str = "ota:target-selection";
 const RETRIES: &str = "ota:retries";
 const TIMEOUT: &str = "ota:timeout";
+const PROTOCOLS: &str = "ota:protocols";
 const SIGNING_PROFILE: &str = "ota:signing-profile";
 const JOB_ID: &str = "ota:job-id";
 const PACKAGE_VERSION: &str = "ota:package-version";
@@ -30,7 +31,7 @@ const FILE_PATH: &str = "ota:file-path";
 const FILE_TYPE: &str = "ota:file-type";
 
 /// Every tag that a release may carry.
-pub const VOCABULARY: [&str; 15] = [
+pub const VOCABULARY: [&str; 16] = [
     THING_GROUP,
     THING,
     START,
@@ -42,6 +43,7 @@ pub const VOCABULARY: [&str; 15] = [
     RETRIES,
     TIMEOUT,
     PACKAGE_VERSION,
+    PROTOCOLS,
     SIGNING_PROFILE,
     JOB_ID,
     FILE_PATH,
@@ -65,6 +67,8 @@ pub struct ReleaseRequest {
     pub retries: Retries,
     /// How long a device may take.
     pub timeout: Timeout,
+    /// How devices fetch it.
+    pub protocols: Protocols,
     /// Who signs it.
     pub signing_profile: ProfileName,
     /// The job's ID, where the tags name it.
@@ -89,6 +93,7 @@ impl ReleaseRequest {
         let schedule = from.schedule(settings, now);
         let retries = from.tag_or(RETRIES, &settings.default_retries);
         let timeout = from.tag_or(TIMEOUT, &settings.default_timeout);
+        let protocols = from.tag_or(PROTOCOLS, &Protocols::Mqtt);
         let signing_profile = from.tag_or(SIGNING_PROFILE, &settings.signing_profile);
         if let Some(profile) = signing_profile.as_ref().filter(|profile| !settings.allows_profile(profile)) {
             from.problem(SIGNING_PROFILE, &profile.0, "a signing profile that this deployment allows");
@@ -105,6 +110,7 @@ impl ReleaseRequest {
                 target_selection,
                 retries: retries?,
                 timeout: timeout?,
+                protocols: protocols?,
                 signing_profile: signing_profile?,
                 job_id: job_id.ok()?,
                 package_versions: package_versions.ok()?,
@@ -571,6 +577,7 @@ mod tests {
     #[test]
     fn a_bad_option_is_quoted_with_what_was_expected() {
         let selection = "`snapshot` or `continuous`";
+        let protocols = "`mqtt`, `http` or `mqtt http`";
         let versions = "`package:version`, up to 25 with one space between and each package once, of letters, digits, `.`, \
                         `_` and `-` (no `+`): up to 128 for a package and 64 for a version, such as `blinky:1.2.0`";
         let path = "1 to 64 letters, digits, `.`, `_`, `/` and `-`, such as `/app/blinky.bin`";
@@ -580,6 +587,11 @@ mod tests {
         let cases = [
             (TARGET_SELECTION, "CONTINUOUS", selection),
             (TARGET_SELECTION, "", selection),
+            (PROTOCOLS, "", protocols),
+            (PROTOCOLS, "HTTP", protocols),
+            (PROTOCOLS, "mqtt mqtt", protocols),
+            (PROTOCOLS, "mqtt  http", protocols),
+            (PROTOCOLS, "coap", protocols),
             (PACKAGE_VERSION, "", versions),
             (PACKAGE_VERSION, "blinky", versions),
             (PACKAGE_VERSION, "blinky:", versions),
@@ -619,6 +631,10 @@ mod tests {
             (WINDOW, "fri-mon 23:59Z 23h50m"),
             (WINDOW, "day-1/day-31 02:00 23h50m"),
             (TARGET_SELECTION, "snapshot"),
+            (PROTOCOLS, "mqtt"),
+            (PROTOCOLS, "http"),
+            (PROTOCOLS, "mqtt http"),
+            (PROTOCOLS, "http mqtt"),
             (TARGET_SELECTION, "continuous"),
             (PACKAGE_VERSION, "blinky:1.2.0"),
             (PACKAGE_VERSION, "a-b_c.d:1 radio:2.0-rc.1"),

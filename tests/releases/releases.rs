@@ -7,7 +7,7 @@ use ota_on_upload::{
     settings::Settings,
     upload::Upload,
 };
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Value, json};
 use std::{
     cell::Cell,
@@ -96,10 +96,38 @@ pub async fn assert_released_once(fake: &Fake, upload: &Upload, image: &[u8]) {
     let document: Value =
         serde_json::from_str(jobs.values().next().expect("it")["document"].as_str().expect("text")).expect("JSON");
     let file = &document["afr_ota"]["files"][0];
-    assert_eq!(document["afr_ota"]["streamname"], upload.stream_id());
-    assert_eq!(fake.streamed(&upload.stream_id()).await, image);
+    let protocols: Vec<_> = document["afr_ota"]["protocols"].as_array().expect("a list").iter().collect();
+    let has = |protocol| protocols.contains(&&json!(protocol));
+    assert!(!protocols.is_empty(), "{document}");
+    if has("MQTT") {
+        assert_eq!((protocols[0], &document["afr_ota"]["streamname"]), (&json!("MQTT"), &json!(upload.stream_id())));
+        assert_eq!(fake.streamed(&upload.stream_id()).await, image);
+    } else {
+        assert_eq!(document["afr_ota"].get("streamname"), None);
+        assert_eq!(fake.stream(&upload.stream_id()).await, Value::Null);
+    }
+    assert_eq!(file.get("auth_scheme"), has("HTTP").then(|| json!("aws.s3.presigned")).as_ref());
+    assert_eq!(file.get("update_data_url").is_some(), has("HTTP"));
+    if has("HTTP") {
+        assert_eq!(presigned(fake, file["update_data_url"].as_str().expect("a URL")), image);
+    }
     assert_eq!(file["filesize"], image.len());
     assert!(fake.verifies(file["sig-sha256-ecdsa"].as_str().expect("a signature"), image));
+}
+
+/// The bytes that AWS IoT would presign a URL of.
+fn presigned(fake: &Fake, placeholder: &str) -> Vec<u8> {
+    let place = placeholder.strip_prefix("${aws:iot:s3-presigned-url-v2:https://s3.us-east-1.amazonaws.com/");
+    let place = place.and_then(|place| place.strip_suffix('}')).expect("a placeholder");
+    assert!(!place.contains(['?', '=', '+', ' ', '}', '<']), "{place}");
+    let decoded = percent_decode_str(place).decode_utf8().expect("UTF-8").into_owned();
+    let (bucket, key) = decoded.split_once('/').expect("a key");
+    let (key, version) = key.split_once("?versionId=").expect("a version");
+    assert!(key.starts_with("SignedImage/"), "{key}");
+    let state = fake.state();
+    let versions = &state.objects[&(bucket.to_owned(), key.to_owned())];
+    let version = versions.iter().find(|known| known.id == version).expect("the version");
+    version.bytes.clone().expect("an object").to_vec()
 }
 
 #[tokio::test]
@@ -245,6 +273,49 @@ async fn a_continuous_job_goes_on_without_an_end() {
         let job = one(fake.calls("CreateJob")).json();
         assert_eq!((&job["targetSelection"], &job["schedulingConfig"]), (&json!("CONTINUOUS"), &schedule), "{tags:?}");
     }
+}
+
+#[tokio::test]
+async fn devices_fetch_the_image_by_the_protocols_of_the_tag() {
+    for (protocols, streams, has_url) in [("mqtt", 1, false), ("http", 0, true), ("http mqtt", 1, true)] {
+        let fake = Fake::new();
+        let upload = fake.upload("firmware/blinky ü.bin", IMAGE, &[LAB, ("ota:protocols", protocols)]);
+        let over = [("URL_EXPIRY_SECONDS", "600")];
+        let created = run_with(&fake, &event(&upload), &over).await.expect("no failure").remove(0);
+        let stream_id = if streams == 1 { json!(upload.stream_id()) } else { Value::Null };
+        assert_eq!((&created["outcome"], &created["streamId"]), (&json!("created"), &stream_id));
+        assert_eq!(fake.calls("CreateStream").len(), streams, "{protocols}");
+        assert_released_once(&fake, &upload, IMAGE).await;
+        let config = json!({"roleArn": format!("arn:aws:iam::{ACCOUNT}:role/ota"), "expiresInSec": 600});
+        let config = if has_url { config } else { Value::Null };
+        assert_eq!(one(fake.calls("CreateJob")).json()["presignedUrlConfig"], config);
+        assert_eq!(receipt(&fake, &upload)["streamId"], stream_id);
+
+        // By its receipt, and without one by its document.
+        for has_receipt in [true, false] {
+            if !has_receipt {
+                let settings = Settings::from_lookup(setting).expect("good settings");
+                fake.delete(&format!("{}release.json", upload.signed_prefix(&settings)));
+            }
+            let again = release(&fake, &upload).await;
+            assert_eq!((&again["outcome"], &again["streamId"]), (&json!("adopted"), &stream_id), "{protocols}");
+        }
+        assert_released_once(&fake, &upload, IMAGE).await;
+        assert_eq!(receipt(&fake, &upload)["streamId"], stream_id);
+    }
+}
+
+#[tokio::test]
+async fn a_job_with_the_url_of_another_upload_is_somebody_elses() {
+    let fake = Fake::new();
+    let http = ("ota:protocols", "http");
+    let first = fake.upload("firmware/blinky.bin", IMAGE, &[LAB, http]);
+    release(&fake, &first).await;
+    let second = fake.upload("firmware/blinky.bin", IMAGE, &[LAB, http]);
+    let job = fake.state().jobs[&first.default_job_id()].clone();
+    fake.state().jobs.insert(second.default_job_id(), job);
+    let told = failure(&fake, &second).await;
+    assert!(told.contains("conflict: the job `AFR_OTA-blinky-bin-"), "{told}");
 }
 
 #[tokio::test]
@@ -1213,7 +1284,8 @@ async fn a_device_takes_the_job_document() {
     assert_eq!((job.files[0].certfile, job.files[0].file_type), ("/certs/ota.pem", Some(0)));
     assert!(fake.verifies(job.files[0].sha256_ecdsa.expect("a signature"), IMAGE));
 
-    let tags = [LAB, ("ota:file-path", "/app/blinky_1.2-0.bin"), ("ota:file-type", "203")];
+    let tags =
+        [LAB, ("ota:file-path", "/app/blinky_1.2-0.bin"), ("ota:file-type", "203"), ("ota:protocols", "mqtt http")];
     let upload = fake.upload("firmware/blinky.bin", IMAGE, &tags);
     release(&fake, &upload).await;
     let job = fake.calls("CreateJob").remove(1).json();
@@ -1221,6 +1293,8 @@ async fn a_device_takes_the_job_document() {
     let (job, _) = serde_json_core::from_str::<rustot::ota::encoding::json::OtaJob>(document.expect("its frame"))
         .expect("a device takes it");
     assert_eq!((job.files[0].filepath, job.files[0].file_type), ("/app/blinky_1.2-0.bin", Some(203)));
+    assert_eq!((job.protocols.len(), job.files[0].auth_scheme), (2, Some("aws.s3.presigned")));
+    assert_eq!(presigned(&fake, job.files[0].update_data_url.expect("a URL")), IMAGE);
 }
 
 /// A request as a dry run words it: what only Signer and S3 know is marked.
@@ -1229,6 +1303,9 @@ fn marked(mut request: Value) -> Value {
         let mut document: Value = serde_json::from_str(document).expect("JSON");
         let file = &mut document["afr_ota"]["files"][0];
         (file["certfile"], file["sig-sha256-ecdsa"]) = ("<from Signer>".into(), "<from Signer>".into());
+        if let Some((place, _)) = file["update_data_url"].as_str().and_then(|url| url.rsplit_once('/')) {
+            file["update_data_url"] = format!("{place}/<from Signer>%3FversionId%3D<from S3>}}").into();
+        }
         request["document"] = document;
     }
     if let Some(Value::Object(location)) = request.pointer_mut("/files/0/s3Location") {
@@ -1281,6 +1358,23 @@ async fn a_dry_run_tells_the_very_requests_of_the_release_and_makes_none() {
     job["jobId"] = real["jobId"].clone();
     assert_eq!(marked(offline["createJob"].clone()), job);
     assert!(offline["createJob"]["document"].as_str().expect("text").contains("\"certfile\":\"<from Signer>\""));
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_no_more_requests_than_the_protocols_need() {
+    for (protocols, has_stream) in [("http", false), ("mqtt http", true)] {
+        let fake = Fake::new();
+        let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB, ("ota:protocols", protocols)]);
+        let dry = run_with(&fake, &event(&upload), &[("DRY_RUN", "true")]).await.expect("no failure").remove(0);
+        assert_nothing_created(&fake);
+        assert_eq!((dry["createStream"].is_object(), dry["streamId"].is_string()), (has_stream, has_stream));
+        let real = release(&fake, &upload).await;
+        assert_eq!(dry["streamId"], real["streamId"]);
+        let mut job = marked(one(fake.calls("CreateJob")).json());
+        job["jobId"] = real["jobId"].clone();
+        assert_eq!(marked(dry["createJob"].clone()), job);
+        assert!(job["presignedUrlConfig"].is_object());
+    }
 }
 
 #[tokio::test]
