@@ -4,8 +4,10 @@ use crate::{
     clients::Clients,
     delivery::{Delivery, PresignedUrl},
     error::{Failure, Stop},
+    given::GivenSignature,
     job,
-    request::ReleaseRequest,
+    record::image_key,
+    request::{ReleaseRequest, SignedBy},
     settings::Settings,
     signed_object::SignatureAlgorithm,
     signing::{self, SignedImage},
@@ -28,27 +30,33 @@ const FROM_S3: &str = "<from S3>";
 /// The requests of a release, in AWS's own member names.
 #[derive(Debug)]
 pub(crate) struct Requests {
-    pub start_signing_job: Value,
+    pub start_signing_job: Option<Value>,
     pub create_stream: Option<Value>,
     pub create_job: Value,
 }
 
-/// Words the requests of a release at `now`. `size` is that of the image in bytes, where it is known.
+/// Words the requests of a release at `now`: with the size of the image in bytes and the signature that it has already,
+/// where they are known.
 pub(crate) async fn requests(
     aws: &Clients,
     settings: &Settings,
     upload: &Upload,
     request: &ReleaseRequest,
     job_id: &str,
-    size: Option<u64>,
+    (size, given): (Option<u64>, Option<&GivenSignature>),
     now: Timestamp,
 ) -> Result<Requests, Stop> {
+    let prefix = upload.signed_prefix(settings);
+    let (key, profile) = match &request.signed_by {
+        SignedBy::Profile(profile) => (format!("{prefix}{FROM_SIGNER}"), Some(profile)),
+        SignedBy::SigningJob(_) => (image_key(&prefix), None),
+    };
     let signed = SignedImage {
-        key: format!("{}{FROM_SIGNER}", upload.signed_prefix(settings)),
-        signature: FROM_SIGNER.to_owned(),
+        key,
+        signature: given.map_or(FROM_SIGNER, |given| &given.signature).to_owned(),
         // That of the two platforms for which most devices are built.
-        algorithm: SignatureAlgorithm::Sha256WithEcdsa,
-        cert_file: FROM_SIGNER.to_owned(),
+        algorithm: given.map_or(SignatureAlgorithm::Sha256WithEcdsa, |given| given.algorithm),
+        cert_file: given.map_or(FROM_SIGNER, |given| &given.cert_file).to_owned(),
         size: size.unwrap_or_default(),
         verified_until: None,
     };
@@ -65,9 +73,12 @@ pub(crate) async fn requests(
     let (_, create_job) = job::request(aws, settings, upload, request, (job_id, &document), now)?;
 
     let capture = Capture::default();
-    let sign = signing::request(aws, settings, upload, &request.signing_profile, 0)?;
-    let _not_sent = sign.customize().interceptor(capture.clone()).send().await;
-    let start_signing_job = capture.take();
+    let mut start_signing_job = None;
+    if let Some(profile) = profile {
+        let call = signing::request(aws, settings, upload, profile, 0)?.customize();
+        let _not_sent = call.interceptor(capture.clone()).send().await;
+        start_signing_job = Some(capture.take());
+    }
     let mut create_stream = None;
     if let Some(stream) = delivery.stream() {
         let call = stream::request(aws, settings, upload, &copy).customize();

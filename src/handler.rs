@@ -5,12 +5,13 @@ use crate::{
     delivery::Delivery,
     dry_run,
     error::{Failure, Skip, Stop},
+    given::{self, GivenSignature, Signable},
     job::{self, Job},
     outcome::{Outcome, Release, Releases, Steps, timed},
     record::{JobRecord, Traces},
     request::ReleaseRequest,
     settings::{DryRun, Settings},
-    signing::{self, Invocation, Signing},
+    signing::{Invocation, Signing},
     stream,
     upload::{self, Image, Record, Tags, Upload},
     verification::Verification,
@@ -119,7 +120,7 @@ impl Function {
             return Err(Stop::Skipped(Skip::NoTags));
         }
         let request = self.check(upload, tags, size, (self.clock)())?;
-        self.rehearse(upload, &request, &request.job_id(upload), size, release).await
+        self.rehearse(upload, &request, &request.job_id(upload), (size, None), release).await
     }
 
     /// Tells the requests of a release, and makes none.
@@ -128,16 +129,16 @@ impl Function {
         upload: &Upload,
         request: &ReleaseRequest,
         job_id: &str,
-        size: Option<u64>,
+        (size, given): (Option<u64>, Option<&GivenSignature>),
         release: &mut Release,
     ) -> Result<Outcome, Stop> {
         let Self { settings, aws, clock } = self;
-        let requests = dry_run::requests(aws, settings, upload, request, job_id, size, clock()).await?;
+        let requests = dry_run::requests(aws, settings, upload, request, job_id, (size, given), clock()).await?;
         release.job_id = Some(job_id.to_owned());
         release.stream_id = request.protocols.has_mqtt().then(|| upload.stream_id());
         let time = |member: &str| requests.create_job["schedulingConfig"][member].as_str().map(str::to_owned);
         (release.start_time, release.end_time) = (time("startTime"), time("endTime"));
-        release.start_signing_job = Some(requests.start_signing_job);
+        release.start_signing_job = requests.start_signing_job;
         release.create_stream = requests.create_stream;
         release.create_job = Some(requests.create_job);
         Ok(Outcome::DryRun)
@@ -186,23 +187,31 @@ impl Function {
         let mut record = recorded.unwrap_or_else(|| JobRecord::new(upload, request.job_id(upload), tags.clone()));
         let preflight = join(
             job::preflight(aws, settings, upload, &request, &record.job_id),
-            signing::preflight(aws, &request.signing_profile, &image),
+            given::preflight(aws, settings, upload, &image, &request.signed_by),
         );
         let (job, signable) = timed(&mut steps.preflight, preflight).await;
         if let Some(job) = job? {
             return self.adopt(upload, record, job, &tags, release).await;
         }
-        signable?;
+        let signable = signable?;
         if settings.dry_run != DryRun::Off {
-            return self.rehearse(upload, &request, &record.job_id, Some(image.size), release).await;
+            let known = (Some(image.size), signable.given());
+            return self.rehearse(upload, &request, &record.job_id, known, release).await;
         }
 
         let claim = async { if is_recorded { Ok(record) } else { record.claim(aws, settings, upload).await } };
         let verification = settings.verify_signatures.0.then(|| Verification::new(aws, settings, upload, &image));
         let verification = verification.as_ref();
-        let profile = &request.signing_profile;
-        let signing = Signing { aws, settings, upload, image: &image, profile, verification };
-        let sign = signing.sign(&traces, invocation);
+        let image = &image;
+        let sign = async {
+            match signable {
+                Signable::By(profile) => {
+                    let signing = Signing { aws, settings, upload, image, profile, verification };
+                    signing.sign(&traces, invocation).await
+                }
+                Signable::Given(given) => given.over(settings, upload, image, verification).await,
+            }
+        };
         let digests = OptionFuture::from(verification.map(Verification::digests)).map(Option::transpose);
         let sign = join(try_join3(claim, sign, digests), job::of_earlier(aws, settings, upload));
         let (signed, earlier_jobs) = timed(&mut steps.sign, sign).await;
@@ -215,7 +224,7 @@ impl Function {
             return Ok(outcome);
         }
 
-        let copy = timed(&mut steps.copy, stream::copy(aws, settings, upload, &image, &signed, digests)).await?;
+        let copy = timed(&mut steps.copy, stream::copy(aws, settings, upload, image, &signed, digests)).await?;
         let deliver = Delivery::ensure(aws, settings, upload, request.protocols, &copy);
         let (delivery, current) = timed(&mut steps.stream, join(deliver, upload.check_current(aws, settings))).await;
         let delivery = delivery?;

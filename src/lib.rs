@@ -28,6 +28,8 @@ mod verification;
 
 pub mod signing;
 
+mod given;
+
 pub mod stream;
 
 mod delivery;

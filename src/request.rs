@@ -3,7 +3,7 @@
 use crate::{
     clock::Minutes,
     error::Expected,
-    options::{FilePath, FileType, JobId, PackageVersions, Protocols, Retries, TargetSelection, Timeout},
+    options::{FilePath, FileType, JobId, PackageVersions, Protocols, Retries, SigningJobId, TargetSelection, Timeout},
     schedule::{End, Lead, Part, Plan, Start},
     settings::{List, NamePattern, ProfileName, Settings},
     upload::{TAG_PREFIX, Tags, Upload},
@@ -25,13 +25,14 @@ const RETRIES: &str = "ota:retries";
 const TIMEOUT: &str = "ota:timeout";
 const PROTOCOLS: &str = "ota:protocols";
 const SIGNING_PROFILE: &str = "ota:signing-profile";
+pub(crate) const SIGNING_JOB: &str = "ota:signing-job";
 const JOB_ID: &str = "ota:job-id";
 const PACKAGE_VERSION: &str = "ota:package-version";
 const FILE_PATH: &str = "ota:file-path";
 const FILE_TYPE: &str = "ota:file-type";
 
 /// Every tag that a release may carry.
-pub const VOCABULARY: [&str; 16] = [
+pub const VOCABULARY: [&str; 17] = [
     THING_GROUP,
     THING,
     START,
@@ -45,6 +46,7 @@ pub const VOCABULARY: [&str; 16] = [
     PACKAGE_VERSION,
     PROTOCOLS,
     SIGNING_PROFILE,
+    SIGNING_JOB,
     JOB_ID,
     FILE_PATH,
     FILE_TYPE,
@@ -70,7 +72,7 @@ pub struct ReleaseRequest {
     /// How devices fetch it.
     pub protocols: Protocols,
     /// Who signs it.
-    pub signing_profile: ProfileName,
+    pub signed_by: SignedBy,
     /// The job's ID, where the tags name it.
     pub job_id: Option<JobId>,
     /// What devices have installed then.
@@ -94,10 +96,7 @@ impl ReleaseRequest {
         let retries = from.tag_or(RETRIES, &settings.default_retries);
         let timeout = from.tag_or(TIMEOUT, &settings.default_timeout);
         let protocols = from.tag_or(PROTOCOLS, &Protocols::Mqtt);
-        let signing_profile = from.tag_or(SIGNING_PROFILE, &settings.signing_profile);
-        if let Some(profile) = signing_profile.as_ref().filter(|profile| !settings.allows_profile(profile)) {
-            from.problem(SIGNING_PROFILE, &profile.0, "a signing profile that this deployment allows");
-        }
+        let signed_by = from.signed_by(settings);
         let job_id = from.tag(JOB_ID);
         let package_versions = from.tag(PACKAGE_VERSION);
         let file_path = from.tag(FILE_PATH);
@@ -111,7 +110,7 @@ impl ReleaseRequest {
                 retries: retries?,
                 timeout: timeout?,
                 protocols: protocols?,
-                signing_profile: signing_profile?,
+                signed_by: signed_by?,
                 job_id: job_id.ok()?,
                 package_versions: package_versions.ok()?,
                 file_path: file_path.ok()?,
@@ -150,6 +149,15 @@ impl ReleaseRequest {
     }
 }
 
+/// Who signs an upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SignedBy {
+    /// AWS Signer, with this profile.
+    Profile(ProfileName),
+    /// AWS Signer has, with this signing job.
+    SigningJob(SigningJobId),
+}
+
 /// Reads tags, and goes on after a bad one.
 struct Reader<'a> {
     tags: &'a Tags,
@@ -184,6 +192,26 @@ impl Reader<'_> {
             let nearest = nearest.filter(|known| likeness(known) > 0.7);
             let hint = nearest.map(|known| format!(", did you mean `{known}`?")).unwrap_or_default();
             self.problems.push(format!("tag `{tag}` is not known{hint}"));
+        }
+    }
+
+    fn signed_by(&mut self, settings: &Settings) -> Option<SignedBy> {
+        let signing_job = self.tag(SIGNING_JOB);
+        let profile = self.tag_or(SIGNING_PROFILE, &settings.signing_profile);
+        if let Some(profile) = profile.as_ref().filter(|profile| !settings.allows_profile(profile)) {
+            self.problem(SIGNING_PROFILE, &profile.0, "a signing profile that this deployment allows");
+        }
+        self.excludes(SIGNING_JOB, SIGNING_PROFILE);
+        match signing_job.ok()? {
+            Some(id) => Some(SignedBy::SigningJob(id)),
+            None => profile.map(SignedBy::Profile),
+        }
+    }
+
+    /// Where the one tag is, the other must not be.
+    fn excludes(&mut self, tag: &str, other: &str) {
+        if let (true, Some(value)) = (self.tags.0.contains_key(tag), self.tags.0.get(other)) {
+            self.problem(other, value, &format!("no such tag beside `{tag}`"));
         }
     }
 
@@ -377,7 +405,7 @@ mod tests {
         assert_eq!(request.plan.end, "1h".parse().unwrap());
         assert_eq!(request.retries.to_config().unwrap().criteria_list()[0].number_of_retries(), 3);
         assert_eq!(request.timeout.to_config().in_progress_timeout_in_minutes(), Some(10));
-        assert_eq!(request.signing_profile, settings.signing_profile);
+        assert_eq!(request.signed_by, SignedBy::Profile(settings.signing_profile));
         assert_eq!(request.job_id, None);
     }
 
@@ -401,7 +429,7 @@ mod tests {
         assert_eq!(request.plan.end_behavior, "force-cancel".parse().unwrap());
         assert_eq!(request.retries, "failed:2 timed-out:8".parse().unwrap());
         assert_eq!(request.timeout.minutes(), 7 * 24 * 60);
-        assert_eq!(request.signing_profile.0, "Other_2");
+        assert_eq!(request.signed_by, SignedBy::Profile("Other_2".parse().unwrap()));
         assert_eq!(request.job_id.unwrap().to_string(), "AFR_OTA-spring_24-1");
     }
 
@@ -426,6 +454,7 @@ mod tests {
                        between, 10 in all at most";
         let timeout = "a duration of 1 minute to 7 days, such as `10m`";
         let job_id = "1 to 55 letters, digits, `_` and `-`";
+        let signing_job = "the ID of a signing job, such as `6ae5ef0e-1f2b-4c0e-8d9a-3b1c5d7e9f01`";
         let profile = "the name of a Signer profile: 2 to 64 letters, digits and `_`";
         let long = "x".repeat(56);
         let cases = [
@@ -457,6 +486,8 @@ mod tests {
             (JOB_ID, "a.b", job_id),
             (JOB_ID, &long, job_id),
             (SIGNING_PROFILE, "a-b", profile),
+            (SIGNING_JOB, "latest", signing_job),
+            (SIGNING_JOB, "", signing_job),
             (SIGNING_PROFILE, "Unknown", "a signing profile that this deployment allows"),
         ];
         assert_told(&cases);
@@ -716,6 +747,17 @@ mod tests {
         assert_eq!(
             ReleaseRequest::from_tags(&Tags(tags.into()), &settings(&over).unwrap(), now).unwrap_err(),
             ["tag `ota:end` is missing and the setting `DEFAULT_END` is 30m ahead, expected at least 31 minutes ahead"]
+        );
+    }
+
+    #[test]
+    fn what_is_signed_is_not_signed_again() {
+        let job = (SIGNING_JOB, "6ae5ef0e-1f2b-4c0e-8d9a-3b1c5d7e9f01");
+        let signed_by = request(&[(THING_GROUP, "lab"), job]).unwrap().signed_by;
+        assert_eq!(signed_by, SignedBy::SigningJob(job.1.parse().unwrap()));
+        assert_eq!(
+            request(&[(THING_GROUP, "lab"), job, (SIGNING_PROFILE, "Other_2")]).unwrap_err(),
+            ["tag `ota:signing-profile` is `Other_2`, expected no such tag beside `ota:signing-job`"]
         );
     }
 

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use ota_on_upload::{
     clock::{DateAndTime, Minutes, Zone},
     error::Stop,
-    request::{ReleaseRequest, VOCABULARY},
+    request::{ReleaseRequest, SignedBy, VOCABULARY},
     schedule::{End, EndBehavior, Lead, Plan, Start},
     settings::Settings,
     signed_object::{SignatureAlgorithm, SignedObject},
@@ -118,7 +118,12 @@ fn tags(data: &[u8]) {
         assert!(matches!(kind, "thinggroup" | "thing") && (1..=128).contains(&name.len()), "{arn}");
         assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":_-".contains(&byte)), "{arn}");
     }
-    assert!(["OtaSigning", "Other_2"].contains(&&*request.signing_profile.0));
+    match &request.signed_by {
+        SignedBy::Profile(profile) => assert!(["OtaSigning", "Other_2"].contains(&&*profile.0)),
+        SignedBy::SigningJob(id) => {
+            assert!(id.0.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') && id.0.len() == 36);
+        }
+    }
     let job_id = request.job_id.map(|id| id.to_string()).unwrap_or_default();
     assert!(job_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)) && job_id.len() <= 63);
     assert!(request.plan.at(*NOW, Lead::WhenChecked).is_ok());

@@ -305,6 +305,138 @@ async fn devices_fetch_the_image_by_the_protocols_of_the_tag() {
     }
 }
 
+/// Signs an upload before its release, as an operator does; the signing job's ID.
+async fn sign(fake: &Fake, upload: &Upload, prefix: &str) -> String {
+    let source = json!({"bucketName": BUCKET, "key": upload.key, "version": upload.version_id});
+    let request = json!({
+        "source": {"s3": source}, "destination": {"s3": {"bucketName": BUCKET, "prefix": prefix}},
+        "profileName": PROFILE, "clientRequestToken": prefix,
+    });
+    let request = http::Request::post("/signing-jobs").body(request.to_string().into()).expect("a request");
+    let answer: Value = serde_json::from_slice(fake.answer(request).await.body()).expect("JSON");
+    fake.state().calls.clear();
+    answer["jobId"].as_str().expect("an ID").to_owned()
+}
+
+fn tag(fake: &Fake, upload: &Upload, tags: &[(&str, &str)]) {
+    let tags = tags.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect();
+    fake.state().objects.get_mut(&(BUCKET.to_owned(), upload.key.clone())).expect("it")[0].tags = tags;
+}
+
+#[tokio::test]
+async fn what_a_signing_job_has_signed_is_not_signed_again() {
+    let prefix = |upload: &Upload| upload.signed_prefix(&Settings::from_lookup(setting).expect("good settings"));
+    for (is_own, is_copied_over) in [(false, false), (false, true), (true, false), (true, true)] {
+        let fake = Fake::new();
+        let upload = fake.upload("firmware/blinky.bin", IMAGE, &[]);
+        let place = if is_own { prefix(&upload) } else { "SignedImage/by-hand-".to_owned() };
+        let signing_job = sign(&fake, &upload, &place).await;
+        if is_copied_over {
+            fake.state().put(BUCKET, &format!("{place}{signing_job}"), Some(IMAGE.into()), Vec::new());
+        }
+        tag(&fake, &upload, &[LAB, ("ota:signing-job", &signing_job)]);
+        let dry = run_with(&fake, &event(&upload), &[("DRY_RUN", "true")]).await.expect("no failure").remove(0);
+        assert_nothing_created(&fake);
+        assert_eq!(dry.get("startSigningJob"), None);
+        fake.state().calls.clear();
+
+        assert_eq!(release(&fake, &upload).await["outcome"], "created");
+        assert_eq!(fake.calls("StartSigningJob").len(), 0);
+        assert_released_once(&fake, &upload, IMAGE).await;
+        assert_eq!(receipt(&fake, &upload)["verified"], true);
+        let key = fake.stream(&upload.stream_id()).await["files"][0]["s3Location"]["key"].clone();
+        assert_eq!(key, format!("{}image", prefix(&upload)));
+        let mut job = one(fake.calls("CreateJob")).json();
+        job["jobId"] = dry["jobId"].clone();
+        assert_eq!(dry["createJob"], job);
+        assert_eq!(release(&fake, &upload).await["outcome"], "adopted");
+    }
+}
+
+#[tokio::test]
+async fn a_copy_of_an_image_that_was_signed_already_is_taken_for_no_signed_object() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[]);
+    let signing_job = sign(&fake, &upload, "SignedImage/by-hand-").await;
+    tag(&fake, &upload, &[LAB, ("ota:signing-job", &signing_job)]);
+    fake.instead_of("CreateStream", 400, "InvalidRequestException");
+    failure(&fake, &upload).await;
+    tag(&fake, &upload, &[LAB]);
+    fake.state().calls.clear();
+    assert_eq!(release(&fake, &upload).await["outcome"], "created");
+    one(fake.calls("StartSigningJob"));
+    one(fake.calls("DescribeSigningJob"));
+    assert_released_once(&fake, &upload, IMAGE).await;
+}
+
+#[tokio::test]
+async fn a_signing_job_that_is_of_no_use_is_rejected_before_anything_is_created() {
+    let cases: [(Corrupt, &str); 10] = [
+        (|job| job["status"] = "InProgress".into(), "its status is `InProgress`"),
+        (
+            |job| (job["status"], job["statusReason"]) = ("Failed".into(), "no key".into()),
+            "its status is `Failed` (no key)",
+        ),
+        (|job| job["revocationRecord"] = json!({"reason": "lost", "revokedAt": 1, "revokedBy": "x"}), "it is revoked"),
+        (
+            |job| job["source"]["s3"]["version"] = "v9".into(),
+            "its source is s3://ota-firmware-111122223333/firmware/blinky.bin version v9, this is UPLOAD",
+        ),
+        (
+            |job| job["source"]["s3"]["key"] = "firmware/x".into(),
+            "its source is s3://ota-firmware-111122223333/firmware/x version VERSION, this is UPLOAD",
+        ),
+        (|job| job["profileName"] = "Nobody".into(), "its profile is `Nobody`, which this deployment does not allow"),
+        (
+            |job| job["signedObject"]["s3"] = json!({"bucketName": "other", "key": "SignedImage/a"}),
+            "its signed object is s3://other/SignedImage/a, which does not lie below \
+             s3://ota-firmware-111122223333/SignedImage/",
+        ),
+        (
+            |job| job["signedObject"]["s3"]["key"] = "firmware/a".into(),
+            "its signed object is s3://ota-firmware-111122223333/firmware/a, which does not lie below \
+             s3://ota-firmware-111122223333/SignedImage/",
+        ),
+        (|job| job["signedObject"]["s3"]["key"] = "SignedImage/gone".into(), "its signed object: it is gone"),
+        (without_certname, "the signing parameter `certname` is missing, the path of the certificate on the device"),
+    ];
+    for (corrupt, problem) in cases {
+        let fake = Fake::new();
+        let upload = fake.upload("firmware/blinky.bin", IMAGE, &[]);
+        let id = sign(&fake, &upload, "SignedImage/by-hand-").await;
+        tag(&fake, &upload, &[LAB, ("ota:signing-job", &id)]);
+        fake.set(|behavior| behavior.corrupt_signing_job = corrupt);
+        let rejected = release(&fake, &upload).await;
+        let problem = problem.replace("UPLOAD", &upload.to_string()).replace("VERSION", &upload.version_id);
+        assert_eq!(rejected["outcome"], "rejected", "{rejected}");
+        assert_eq!(
+            rejected["reasons"],
+            json!([format!(
+                "tag `ota:signing-job` is `{id}`, expected a finished signing job over this very object version: {problem}"
+            )])
+        );
+        assert_nothing_created(&fake);
+    }
+    let fake = Fake::new();
+    let unknown = ("ota:signing-job", "6ae5ef0e-1f2b-4c0e-8d9a-3b1c5d7e9f01");
+    let rejected = release(&fake, &fake.upload("firmware/blinky.bin", IMAGE, &[LAB, unknown])).await;
+    let reason = rejected["reasons"][0].as_str().expect("a reason");
+    assert!(reason.ends_with("object version: AWS Signer knows no such job"), "{reason}");
+    assert_nothing_created(&fake);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_given_signature_that_does_not_verify_is_never_offered_to_devices() {
+    let fake = Fake::new();
+    fake.set(|behavior| behavior.corrupt_signed_object = sign_something_else);
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[]);
+    let id = sign(&fake, &upload, "SignedImage/by-hand-").await;
+    tag(&fake, &upload, &[LAB, ("ota:signing-job", &id)]);
+    let told = failure(&fake, &upload).await;
+    assert!(told.contains("does not verify with the certificate"), "{told}");
+    assert_eq!((fake.calls("CopyObject").len(), fake.calls("CreateJob").len()), (0, 0));
+}
+
 #[tokio::test]
 async fn a_job_with_the_url_of_another_upload_is_somebody_elses() {
     let fake = Fake::new();
