@@ -4,7 +4,7 @@ use crate::{
     clients::Clients,
     delivery::{Delivery, PresignedUrl},
     error::{Failure, Stop},
-    given::GivenSignature,
+    given::{self, GivenSignature},
     job,
     record::image_key,
     request::{ReleaseRequest, SignedBy},
@@ -47,16 +47,21 @@ pub(crate) async fn requests(
     now: Timestamp,
 ) -> Result<Requests, Stop> {
     let prefix = upload.signed_prefix(settings);
-    let (key, profile) = match &request.signed_by {
-        SignedBy::Profile(profile) => (format!("{prefix}{FROM_SIGNER}"), Some(profile)),
-        SignedBy::SigningJob(_) => (image_key(&prefix), None),
+    let (key, profile, custom) = match &request.signed_by {
+        SignedBy::Profile(profile) => (format!("{prefix}{FROM_SIGNER}"), Some(profile), None),
+        SignedBy::SigningJob(_) => (image_key(&prefix), None, None),
+        SignedBy::Custom(custom) => (image_key(&prefix), None, Some(custom)),
     };
+    let inline = custom.and_then(given::inline);
+    let given = given.or(inline.as_ref());
+    let unknown = if custom.is_some() { FROM_S3 } else { FROM_SIGNER };
+    let cert_file = custom.map_or(FROM_SIGNER, |custom| &custom.cert_file.0);
     let signed = SignedImage {
         key,
-        signature: given.map_or(FROM_SIGNER, |given| &given.signature).to_owned(),
+        signature: given.map_or(unknown, |given| &given.signature).to_owned(),
         // That of the two platforms for which most devices are built.
         algorithm: given.map_or(SignatureAlgorithm::Sha256WithEcdsa, |given| given.algorithm),
-        cert_file: given.map_or(FROM_SIGNER, |given| &given.cert_file).to_owned(),
+        cert_file: given.map_or(cert_file, |given| &given.cert_file).to_owned(),
         size: size.unwrap_or_default(),
         verified_until: None,
     };

@@ -1,15 +1,16 @@
-//! A signature that the uploader brings: that of a signing job which has finished already.
+//! A signature that the uploader brings: that of a signing job which has finished already, or one that was made elsewhere.
 
 use crate::{
     clients::Clients,
+    custom_signing::{BESIDE, CustomSignature, CustomSigning, MOST_BYTES, read_beside},
     error::{Failure, Stop},
     options::SigningJobId,
     record::image_key,
-    request::{SIGNING_JOB, SignedBy},
+    request::{SIGNATURE, SIGNING_JOB, SignedBy},
     settings::{ProfileName, Settings},
     signed_object::SignatureAlgorithm,
     signing::{self, SignedImage},
-    upload::{Image, Upload},
+    upload::{Image, Upload, is_gone},
     verification::Verification,
 };
 use aws_sdk_signer::{
@@ -45,6 +46,7 @@ pub(crate) async fn preflight<'a>(
     match signed_by {
         SignedBy::Profile(profile) => signing::preflight(aws, profile, image).await.map(|()| Signable::By(profile)),
         SignedBy::SigningJob(id) => of_signing_job(aws, settings, upload, image, id).await.map(Signable::Given),
+        SignedBy::Custom(custom) => of_custom(aws, settings, upload, custom).await.map(Signable::Given),
     }
 }
 
@@ -126,6 +128,51 @@ fn check<'a>(
         return Err(format!("its signed object is s3://{bucket}/{key}, which does not lie below s3://{ours}/{prefix}"));
     }
     Ok((key, signing::cert_file(job.signing_parameters())?))
+}
+
+/// The signature of custom code signing, as its tag has it.
+pub(crate) fn inline(custom: &CustomSigning) -> Option<GivenSignature> {
+    match &custom.signature {
+        CustomSignature::Inline(signature, algorithm) => Some(GivenSignature {
+            signature: signature.clone(),
+            algorithm: *algorithm,
+            cert_file: custom.cert_file.0.clone(),
+            certificate: None,
+        }),
+        CustomSignature::Beside => None,
+    }
+}
+
+/// The signature of custom code signing, from its tag or the object beside the image.
+async fn of_custom(
+    aws: &Clients,
+    settings: &Settings,
+    upload: &Upload,
+    custom: &CustomSigning,
+) -> Result<GivenSignature, Stop> {
+    if let Some(given) = inline(custom) {
+        return Ok(given);
+    }
+    let key = format!("{}{BESIDE}", upload.key);
+    let refused = |problem: String| {
+        Stop::Rejected(vec![format!("tag `{SIGNATURE}` is `{BESIDE}`, and of the object `{key}` is told: {problem}")])
+    };
+    let failure = |source| Failure::GetObject { object: format!("s3://{}/{key}", upload.bucket), source };
+    let call = aws.s3.get_object().bucket(&upload.bucket).key(&key);
+    let answer = match call.expected_bucket_owner(&settings.ota_role.account).send().await {
+        Ok(answer) => answer,
+        Err(error) if is_gone(error.code()) => {
+            return Err(refused("it is not there, upload it before the image is tagged".to_owned()));
+        }
+        Err(error) => return Err(failure(error.into()).into()),
+    };
+    let length = answer.content_length.unwrap_or_default();
+    if length > MOST_BYTES {
+        return Err(refused(format!("it has {length} bytes, expected at most {MOST_BYTES}")));
+    }
+    let json = answer.body.collect().await.map_err(|error| failure(error.into()))?.into_bytes();
+    let (signature, algorithm) = read_beside(&json, &upload.version_id).map_err(refused)?;
+    Ok(GivenSignature { signature, algorithm, cert_file: custom.cert_file.0.clone(), certificate: None })
 }
 
 impl GivenSignature {

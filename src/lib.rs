@@ -18,11 +18,13 @@ pub mod schedule;
 
 pub mod options;
 
+pub mod signed_object;
+
+pub mod custom_signing;
+
 pub mod request;
 
 pub mod record;
-
-pub mod signed_object;
 
 mod verification;
 

@@ -2,10 +2,12 @@
 
 use crate::{
     clock::Minutes,
+    custom_signing::{BESIDE, CertFile, CustomSignature, CustomSigning, check_form},
     error::Expected,
     options::{FilePath, FileType, JobId, PackageVersions, Protocols, Retries, SigningJobId, TargetSelection, Timeout},
     schedule::{End, Lead, Part, Plan, Start},
     settings::{List, NamePattern, ProfileName, Settings},
+    signed_object::SignatureAlgorithm,
     upload::{TAG_PREFIX, Tags, Upload},
     window::Window,
 };
@@ -26,13 +28,16 @@ const TIMEOUT: &str = "ota:timeout";
 const PROTOCOLS: &str = "ota:protocols";
 const SIGNING_PROFILE: &str = "ota:signing-profile";
 pub(crate) const SIGNING_JOB: &str = "ota:signing-job";
+pub(crate) const SIGNATURE: &str = "ota:signature";
+const SIGNATURE_ALGORITHM: &str = "ota:signature-algorithm";
+const CERTIFICATE: &str = "ota:certificate";
 const JOB_ID: &str = "ota:job-id";
 const PACKAGE_VERSION: &str = "ota:package-version";
 const FILE_PATH: &str = "ota:file-path";
 const FILE_TYPE: &str = "ota:file-type";
 
 /// Every tag that a release may carry.
-pub const VOCABULARY: [&str; 17] = [
+pub const VOCABULARY: [&str; 20] = [
     THING_GROUP,
     THING,
     START,
@@ -47,6 +52,9 @@ pub const VOCABULARY: [&str; 17] = [
     PROTOCOLS,
     SIGNING_PROFILE,
     SIGNING_JOB,
+    SIGNATURE,
+    SIGNATURE_ALGORITHM,
+    CERTIFICATE,
     JOB_ID,
     FILE_PATH,
     FILE_TYPE,
@@ -156,6 +164,8 @@ pub enum SignedBy {
     Profile(ProfileName),
     /// AWS Signer has, with this signing job.
     SigningJob(SigningJobId),
+    /// Somebody else has.
+    Custom(CustomSigning),
 }
 
 /// Reads tags, and goes on after a bad one.
@@ -202,10 +212,56 @@ impl Reader<'_> {
             self.problem(SIGNING_PROFILE, &profile.0, "a signing profile that this deployment allows");
         }
         self.excludes(SIGNING_JOB, SIGNING_PROFILE);
-        match signing_job.ok()? {
-            Some(id) => Some(SignedBy::SigningJob(id)),
-            None => profile.map(SignedBy::Profile),
+        match (self.custom_signing(settings).ok()?, signing_job.ok()?) {
+            (Some(custom), _) => Some(SignedBy::Custom(custom)),
+            (None, Some(id)) => Some(SignedBy::SigningJob(id)),
+            (None, None) => profile.map(SignedBy::Profile),
         }
+    }
+
+    /// A signature is never quoted: what is told here is logged.
+    fn custom_signing(&mut self, settings: &Settings) -> Result<Option<CustomSigning>, Told> {
+        let algorithm: Result<Option<SignatureAlgorithm>, Told> = self.tag(SIGNATURE_ALGORITHM);
+        let cert_file: Result<Option<CertFile>, Told> = self.tag(CERTIFICATE);
+        let Some(signature) = self.tags.0.get(SIGNATURE) else {
+            for tag in [SIGNATURE_ALGORITHM, CERTIFICATE] {
+                if let Some(value) = self.tags.0.get(tag) {
+                    self.problem(tag, value, &format!("no such tag without `{SIGNATURE}`"));
+                }
+            }
+            return Ok(None);
+        };
+        if !settings.allow_unverified.0 {
+            self.problems.push(format!(
+                "tag `{SIGNATURE}` is not allowed in this deployment, as nothing verifies it; an operator may allow it with \
+                 `ALLOW_UNVERIFIED=true` (parameter `AllowUnverified`)"
+            ));
+        }
+        self.excludes(SIGNATURE, SIGNING_PROFILE);
+        self.excludes(SIGNATURE, SIGNING_JOB);
+        if let Ok(None) = cert_file {
+            self.problems.push(format!(
+                "tag `{CERTIFICATE}` is missing, expected the path of the certificate on the device beside `{SIGNATURE}`"
+            ));
+        }
+        if signature == BESIDE {
+            if let Some(value) = self.tags.0.get(SIGNATURE_ALGORITHM) {
+                self.problem(SIGNATURE_ALGORITHM, value, "no such tag, as the object beside the image tells it");
+            }
+            return Ok(cert_file?.map(|cert_file| CustomSigning { signature: CustomSignature::Beside, cert_file }));
+        }
+        // S3 decodes a `+` in the header of an upload to a space.
+        let signature = signature.replace(' ', "+");
+        let algorithm = algorithm?.unwrap_or(SignatureAlgorithm::Sha256WithEcdsa);
+        if let Err(problem) = check_form(&signature, algorithm) {
+            self.problems.push(format!(
+                "tag `{SIGNATURE}` is no signature by {}: {problem}; expected one in base64, or `{BESIDE}` for that in the \
+                 object beside the image",
+                algorithm.name()
+            ));
+        }
+        let signature = CustomSignature::Inline(signature, algorithm);
+        Ok(cert_file?.map(|cert_file| CustomSigning { signature, cert_file }))
     }
 
     /// Where the one tag is, the other must not be.
@@ -758,6 +814,98 @@ mod tests {
         assert_eq!(
             request(&[(THING_GROUP, "lab"), job, (SIGNING_PROFILE, "Other_2")]).unwrap_err(),
             ["tag `ota:signing-profile` is `Other_2`, expected no such tag beside `ota:signing-job`"]
+        );
+    }
+
+    /// By OpenSSL, with a P-256 key.
+    const ECDSA: &str =
+        "MEUCIQCmZkeFLQJCxL1qpWyDLLXDvWmsHEV9QSSyffjVG8FdlwIgZ7TWtM4HyXoQj4OwVLbYM940AfuF6KHencQldf9c2hg=";
+
+    fn unverified(tags: &[(&str, &str)]) -> Result<SignedBy, Vec<String>> {
+        let over = [("ALLOW_UNVERIFIED", "true")];
+        let tags = tags.iter().chain(&[(THING_GROUP, "lab")]).map(|(tag, value)| ((*tag).into(), (*value).into()));
+        let now = "2026-11-23T21:40:30Z".parse().unwrap();
+        let request = ReleaseRequest::from_tags(&Tags(tags.collect()), &settings(&over).unwrap(), now);
+        request.map(|request| request.signed_by)
+    }
+
+    #[test]
+    fn a_signature_may_be_made_elsewhere() {
+        let certificate = (CERTIFICATE, "Code Verify Key");
+        let custom =
+            |signature| SignedBy::Custom(CustomSigning { signature, cert_file: CertFile(certificate.1.to_owned()) });
+        let inline = |text: &str, algorithm| custom(CustomSignature::Inline(text.to_owned(), algorithm));
+        let default = inline(ECDSA, SignatureAlgorithm::Sha256WithEcdsa);
+        assert_eq!(unverified(&[(SIGNATURE, ECDSA), certificate]), Ok(default));
+        let sha1 = (SIGNATURE_ALGORITHM, "SHA1withECDSA");
+        let other = inline(ECDSA, SignatureAlgorithm::Sha1WithEcdsa);
+        assert_eq!(unverified(&[(SIGNATURE, ECDSA), sha1, certificate]), Ok(other));
+        assert_eq!(unverified(&[(SIGNATURE, ".sig"), certificate]), Ok(custom(CustomSignature::Beside)));
+        // As it comes by `x-amz-tagging`, not encoded.
+        let plus = "MEQCIAz78v/+Zg4hOkHXhRZbVxrTPNj0uCg9q7iOzVf9AiAMAiAB+AECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHg==";
+        let spaced = plus.replace('+', " ");
+        assert_eq!(unverified(&[(SIGNATURE, &spaced), certificate]), unverified(&[(SIGNATURE, plus), certificate]));
+    }
+
+    #[test]
+    fn a_signature_that_was_made_elsewhere_and_is_of_no_use_is_refused() {
+        let certificate = (CERTIFICATE, "cert.pem");
+        let signature = (SIGNATURE, ECDSA);
+        let expected = "; expected one in base64, or `.sig` for that in the object beside the image";
+        let path = "the path of the certificate on the device: 1 to 64 letters, digits, spaces, `+`, `-`, `=`, `.`, `_`, \
+                    `:`, `/` and `@`, such as `/certs/cert.pem`";
+        let long = "x".repeat(65);
+        let cases: [(&[(&str, &str)], String); 14] = [
+            (&[(SIGNATURE, ""), certificate], format!("tag `ota:signature` is no signature by SHA256withECDSA: its 0 bytes are no ECDSA signature in DER{expected}")),
+            (&[(SIGNATURE, "sig"), certificate], format!("tag `ota:signature` is no signature by SHA256withECDSA: it is not base64{expected}")),
+            (&[(SIGNATURE, "AAAA"), certificate], format!("tag `ota:signature` is no signature by SHA256withECDSA: its 3 bytes are no ECDSA signature in DER{expected}")),
+            (
+                &[signature, (SIGNATURE_ALGORITHM, "SHA256withRSA"), certificate],
+                format!("tag `ota:signature` is no signature by SHA256withRSA: it has 71 bytes, an RSA signature has 256, 384 or 512{expected}"),
+            ),
+            (
+                &[signature, (SIGNATURE_ALGORITHM, "ECDSA"), certificate],
+                "tag `ota:signature-algorithm` is `ECDSA`, expected `SHA256withECDSA`, `SHA256withRSA`, `SHA1withECDSA` or \
+                 `SHA1withRSA`"
+                    .into(),
+            ),
+            (
+                &[signature],
+                "tag `ota:certificate` is missing, expected the path of the certificate on the device beside `ota:signature`"
+                    .into(),
+            ),
+            (&[signature, (CERTIFICATE, "")], format!("tag `ota:certificate` is ``, expected {path}")),
+            (&[signature, (CERTIFICATE, "zertifikät")], format!("tag `ota:certificate` is `zertifikät`, expected {path}")),
+            (&[signature, (CERTIFICATE, &long)], format!("tag `ota:certificate` is `{long}`, expected {path}")),
+            (&[certificate], "tag `ota:certificate` is `cert.pem`, expected no such tag without `ota:signature`".into()),
+            (
+                &[(SIGNATURE_ALGORITHM, "SHA1withRSA")],
+                "tag `ota:signature-algorithm` is `SHA1withRSA`, expected no such tag without `ota:signature`".into(),
+            ),
+            (
+                &[(SIGNATURE, ".sig"), certificate, (SIGNATURE_ALGORITHM, "SHA1withRSA")],
+                "tag `ota:signature-algorithm` is `SHA1withRSA`, expected no such tag, as the object beside the image tells it"
+                    .into(),
+            ),
+            (
+                &[signature, certificate, (SIGNING_PROFILE, "OtaSigning")],
+                "tag `ota:signing-profile` is `OtaSigning`, expected no such tag beside `ota:signature`".into(),
+            ),
+            (
+                &[signature, certificate, (SIGNING_JOB, "6ae5ef0e-1f2b-4c0e-8d9a-3b1c5d7e9f01")],
+                "tag `ota:signing-job` is `6ae5ef0e-1f2b-4c0e-8d9a-3b1c5d7e9f01`, expected no such tag beside `ota:signature`"
+                    .into(),
+            ),
+        ];
+        for (tags, problem) in cases {
+            assert_eq!(unverified(tags).unwrap_err(), [problem], "{tags:?}");
+        }
+        assert_eq!(
+            request(&[(THING_GROUP, "lab"), signature, certificate]).unwrap_err(),
+            [
+                "tag `ota:signature` is not allowed in this deployment, as nothing verifies it; an operator may allow it with \
+              `ALLOW_UNVERIFIED=true` (parameter `AllowUnverified`)"
+            ]
         );
     }
 

@@ -38,6 +38,8 @@ pub struct Settings {
     pub url_expiry: UrlExpiry,
     /// `VERIFY_SIGNATURES`: whether signatures are verified with the certificate of their signing job.
     pub verify_signatures: Switch,
+    /// `ALLOW_UNVERIFIED`: whether releases may bring a signature that nothing here can verify.
+    pub allow_unverified: Switch,
     /// `DRY_RUN` and `DRY_RUN_TAGS`: whether everything is checked and nothing created.
     pub dry_run: DryRun,
     /// `DEFAULT_START`: the start of releases without `ota:start`.
@@ -87,6 +89,7 @@ impl Settings {
             max_image_bytes: from.optional("MAX_IMAGE_BYTES", "25165824"),
             url_expiry: from.optional("URL_EXPIRY_SECONDS", "1800"),
             verify_signatures: from.optional("VERIFY_SIGNATURES", "true"),
+            allow_unverified: from.optional("ALLOW_UNVERIFIED", "false"),
             dry_run: from.dry_run(),
             default_timezone: from.optional("DEFAULT_TIMEZONE", "UTC"),
             default_start: from.optional("DEFAULT_START", "1h"),
@@ -370,6 +373,7 @@ pub(crate) mod tests {
         assert_eq!(settings.signed_prefix.0, "SignedImage/");
         assert_eq!(settings.max_image_bytes.0, 24 * 1024 * 1024);
         assert_eq!(settings.url_expiry.0, 1800);
+        assert!(settings.verify_signatures.0 && !settings.allow_unverified.0);
         assert_eq!(settings.default_timezone.name(), "UTC");
         assert_eq!(settings.default_start, "1h".parse().unwrap());
         assert_eq!(settings.default_end, "1h".parse().unwrap());
@@ -398,6 +402,7 @@ pub(crate) mod tests {
             ("MAX_IMAGE_BYTES", "25165825"),
             ("URL_EXPIRY_SECONDS", "59"),
             ("VERIFY_SIGNATURES", "no"),
+            ("ALLOW_UNVERIFIED", "1"),
             ("DRY_RUN", "yes"),
             ("DEFAULT_TIMEZONE", "Europe/Berln"),
             ("DEFAULT_START", "soon"),

@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use ota_on_upload::{
     clock::{DateAndTime, Minutes, Zone},
+    custom_signing::{CustomSignature, CustomSigning, check_form},
     error::Stop,
     request::{ReleaseRequest, SignedBy, VOCABULARY},
     schedule::{End, EndBehavior, Lead, Plan, Start},
@@ -89,6 +90,7 @@ static OPEN: LazyLock<Settings> = LazyLock::new(|| {
             "AWS_REGION" => "us-east-1",
             "UPLOAD_BUCKET" => "firmware-bucket",
             "ALLOWED_THING_GROUPS" | "ALLOWED_THINGS" => "*",
+            "ALLOW_UNVERIFIED" => "true",
             _ => return None,
         };
         Some(value.to_owned())
@@ -122,6 +124,13 @@ fn tags(data: &[u8]) {
         SignedBy::Profile(profile) => assert!(["OtaSigning", "Other_2"].contains(&&*profile.0)),
         SignedBy::SigningJob(id) => {
             assert!(id.0.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') && id.0.len() == 36);
+        }
+        SignedBy::Custom(CustomSigning { signature, cert_file }) => {
+            assert!((1..=64).contains(&cert_file.0.len()) && !cert_file.0.contains(['"', '\\', '$']), "{cert_file:?}");
+            if let CustomSignature::Inline(signature, algorithm) = signature {
+                assert_eq!(check_form(signature, *algorithm), Ok(()));
+                assert!(signature.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte)));
+            }
         }
     }
     let job_id = request.job_id.map(|id| id.to_string()).unwrap_or_default();

@@ -1,6 +1,7 @@
 //! Releases against the fake: what is asked of AWS, in which order, and what comes of it.
 
 use crate::fake::{ACCOUNT, BUCKET, Behavior, Call, Embedded, Fake, NOW, PROFILE, REGION, Version, job_arn, now};
+use base64::{Engine, prelude::BASE64_STANDARD};
 use ota_on_upload::{
     handler::Function,
     outcome::{Outcome, Release},
@@ -422,6 +423,115 @@ async fn a_signing_job_that_is_of_no_use_is_rejected_before_anything_is_created(
     let rejected = release(&fake, &fake.upload("firmware/blinky.bin", IMAGE, &[LAB, unknown])).await;
     let reason = rejected["reasons"][0].as_str().expect("a reason");
     assert!(reason.ends_with("object version: AWS Signer knows no such job"), "{reason}");
+    assert_nothing_created(&fake);
+}
+
+/// By OpenSSL with a P-256 key, over something else: nothing here looks at more than its form.
+const ELSEWHERE: &str =
+    "MEUCIQCmZkeFLQJCxL1qpWyDLLXDvWmsHEV9QSSyffjVG8FdlwIgZ7TWtM4HyXoQj4OwVLbYM940AfuF6KHencQldf9c2hg=";
+const UNVERIFIED: (&str, &str) = ("ALLOW_UNVERIFIED", "true");
+
+async fn release_unverified(fake: &Arc<Fake>, upload: &Upload) -> Value {
+    run_with(fake, &event(upload), &[UNVERIFIED]).await.expect("no failure").remove(0)
+}
+
+/// The one file of the one job's document.
+fn offered(fake: &Fake) -> Value {
+    let job = one(fake.calls("CreateJob")).json();
+    serde_json::from_str::<Value>(job["document"].as_str().expect("text")).expect("JSON")["afr_ota"]["files"][0].clone()
+}
+
+#[tokio::test]
+async fn a_signature_that_was_made_elsewhere_is_offered_as_it_is() {
+    let fake = Fake::new();
+    let tags = [LAB, ("ota:signature", ELSEWHERE), ("ota:certificate", "Code Verify Key")];
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &tags);
+    let offline = format!(
+        "ota:thing-group=lab&ota:signature={}&ota:certificate=Code+Verify+Key",
+        ELSEWHERE.replace('+', "%2B").replace('=', "%3D")
+    );
+    let mut event = event(&upload);
+    event["Records"][0]["s3"]["object"]["size"] = IMAGE.len().into();
+    let dry = [("DRY_RUN", "true"), UNVERIFIED, ("DRY_RUN_TAGS", offline.as_str())];
+    let offline = run_with(&fake, &event, &dry).await.expect("no failure").remove(0);
+    let online = run_with(&fake, &event, &dry[..2]).await.expect("no failure").remove(0);
+    assert_eq!(offline, online);
+    assert_nothing_created(&fake);
+    fake.state().calls.clear();
+
+    let created = release_unverified(&fake, &upload).await;
+    assert_eq!(created["outcome"], "created", "{created}");
+    let file = offered(&fake);
+    assert_eq!((&file["sig-sha256-ecdsa"], &file["certfile"]), (&json!(ELSEWHERE), &json!("Code Verify Key")));
+    assert_eq!(fake.streamed(&upload.stream_id()).await, IMAGE);
+    assert_eq!(receipt(&fake, &upload)["verified"], false);
+    let operations = fake.operations();
+    for operation in ["StartSigningJob", "DescribeSigningJob", "GetSigningProfile", "GetCertificate"] {
+        assert!(!operations.contains(&operation), "{operations:?}");
+    }
+    let mut job = one(fake.calls("CreateJob")).json();
+    job["jobId"] = offline["jobId"].clone();
+    assert_eq!((offline["createJob"].clone(), offline.get("startSigningJob")), (job.clone(), None));
+    assert_eq!(release_unverified(&fake, &upload).await["outcome"], "adopted");
+
+    let document = job["document"].as_str().and_then(|text| text.strip_prefix("{\"afr_ota\":")?.strip_suffix('}'));
+    let (job, _) = serde_json_core::from_str::<rustot::ota::encoding::json::OtaJob>(document.expect("its frame"))
+        .expect("a device takes it");
+    assert_eq!((job.files[0].certfile, job.files[0].sha256_ecdsa), ("Code Verify Key", Some(ELSEWHERE)));
+}
+
+#[tokio::test]
+async fn a_signature_made_elsewhere_is_rejected_where_the_deployment_does_not_allow_it() {
+    let fake = Fake::new();
+    let tags = [LAB, ("ota:signature", ELSEWHERE), ("ota:certificate", "cert.pem")];
+    let rejected = release(&fake, &fake.upload("firmware/blinky.bin", IMAGE, &tags)).await;
+    let reasons = rejected["reasons"].to_string();
+    assert!(reasons.contains("`ALLOW_UNVERIFIED=true` (parameter `AllowUnverified`)"), "{reasons}");
+    assert!(!reasons.contains(ELSEWHERE), "{reasons}");
+    assert_nothing_created(&fake);
+}
+
+#[tokio::test]
+async fn a_signature_that_fits_no_tag_lies_beside_the_image() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[]);
+    tag(&fake, &upload, &[LAB, ("ota:signature", ".sig"), ("ota:certificate", "cert.pem")]);
+    let rsa = BASE64_STANDARD.encode([7; 256]);
+    let good = json!({"versionId": upload.version_id, "signature": rsa, "signatureAlgorithm": "SHA256withRSA"});
+    let told = "tag `ota:signature` is `.sig`, and of the object `firmware/blinky.bin.sig` is told: ";
+
+    let rejected = release_unverified(&fake, &upload).await;
+    let absent = "it is not there, upload it before the image is tagged";
+    assert_eq!(rejected["reasons"], json!([format!("{told}{absent}")]));
+    let mut of_another = good.clone();
+    of_another["versionId"] = "v9".into();
+    let another = format!("its `versionId` is `v9`, expected `{}`, that of the image", upload.version_id);
+    let padded = format!("{}{good}", " ".repeat(4096));
+    let too_long = format!("it has {} bytes, expected at most 4096", padded.len());
+    for (object, problem) in [(of_another.to_string(), another), (padded, too_long)] {
+        let beside = fake.upload("firmware/blinky.bin.sig", object, &[]);
+        assert_eq!(release_unverified(&fake, &beside).await["reason"], "no-tags");
+        let rejected = release_unverified(&fake, &upload).await;
+        assert_eq!(rejected["reasons"], json!([format!("{told}{problem}")]));
+    }
+    assert_nothing_created(&fake);
+
+    fake.upload("firmware/blinky.bin.sig", good.to_string(), &[]);
+    assert_eq!(release_unverified(&fake, &upload).await["outcome"], "created");
+    let file = offered(&fake);
+    assert_eq!((&file["sig-sha256-rsa"], &file["certfile"]), (&json!(rsa), &json!("cert.pem")));
+    assert_eq!(fake.streamed(&upload.stream_id()).await, IMAGE);
+    assert_eq!(receipt(&fake, &upload)["verified"], false);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signature_beside_the_image_that_cannot_be_read_is_a_failure() {
+    let fake = Fake::new();
+    let tags = [LAB, ("ota:signature", ".sig"), ("ota:certificate", "cert.pem")];
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &tags);
+    fake.instead_of("GetUpload", 403, "AccessDenied");
+    let told = run_with(&fake, &event(&upload), &[UNVERIFIED]).await.expect_err("a failure");
+    assert!(told.contains("firmware/blinky.bin.sig`") && told.contains("AccessDenied"), "{told}");
     assert_nothing_created(&fake);
 }
 
