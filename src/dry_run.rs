@@ -2,14 +2,17 @@
 
 use crate::{
     clients::Clients,
+    delivery::{Delivery, PresignedUrl},
     error::{Failure, Stop},
+    given::{self, GivenSignature},
     job,
-    request::ReleaseRequest,
+    record::image_key,
+    request::{ReleaseRequest, SignedBy},
     settings::Settings,
     signed_object::SignatureAlgorithm,
     signing::{self, SignedImage},
     stream::{self, RawCopy, Stream},
-    upload::Upload,
+    upload::{Upload, encoded},
 };
 use aws_sdk_iot::{
     config::{ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeTransmitInterceptorContextMut},
@@ -27,44 +30,66 @@ const FROM_S3: &str = "<from S3>";
 /// The requests of a release, in AWS's own member names.
 #[derive(Debug)]
 pub(crate) struct Requests {
-    pub start_signing_job: Value,
-    pub create_stream: Value,
+    pub start_signing_job: Option<Value>,
+    pub create_stream: Option<Value>,
     pub create_job: Value,
 }
 
-/// Words the requests of a release at `now`. `size` is that of the image in bytes, where it is known.
+/// Words the requests of a release at `now`: with the size of the image in bytes and the signature that it has already,
+/// where they are known.
 pub(crate) async fn requests(
     aws: &Clients,
     settings: &Settings,
     upload: &Upload,
     request: &ReleaseRequest,
     job_id: &str,
-    size: Option<u64>,
+    (size, given): (Option<u64>, Option<&GivenSignature>),
     now: Timestamp,
 ) -> Result<Requests, Stop> {
+    let prefix = upload.signed_prefix(settings);
+    let (key, profile, custom) = match &request.signed_by {
+        SignedBy::Profile(profile) => (format!("{prefix}{FROM_SIGNER}"), Some(profile), None),
+        SignedBy::SigningJob(_) => (image_key(&prefix), None, None),
+        SignedBy::Custom(custom) => (image_key(&prefix), None, Some(custom)),
+    };
+    let inline = custom.and_then(given::inline);
+    let given = given.or(inline.as_ref());
+    let unknown = if custom.is_some() { FROM_S3 } else { FROM_SIGNER };
+    let cert_file = custom.map_or(FROM_SIGNER, |custom| &custom.cert_file.0);
     let signed = SignedImage {
-        key: format!("{}{FROM_SIGNER}", upload.signed_prefix(settings)),
-        signature: FROM_SIGNER.to_owned(),
+        key,
+        signature: given.map_or(unknown, |given| &given.signature).to_owned(),
         // That of the two platforms for which most devices are built.
-        algorithm: SignatureAlgorithm::Sha256WithEcdsa,
-        cert_file: FROM_SIGNER.to_owned(),
+        algorithm: given.map_or(SignatureAlgorithm::Sha256WithEcdsa, |given| given.algorithm),
+        cert_file: given.map_or(cert_file, |given| &given.cert_file).to_owned(),
         size: size.unwrap_or_default(),
         verified_until: None,
     };
     let copy = RawCopy { key: signed.key.clone(), version_id: FROM_S3.to_owned() };
-    let stream = Stream { id: upload.stream_id() };
-    let mut document = job::document(upload, request, &signed, &stream).map_err(Failure::from)?;
+    let (stream, url) = (Stream { id: upload.stream_id() }, PresignedUrl::of(settings, upload, &copy));
+    let delivery = Delivery::of(request.protocols, stream, url);
+    let mut document = job::document(upload, request, &signed, &delivery).map_err(Failure::from)?.text;
+    for unknown in [FROM_SIGNER, FROM_S3] {
+        document = document.replace(&encoded(unknown).to_string(), unknown);
+    }
     if size.is_none() {
         document = document.replace("\"filesize\":0,", &format!("\"filesize\":\"{FROM_S3}\","));
     }
     let (_, create_job) = job::request(aws, settings, upload, request, (job_id, &document), now)?;
 
     let capture = Capture::default();
-    let sign = signing::request(aws, settings, upload, &request.signing_profile, 0)?;
-    let _not_sent = sign.customize().interceptor(capture.clone()).send().await;
-    let start_signing_job = capture.take();
-    let _not_sent = stream::request(aws, settings, upload, &copy).customize().interceptor(capture.clone()).send().await;
-    let create_stream = with("streamId", &stream.id, capture.take());
+    let mut start_signing_job = None;
+    if let Some(profile) = profile {
+        let call = signing::request(aws, settings, upload, profile, 0)?.customize();
+        let _not_sent = call.interceptor(capture.clone()).send().await;
+        start_signing_job = Some(capture.take());
+    }
+    let mut create_stream = None;
+    if let Some(stream) = delivery.stream() {
+        let call = stream::request(aws, settings, upload, &copy).customize();
+        let _not_sent = call.interceptor(capture.clone()).send().await;
+        create_stream = Some(with("streamId", &stream.id, capture.take()));
+    }
     let _not_sent = create_job.customize().interceptor(capture.clone()).send().await;
     let create_job = with("jobId", job_id, capture.take());
     Ok(Requests { start_signing_job, create_stream, create_job })

@@ -2,14 +2,16 @@
 
 use crate::{
     clients::Clients,
+    delivery::Delivery,
     dry_run,
     error::{Failure, Skip, Stop},
+    given::{self, GivenSignature, Signable},
     job::{self, Job},
     outcome::{Outcome, Release, Releases, Steps, timed},
     record::{JobRecord, Traces},
     request::ReleaseRequest,
     settings::{DryRun, Settings},
-    signing::{self, Invocation, Signing},
+    signing::{Invocation, Signing},
     stream,
     template::JobTemplate,
     upload::{self, Image, Record, Tags, Upload},
@@ -128,7 +130,7 @@ impl Function {
             request = self.check(upload, tags, size, Some(&JobTemplate::default()), now)?;
         }
         warn(upload, &request, now);
-        self.rehearse(upload, &request, &request.job_id(upload), size, release).await
+        self.rehearse(upload, &request, &request.job_id(upload), (size, None), release).await
     }
 
     /// Tells the requests of a release, and makes none.
@@ -137,17 +139,17 @@ impl Function {
         upload: &Upload,
         request: &ReleaseRequest,
         job_id: &str,
-        size: Option<u64>,
+        (size, given): (Option<u64>, Option<&GivenSignature>),
         release: &mut Release,
     ) -> Result<Outcome, Stop> {
         let Self { settings, aws, clock } = self;
-        let requests = dry_run::requests(aws, settings, upload, request, job_id, size, clock()).await?;
+        let requests = dry_run::requests(aws, settings, upload, request, job_id, (size, given), clock()).await?;
         release.job_id = Some(job_id.to_owned());
-        release.stream_id = Some(upload.stream_id());
+        release.stream_id = request.protocols.has_mqtt().then(|| upload.stream_id());
         let time = |member: &str| requests.create_job["schedulingConfig"][member].as_str().map(str::to_owned);
         (release.start_time, release.end_time) = (time("startTime"), time("endTime"));
-        release.start_signing_job = Some(requests.start_signing_job);
-        release.create_stream = Some(requests.create_stream);
+        release.start_signing_job = requests.start_signing_job;
+        release.create_stream = requests.create_stream;
         release.create_job = Some(requests.create_job);
         Ok(Outcome::DryRun)
     }
@@ -191,16 +193,16 @@ impl Function {
         }
         current?;
         let now = clock();
-        let request = self.check(upload, &tags, Some(image.size), None, now)?;
+        let asked = self.check(upload, &tags, Some(image.size), None, now)?;
         let is_recorded = recorded.is_some();
-        let mut record = recorded.unwrap_or_else(|| JobRecord::new(upload, request.job_id(upload), tags.clone()));
-        let describe_template = request
+        let mut record = recorded.unwrap_or_else(|| JobRecord::new(upload, asked.job_id(upload), tags.clone()));
+        let describe_template = asked
             .job_template
             .as_ref()
-            .map(|template| JobTemplate::describe(aws, template, |failure| request.without_template(&tags, failure)));
+            .map(|template| JobTemplate::describe(aws, template, |failure| asked.without_template(&tags, failure)));
         let preflight = join3(
-            job::preflight(aws, settings, upload, &request, &record.job_id),
-            signing::preflight(aws, &request.signing_profile, &image),
+            job::preflight(aws, settings, upload, &asked, &record.job_id),
+            given::preflight(aws, settings, upload, &image, &asked.signed_by),
             OptionFuture::from(describe_template),
         );
         let (job, signable, template) = timed(&mut steps.preflight, preflight).await;
@@ -209,23 +211,31 @@ impl Function {
         }
         let request = template.transpose().and_then(|template| match template {
             Some(template) => self.check(upload, &tags, Some(image.size), Some(&template), now),
-            None => Ok(request),
+            None => Ok(asked.clone()),
         });
-        let (request, ()) = both(request, signable)?;
+        let (request, signable) = both(request, signable)?;
         if let Some(origins) = request.origins(&tags) {
             tracing::info!(key = upload.key, "{origins}");
         }
         warn(upload, &request, now);
         if settings.dry_run != DryRun::Off {
-            return self.rehearse(upload, &request, &record.job_id, Some(image.size), release).await;
+            let known = (Some(image.size), signable.given());
+            return self.rehearse(upload, &request, &record.job_id, known, release).await;
         }
 
         let claim = async { if is_recorded { Ok(record) } else { record.claim(aws, settings, upload).await } };
         let verification = settings.verify_signatures.0.then(|| Verification::new(aws, settings, upload, &image));
         let verification = verification.as_ref();
-        let profile = &request.signing_profile;
-        let signing = Signing { aws, settings, upload, image: &image, profile, verification };
-        let sign = signing.sign(&traces, invocation);
+        let image = &image;
+        let sign = async {
+            match signable {
+                Signable::By(profile) => {
+                    let signing = Signing { aws, settings, upload, image, profile, verification };
+                    signing.sign(&traces, invocation).await
+                }
+                Signable::Given(given) => given.over(settings, upload, image, verification).await,
+            }
+        };
         let digests = OptionFuture::from(verification.map(Verification::digests)).map(Option::transpose);
         let sign = join(try_join3(claim, sign, digests), job::of_earlier(aws, settings, upload));
         let (signed, earlier_jobs) = timed(&mut steps.sign, sign).await;
@@ -238,11 +248,11 @@ impl Function {
             return Ok(outcome);
         }
 
-        let copy = timed(&mut steps.copy, stream::copy(aws, settings, upload, &image, &signed, digests)).await?;
-        let ensure = join(stream::ensure(aws, settings, upload, &copy), upload.check_current(aws, settings));
-        let (stream, current) = timed(&mut steps.stream, ensure).await;
-        let stream = stream?;
-        release.stream_id = Some(stream.id.clone());
+        let copy = timed(&mut steps.copy, stream::copy(aws, settings, upload, image, &signed, digests)).await?;
+        let deliver = Delivery::ensure(aws, settings, upload, request.protocols, &copy);
+        let (delivery, current) = timed(&mut steps.stream, join(deliver, upload.check_current(aws, settings))).await;
+        let delivery = delivery?;
+        release.stream_id = delivery.stream().map(|stream| stream.id.clone());
         current?;
 
         release.verified = Some(signed.verified_until.is_some());
@@ -250,8 +260,8 @@ impl Function {
         if let Some(warning) = warning {
             tracing::warn!(key = upload.key, "{warning}");
         }
-        let document = job::document(upload, &request, &signed, &stream).map_err(Failure::from)?;
-        let ensure = job::ensure(aws, settings, upload, &request, (&record.job_id, &document), clock());
+        let document = job::document(upload, &request, &signed, &delivery).map_err(Failure::from)?;
+        let ensure = job::ensure(aws, settings, upload, &request, (&record.job_id, document), clock());
         let (job, is_new) = timed(&mut steps.job, ensure).await?;
         if !is_new {
             return self.adopt(upload, record, job, &tags, release).await;
@@ -275,8 +285,11 @@ impl Function {
     ) -> Result<Option<Outcome>, Stop> {
         release.job_id = Some(record.job_id.clone());
         let job = match record.job_arn {
-            Some(_) => Some(job::find(&self.aws, &record.job_id).await?.ok_or(Stop::Skipped(Skip::JobDeleted))?),
-            None => job::find_own(&self.aws, &record.job_id, upload).await?,
+            Some(_) => {
+                let job = job::find(&self.aws, &record.job_id).await?.ok_or(Stop::Skipped(Skip::JobDeleted))?;
+                Some(Job { stream_id: record.stream_id.clone(), ..job })
+            }
+            None => job::find_own(&self.aws, &self.settings, upload, &record.job_id).await?,
         };
         match job {
             Some(job) => self.adopt(upload, record.clone(), job, tags, release).await.map(Some),
@@ -294,7 +307,6 @@ impl Function {
         release: &mut Release,
     ) -> Result<Outcome, Stop> {
         release.job_id = Some(record.job_id.clone());
-        release.stream_id = Some(upload.stream_id());
         release.tell(&job);
         release.verified = release.verified.or(record.verified);
         if record.tags != *tags {

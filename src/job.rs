@@ -2,6 +2,7 @@
 
 use crate::{
     clients::Clients,
+    delivery::{Delivery, PresignedUrl},
     error::{Cause, Failure, Stop},
     options::{LONGEST_PATH, is_of_path},
     record::JobRecord,
@@ -10,13 +11,13 @@ use crate::{
     settings::Settings,
     signed_object::SignatureAlgorithm,
     signing::SignedImage,
-    stream::{FILE_ID, Stream},
+    stream::FILE_ID,
     upload::Upload,
 };
 use aws_sdk_iot::{
     error::ProvideErrorMetadata,
     operation::create_job::{CreateJobError, CreateJobOutput, builders::CreateJobFluentBuilder},
-    types::JobStatus,
+    types::{JobStatus, PresignedUrlConfig},
 };
 use futures::{TryFutureExt, TryStreamExt, future::join_all, stream, try_join};
 use jiff::Timestamp;
@@ -29,6 +30,8 @@ use tokio::time::timeout;
 pub(crate) struct Job {
     pub arn: String,
     pub status: Option<JobStatus>,
+    /// The stream that devices may fetch the image from, where its document was written or read here.
+    pub stream_id: Option<String>,
     pub start_time: Option<String>,
     pub end_time: Option<String>,
 }
@@ -36,8 +39,9 @@ pub(crate) struct Job {
 impl Job {
     /// The receipt for this job, in place of the record that only fixed its ID.
     pub fn receipt(&self, record: JobRecord) -> JobRecord {
-        let (job_arn, start_time, end_time) = (Some(self.arn.clone()), self.start_time.clone(), self.end_time.clone());
-        JobRecord { job_arn, start_time, end_time, ..record }
+        let (job_arn, stream_id) = (Some(self.arn.clone()), self.stream_id.clone());
+        let (start_time, end_time) = (self.start_time.clone(), self.end_time.clone());
+        JobRecord { stream_id, job_arn, start_time, end_time, ..record }
     }
 }
 
@@ -57,8 +61,8 @@ pub(crate) async fn preflight(
         .try_for_each_concurrent(LOOKUPS, |target| describe(aws, settings, target));
     let (job, ()) = try_join!(find(aws, job_id), targets)?;
     let Some(job) = job else { return Ok(None) };
-    if is_of(aws, job_id, upload).await? {
-        return Ok(Some(job));
+    if let Some(own) = own(aws, settings, upload, job_id, job).await? {
+        return Ok(Some(own));
     }
     match &request.job_id {
         Some(asked) if asked.to_string() == job_id => Err(Stop::Rejected(vec![format!(
@@ -92,6 +96,7 @@ pub(crate) async fn find(aws: &Clients, job_id: &str) -> Result<Option<Job>, Fai
             Ok(Some(Job {
                 arn: job.job_arn.ok_or(Failure::Incomplete { member: "jobArn" })?,
                 status: job.status,
+                stream_id: None,
                 start_time: schedule.as_ref().and_then(|schedule| schedule.start_time.clone()),
                 end_time: schedule.and_then(|schedule| schedule.end_time),
             }))
@@ -102,20 +107,39 @@ pub(crate) async fn find(aws: &Clients, job_id: &str) -> Result<Option<Job>, Fai
 }
 
 /// The job with this ID, if it is there and of this upload.
-pub(crate) async fn find_own(aws: &Clients, job_id: &str, upload: &Upload) -> Result<Option<Job>, Failure> {
+pub(crate) async fn find_own(
+    aws: &Clients,
+    settings: &Settings,
+    upload: &Upload,
+    job_id: &str,
+) -> Result<Option<Job>, Failure> {
     match find(aws, job_id).await? {
-        Some(job) if is_of(aws, job_id, upload).await? => Ok(Some(job)),
-        _ => Ok(None),
+        Some(job) => own(aws, settings, upload, job_id, job).await,
+        None => Ok(None),
     }
 }
 
-/// Whether a job is of this upload: its document names the upload's stream.
-async fn is_of(aws: &Clients, job_id: &str, upload: &Upload) -> Result<bool, Failure> {
+/// The job, if it is of this upload: its document names the upload's stream, or without one a URL of the upload.
+async fn own(
+    aws: &Clients,
+    settings: &Settings,
+    upload: &Upload,
+    job_id: &str,
+    job: Job,
+) -> Result<Option<Job>, Failure> {
     let call = aws.iot.get_job_document().job_id(job_id).send();
     let answer = call.map_err(|error| Failure::DescribeJob { job_id: job_id.to_owned(), source: error.into() }).await?;
     let document = answer.document.ok_or(Failure::Incomplete { member: "document" })?;
     let document: serde_json::Value = serde_json::from_str(&document).unwrap_or_default();
-    Ok(document["afr_ota"]["streamname"] == upload.stream_id())
+    let ota = &document["afr_ota"];
+    let stream_id = ota["streamname"].as_str().map(str::to_owned);
+    let is_own = if let Some(stream_id) = &stream_id {
+        *stream_id == upload.stream_id()
+    } else {
+        let url = ota["files"][0]["update_data_url"].as_str();
+        url.is_some_and(|url| PresignedUrl::is_of(url, settings, upload))
+    };
+    Ok(is_own.then_some(Job { stream_id, ..job }))
 }
 
 /// How many earlier versions of a key are looked at for jobs that still go on.
@@ -174,6 +198,10 @@ pub(crate) fn request(
         .set_targets(Some(request.targets.iter().map(|target| target.arn(settings)).collect()))
         .document(document)
         .description(upload.description())
+        .set_presigned_url_config(request.protocols.has_http().then(|| {
+            let config = PresignedUrlConfig::builder().role_arn(&settings.ota_role.arn);
+            config.expires_in_sec(settings.url_expiry.0).build()
+        }))
         .target_selection(request.target_selection.0.clone())
         .timeout_config(request.timeout.to_config())
         .job_executions_retry_config(retries)
@@ -195,18 +223,18 @@ pub(crate) async fn ensure(
     settings: &Settings,
     upload: &Upload,
     release: &ReleaseRequest,
-    (job_id, document): (&str, &str),
+    (job_id, document): (&str, Document),
     now: Timestamp,
 ) -> Result<(Job, bool), Stop> {
-    let (schedule, call) = match request(aws, settings, upload, release, (job_id, document), now) {
+    let (schedule, call) = match request(aws, settings, upload, release, (job_id, &document.text), now) {
         Ok(request) => request,
         // Another attempt may have been in time.
-        Err(stop) => return find_own(aws, job_id, upload).await?.map(|job| (job, false)).ok_or(stop),
+        Err(stop) => return find_own(aws, settings, upload, job_id).await?.map(|job| (job, false)).ok_or(stop),
     };
     let (exists, failure) = match call.send().await {
         Ok(CreateJobOutput { job_arn: Some(arn), .. }) => {
             let (start_time, end_time) = (schedule.start_time(), schedule.end_time());
-            return Ok((Job { arn, status: None, start_time, end_time }, true));
+            return Ok((Job { arn, status: None, stream_id: document.stream_id, start_time, end_time }, true));
         }
         Ok(_) => (true, Failure::Incomplete { member: "jobArn" }),
         Err(error) => {
@@ -215,11 +243,21 @@ pub(crate) async fn ensure(
         }
     };
     match find(aws, job_id).await {
-        Ok(Some(job)) if is_of(aws, job_id, upload).await? => Ok((job, false)),
-        Ok(Some(_)) => Err(Failure::Conflict { what: format!("the job `{job_id}`") }.into()),
+        Ok(Some(job)) => match own(aws, settings, upload, job_id, job).await? {
+            Some(job) => Ok((job, false)),
+            None => Err(Failure::Conflict { what: format!("the job `{job_id}`") }.into()),
+        },
         Err(unclear) if exists => Err(unclear.into()),
         _ => Err(failure.into()),
     }
+}
+
+/// A job document as it is sent.
+#[derive(Debug)]
+pub(crate) struct Document {
+    pub text: String,
+    /// The stream that it names.
+    pub stream_id: Option<String>,
 }
 
 /// The job document of an OTA update, as CreateOTAUpdate writes it, in the form that every device parser takes: compact,
@@ -231,8 +269,9 @@ struct JobDocument<'a> {
 
 #[derive(Debug, Serialize)]
 struct AfrOta<'a> {
-    protocols: [&'static str; 1],
-    streamname: &'a str,
+    protocols: &'static [&'static str],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    streamname: Option<&'a str>,
     files: [File<'a>; 1],
 }
 
@@ -242,6 +281,10 @@ struct File<'a> {
     filesize: u64,
     fileid: i32,
     certfile: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    update_data_url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_scheme: Option<&'static str>,
     #[serde(rename = "fileType")]
     kind: u8,
     #[serde(flatten)]
@@ -261,13 +304,13 @@ enum Signature<'a> {
     Sha1Rsa(&'a str),
 }
 
-/// The job document that sends devices to the stream of a signed image.
+/// The job document that sends devices to where they fetch a signed image from.
 pub(crate) fn document(
     upload: &Upload,
     request: &ReleaseRequest,
     signed: &SignedImage,
-    stream: &Stream,
-) -> Result<String, serde_json::Error> {
+    delivery: &Delivery,
+) -> Result<Document, serde_json::Error> {
     let signature = match signed.algorithm {
         SignatureAlgorithm::Sha256WithEcdsa => Signature::Sha256Ecdsa(&signed.signature),
         SignatureAlgorithm::Sha256WithRsa => Signature::Sha256Rsa(&signed.signature),
@@ -279,12 +322,14 @@ pub(crate) fn document(
         filesize: signed.size,
         fileid: FILE_ID,
         certfile: &signed.cert_file,
+        update_data_url: delivery.url().map(|url| url.0.as_str()),
+        auth_scheme: delivery.url().map(|_| "aws.s3.presigned"),
         kind: request.file_type.0,
         signature,
     };
-    serde_json::to_string(&JobDocument {
-        afr_ota: AfrOta { protocols: ["MQTT"], streamname: &stream.id, files: [file] },
-    })
+    let (protocols, streamname) = (delivery.protocols(), delivery.stream().map(|stream| stream.id.as_str()));
+    let text = serde_json::to_string(&JobDocument { afr_ota: AfrOta { protocols, streamname, files: [file] } })?;
+    Ok(Document { text, stream_id: streamname.map(str::to_owned) })
 }
 
 /// The file's path on the device: the file name, letters that some devices do not take turned to `_`.
@@ -295,7 +340,7 @@ fn file_path(file_name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{settings::tests::settings, upload::Tags};
+    use crate::{settings::tests::settings, stream::Stream, upload::Tags};
     use proptest::prelude::*;
 
     fn signed(algorithm: SignatureAlgorithm, signature: &str, cert_file: &str, size: u64) -> SignedImage {
@@ -308,7 +353,9 @@ mod tests {
         let tags =
             tags.iter().chain(&[("ota:thing-group", "lab")]).map(|(tag, value)| ((*tag).into(), (*value).into()));
         let request = ReleaseRequest::from_tags(&Tags(tags.collect()), &settings(&[]).unwrap(), Timestamp::UNIX_EPOCH);
-        document(&upload, &request.unwrap(), signed, &Stream { id: upload.stream_id() }).unwrap()
+        let request = request.unwrap();
+        let (stream, url) = (Stream { id: upload.stream_id() }, PresignedUrl("${aws:iot:…}".to_owned()));
+        document(&upload, &request, signed, &Delivery::of(request.protocols, stream, url)).unwrap().text
     }
 
     #[test]
@@ -340,14 +387,43 @@ mod tests {
     }
 
     #[test]
+    fn the_document_says_by_which_protocols_devices_fetch_the_image() {
+        let signed = signed(SignatureAlgorithm::Sha256WithEcdsa, "MEUC", "cert", 1);
+        let upload = Upload::new("b".into(), "firmware/a.bin".into(), "v1".into());
+        let stream = format!(",\"streamname\":\"{}\"", upload.stream_id());
+        let url = "\"update_data_url\":\"${aws:iot:…}\",\"auth_scheme\":\"aws.s3.presigned\",";
+        for (protocols, named, stream, url) in [
+            ("mqtt", "[\"MQTT\"]", stream.as_str(), ""),
+            ("http", "[\"HTTP\"]", "", url),
+            ("http mqtt", "[\"MQTT\",\"HTTP\"]", &stream, url),
+        ] {
+            assert_eq!(
+                document_of("firmware/a.bin", &[("ota:protocols", protocols)], &signed),
+                format!(
+                    "{{\"afr_ota\":{{\"protocols\":{named}{stream},\"files\":[{{\"filepath\":\"a.bin\",\"filesize\":1,\
+                     \"fileid\":0,\"certfile\":\"cert\",{url}\"fileType\":0,\"sig-sha256-ecdsa\":\"MEUC\"}}]}}}}"
+                )
+            );
+        }
+    }
+
+    #[test]
     fn the_receipt_has_the_jobs_arn_and_times() {
         let [arn, start, end] = ["arn:aws:iot:job", "2026-11-23T22:41", "2026-11-23T23:41"].map(str::to_owned);
         let (start_time, end_time) = (Some(start), Some(end));
-        let job = Job { arn, status: None, start_time: start_time.clone(), end_time: end_time.clone() };
+        let stream_id = Some("AFR_OTA-b".to_owned());
+        let job = Job {
+            arn,
+            status: None,
+            stream_id: stream_id.clone(),
+            start_time: start_time.clone(),
+            end_time: end_time.clone(),
+        };
         let record =
             JobRecord::new(&Upload::new("b".into(), "a".into(), "v1".into()), "AFR_OTA-a".into(), Tags::default());
         let receipt = job.receipt(record);
-        assert_eq!((receipt.job_arn, receipt.start_time, receipt.end_time), (Some(job.arn), start_time, end_time));
+        assert_eq!((receipt.job_arn, receipt.stream_id), (Some(job.arn), stream_id));
+        assert_eq!((receipt.start_time, receipt.end_time), (start_time, end_time));
     }
 
     proptest! {

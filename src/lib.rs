@@ -20,17 +20,23 @@ pub mod options;
 
 pub mod template;
 
+pub mod signed_object;
+
+pub mod custom_signing;
+
 pub mod request;
 
 pub mod record;
-
-pub mod signed_object;
 
 mod verification;
 
 pub mod signing;
 
+mod given;
+
 pub mod stream;
+
+mod delivery;
 
 pub mod job;
 

@@ -226,9 +226,66 @@ impl FromStr for FileType {
     }
 }
 
+/// By which protocols devices may fetch the image: where there are two, each device takes that which it is built for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocols {
+    /// From an IoT stream.
+    Mqtt,
+    /// By a URL that AWS IoT presigns when a device asks for the job document.
+    Http,
+    /// Either.
+    MqttAndHttp,
+}
+
+impl FromStr for Protocols {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        match value {
+            "mqtt" => Ok(Self::Mqtt),
+            "http" => Ok(Self::Http),
+            "mqtt http" | "http mqtt" => Ok(Self::MqttAndHttp),
+            _ => Err(Expected("`mqtt`, `http` or `mqtt http`".into())),
+        }
+    }
+}
+
+impl Protocols {
+    pub(crate) fn has_mqtt(self) -> bool {
+        self != Self::Http
+    }
+
+    pub(crate) fn has_http(self) -> bool {
+        self != Self::Mqtt
+    }
+}
+
+/// The ID of a signing job: a UUID.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SigningJobId(pub String);
+
+impl FromStr for SigningJobId {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let is_id = value.len() == 36 && uuid::Uuid::try_parse(value).is_ok();
+        is_id
+            .then(|| Self(value.to_owned()))
+            .ok_or(Expected("the ID of a signing job, such as `6ae5ef0e-1f2b-4c0e-8d9a-3b1c5d7e9f01`".into()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_signing_job_is_named_by_its_uuid() {
+        let good = "6ae5ef0e-1f2b-4c0e-8d9a-3b1c5d7e9f01";
+        assert_eq!(good.parse(), Ok(SigningJobId(good.to_owned())));
+        let bare = good.replace('-', "");
+        for bad in ["", "latest", &bare, &good[1..], "6ae5ef0e-1f2b-4c0e-8d9a-3b1c5d7e9f0x"] {
+            assert!(bad.parse::<SigningJobId>().is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn retries_are_sent_as_they_were_asked_for() {

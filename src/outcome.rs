@@ -129,6 +129,7 @@ impl Release {
     /// Tells of the job.
     pub(crate) fn tell(&mut self, job: &Job) {
         self.job_arn = Some(job.arn.clone());
+        self.stream_id.clone_from(&job.stream_id);
         self.start_time.clone_from(&job.start_time);
         self.end_time.clone_from(&job.end_time);
     }
@@ -270,7 +271,9 @@ mod tests {
         let some = |text: &str| Some(text.to_owned());
         let (start_time, end_time) = (some("2026-11-23T22:41"), some("2026-11-23T23:41"));
         let mut release = release();
-        release.tell(&Job { arn: "arn:aws:iot:job".to_owned(), status: None, start_time, end_time });
+        let stream_id = some("AFR_OTA-c");
+        release.tell(&Job { arn: "arn:aws:iot:job".to_owned(), status: None, stream_id, start_time, end_time });
+        assert_eq!(release.stream_id, some("AFR_OTA-c"));
         assert_eq!(
             (release.job_arn, release.start_time, release.end_time),
             (some("arn:aws:iot:job"), some("2026-11-23T22:41"), some("2026-11-23T23:41"))

@@ -22,17 +22,30 @@ pub struct Traces {
 impl Traces {
     /// Lists them; nothing but the record's presence is read.
     pub(crate) async fn list(aws: &Clients, settings: &Settings, upload: &Upload) -> Result<Self, Failure> {
-        let prefix = upload.signed_prefix(settings);
+        Self::below(aws, settings, upload, &upload.signed_prefix(settings)).await
+    }
+
+    /// The version ID of the signed object of a key, which is its oldest version.
+    pub(crate) async fn oldest(
+        aws: &Clients,
+        settings: &Settings,
+        upload: &Upload,
+        key: &str,
+    ) -> Result<Option<String>, Failure> {
+        Ok(Self::below(aws, settings, upload, key).await?.signed.remove(key))
+    }
+
+    async fn below(aws: &Clients, settings: &Settings, upload: &Upload, prefix: &str) -> Result<Self, Failure> {
         let mut traces = Self::default();
         let (mut key_marker, mut version_marker) = (None, None);
         loop {
-            let call = aws.s3.list_object_versions().bucket(&upload.bucket).prefix(&prefix);
+            let call = aws.s3.list_object_versions().bucket(&upload.bucket).prefix(prefix);
             let call = call.set_key_marker(key_marker).set_version_id_marker(version_marker);
             let page = call.expected_bucket_owner(&settings.ota_role.account).send().await;
             let page =
-                page.map_err(|error| Failure::ListObjectVersions { prefix: prefix.clone(), source: error.into() })?;
+                page.map_err(|error| Failure::ListObjectVersions { prefix: prefix.to_owned(), source: error.into() })?;
             for version in page.versions.unwrap_or_default() {
-                traces.add(&prefix, version);
+                traces.add(prefix, version);
             }
             if page.is_truncated != Some(true) {
                 break;
@@ -46,7 +59,7 @@ impl Traces {
         let ObjectVersion { key: Some(key), version_id: Some(id), is_latest, .. } = version else { return };
         if key == record_key(prefix) {
             self.has_record |= is_latest == Some(true);
-        } else {
+        } else if key != image_key(prefix) {
             // S3 lists the versions of a key from the newest to the oldest, which is the signed object.
             self.signed.insert(key, id);
         }
@@ -66,8 +79,9 @@ pub struct JobRecord {
     pub version_id: String,
     /// The ID that the job has or will have.
     pub job_id: String,
-    /// The ID that the stream has or will have.
-    pub stream_id: String,
+    /// The ID of the stream of the job that was made, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_id: Option<String>,
     /// The ARN of the job that was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job_arn: Option<String>,
@@ -92,7 +106,7 @@ impl JobRecord {
             key: upload.key.clone(),
             version_id: upload.version_id.clone(),
             job_id,
-            stream_id: upload.stream_id(),
+            stream_id: None,
             job_arn: None,
             start_time: None,
             end_time: None,
@@ -151,6 +165,11 @@ impl JobRecord {
 
 fn write_failure(settings: &Settings, upload: &Upload, error: aws_sdk_s3::Error) -> Failure {
     Failure::WriteRecord { key: record_key(&upload.signed_prefix(settings)), source: error.into() }
+}
+
+/// Where the raw copy goes of an image whose signed object is not there to be copied over.
+pub(crate) fn image_key(prefix: &str) -> String {
+    format!("{prefix}image")
 }
 
 fn record_key(prefix: &str) -> String {

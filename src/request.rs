@@ -2,10 +2,12 @@
 
 use crate::{
     clock::Minutes,
+    custom_signing::{BESIDE, CertFile, CustomSignature, CustomSigning, check_form},
     error::{Expected, Failure, Stop},
-    options::{FilePath, FileType, JobId, PackageVersions, Retries, TargetSelection, Timeout},
+    options::{FilePath, FileType, JobId, PackageVersions, Protocols, Retries, SigningJobId, TargetSelection, Timeout},
     schedule::{End, Lead, Part, Plan, Start},
     settings::{List, NamePattern, ProfileName, Settings},
+    signed_object::SignatureAlgorithm,
     template::{JobTemplate, JobTemplateId},
     upload::{TAG_PREFIX, Tags, Upload},
     window::Window,
@@ -25,14 +27,19 @@ const TARGET_SELECTION: &str = "ota:target-selection";
 const RETRIES: &str = "ota:retries";
 const TIMEOUT: &str = "ota:timeout";
 const JOB_TEMPLATE: &str = "ota:job-template";
+const PROTOCOLS: &str = "ota:protocols";
 const SIGNING_PROFILE: &str = "ota:signing-profile";
+pub(crate) const SIGNING_JOB: &str = "ota:signing-job";
+pub(crate) const SIGNATURE: &str = "ota:signature";
+const SIGNATURE_ALGORITHM: &str = "ota:signature-algorithm";
+const CERTIFICATE: &str = "ota:certificate";
 const JOB_ID: &str = "ota:job-id";
 const PACKAGE_VERSION: &str = "ota:package-version";
 const FILE_PATH: &str = "ota:file-path";
 const FILE_TYPE: &str = "ota:file-type";
 
 /// Every tag that a release may carry.
-pub const VOCABULARY: [&str; 16] = [
+pub const VOCABULARY: [&str; 21] = [
     THING_GROUP,
     THING,
     START,
@@ -45,7 +52,12 @@ pub const VOCABULARY: [&str; 16] = [
     TIMEOUT,
     JOB_TEMPLATE,
     PACKAGE_VERSION,
+    PROTOCOLS,
     SIGNING_PROFILE,
+    SIGNING_JOB,
+    SIGNATURE,
+    SIGNATURE_ALGORITHM,
+    CERTIFICATE,
     JOB_ID,
     FILE_PATH,
     FILE_TYPE,
@@ -68,8 +80,10 @@ pub struct ReleaseRequest {
     pub retries: Retries,
     /// How long a device may take.
     pub timeout: Timeout,
+    /// How devices fetch it.
+    pub protocols: Protocols,
     /// Who signs it.
-    pub signing_profile: ProfileName,
+    pub signed_by: SignedBy,
     /// The job's ID, where the tags name it.
     pub job_id: Option<JobId>,
     /// What devices have installed then.
@@ -124,10 +138,8 @@ impl ReleaseRequest {
         let schedule = from.schedule(with_windows, is_open, settings, now);
         let retries = from.tag_or(RETRIES, template.retries.as_ref().unwrap_or(&settings.default_retries));
         let timeout = from.tag_or(TIMEOUT, template.timeout.as_ref().unwrap_or(&settings.default_timeout));
-        let signing_profile = from.tag_or(SIGNING_PROFILE, &settings.signing_profile);
-        if let Some(profile) = signing_profile.as_ref().filter(|profile| !settings.allows_profile(profile)) {
-            from.problem(SIGNING_PROFILE, &profile.0, "a signing profile that this deployment allows");
-        }
+        let protocols = from.tag_or(PROTOCOLS, &Protocols::Mqtt);
+        let signed_by = from.signed_by(settings);
         let job_id = from.tag(JOB_ID);
         let package_versions = from.tag(PACKAGE_VERSION);
         let file_path = from.tag(FILE_PATH);
@@ -140,7 +152,8 @@ impl ReleaseRequest {
                 target_selection,
                 retries: retries?,
                 timeout: timeout?,
-                signing_profile: signing_profile?,
+                protocols: protocols?,
+                signed_by: signed_by?,
                 job_id: job_id.ok()?,
                 package_versions: package_versions.ok()?,
                 file_path: file_path.ok()?,
@@ -227,6 +240,17 @@ impl ReleaseRequest {
     }
 }
 
+/// Who signs an upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SignedBy {
+    /// AWS Signer, with this profile.
+    Profile(ProfileName),
+    /// AWS Signer has, with this signing job.
+    SigningJob(SigningJobId),
+    /// Somebody else has.
+    Custom(CustomSigning),
+}
+
 /// Reads tags, and goes on after a bad one.
 struct Reader<'a> {
     tags: &'a Tags,
@@ -261,6 +285,72 @@ impl Reader<'_> {
             let nearest = nearest.filter(|known| likeness(known) > 0.7);
             let hint = nearest.map(|known| format!(", did you mean `{known}`?")).unwrap_or_default();
             self.problems.push(format!("tag `{tag}` is not known{hint}"));
+        }
+    }
+
+    fn signed_by(&mut self, settings: &Settings) -> Option<SignedBy> {
+        let signing_job = self.tag(SIGNING_JOB);
+        let profile = self.tag_or(SIGNING_PROFILE, &settings.signing_profile);
+        if let Some(profile) = profile.as_ref().filter(|profile| !settings.allows_profile(profile)) {
+            self.problem(SIGNING_PROFILE, &profile.0, "a signing profile that this deployment allows");
+        }
+        self.excludes(SIGNING_JOB, SIGNING_PROFILE);
+        match (self.custom_signing(settings).ok()?, signing_job.ok()?) {
+            (Some(custom), _) => Some(SignedBy::Custom(custom)),
+            (None, Some(id)) => Some(SignedBy::SigningJob(id)),
+            (None, None) => profile.map(SignedBy::Profile),
+        }
+    }
+
+    /// A signature is never quoted: what is told here is logged.
+    fn custom_signing(&mut self, settings: &Settings) -> Result<Option<CustomSigning>, Told> {
+        let algorithm: Result<Option<SignatureAlgorithm>, Told> = self.tag(SIGNATURE_ALGORITHM);
+        let cert_file: Result<Option<CertFile>, Told> = self.tag(CERTIFICATE);
+        let Some(signature) = self.tags.0.get(SIGNATURE) else {
+            for tag in [SIGNATURE_ALGORITHM, CERTIFICATE] {
+                if let Some(value) = self.tags.0.get(tag) {
+                    self.problem(tag, value, &format!("no such tag without `{SIGNATURE}`"));
+                }
+            }
+            return Ok(None);
+        };
+        if !settings.allow_unverified.0 {
+            self.problems.push(format!(
+                "tag `{SIGNATURE}` is not allowed in this deployment, as nothing verifies it; an operator may allow it with \
+                 `ALLOW_UNVERIFIED=true` (parameter `AllowUnverified`)"
+            ));
+        }
+        self.excludes(SIGNATURE, SIGNING_PROFILE);
+        self.excludes(SIGNATURE, SIGNING_JOB);
+        if let Ok(None) = cert_file {
+            self.problems.push(format!(
+                "tag `{CERTIFICATE}` is missing, expected the path of the certificate on the device beside `{SIGNATURE}`"
+            ));
+        }
+        if signature == BESIDE {
+            if let Some(value) = self.tags.0.get(SIGNATURE_ALGORITHM) {
+                self.problem(SIGNATURE_ALGORITHM, value, "no such tag, as the object beside the image tells it");
+            }
+            return Ok(cert_file?.map(|cert_file| CustomSigning { signature: CustomSignature::Beside, cert_file }));
+        }
+        // S3 decodes a `+` in the header of an upload to a space.
+        let signature = signature.replace(' ', "+");
+        let algorithm = algorithm?.unwrap_or(SignatureAlgorithm::Sha256WithEcdsa);
+        if let Err(problem) = check_form(&signature, algorithm) {
+            self.problems.push(format!(
+                "tag `{SIGNATURE}` is no signature by {}: {problem}; expected one in base64, or `{BESIDE}` for that in the \
+                 object beside the image",
+                algorithm.name()
+            ));
+        }
+        let signature = CustomSignature::Inline(signature, algorithm);
+        Ok(cert_file?.map(|cert_file| CustomSigning { signature, cert_file }))
+    }
+
+    /// Where the one tag is, the other must not be.
+    fn excludes(&mut self, tag: &str, other: &str) {
+        if let (true, Some(value)) = (self.tags.0.contains_key(tag), self.tags.0.get(other)) {
+            self.problem(other, value, &format!("no such tag beside `{tag}`"));
         }
     }
 
@@ -466,7 +556,7 @@ mod tests {
         assert_eq!(request.plan.end, "1h".parse().unwrap());
         assert_eq!(request.retries.to_config().unwrap().criteria_list()[0].number_of_retries(), 3);
         assert_eq!(request.timeout.to_config().in_progress_timeout_in_minutes(), Some(10));
-        assert_eq!(request.signing_profile, settings.signing_profile);
+        assert_eq!(request.signed_by, SignedBy::Profile(settings.signing_profile));
         assert_eq!(request.job_id, None);
     }
 
@@ -490,7 +580,7 @@ mod tests {
         assert_eq!(request.plan.end_behavior, "force-cancel".parse().unwrap());
         assert_eq!(request.retries, "failed:2 timed-out:8".parse().unwrap());
         assert_eq!(request.timeout.minutes(), 7 * 24 * 60);
-        assert_eq!(request.signing_profile.0, "Other_2");
+        assert_eq!(request.signed_by, SignedBy::Profile("Other_2".parse().unwrap()));
         assert_eq!(request.job_id.unwrap().to_string(), "AFR_OTA-spring_24-1");
     }
 
@@ -588,6 +678,7 @@ mod tests {
                        between, 10 in all at most";
         let timeout = "a duration of 1 minute to 7 days, such as `10m`";
         let job_id = "1 to 55 letters, digits, `_` and `-`";
+        let signing_job = "the ID of a signing job, such as `6ae5ef0e-1f2b-4c0e-8d9a-3b1c5d7e9f01`";
         let profile = "the name of a Signer profile: 2 to 64 letters, digits and `_`";
         let template = "the ID (not the ARN) of an AWS IoT job template: 1 to 64 letters, digits, `_` and `-`";
         let (long, long_template) = ("x".repeat(56), "x".repeat(65));
@@ -626,6 +717,8 @@ mod tests {
             (JOB_ID, "a.b", job_id),
             (JOB_ID, &long, job_id),
             (SIGNING_PROFILE, "a-b", profile),
+            (SIGNING_JOB, "latest", signing_job),
+            (SIGNING_JOB, "", signing_job),
             (SIGNING_PROFILE, "Unknown", "a signing profile that this deployment allows"),
         ];
         assert_told(&cases);
@@ -746,6 +839,7 @@ mod tests {
     #[test]
     fn a_bad_option_is_quoted_with_what_was_expected() {
         let selection = "`snapshot` or `continuous`";
+        let protocols = "`mqtt`, `http` or `mqtt http`";
         let versions = "`package:version`, up to 25 with one space between and each package once, of letters, digits, `.`, \
                         `_` and `-` (no `+`): up to 128 for a package and 64 for a version, such as `blinky:1.2.0`";
         let path = "1 to 64 letters, digits, `.`, `_`, `/` and `-`, such as `/app/blinky.bin`";
@@ -755,6 +849,11 @@ mod tests {
         let cases = [
             (TARGET_SELECTION, "CONTINUOUS", selection),
             (TARGET_SELECTION, "", selection),
+            (PROTOCOLS, "", protocols),
+            (PROTOCOLS, "HTTP", protocols),
+            (PROTOCOLS, "mqtt mqtt", protocols),
+            (PROTOCOLS, "mqtt  http", protocols),
+            (PROTOCOLS, "coap", protocols),
             (PACKAGE_VERSION, "", versions),
             (PACKAGE_VERSION, "blinky", versions),
             (PACKAGE_VERSION, "blinky:", versions),
@@ -803,6 +902,10 @@ mod tests {
             (WINDOW, "fri-mon 23:59Z 23h50m"),
             (WINDOW, "day-1/day-31 02:00 23h50m"),
             (TARGET_SELECTION, "snapshot"),
+            (PROTOCOLS, "mqtt"),
+            (PROTOCOLS, "http"),
+            (PROTOCOLS, "mqtt http"),
+            (PROTOCOLS, "http mqtt"),
             (TARGET_SELECTION, "continuous"),
             (PACKAGE_VERSION, "blinky:1.2.0"),
             (PACKAGE_VERSION, "a-b_c.d:1 radio:2.0-rc.1"),
@@ -820,6 +923,7 @@ mod tests {
             (TIMEOUT, "10080m"),
             (JOB_TEMPLATE, "canary_2-a"),
             (JOB_TEMPLATE, &long_template),
+            (SIGNING_JOB, "6ae5ef0e-1f2b-4c0e-8d9a-3b1c5d7e9f01"),
             (JOB_ID, &long),
             (START, "31m"),
             (END, "30m"),
@@ -830,7 +934,9 @@ mod tests {
             // A tag that comes again goes before.
             assert!(request(&[(THING_GROUP, "lab"), (tag, value)]).is_ok(), "{tag} {value}");
         }
-        assert!(VOCABULARY.iter().all(|tag| cases.iter().any(|(known, _)| known == tag)), "each tag is tried");
+        let elsewhere = [SIGNATURE, SIGNATURE_ALGORITHM, CERTIFICATE];
+        let is_tried = |tag| elsewhere.contains(tag) || cases.iter().any(|(known, _)| known == tag);
+        assert!(VOCABULARY.iter().all(is_tried), "each tag is tried");
     }
 
     #[test]
@@ -870,6 +976,11 @@ mod tests {
             ("ota:signing-profil", SIGNING_PROFILE),
             ("ota:jobid", JOB_ID),
             ("ota:thinggroup", THING_GROUP),
+            ("ota:protocol", PROTOCOLS),
+            ("ota:signingjob", SIGNING_JOB),
+            ("ota:signatur", SIGNATURE),
+            ("ota:signature_algorithm", SIGNATURE_ALGORITHM),
+            ("ota:certfile", CERTIFICATE),
             ("ota:template", JOB_TEMPLATE),
             ("ota:jobtemplate", JOB_TEMPLATE),
             ("ota:ends", END),
@@ -898,6 +1009,109 @@ mod tests {
         assert_eq!(
             ReleaseRequest::from_tags(&Tags(tags.into()), &settings(&over).unwrap(), now).unwrap_err(),
             ["tag `ota:end` is missing and the setting `DEFAULT_END` is 30m ahead, expected at least 31 minutes ahead"]
+        );
+    }
+
+    #[test]
+    fn what_is_signed_is_not_signed_again() {
+        let job = (SIGNING_JOB, "6ae5ef0e-1f2b-4c0e-8d9a-3b1c5d7e9f01");
+        let signed_by = request(&[(THING_GROUP, "lab"), job]).unwrap().signed_by;
+        assert_eq!(signed_by, SignedBy::SigningJob(job.1.parse().unwrap()));
+        assert_eq!(
+            request(&[(THING_GROUP, "lab"), job, (SIGNING_PROFILE, "Other_2")]).unwrap_err(),
+            ["tag `ota:signing-profile` is `Other_2`, expected no such tag beside `ota:signing-job`"]
+        );
+    }
+
+    /// By OpenSSL, with a P-256 key.
+    const ECDSA: &str =
+        "MEUCIQCmZkeFLQJCxL1qpWyDLLXDvWmsHEV9QSSyffjVG8FdlwIgZ7TWtM4HyXoQj4OwVLbYM940AfuF6KHencQldf9c2hg=";
+
+    fn unverified(tags: &[(&str, &str)]) -> Result<SignedBy, Vec<String>> {
+        let over = [("ALLOW_UNVERIFIED", "true")];
+        let tags = tags.iter().chain(&[(THING_GROUP, "lab")]).map(|(tag, value)| ((*tag).into(), (*value).into()));
+        let now = "2026-11-23T21:40:30Z".parse().unwrap();
+        let request = ReleaseRequest::from_tags(&Tags(tags.collect()), &settings(&over).unwrap(), now);
+        request.map(|request| request.signed_by)
+    }
+
+    #[test]
+    fn a_signature_may_be_made_elsewhere() {
+        let certificate = (CERTIFICATE, "Code Verify Key");
+        let custom =
+            |signature| SignedBy::Custom(CustomSigning { signature, cert_file: CertFile(certificate.1.to_owned()) });
+        let inline = |text: &str, algorithm| custom(CustomSignature::Inline(text.to_owned(), algorithm));
+        let default = inline(ECDSA, SignatureAlgorithm::Sha256WithEcdsa);
+        assert_eq!(unverified(&[(SIGNATURE, ECDSA), certificate]), Ok(default));
+        let sha1 = (SIGNATURE_ALGORITHM, "SHA1withECDSA");
+        let other = inline(ECDSA, SignatureAlgorithm::Sha1WithEcdsa);
+        assert_eq!(unverified(&[(SIGNATURE, ECDSA), sha1, certificate]), Ok(other));
+        assert_eq!(unverified(&[(SIGNATURE, ".sig"), certificate]), Ok(custom(CustomSignature::Beside)));
+        // As it comes by `x-amz-tagging`, not encoded.
+        let plus = "MEQCIAz78v/+Zg4hOkHXhRZbVxrTPNj0uCg9q7iOzVf9AiAMAiAB+AECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHg==";
+        let spaced = plus.replace('+', " ");
+        assert_eq!(unverified(&[(SIGNATURE, &spaced), certificate]), unverified(&[(SIGNATURE, plus), certificate]));
+    }
+
+    #[test]
+    fn a_signature_that_was_made_elsewhere_and_is_of_no_use_is_refused() {
+        let certificate = (CERTIFICATE, "cert.pem");
+        let signature = (SIGNATURE, ECDSA);
+        let expected = "; expected one in base64, or `.sig` for that in the object beside the image";
+        let path = "the path of the certificate on the device: 1 to 64 letters, digits, spaces, `+`, `-`, `=`, `.`, `_`, \
+                    `:`, `/` and `@`, such as `/certs/cert.pem`";
+        let long = "x".repeat(65);
+        let cases: [(&[(&str, &str)], String); 14] = [
+            (&[(SIGNATURE, ""), certificate], format!("tag `ota:signature` is no signature by SHA256withECDSA: its 0 bytes are no ECDSA signature in DER{expected}")),
+            (&[(SIGNATURE, "sig"), certificate], format!("tag `ota:signature` is no signature by SHA256withECDSA: it is not base64{expected}")),
+            (&[(SIGNATURE, "AAAA"), certificate], format!("tag `ota:signature` is no signature by SHA256withECDSA: its 3 bytes are no ECDSA signature in DER{expected}")),
+            (
+                &[signature, (SIGNATURE_ALGORITHM, "SHA256withRSA"), certificate],
+                format!("tag `ota:signature` is no signature by SHA256withRSA: it has 71 bytes, an RSA signature has 256, 384 or 512{expected}"),
+            ),
+            (
+                &[signature, (SIGNATURE_ALGORITHM, "ECDSA"), certificate],
+                "tag `ota:signature-algorithm` is `ECDSA`, expected `SHA256withECDSA`, `SHA256withRSA`, `SHA1withECDSA` or \
+                 `SHA1withRSA`"
+                    .into(),
+            ),
+            (
+                &[signature],
+                "tag `ota:certificate` is missing, expected the path of the certificate on the device beside `ota:signature`"
+                    .into(),
+            ),
+            (&[signature, (CERTIFICATE, "")], format!("tag `ota:certificate` is ``, expected {path}")),
+            (&[signature, (CERTIFICATE, "zertifikät")], format!("tag `ota:certificate` is `zertifikät`, expected {path}")),
+            (&[signature, (CERTIFICATE, &long)], format!("tag `ota:certificate` is `{long}`, expected {path}")),
+            (&[certificate], "tag `ota:certificate` is `cert.pem`, expected no such tag without `ota:signature`".into()),
+            (
+                &[(SIGNATURE_ALGORITHM, "SHA1withRSA")],
+                "tag `ota:signature-algorithm` is `SHA1withRSA`, expected no such tag without `ota:signature`".into(),
+            ),
+            (
+                &[(SIGNATURE, ".sig"), certificate, (SIGNATURE_ALGORITHM, "SHA1withRSA")],
+                "tag `ota:signature-algorithm` is `SHA1withRSA`, expected no such tag, as the object beside the image tells it"
+                    .into(),
+            ),
+            (
+                &[signature, certificate, (SIGNING_PROFILE, "OtaSigning")],
+                "tag `ota:signing-profile` is `OtaSigning`, expected no such tag beside `ota:signature`".into(),
+            ),
+            (
+                &[signature, certificate, (SIGNING_JOB, "6ae5ef0e-1f2b-4c0e-8d9a-3b1c5d7e9f01")],
+                "tag `ota:signing-job` is `6ae5ef0e-1f2b-4c0e-8d9a-3b1c5d7e9f01`, expected no such tag beside `ota:signature`"
+                    .into(),
+            ),
+        ];
+        for (tags, problem) in cases {
+            assert_eq!(unverified(tags).unwrap_err(), [problem], "{tags:?}");
+        }
+        assert_eq!(
+            request(&[(THING_GROUP, "lab"), signature, certificate]).unwrap_err(),
+            [
+                "tag `ota:signature` is not allowed in this deployment, as nothing verifies it; an operator may allow it with \
+              `ALLOW_UNVERIFIED=true` (parameter `AllowUnverified`)"
+            ]
         );
     }
 
@@ -1091,18 +1305,27 @@ mod tests {
     #[test]
     fn the_values_in_the_readme_are_taken() {
         // What the table quotes besides: letters, and the form of a window.
-        let no_values = ["T", "Z", "/", ".", "_", "-", "AFR_OTA-", "<days> <HH:MM> <duration>"];
+        let no_values = ["T", "Z", "/", ".", "_", "-", "AFR_OTA-", "<days> <HH:MM> <duration>", "AllowUnverified"];
+        let custom = [(SIGNATURE, ".sig"), (CERTIFICATE, "cert.pem")];
         let mut taken = 0;
         for [tag, values, _] in rows_of_the_readme() {
             let tag = tag.trim_matches('`');
-            for value in in_backticks(values).filter(|value| !no_values.contains(value)) {
+            let is_value = |value: &&str| !no_values.contains(value) && !VOCABULARY.contains(value);
+            for value in in_backticks(values).filter(is_value) {
                 let value = match (tag, value.parse::<Minutes>()) {
                     (WINDOW, Ok(_)) => format!("daily 02:00 {value}"),
                     (WINDOW, Err(_)) => format!("{value} 02:00 1h"),
                     _ => value.to_owned(),
                 };
-                let release = request(&[(THING_GROUP, "lab"), (tag, &value)]);
-                assert!(release.is_ok(), "{tag} {value}: {release:?}");
+                let taken_well = match tag {
+                    SIGNATURE_ALGORITHM => value.parse::<SignatureAlgorithm>().is_ok(),
+                    SIGNATURE | CERTIFICATE => {
+                        let beside = custom.into_iter().filter(|(other, _)| *other != tag);
+                        unverified(&beside.chain([(tag, value.as_str())]).collect::<Vec<_>>()).is_ok()
+                    }
+                    _ => request(&[(THING_GROUP, "lab"), (tag, &value)]).is_ok(),
+                };
+                assert!(taken_well, "{tag} {value}");
                 taken += 1;
             }
         }
@@ -1121,7 +1344,16 @@ mod tests {
             (WINDOW, "any time", silent.plan.window.is_none()),
             (JOB_TEMPLATE, "none", silent.job_template.is_none() && silent.template == JobTemplate::default()),
             (PACKAGE_VERSION, "none", silent.package_arns(&settings).is_none()),
-            (SIGNING_PROFILE, "the stack's", silent.signing_profile == settings.signing_profile),
+            (SIGNING_JOB, "–", silent.signed_by == SignedBy::Profile(settings.signing_profile.clone())),
+            (SIGNATURE, "–", silent.signed_by == SignedBy::Profile(settings.signing_profile.clone())),
+            (CERTIFICATE, "–", unverified(&[(SIGNATURE, ECDSA)]).is_err()),
+            (
+                SIGNATURE_ALGORITHM,
+                "`SHA256withECDSA`",
+                unverified(&[(SIGNATURE, ECDSA), (CERTIFICATE, "c")])
+                    == unverified(&[(SIGNATURE, ECDSA), (CERTIFICATE, "c"), (SIGNATURE_ALGORITHM, "SHA256withECDSA")]),
+            ),
+            (SIGNING_PROFILE, "the stack's", silent.signed_by == SignedBy::Profile(settings.signing_profile.clone())),
             (JOB_ID, "file name and 12 hex digits", silent.job_id.is_none()),
             (FILE_PATH, "the file name", silent.file_path.is_none()),
         ];

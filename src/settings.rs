@@ -7,7 +7,7 @@ use crate::{
     request::is_target_name,
     schedule::{End, EndBehavior, Lead, Plan, Start},
     template::JobTemplateId,
-    upload::Tags,
+    upload::{Tags, encoded},
 };
 use jiff::{SignedDuration, Timestamp};
 use std::{env, str::FromStr};
@@ -35,8 +35,12 @@ pub struct Settings {
     pub allowed_things: List<NamePattern>,
     /// `MAX_IMAGE_BYTES`: the largest image that is released.
     pub max_image_bytes: ByteCount,
+    /// `URL_EXPIRY_SECONDS`: how long a URL is good by which a device fetches the image.
+    pub url_expiry: UrlExpiry,
     /// `VERIFY_SIGNATURES`: whether signatures are verified with the certificate of their signing job.
     pub verify_signatures: Switch,
+    /// `ALLOW_UNVERIFIED`: whether releases may bring a signature that nothing here can verify.
+    pub allow_unverified: Switch,
     /// `DRY_RUN` and `DRY_RUN_TAGS`: whether everything is checked and nothing created.
     pub dry_run: DryRun,
     /// `DEFAULT_START`: the start of releases without `ota:start`.
@@ -86,7 +90,9 @@ impl Settings {
             allowed_thing_groups: from.required("ALLOWED_THING_GROUPS", "lab,eu-*"),
             allowed_things: from.optional("ALLOWED_THINGS", ""),
             max_image_bytes: from.optional("MAX_IMAGE_BYTES", "25165824"),
+            url_expiry: from.optional("URL_EXPIRY_SECONDS", "1800"),
             verify_signatures: from.optional("VERIFY_SIGNATURES", "true"),
+            allow_unverified: from.optional("ALLOW_UNVERIFIED", "false"),
             dry_run: from.dry_run(),
             default_timezone: from.optional("DEFAULT_TIMEZONE", "UTC"),
             default_start: from.optional("DEFAULT_START", "1h"),
@@ -122,6 +128,17 @@ impl Settings {
     /// Whether `ota:signing-profile` may name this profile.
     pub fn allows_profile(&self, profile: &ProfileName) -> bool {
         *profile == self.signing_profile || self.allowed_signing_profiles.0.contains(profile)
+    }
+
+    /// The URL of an object version, path style, with all that AWS IoT wants encoded in a placeholder.
+    pub(crate) fn s3_url(&self, bucket: &str, key: &str, version: &str) -> String {
+        let (region, version) = (&self.region.0, encoded(version));
+        let domain = match self.ota_role.partition.as_str() {
+            "aws-cn" => "amazonaws.com.cn",
+            "aws-eusc" => "amazonaws.eu",
+            _ => "amazonaws.com",
+        };
+        format!("https://s3.{region}.{domain}/{bucket}/{}%3FversionId%3D{version}", encoded(key))
     }
 
     /// The ARN of a resource of AWS IoT (`thing/…`, `thinggroup/…`, `package/…`) of this deployment.
@@ -232,6 +249,20 @@ impl FromStr for ByteCount {
     fn from_str(value: &str) -> Result<Self, Expected> {
         let bytes = value.parse().ok().filter(|bytes| (1..=24 * 1024 * 1024).contains(bytes));
         bytes.map(Self).ok_or(Expected("a number of bytes up to 25165824, the 24 MB of a stream's file".into()))
+    }
+}
+
+/// For how many seconds a presigned URL is good, from when a device asks for the job document: 60–3600
+/// (<https://docs.aws.amazon.com/iot/latest/apireference/API_PresignedUrlConfig.html>). The default is that of
+/// CreateOTAUpdate (<https://docs.aws.amazon.com/iot/latest/apireference/API_AwsJobPresignedUrlConfig.html>).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UrlExpiry(pub i64);
+
+impl FromStr for UrlExpiry {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let seconds = value.parse().ok().filter(|seconds| (60..=3600).contains(seconds));
+        seconds.map(Self).ok_or(Expected("a number of seconds from 60 to 3600".into()))
     }
 }
 
@@ -349,6 +380,8 @@ pub(crate) mod tests {
         assert_eq!(settings.upload_prefix.0, "firmware/");
         assert_eq!(settings.signed_prefix.0, "SignedImage/");
         assert_eq!(settings.max_image_bytes.0, 24 * 1024 * 1024);
+        assert_eq!(settings.url_expiry.0, 1800);
+        assert!(settings.verify_signatures.0 && !settings.allow_unverified.0);
         assert_eq!(settings.default_timezone.name(), "UTC");
         assert_eq!(settings.default_start, "1h".parse().unwrap());
         assert_eq!(settings.default_end, "1h".parse().unwrap());
@@ -375,7 +408,9 @@ pub(crate) mod tests {
             ("UPLOAD_PREFIX", "firmware"),
             ("ALLOWED_THING_GROUPS", "lab/=lab-*"),
             ("MAX_IMAGE_BYTES", "25165825"),
+            ("URL_EXPIRY_SECONDS", "59"),
             ("VERIFY_SIGNATURES", "no"),
+            ("ALLOW_UNVERIFIED", "1"),
             ("DRY_RUN", "yes"),
             ("DEFAULT_TIMEZONE", "Europe/Berln"),
             ("DEFAULT_START", "soon"),
@@ -486,6 +521,8 @@ pub(crate) mod tests {
             ("ALLOWED_THING_GROUPS", "l*b"),
             ("ALLOWED_THINGS", "**"),
             ("MAX_IMAGE_BYTES", "0"),
+            ("URL_EXPIRY_SECONDS", "3601"),
+            ("URL_EXPIRY_SECONDS", "30m"),
         ] {
             let problem = settings(&[(name, value)]).unwrap_err().to_string();
             assert!(
@@ -502,6 +539,8 @@ pub(crate) mod tests {
             ("SIGNING_PROFILE", "x_"),
             ("SIGNING_PROFILE", &long),
             ("MAX_IMAGE_BYTES", "1"),
+            ("URL_EXPIRY_SECONDS", "60"),
+            ("URL_EXPIRY_SECONDS", "3600"),
             ("ALLOWED_THINGS", "*"),
             ("ALLOWED_THINGS", "a:b , c*"),
         ] {

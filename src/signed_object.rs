@@ -1,11 +1,15 @@
 //! The signed object that Signer writes: read in constant memory, and checked to speak of the upload.
 
-use crate::upload::{Image, Upload};
+use crate::{
+    error::Expected,
+    upload::{Image, Upload},
+};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Deserialize;
 use std::{
     cell::Cell,
     io::{Error, ErrorKind, Read},
+    str::FromStr,
 };
 use struson::reader::{JsonReader, JsonStreamReader, ReaderError, ValueType};
 
@@ -26,14 +30,24 @@ pub enum SignatureAlgorithm {
 }
 
 impl SignatureAlgorithm {
-    fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "SHA256withECDSA" => Some(Self::Sha256WithEcdsa),
-            "SHA256withRSA" => Some(Self::Sha256WithRsa),
-            "SHA1withECDSA" => Some(Self::Sha1WithEcdsa),
-            "SHA1withRSA" => Some(Self::Sha1WithRsa),
-            _ => None,
+    /// Its name, as Signer writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sha256WithEcdsa => "SHA256withECDSA",
+            Self::Sha256WithRsa => "SHA256withRSA",
+            Self::Sha1WithEcdsa => "SHA1withECDSA",
+            Self::Sha1WithRsa => "SHA1withRSA",
         }
+    }
+}
+
+impl FromStr for SignatureAlgorithm {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let all = [Self::Sha256WithEcdsa, Self::Sha256WithRsa, Self::Sha1WithEcdsa, Self::Sha1WithRsa];
+        all.into_iter()
+            .find(|algorithm| algorithm.name() == value)
+            .ok_or(Expected("`SHA256withECDSA`, `SHA256withRSA`, `SHA1withECDSA` or `SHA1withRSA`".into()))
     }
 }
 
@@ -203,7 +217,7 @@ impl SignedObject {
                 }
             }
         }
-        let algorithm = SignatureAlgorithm::from_name(&self.signature_algorithm).ok_or_else(|| {
+        let algorithm = self.signature_algorithm.parse().map_err(|_| {
             format!("its `signatureAlgorithm` is `{}`, for which devices know no key", self.signature_algorithm)
         })?;
         match BASE64_STANDARD.decode(&self.signature) {

@@ -39,10 +39,10 @@ pub struct Invocation {
     pub deadline: Instant,
 }
 
-/// A signature over an upload, made by AWS Signer, and all that a device needs to check it.
+/// A signature over an upload, and all that a device needs to check it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedImage {
-    /// The key of the signed object.
+    /// The key that the raw copy gets: that of the signed object, where Signer wrote it for this release.
     pub key: String,
     /// The signature, in base64.
     pub signature: String,
@@ -147,7 +147,7 @@ impl Signing<'_> {
             }
         };
         let Ok(cert_file) = self.check(signing_job, &job) else { return Ok(None) };
-        match self.signed_image(&job, key, cert_file, self.read(key, Some(version))).await {
+        match self.signed_image(&job, key, cert_file, self.read(key, version)).await {
             Ok(image) => Ok(Some(image)),
             Err(Failure::SignedObject { .. } | Failure::Signature { .. }) => Ok(None),
             Err(failure) => Err(failure),
@@ -180,21 +180,8 @@ impl Signing<'_> {
     async fn use_job(&self, signing_job: &str, job: &DescribeSigningJobOutput) -> Result<SignedImage, Failure> {
         let cert_file = self.check(signing_job, job)?;
         let key = format!("{}{signing_job}", self.upload.signed_prefix(self.settings));
-        self.signed_image(job, &key, cert_file, self.read_fresh(&key)).await
-    }
-
-    async fn read_fresh(&self, key: &str) -> Result<(String, SignatureAlgorithm), Failure> {
-        match self.read(key, None).await {
-            // What was read is the latest version of the key. If another attempt has copied the image over the signed
-            // object meanwhile, that is the image: the signed object is the oldest version.
-            Err(Failure::SignedObject { problem, .. }) => {
-                let traces = Traces::list(self.aws, self.settings, self.upload).await?;
-                let signed = traces.signed.get(key);
-                let signed = signed.ok_or_else(|| Failure::SignedObject { key: key.to_owned(), problem })?;
-                self.read(key, Some(signed)).await
-            }
-            object => object,
-        }
+        let read = read_under_copy(self.aws, self.settings, self.upload, self.image, &key);
+        self.signed_image(job, &key, cert_file, read).await
     }
 
     async fn start(&self, useless: u32) -> Result<String, Failure> {
@@ -262,28 +249,8 @@ impl Signing<'_> {
         Err(Failure::SigningJob { signing_job: signing_job.to_owned(), problem })
     }
 
-    /// Reads a version (or else the latest) of a signed object as it comes in, no further than needed, and checks it.
-    async fn read(&self, key: &str, version: Option<&str>) -> Result<(String, SignatureAlgorithm), Failure> {
-        let call = self.aws.s3.get_object().bucket(&self.upload.bucket).key(key);
-        let call = call.set_version_id(version.map(str::to_owned));
-        let answer = call.expected_bucket_owner(&self.settings.ota_role.account).send().await;
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(error) if is_gone(error.code()) => {
-                return Err(Failure::SignedObject { key: key.to_owned(), problem: "it is gone".to_owned() });
-            }
-            Err(error) => return Err(Failure::GetSignedObject { key: key.to_owned(), source: error.into() }),
-        };
-        let length = answer.content_length.and_then(|length| u64::try_from(length).ok()).unwrap_or_default();
-        let body = SyncIoBridge::new(answer.body.into_async_read());
-        let parsed = tokio::task::spawn_blocking(move || SignedObject::read(body)).await;
-        let unreadable = |source| Failure::GetSignedObject { key: key.to_owned(), source };
-        let object = match parsed.map_err(|error| unreadable(error.into()))? {
-            Err(NotSigned::Unread(error)) => return Err(unreadable(error.into())),
-            Err(NotSigned::Because(problem)) => Err(problem),
-            Ok(object) => object.check(self.upload, self.image, length),
-        };
-        object.map_err(|problem| Failure::SignedObject { key: key.to_owned(), problem })
+    async fn read(&self, key: &str, version: &str) -> Result<(String, SignatureAlgorithm), Failure> {
+        read(self.aws, self.settings, self.upload, self.image, (key, Some(version))).await
     }
 
     /// The image with the signature that is read from its signed object, verified while that is wanted.
@@ -313,9 +280,58 @@ impl Signing<'_> {
     }
 }
 
+/// Reads the signed object of a key, also where an image lies over it.
+pub(crate) async fn read_under_copy(
+    aws: &Clients,
+    settings: &Settings,
+    upload: &Upload,
+    image: &Image,
+    key: &str,
+) -> Result<(String, SignatureAlgorithm), Failure> {
+    match read(aws, settings, upload, image, (key, None)).await {
+        // What was read is the latest version of the key. If another attempt has copied the image over the signed
+        // object meanwhile, that is the image: the signed object is the oldest version.
+        Err(Failure::SignedObject { problem, .. }) => {
+            let oldest = Traces::oldest(aws, settings, upload, key).await?;
+            let oldest = oldest.ok_or_else(|| Failure::SignedObject { key: key.to_owned(), problem })?;
+            read(aws, settings, upload, image, (key, Some(&oldest))).await
+        }
+        object => object,
+    }
+}
+
+/// Reads a version (or else the latest) of a signed object as it comes in, no further than needed, and checks it.
+async fn read(
+    aws: &Clients,
+    settings: &Settings,
+    upload: &Upload,
+    image: &Image,
+    (key, version): (&str, Option<&str>),
+) -> Result<(String, SignatureAlgorithm), Failure> {
+    let call = aws.s3.get_object().bucket(&upload.bucket).key(key);
+    let call = call.set_version_id(version.map(str::to_owned));
+    let answer = match call.expected_bucket_owner(&settings.ota_role.account).send().await {
+        Ok(answer) => answer,
+        Err(error) if is_gone(error.code()) => {
+            return Err(Failure::SignedObject { key: key.to_owned(), problem: "it is gone".to_owned() });
+        }
+        Err(error) => return Err(Failure::GetSignedObject { key: key.to_owned(), source: error.into() }),
+    };
+    let length = answer.content_length.and_then(|length| u64::try_from(length).ok()).unwrap_or_default();
+    let body = SyncIoBridge::new(answer.body.into_async_read());
+    let parsed = tokio::task::spawn_blocking(move || SignedObject::read(body)).await;
+    let unreadable = |source| Failure::GetSignedObject { key: key.to_owned(), source };
+    let object = match parsed.map_err(|error| unreadable(error.into()))? {
+        Err(NotSigned::Unread(error)) => return Err(unreadable(error.into())),
+        Err(NotSigned::Because(problem)) => Err(problem),
+        Ok(object) => object.check(upload, image, length),
+    };
+    object.map_err(|problem| Failure::SignedObject { key: key.to_owned(), problem })
+}
+
 /// The path of the certificate on the device, which the profile's `certname` tells. Devices read it without decoding
 /// escapes, and AWS IoT would take a `${` for a placeholder of its own.
-fn cert_file(parameters: Option<&HashMap<String, String>>) -> Result<String, String> {
+pub(crate) fn cert_file(parameters: Option<&HashMap<String, String>>) -> Result<String, String> {
     match parameters.and_then(|parameters| parameters.get("certname")) {
         Some(name) if name.contains(['"', '\\']) || name.contains(char::is_control) || name.contains("${") => {
             Err(format!(

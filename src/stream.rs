@@ -33,9 +33,9 @@ pub struct Stream {
     pub id: String,
 }
 
-/// Copies the upload over its signed object, as CreateOTAUpdate does: the very version that was signed, and without its
-/// tags, so that the copy is no release. Each attempt makes a copy of its own, as nothing tells what became of the checks of
-/// an earlier one. With digests of the upload, a checksum that S3 tells of the copy has to be the same.
+/// Copies the upload over its signed object, as CreateOTAUpdate does, or beside it: the very version that was signed, and
+/// without its tags, so that the copy is no release. Each attempt makes a copy of its own, as nothing tells what became of
+/// the checks of an earlier one. With digests of the upload, a checksum that S3 tells of the copy has to be the same.
 pub(crate) async fn copy(
     aws: &Clients,
     settings: &Settings,

@@ -11,7 +11,7 @@ use aws_sdk_s3::{
     operation::head_object::{HeadObjectError, HeadObjectOutput},
     types::Tag,
 };
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, percent_decode_str, utf8_percent_encode};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeMap, fmt, fmt::Write};
@@ -240,8 +240,6 @@ impl Upload {
 
     /// `bucket/key?versionId=…` in ASCII: the `CopySource` of this very version.
     pub(crate) fn copy_source(&self) -> String {
-        const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-        let encoded = |text| utf8_percent_encode(text, KEPT);
         format!("{}/{}?versionId={}", self.bucket, encoded(&self.key), encoded(&self.version_id))
     }
 
@@ -311,6 +309,12 @@ impl Upload {
             }
         }
     }
+}
+
+/// A key as the SDKs write it into a URL of S3: percent-encoded but for `A-Za-z0-9/-_.~`.
+pub(crate) fn encoded(key: &str) -> PercentEncode<'_> {
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+    utf8_percent_encode(key, KEPT)
 }
 
 /// Whether S3 says that a version is not there (a delete marker "does not allow" to read its tags).

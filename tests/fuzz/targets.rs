@@ -3,8 +3,9 @@
 use jiff::{SignedDuration, Timestamp};
 use ota_on_upload::{
     clock::{DateAndTime, Minutes, Zone},
+    custom_signing::{CustomSignature, CustomSigning, check_form},
     error::Stop,
-    request::{ReleaseRequest, VOCABULARY},
+    request::{ReleaseRequest, SignedBy, VOCABULARY},
     schedule::{End, EndBehavior, Lead, Plan, Start},
     settings::Settings,
     signed_object::{SignatureAlgorithm, SignedObject},
@@ -89,6 +90,7 @@ static OPEN: LazyLock<Settings> = LazyLock::new(|| {
             "AWS_REGION" => "us-east-1",
             "UPLOAD_BUCKET" => "firmware-bucket",
             "ALLOWED_THING_GROUPS" | "ALLOWED_THINGS" => "*",
+            "ALLOW_UNVERIFIED" => "true",
             _ => return None,
         };
         Some(value.to_owned())
@@ -118,7 +120,19 @@ fn tags(data: &[u8]) {
         assert!(matches!(kind, "thinggroup" | "thing") && (1..=128).contains(&name.len()), "{arn}");
         assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":_-".contains(&byte)), "{arn}");
     }
-    assert!(["OtaSigning", "Other_2"].contains(&&*request.signing_profile.0));
+    match &request.signed_by {
+        SignedBy::Profile(profile) => assert!(["OtaSigning", "Other_2"].contains(&&*profile.0)),
+        SignedBy::SigningJob(id) => {
+            assert!(id.0.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') && id.0.len() == 36);
+        }
+        SignedBy::Custom(CustomSigning { signature, cert_file }) => {
+            assert!((1..=64).contains(&cert_file.0.len()) && !cert_file.0.contains(['"', '\\', '$']), "{cert_file:?}");
+            if let CustomSignature::Inline(signature, algorithm) = signature {
+                assert_eq!(check_form(signature, *algorithm), Ok(()));
+                assert!(signature.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte)));
+            }
+        }
+    }
     let job_id = request.job_id.map(|id| id.to_string()).unwrap_or_default();
     assert!(job_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)) && job_id.len() <= 63);
     assert!(request.plan.at(*NOW, Lead::WhenChecked).is_ok());

@@ -1,15 +1,19 @@
 """The deployed stack, from uploads to jobs: deployed once, as it is, and with no more rights than its role has."""
 
+import base64
 import json
 import tempfile
 import time
 import unittest
 from datetime import UTC, datetime, timedelta
+from urllib.parse import unquote, urlsplit
 
 import boto3
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from alive import step
-from cloud import ACCOUNT, CERTIFICATE_ON_DEVICE, REGION, THINGS, Cloud, Failed, device, run, sam
+from cloud import ACCOUNT, CERTIFICATE_ON_DEVICE, REGION, SIGNING_PROFILE, THINGS, Cloud, Failed, device, run, sam
 from test_replay import call, result_in
 from torture import survive_kill
 
@@ -108,6 +112,77 @@ class Releases(StackTest):
         self.assertIn("afr_ota", iot.get_job_document(jobId=outcome["jobId"])["document"])
         (log,) = [line for line in cloud.function_log() if "job template `canary`" in line]
         self.assertIn("time-out 30m (job template `canary`), retries 2 (`ota:retries`)", log)
+
+    def test_devices_fetch_the_image_by_http_where_a_tag_says_so(self):
+        outcome = self.create("firmware/by http.bin", f"{TAGS}&ota:protocols=http")
+        self.assertNotIn("streamId", outcome)
+        ota = json.loads(iot.get_job_document(jobId=outcome["jobId"])["document"])["afr_ota"]
+        (file,) = ota["files"]
+        self.assertEqual((ota["protocols"], file["auth_scheme"]), (["HTTP"], "aws.s3.presigned"))
+        place = file["update_data_url"].removeprefix("${aws:iot:s3-presigned-url-v2:").removesuffix("}")
+        at = urlsplit(unquote(place))
+        self.assertEqual(at.hostname, f"s3.{REGION}.amazonaws.com")
+        bucket, _, key = at.path.removeprefix("/").partition("/")
+        version = at.query.removeprefix("versionId=")
+        self.assertTrue(key.startswith("SignedImage/"), key)
+        image = s3.get_object(Bucket=bucket, Key=key, VersionId=version)["Body"].read()
+        self.assertEqual(image, IMAGE)
+        cloud.verify(file["sig-sha256-ecdsa"], image)
+        again = invoke("put.json", outcome["key"], outcome["versionId"])
+        self.assertEqual((again["outcome"], again["jobArn"]), ("adopted", outcome["jobArn"]), again)
+
+        both = self.create("firmware/by either.bin", f"{TAGS}&ota:protocols=mqtt+http")
+        self.assertEqual(cloud.streamed(both["streamId"])[1], IMAGE)
+        document = iot.get_job_document(jobId=both["jobId"])["document"]
+        self.assertEqual(json.loads(document)["afr_ota"]["protocols"], ["MQTT", "HTTP"])
+        self.assertTrue(device(document))
+
+    def test_a_signature_may_be_made_elsewhere(self):
+        key = ec.generate_private_key(ec.SECP256R1())
+        signature = base64.b64encode(key.sign(IMAGE, ec.ECDSA(hashes.SHA256()))).decode()
+        # As it is, so that S3 decodes each `+` to a space.
+        tags = f"{TAGS}&ota:signature={signature.replace('=', '%3D')}&ota:certificate=/certs/own.pem"
+        self.check_unverified(self.create("firmware/signed elsewhere.bin", tags), "sig-sha256-ecdsa", signature)
+
+    def test_a_signature_that_fits_no_tag_lies_beside_the_image(self):
+        key = rsa.generate_private_key(65537, 2048)
+        signature = base64.b64encode(key.sign(IMAGE, padding.PKCS1v15(), hashes.SHA256())).decode()
+        name = "firmware/rsa.bin"
+        skipped = release(name, tags="")
+        beside = {"versionId": skipped["versionId"], "signature": signature, "signatureAlgorithm": "SHA256withRSA"}
+        self.assertEqual(release(f"{name}.sig", tags="", image=json.dumps(beside))["reason"], "no-tags")
+        tags = {"ota:thing-group": "lab", "ota:signature": ".sig", "ota:certificate": "/certs/own.pem"}
+        tag_set = {"TagSet": [{"Key": tag, "Value": value} for tag, value in tags.items()]}
+        s3.put_object_tagging(Bucket=skipped["bucket"], Key=name, VersionId=skipped["versionId"], Tagging=tag_set)
+        created = invoke("tagged-later.json", name, skipped["versionId"])
+        self.assertEqual(created["outcome"], "created", created)
+        self.check_unverified(cloud.outcomes(name, skipped["versionId"])[-1], "sig-sha256-rsa", signature)
+
+    def check_unverified(self, outcome, algorithm, signature):
+        self.assertIs(outcome["verified"], False)
+        document = iot.get_job_document(jobId=outcome["jobId"])["document"]
+        (file,) = json.loads(document)["afr_ota"]["files"]
+        self.assertEqual((file[algorithm], file["certfile"]), (signature, "/certs/own.pem"))
+        self.assertEqual(cloud.streamed(outcome["streamId"])[1], IMAGE)
+        self.assertIn(signature, device(document))
+
+    def test_what_signer_has_signed_is_not_signed_again(self):
+        key = "firmware/signed before.bin"
+        skipped = release(key, tags="")
+        bucket = skipped["bucket"]
+        source = {"s3": {"bucketName": bucket, "key": key, "version": skipped["versionId"]}}
+        destination = {"s3": {"bucketName": bucket, "prefix": "SignedImage/by-hand/"}}
+        signer = boto3.client("signer")
+        job = signer.start_signing_job(source=source, destination=destination, profileName=SIGNING_PROFILE)["jobId"]
+        tags = {"ota:thing-group": "lab", "ota:signing-job": job}
+        tag_set = {"TagSet": [{"Key": tag, "Value": value} for tag, value in tags.items()]}
+        s3.put_object_tagging(Bucket=bucket, Key=key, VersionId=skipped["versionId"], Tagging=tag_set)
+        created = invoke("tagged-later.json", key, skipped["versionId"])
+        self.assertEqual(created["outcome"], "created", created)
+        at, streamed = cloud.streamed(created["streamId"])
+        self.assertEqual((at["key"].rpartition("/")[2], streamed), ("image", IMAGE))
+        (file,) = json.loads(iot.get_job_document(jobId=created["jobId"])["document"])["afr_ota"]["files"]
+        cloud.verify(file["sig-sha256-ecdsa"], streamed)
 
     def test_one_upload_is_one_invocation(self):
         before = cloud.invocations()
@@ -258,7 +333,7 @@ def main():
         with step("sam build"):
             sam("build")
         with step("sam deploy"):
-            cloud.deploy()
+            cloud.deploy(AllowUnverified="true")
         return not unittest.main(verbosity=2, exit=False).result.wasSuccessful()
 
 

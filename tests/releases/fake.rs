@@ -758,7 +758,7 @@ fn error(operation: &str, status: u16, code: &str, message: &str) -> Response<By
     let status = StatusCode::from_u16(status).expect("a status");
     match operation {
         "HeadObject" => answer(status, &[], Bytes::new()),
-        _ if operation.contains("Object") => {
+        _ if operation.contains("Object") || operation == "GetUpload" => {
             let body = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
             answer(status, &[("content-type", "application/xml")], body.into())
         }

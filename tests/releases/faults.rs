@@ -30,9 +30,9 @@ fn is_full() -> bool {
 }
 
 /// Every call of a release with this trouble, up to its last attempt.
-async fn sites(troubles: &[(Site, Trouble)]) -> Vec<Site> {
+async fn sites(tags: &[(&str, &str)], troubles: &[(Site, Trouble)]) -> Vec<Site> {
     let fake = Fake::new();
-    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, tags);
     fake.state().troubles = troubles.to_vec();
     deliver(&fake, &upload, &troubles).await;
     fake.state().sites.clone()
@@ -58,9 +58,9 @@ async fn deliver(fake: &Arc<Fake>, upload: &Upload, what: &impl std::fmt::Debug)
 }
 
 /// Releases an upload with trouble at these calls: there is one job in the end, and Lambda's attempts suffice.
-async fn survive(troubles: &[(Site, Trouble)]) -> usize {
+async fn survive(tags: &[(&str, &str)], troubles: &[(Site, Trouble)]) -> usize {
     let fake = Fake::new();
-    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, tags);
     fake.state().troubles = troubles.to_vec();
     let attempts = deliver(&fake, &upload, &troubles).await;
     fake.state().troubles.clear();
@@ -76,13 +76,13 @@ fn all(sites: &[Site]) -> Vec<(Site, Trouble)> {
 }
 
 /// Survives every scenario, on as many threads as there are cores; how many were survived at the first attempt.
-fn survive_all(scenarios: &[Vec<(Site, Trouble)>]) -> usize {
+fn survive_all(tags: &[(&str, &str)], scenarios: &[Vec<(Site, Trouble)>]) -> usize {
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     let survive_share = |first: usize| {
         on_a_clock_of_its_own(async {
             let mut at_once = 0;
             for troubles in scenarios.iter().skip(first).step_by(threads) {
-                at_once += usize::from(survive(troubles).await == 1);
+                at_once += usize::from(survive(tags, troubles).await == 1);
             }
             at_once
         })
@@ -101,11 +101,20 @@ fn on_a_clock_of_its_own<T>(work: impl Future<Output = T>) -> T {
 
 #[test]
 fn one_fault_at_any_call_comes_to_one_job() {
-    let troubles = all(&on_a_clock_of_its_own(sites(&[])));
+    let troubles = all(&on_a_clock_of_its_own(sites(&[LAB], &[])));
     let scenarios: Vec<_> = troubles.into_iter().map(|trouble| vec![trouble]).collect();
-    let at_once = survive_all(&scenarios);
+    let at_once = survive_all(&[LAB], &scenarios);
     tell(format_args!("{} single faults: one job each, {at_once} at the first attempt", scenarios.len()));
     assert!(scenarios.len() >= 18 * 8, "{}", scenarios.len());
+}
+
+#[test]
+fn one_fault_at_any_call_comes_to_one_job_without_a_stream() {
+    let tags = [LAB, ("ota:protocols", "http")];
+    let troubles = all(&on_a_clock_of_its_own(sites(&tags, &[])));
+    let scenarios: Vec<_> = troubles.into_iter().map(|trouble| vec![trouble]).collect();
+    survive_all(&tags, &scenarios);
+    assert!(scenarios.len() >= 17 * 8, "{}", scenarios.len());
 }
 
 #[test]
@@ -113,9 +122,9 @@ fn two_faults_at_any_calls_come_to_one_job() {
     let step = if is_full() { 1 } else { 301 };
     let pairs = on_a_clock_of_its_own(async {
         let mut pairs = Vec::new();
-        for first in all(&sites(&[]).await) {
+        for first in all(&sites(&[LAB], &[]).await) {
             // The second may be at a call that is only made as the first went wrong.
-            let after = sites(&[first]).await;
+            let after = sites(&[LAB], &[first]).await;
             let position = after.iter().position(|site| *site == first.0).map_or(0, |at| at + 1);
             pairs.extend(all(&after[position..]).into_iter().map(|second| vec![first, second]));
         }
@@ -123,7 +132,7 @@ fn two_faults_at_any_calls_come_to_one_job() {
     });
     let scenarios: Vec<_> = pairs.into_iter().step_by(step).collect();
     let began = std::time::Instant::now();
-    survive_all(&scenarios);
+    survive_all(&[LAB], &scenarios);
     let a_second = scenarios.len() as u128 * 1000 / began.elapsed().as_millis().max(1);
     tell(format_args!("{} pairs of faults: one job each; {a_second} scenarios a second", scenarios.len()));
     assert!(scenarios.len() >= 40, "{}", scenarios.len());

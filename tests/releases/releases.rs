@@ -1,13 +1,14 @@
 //! Releases against the fake: what is asked of AWS, in which order, and what comes of it.
 
 use crate::fake::{ACCOUNT, BUCKET, Behavior, Call, Embedded, Fake, NOW, PROFILE, REGION, Version, job_arn, now};
+use base64::{Engine, prelude::BASE64_STANDARD};
 use ota_on_upload::{
     handler::Function,
     outcome::{Outcome, Release},
     settings::Settings,
     upload::Upload,
 };
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Value, json};
 use std::{
     cell::Cell,
@@ -96,10 +97,38 @@ pub async fn assert_released_once(fake: &Fake, upload: &Upload, image: &[u8]) {
     let document: Value =
         serde_json::from_str(jobs.values().next().expect("it")["document"].as_str().expect("text")).expect("JSON");
     let file = &document["afr_ota"]["files"][0];
-    assert_eq!(document["afr_ota"]["streamname"], upload.stream_id());
-    assert_eq!(fake.streamed(&upload.stream_id()).await, image);
+    let protocols: Vec<_> = document["afr_ota"]["protocols"].as_array().expect("a list").iter().collect();
+    let has = |protocol| protocols.contains(&&json!(protocol));
+    assert!(!protocols.is_empty(), "{document}");
+    if has("MQTT") {
+        assert_eq!((protocols[0], &document["afr_ota"]["streamname"]), (&json!("MQTT"), &json!(upload.stream_id())));
+        assert_eq!(fake.streamed(&upload.stream_id()).await, image);
+    } else {
+        assert_eq!(document["afr_ota"].get("streamname"), None);
+        assert_eq!(fake.stream(&upload.stream_id()).await, Value::Null);
+    }
+    assert_eq!(file.get("auth_scheme"), has("HTTP").then(|| json!("aws.s3.presigned")).as_ref());
+    assert_eq!(file.get("update_data_url").is_some(), has("HTTP"));
+    if has("HTTP") {
+        assert_eq!(presigned(fake, file["update_data_url"].as_str().expect("a URL")), image);
+    }
     assert_eq!(file["filesize"], image.len());
     assert!(fake.verifies(file["sig-sha256-ecdsa"].as_str().expect("a signature"), image));
+}
+
+/// The bytes that AWS IoT would presign a URL of.
+fn presigned(fake: &Fake, placeholder: &str) -> Vec<u8> {
+    let place = placeholder.strip_prefix("${aws:iot:s3-presigned-url-v2:https://s3.us-east-1.amazonaws.com/");
+    let place = place.and_then(|place| place.strip_suffix('}')).expect("a placeholder");
+    assert!(!place.contains(['?', '=', '+', ' ', '}', '<']), "{place}");
+    let decoded = percent_decode_str(place).decode_utf8().expect("UTF-8").into_owned();
+    let (bucket, key) = decoded.split_once('/').expect("a key");
+    let (key, version) = key.split_once("?versionId=").expect("a version");
+    assert!(key.starts_with("SignedImage/"), "{key}");
+    let state = fake.state();
+    let versions = &state.objects[&(bucket.to_owned(), key.to_owned())];
+    let version = versions.iter().find(|known| known.id == version).expect("the version");
+    version.bytes.clone().expect("an object").to_vec()
 }
 
 #[tokio::test]
@@ -245,6 +274,290 @@ async fn a_continuous_job_goes_on_without_an_end() {
         let job = one(fake.calls("CreateJob")).json();
         assert_eq!((&job["targetSelection"], &job["schedulingConfig"]), (&json!("CONTINUOUS"), &schedule), "{tags:?}");
     }
+}
+
+#[tokio::test]
+async fn devices_fetch_the_image_by_the_protocols_of_the_tag() {
+    for (protocols, streams, has_url) in [("mqtt", 1, false), ("http", 0, true), ("http mqtt", 1, true)] {
+        let fake = Fake::new();
+        let upload = fake.upload("firmware/blinky ü.bin", IMAGE, &[LAB, ("ota:protocols", protocols)]);
+        let over = [("URL_EXPIRY_SECONDS", "600")];
+        let created = run_with(&fake, &event(&upload), &over).await.expect("no failure").remove(0);
+        let stream_id = if streams == 1 { json!(upload.stream_id()) } else { Value::Null };
+        assert_eq!((&created["outcome"], &created["streamId"]), (&json!("created"), &stream_id));
+        assert_eq!(fake.calls("CreateStream").len(), streams, "{protocols}");
+        assert_released_once(&fake, &upload, IMAGE).await;
+        let config = json!({"roleArn": format!("arn:aws:iam::{ACCOUNT}:role/ota"), "expiresInSec": 600});
+        let config = if has_url { config } else { Value::Null };
+        assert_eq!(one(fake.calls("CreateJob")).json()["presignedUrlConfig"], config);
+        assert_eq!(receipt(&fake, &upload)["streamId"], stream_id);
+
+        // By its receipt, and without one by its document.
+        for has_receipt in [true, false] {
+            if !has_receipt {
+                let settings = Settings::from_lookup(setting).expect("good settings");
+                fake.delete(&format!("{}release.json", upload.signed_prefix(&settings)));
+            }
+            let again = release(&fake, &upload).await;
+            assert_eq!((&again["outcome"], &again["streamId"]), (&json!("adopted"), &stream_id), "{protocols}");
+        }
+        assert_released_once(&fake, &upload, IMAGE).await;
+        assert_eq!(receipt(&fake, &upload)["streamId"], stream_id);
+    }
+}
+
+/// Signs an upload before its release, as an operator does; the signing job's ID.
+async fn sign(fake: &Fake, upload: &Upload, prefix: &str) -> String {
+    let source = json!({"bucketName": BUCKET, "key": upload.key, "version": upload.version_id});
+    let request = json!({
+        "source": {"s3": source}, "destination": {"s3": {"bucketName": BUCKET, "prefix": prefix}},
+        "profileName": PROFILE, "clientRequestToken": prefix,
+    });
+    let request = http::Request::post("/signing-jobs").body(request.to_string().into()).expect("a request");
+    let answer: Value = serde_json::from_slice(fake.answer(request).await.body()).expect("JSON");
+    fake.state().calls.clear();
+    answer["jobId"].as_str().expect("an ID").to_owned()
+}
+
+fn tag(fake: &Fake, upload: &Upload, tags: &[(&str, &str)]) {
+    let tags = tags.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect();
+    fake.state().objects.get_mut(&(BUCKET.to_owned(), upload.key.clone())).expect("it")[0].tags = tags;
+}
+
+#[tokio::test]
+async fn what_a_signing_job_has_signed_is_not_signed_again() {
+    let prefix = |upload: &Upload| upload.signed_prefix(&Settings::from_lookup(setting).expect("good settings"));
+    for (is_own, is_copied_over) in [(false, false), (false, true), (true, false), (true, true)] {
+        let fake = Fake::new();
+        let upload = fake.upload("firmware/blinky.bin", IMAGE, &[]);
+        let place = if is_own { prefix(&upload) } else { "SignedImage/by-hand-".to_owned() };
+        let signing_job = sign(&fake, &upload, &place).await;
+        if is_copied_over {
+            fake.state().put(BUCKET, &format!("{place}{signing_job}"), Some(IMAGE.into()), Vec::new());
+        }
+        tag(&fake, &upload, &[LAB, ("ota:signing-job", &signing_job)]);
+        let dry = run_with(&fake, &event(&upload), &[("DRY_RUN", "true")]).await.expect("no failure").remove(0);
+        assert_nothing_created(&fake);
+        assert_eq!(dry.get("startSigningJob"), None);
+        fake.state().calls.clear();
+
+        assert_eq!(release(&fake, &upload).await["outcome"], "created");
+        assert_eq!(fake.calls("StartSigningJob").len(), 0);
+        assert_released_once(&fake, &upload, IMAGE).await;
+        assert_eq!(receipt(&fake, &upload)["verified"], true);
+        let key = fake.stream(&upload.stream_id()).await["files"][0]["s3Location"]["key"].clone();
+        assert_eq!(key, format!("{}image", prefix(&upload)));
+        let mut job = one(fake.calls("CreateJob")).json();
+        job["jobId"] = dry["jobId"].clone();
+        assert_eq!(dry["createJob"], job);
+        assert_eq!(release(&fake, &upload).await["outcome"], "adopted");
+    }
+}
+
+#[tokio::test]
+async fn a_copy_of_an_image_that_was_signed_already_is_taken_for_no_signed_object() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[]);
+    let signing_job = sign(&fake, &upload, "SignedImage/by-hand-").await;
+    tag(&fake, &upload, &[LAB, ("ota:signing-job", &signing_job)]);
+    fake.instead_of("CreateStream", 400, "InvalidRequestException");
+    failure(&fake, &upload).await;
+    tag(&fake, &upload, &[LAB]);
+    fake.state().calls.clear();
+    assert_eq!(release(&fake, &upload).await["outcome"], "created");
+    one(fake.calls("StartSigningJob"));
+    one(fake.calls("DescribeSigningJob"));
+    assert_released_once(&fake, &upload, IMAGE).await;
+}
+
+#[tokio::test]
+async fn a_signing_job_that_is_of_no_use_is_rejected_before_anything_is_created() {
+    let cases: [(Corrupt, &str); 10] = [
+        (|job| job["status"] = "InProgress".into(), "its status is `InProgress`"),
+        (
+            |job| (job["status"], job["statusReason"]) = ("Failed".into(), "no key".into()),
+            "its status is `Failed` (no key)",
+        ),
+        (|job| job["revocationRecord"] = json!({"reason": "lost", "revokedAt": 1, "revokedBy": "x"}), "it is revoked"),
+        (
+            |job| job["source"]["s3"]["version"] = "v9".into(),
+            "its source is s3://ota-firmware-111122223333/firmware/blinky.bin version v9, this is UPLOAD",
+        ),
+        (
+            |job| job["source"]["s3"]["key"] = "firmware/x".into(),
+            "its source is s3://ota-firmware-111122223333/firmware/x version VERSION, this is UPLOAD",
+        ),
+        (|job| job["profileName"] = "Nobody".into(), "its profile is `Nobody`, which this deployment does not allow"),
+        (
+            |job| job["signedObject"]["s3"] = json!({"bucketName": "other", "key": "SignedImage/a"}),
+            "its signed object is s3://other/SignedImage/a, which does not lie below \
+             s3://ota-firmware-111122223333/SignedImage/",
+        ),
+        (
+            |job| job["signedObject"]["s3"]["key"] = "firmware/a".into(),
+            "its signed object is s3://ota-firmware-111122223333/firmware/a, which does not lie below \
+             s3://ota-firmware-111122223333/SignedImage/",
+        ),
+        (|job| job["signedObject"]["s3"]["key"] = "SignedImage/gone".into(), "its signed object: it is gone"),
+        (without_certname, "the signing parameter `certname` is missing, the path of the certificate on the device"),
+    ];
+    for (corrupt, problem) in cases {
+        let fake = Fake::new();
+        let upload = fake.upload("firmware/blinky.bin", IMAGE, &[]);
+        let id = sign(&fake, &upload, "SignedImage/by-hand-").await;
+        tag(&fake, &upload, &[LAB, ("ota:signing-job", &id)]);
+        fake.set(|behavior| behavior.corrupt_signing_job = corrupt);
+        let rejected = release(&fake, &upload).await;
+        let problem = problem.replace("UPLOAD", &upload.to_string()).replace("VERSION", &upload.version_id);
+        assert_eq!(rejected["outcome"], "rejected", "{rejected}");
+        assert_eq!(
+            rejected["reasons"],
+            json!([format!(
+                "tag `ota:signing-job` is `{id}`, expected a finished signing job over this very object version: {problem}"
+            )])
+        );
+        assert_nothing_created(&fake);
+    }
+    let fake = Fake::new();
+    let unknown = ("ota:signing-job", "6ae5ef0e-1f2b-4c0e-8d9a-3b1c5d7e9f01");
+    let rejected = release(&fake, &fake.upload("firmware/blinky.bin", IMAGE, &[LAB, unknown])).await;
+    let reason = rejected["reasons"][0].as_str().expect("a reason");
+    assert!(reason.ends_with("object version: AWS Signer knows no such job"), "{reason}");
+    assert_nothing_created(&fake);
+}
+
+/// By OpenSSL with a P-256 key, over something else: nothing here looks at more than its form.
+const ELSEWHERE: &str =
+    "MEUCIQCmZkeFLQJCxL1qpWyDLLXDvWmsHEV9QSSyffjVG8FdlwIgZ7TWtM4HyXoQj4OwVLbYM940AfuF6KHencQldf9c2hg=";
+const UNVERIFIED: (&str, &str) = ("ALLOW_UNVERIFIED", "true");
+
+async fn release_unverified(fake: &Arc<Fake>, upload: &Upload) -> Value {
+    run_with(fake, &event(upload), &[UNVERIFIED]).await.expect("no failure").remove(0)
+}
+
+/// The one file of the one job's document.
+fn offered(fake: &Fake) -> Value {
+    let job = one(fake.calls("CreateJob")).json();
+    serde_json::from_str::<Value>(job["document"].as_str().expect("text")).expect("JSON")["afr_ota"]["files"][0].clone()
+}
+
+#[tokio::test]
+async fn a_signature_that_was_made_elsewhere_is_offered_as_it_is() {
+    let fake = Fake::new();
+    let tags = [LAB, ("ota:signature", ELSEWHERE), ("ota:certificate", "Code Verify Key")];
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &tags);
+    let offline = format!(
+        "ota:thing-group=lab&ota:signature={}&ota:certificate=Code+Verify+Key",
+        ELSEWHERE.replace('+', "%2B").replace('=', "%3D")
+    );
+    let mut event = event(&upload);
+    event["Records"][0]["s3"]["object"]["size"] = IMAGE.len().into();
+    let dry = [("DRY_RUN", "true"), UNVERIFIED, ("DRY_RUN_TAGS", offline.as_str())];
+    let offline = run_with(&fake, &event, &dry).await.expect("no failure").remove(0);
+    let online = run_with(&fake, &event, &dry[..2]).await.expect("no failure").remove(0);
+    assert_eq!(offline, online);
+    assert_nothing_created(&fake);
+    fake.state().calls.clear();
+
+    let created = release_unverified(&fake, &upload).await;
+    assert_eq!(created["outcome"], "created", "{created}");
+    let file = offered(&fake);
+    assert_eq!((&file["sig-sha256-ecdsa"], &file["certfile"]), (&json!(ELSEWHERE), &json!("Code Verify Key")));
+    assert_eq!(fake.streamed(&upload.stream_id()).await, IMAGE);
+    assert_eq!(receipt(&fake, &upload)["verified"], false);
+    let operations = fake.operations();
+    for operation in ["StartSigningJob", "DescribeSigningJob", "GetSigningProfile", "GetCertificate"] {
+        assert!(!operations.contains(&operation), "{operations:?}");
+    }
+    let mut job = one(fake.calls("CreateJob")).json();
+    job["jobId"] = offline["jobId"].clone();
+    assert_eq!((offline["createJob"].clone(), offline.get("startSigningJob")), (job.clone(), None));
+    assert_eq!(release_unverified(&fake, &upload).await["outcome"], "adopted");
+
+    let document = job["document"].as_str().and_then(|text| text.strip_prefix("{\"afr_ota\":")?.strip_suffix('}'));
+    let (job, _) = serde_json_core::from_str::<rustot::ota::encoding::json::OtaJob>(document.expect("its frame"))
+        .expect("a device takes it");
+    assert_eq!((job.files[0].certfile, job.files[0].sha256_ecdsa), ("Code Verify Key", Some(ELSEWHERE)));
+}
+
+#[tokio::test]
+async fn a_signature_made_elsewhere_is_rejected_where_the_deployment_does_not_allow_it() {
+    let fake = Fake::new();
+    let tags = [LAB, ("ota:signature", ELSEWHERE), ("ota:certificate", "cert.pem")];
+    let rejected = release(&fake, &fake.upload("firmware/blinky.bin", IMAGE, &tags)).await;
+    let reasons = rejected["reasons"].to_string();
+    assert!(reasons.contains("`ALLOW_UNVERIFIED=true` (parameter `AllowUnverified`)"), "{reasons}");
+    assert!(!reasons.contains(ELSEWHERE), "{reasons}");
+    assert_nothing_created(&fake);
+}
+
+#[tokio::test]
+async fn a_signature_that_fits_no_tag_lies_beside_the_image() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[]);
+    tag(&fake, &upload, &[LAB, ("ota:signature", ".sig"), ("ota:certificate", "cert.pem")]);
+    let rsa = BASE64_STANDARD.encode([7; 256]);
+    let good = json!({"versionId": upload.version_id, "signature": rsa, "signatureAlgorithm": "SHA256withRSA"});
+    let told = "tag `ota:signature` is `.sig`, and of the object `firmware/blinky.bin.sig` is told: ";
+
+    let rejected = release_unverified(&fake, &upload).await;
+    let absent = "it is not there, upload it before the image is tagged";
+    assert_eq!(rejected["reasons"], json!([format!("{told}{absent}")]));
+    let mut of_another = good.clone();
+    of_another["versionId"] = "v9".into();
+    let another = format!("its `versionId` is `v9`, expected `{}`, that of the image", upload.version_id);
+    let padded = format!("{}{good}", " ".repeat(4096));
+    let too_long = format!("it has {} bytes, expected at most 4096", padded.len());
+    for (object, problem) in [(of_another.to_string(), another), (padded, too_long)] {
+        let beside = fake.upload("firmware/blinky.bin.sig", object, &[]);
+        assert_eq!(release_unverified(&fake, &beside).await["reason"], "no-tags");
+        let rejected = release_unverified(&fake, &upload).await;
+        assert_eq!(rejected["reasons"], json!([format!("{told}{problem}")]));
+    }
+    assert_nothing_created(&fake);
+
+    fake.upload("firmware/blinky.bin.sig", good.to_string(), &[]);
+    assert_eq!(release_unverified(&fake, &upload).await["outcome"], "created");
+    let file = offered(&fake);
+    assert_eq!((&file["sig-sha256-rsa"], &file["certfile"]), (&json!(rsa), &json!("cert.pem")));
+    assert_eq!(fake.streamed(&upload.stream_id()).await, IMAGE);
+    assert_eq!(receipt(&fake, &upload)["verified"], false);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signature_beside_the_image_that_cannot_be_read_is_a_failure() {
+    let fake = Fake::new();
+    let tags = [LAB, ("ota:signature", ".sig"), ("ota:certificate", "cert.pem")];
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &tags);
+    fake.instead_of("GetUpload", 403, "AccessDenied");
+    let told = run_with(&fake, &event(&upload), &[UNVERIFIED]).await.expect_err("a failure");
+    assert!(told.contains("firmware/blinky.bin.sig`") && told.contains("AccessDenied"), "{told}");
+    assert_nothing_created(&fake);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_given_signature_that_does_not_verify_is_never_offered_to_devices() {
+    let fake = Fake::new();
+    fake.set(|behavior| behavior.corrupt_signed_object = sign_something_else);
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[]);
+    let id = sign(&fake, &upload, "SignedImage/by-hand-").await;
+    tag(&fake, &upload, &[LAB, ("ota:signing-job", &id)]);
+    let told = failure(&fake, &upload).await;
+    assert!(told.contains("does not verify with the certificate"), "{told}");
+    assert_eq!((fake.calls("CopyObject").len(), fake.calls("CreateJob").len()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_job_with_the_url_of_another_upload_is_somebody_elses() {
+    let fake = Fake::new();
+    let http = ("ota:protocols", "http");
+    let first = fake.upload("firmware/blinky.bin", IMAGE, &[LAB, http]);
+    release(&fake, &first).await;
+    let second = fake.upload("firmware/blinky.bin", IMAGE, &[LAB, http]);
+    let job = fake.state().jobs[&first.default_job_id()].clone();
+    fake.state().jobs.insert(second.default_job_id(), job);
+    let told = failure(&fake, &second).await;
+    assert!(told.contains("conflict: the job `AFR_OTA-blinky-bin-"), "{told}");
 }
 
 #[tokio::test]
@@ -1216,7 +1529,8 @@ async fn a_device_takes_the_job_document() {
     assert_eq!((job.files[0].certfile, job.files[0].file_type), ("/certs/ota.pem", Some(0)));
     assert!(fake.verifies(job.files[0].sha256_ecdsa.expect("a signature"), IMAGE));
 
-    let tags = [LAB, ("ota:file-path", "/app/blinky_1.2-0.bin"), ("ota:file-type", "203")];
+    let tags =
+        [LAB, ("ota:file-path", "/app/blinky_1.2-0.bin"), ("ota:file-type", "203"), ("ota:protocols", "mqtt http")];
     let upload = fake.upload("firmware/blinky.bin", IMAGE, &tags);
     release(&fake, &upload).await;
     let job = fake.calls("CreateJob").remove(1).json();
@@ -1224,6 +1538,8 @@ async fn a_device_takes_the_job_document() {
     let (job, _) = serde_json_core::from_str::<rustot::ota::encoding::json::OtaJob>(document.expect("its frame"))
         .expect("a device takes it");
     assert_eq!((job.files[0].filepath, job.files[0].file_type), ("/app/blinky_1.2-0.bin", Some(203)));
+    assert_eq!((job.protocols.len(), job.files[0].auth_scheme), (2, Some("aws.s3.presigned")));
+    assert_eq!(presigned(&fake, job.files[0].update_data_url.expect("a URL")), IMAGE);
 }
 
 /// A request as a dry run words it: what only Signer and S3 know is marked.
@@ -1232,6 +1548,9 @@ fn marked(mut request: Value) -> Value {
         let mut document: Value = serde_json::from_str(document).expect("JSON");
         let file = &mut document["afr_ota"]["files"][0];
         (file["certfile"], file["sig-sha256-ecdsa"]) = ("<from Signer>".into(), "<from Signer>".into());
+        if let Some((place, _)) = file["update_data_url"].as_str().and_then(|url| url.rsplit_once('/')) {
+            file["update_data_url"] = format!("{place}/<from Signer>%3FversionId%3D<from S3>}}").into();
+        }
         request["document"] = document;
     }
     if let Some(Value::Object(location)) = request.pointer_mut("/files/0/s3Location") {
@@ -1284,6 +1603,23 @@ async fn a_dry_run_tells_the_very_requests_of_the_release_and_makes_none() {
     job["jobId"] = real["jobId"].clone();
     assert_eq!(marked(offline["createJob"].clone()), job);
     assert!(offline["createJob"]["document"].as_str().expect("text").contains("\"certfile\":\"<from Signer>\""));
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_no_more_requests_than_the_protocols_need() {
+    for (protocols, has_stream) in [("http", false), ("mqtt http", true)] {
+        let fake = Fake::new();
+        let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB, ("ota:protocols", protocols)]);
+        let dry = run_with(&fake, &event(&upload), &[("DRY_RUN", "true")]).await.expect("no failure").remove(0);
+        assert_nothing_created(&fake);
+        assert_eq!((dry["createStream"].is_object(), dry["streamId"].is_string()), (has_stream, has_stream));
+        let real = release(&fake, &upload).await;
+        assert_eq!(dry["streamId"], real["streamId"]);
+        let mut job = marked(one(fake.calls("CreateJob")).json());
+        job["jobId"] = real["jobId"].clone();
+        assert_eq!(marked(dry["createJob"].clone()), job);
+        assert!(job["presignedUrlConfig"].is_object());
+    }
 }
 
 #[tokio::test]

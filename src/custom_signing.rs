@@ -1,0 +1,194 @@
+//! Custom code signing: a signature that was made elsewhere, in a tag or in an object beside the image.
+
+use crate::{error::Expected, signed_object::SignatureAlgorithm};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde::Deserialize;
+use std::str::FromStr;
+use x509_cert::der::{Decode, asn1::UintRef};
+
+/// The value of `ota:signature`, and what is put after the image's key, where the signature is in an object of its own.
+pub(crate) const BESIDE: &str = ".sig";
+
+/// The most bytes of such an object: many times what it needs.
+pub(crate) const MOST_BYTES: i64 = 4096;
+
+/// A signature that was made elsewhere, and the path of its certificate on the device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustomSigning {
+    /// The signature.
+    pub signature: CustomSignature,
+    /// The certificate's path on the device.
+    pub cert_file: CertFile,
+}
+
+/// A signature that was made elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CustomSignature {
+    /// That of a tag, in base64, and its algorithm.
+    Inline(String, SignatureAlgorithm),
+    /// That of the object beside the image.
+    Beside,
+}
+
+/// The path, or name, of a certificate on the device: 1–64 characters, as the strictest parser takes no more, of those in
+/// ASCII that a tag may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertFile(pub String);
+
+impl FromStr for CertFile {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let takes = |byte: u8| byte.is_ascii_alphanumeric() || b" +-=._:/@".contains(&byte);
+        let is_path = (1..=64).contains(&value.len()) && value.bytes().all(takes);
+        is_path.then(|| Self(value.to_owned())).ok_or(Expected(
+            "the path of the certificate on the device: 1 to 64 letters, digits, spaces, `+`, `-`, `=`, `.`, `_`, `:`, `/` \
+             and `@`, such as `/certs/cert.pem`"
+                .into(),
+        ))
+    }
+}
+
+/// Checks that a text has the form of a signature by this algorithm: base64, and in it the DER of an ECDSA signature, or as
+/// many bytes as an RSA key of 2048, 3072 or 4096 bits makes.
+///
+/// # Errors
+/// What it has in place of that.
+pub fn check_form(signature: &str, algorithm: SignatureAlgorithm) -> Result<(), String> {
+    let bytes = BASE64_STANDARD.decode(signature).map_err(|_| "it is not base64".to_owned())?;
+    match algorithm {
+        SignatureAlgorithm::Sha256WithEcdsa | SignatureAlgorithm::Sha1WithEcdsa => {
+            // Of a curve of 521 bits at most.
+            let is_number = |number: &UintRef<'_>| {
+                let bytes = number.as_bytes();
+                bytes.len() <= 66 && bytes.iter().any(|byte| *byte != 0)
+            };
+            let numbers = Vec::<UintRef<'_>>::from_der(&bytes);
+            let is_signature = numbers.is_ok_and(|numbers| numbers.len() == 2 && numbers.iter().all(is_number));
+            is_signature.then_some(()).ok_or_else(|| format!("its {} bytes are no ECDSA signature in DER", bytes.len()))
+        }
+        SignatureAlgorithm::Sha256WithRsa | SignatureAlgorithm::Sha1WithRsa => match bytes.len() {
+            256 | 384 | 512 => Ok(()),
+            length => Err(format!("it has {length} bytes, an RSA signature has 256, 384 or 512")),
+        },
+    }
+}
+
+/// The object beside the image.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct SignatureObject {
+    version_id: String,
+    signature: String,
+    signature_algorithm: String,
+}
+
+/// Reads the object beside the image: the signature in base64, and its algorithm.
+///
+/// # Errors
+/// Why it is none, or none of this version.
+pub fn read_beside(json: &[u8], version_id: &str) -> Result<(String, SignatureAlgorithm), String> {
+    let object: SignatureObject = serde_json::from_slice(json).map_err(|error| {
+        format!("it is not `{{\"versionId\":\"…\",\"signature\":\"…\",\"signatureAlgorithm\":\"…\"}}`: {error}")
+    })?;
+    if object.version_id != version_id {
+        return Err(format!("its `versionId` is `{}`, expected `{version_id}`, that of the image", object.version_id));
+    }
+    let name = &object.signature_algorithm;
+    let algorithm = name
+        .parse()
+        .map_err(|Expected(expected)| format!("its `signatureAlgorithm` is `{name}`, expected {expected}"))?;
+    check_form(&object.signature, algorithm).map_err(|problem| format!("its `signature`: {problem}"))?;
+    Ok((object.signature, algorithm))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    const ECDSA: SignatureAlgorithm = SignatureAlgorithm::Sha256WithEcdsa;
+    const RSA: SignatureAlgorithm = SignatureAlgorithm::Sha256WithRsa;
+
+    fn of(bytes: &[u8]) -> String {
+        BASE64_STANDARD.encode(bytes)
+    }
+
+    #[test]
+    fn the_form_of_a_signature_is_that_of_its_algorithm() {
+        let number = |length: usize| [&[2, u8::try_from(length).unwrap()], &vec![1; length][..]].concat();
+        let pair = |first: Vec<u8>, second: Vec<u8>| {
+            let both = [first, second].concat();
+            let length = u8::try_from(both.len()).unwrap();
+            let head = if length < 128 { vec![0x30, length] } else { vec![0x30, 0x81, length] };
+            [head, both].concat()
+        };
+        for length in [1, 31, 32, 48, 66] {
+            assert_eq!(check_form(&of(&pair(number(length), number(32))), ECDSA), Ok(()), "{length}");
+        }
+        // A number whose first bit is set has a zero before it.
+        assert_eq!(check_form(&of(&pair([&[2, 33, 0], &[255; 32][..]].concat(), number(32))), ECDSA), Ok(()));
+        let whole = pair(number(32), number(32));
+        for bad in [
+            vec![],
+            whole[..69].to_vec(),
+            [&whole[..], &[0]].concat(),
+            pair(number(32), vec![]),
+            pair(number(32), [number(1), number(1)].concat()),
+            pair(number(67), number(32)),
+            pair(vec![2, 1, 0], number(32)),
+            pair(vec![2, 1, 255], number(32)),
+            pair(vec![2, 2, 0, 1], number(32)),
+            vec![1; 64],
+        ] {
+            let problem = format!("its {} bytes are no ECDSA signature in DER", bad.len());
+            assert_eq!(check_form(&of(&bad), ECDSA), Err(problem), "{bad:?}");
+        }
+        for length in [256, 384, 512] {
+            assert_eq!(check_form(&of(&vec![7; length]), RSA), Ok(()));
+        }
+        assert_eq!(
+            check_form(&of(&[7; 255]), RSA),
+            Err("it has 255 bytes, an RSA signature has 256, 384 or 512".to_owned())
+        );
+        for bad in ["ME C", "MEUC=", "!"] {
+            assert_eq!(check_form(bad, RSA), Err("it is not base64".to_owned()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_object_beside_the_image_names_its_version() {
+        let good = json!({"versionId": "v1", "signature": of(&[7; 256]), "signatureAlgorithm": "SHA256withRSA"});
+        let read = |object: &serde_json::Value| read_beside(object.to_string().as_bytes(), "v1");
+        assert_eq!(read(&good), Ok((of(&[7; 256]), RSA)));
+        let with = |member: &str, value: &str| {
+            let mut object = good.clone();
+            object[member] = value.into();
+            read(&object).unwrap_err()
+        };
+        assert_eq!(with("versionId", "v2"), "its `versionId` is `v2`, expected `v1`, that of the image");
+        assert_eq!(
+            with("signatureAlgorithm", "RSA"),
+            "its `signatureAlgorithm` is `RSA`, expected `SHA256withECDSA`, `SHA256withRSA`, `SHA1withECDSA` or `SHA1withRSA`"
+        );
+        assert_eq!(with("signature", "?"), "its `signature`: it is not base64");
+        let shape = "it is not `{\"versionId\":\"…\",\"signature\":\"…\",\"signatureAlgorithm\":\"…\"}`: ";
+        assert_eq!(
+            with("comment", "x"),
+            format!(
+                "{shape}unknown field `comment`, expected one of `versionId`, `signature`, `signatureAlgorithm` at line 1 column 10"
+            )
+        );
+        for text in ["", "{}", "[]", "{\"versionId\":1}", "{\"versionId\":\"v1\",\"versionId\":\"v1\"}"] {
+            assert!(read_beside(text.as_bytes(), "v1").unwrap_err().starts_with(shape), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes: Vec<u8>) {
+            let _ = read_beside(&bytes, "v1");
+            let _ = check_form(&of(&bytes), ECDSA);
+        }
+    }
+}

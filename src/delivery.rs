@@ -1,0 +1,119 @@
+//! Where devices fetch a signed image from: its IoT stream, a URL that AWS IoT presigns, or whichever of both they choose.
+
+use crate::{
+    clients::Clients,
+    error::Failure,
+    options::Protocols,
+    settings::Settings,
+    stream::{self, RawCopy, Stream},
+    upload::{Upload, encoded},
+};
+
+/// Where devices fetch a signed image from: there is always something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    Mqtt(Stream),
+    Http(PresignedUrl),
+    MqttAndHttp(Stream, PresignedUrl),
+}
+
+impl Delivery {
+    /// Creates what the protocols need, or adopts what an earlier attempt created.
+    pub async fn ensure(
+        aws: &Clients,
+        settings: &Settings,
+        upload: &Upload,
+        protocols: Protocols,
+        copy: &RawCopy,
+    ) -> Result<Self, Failure> {
+        let url = PresignedUrl::of(settings, upload, copy);
+        Ok(match protocols {
+            Protocols::Http => Self::Http(url),
+            _ => Self::of(protocols, stream::ensure(aws, settings, upload, copy).await?, url),
+        })
+    }
+
+    /// What of both the protocols need.
+    pub fn of(protocols: Protocols, stream: Stream, url: PresignedUrl) -> Self {
+        match protocols {
+            Protocols::Mqtt => Self::Mqtt(stream),
+            Protocols::Http => Self::Http(url),
+            Protocols::MqttAndHttp => Self::MqttAndHttp(stream, url),
+        }
+    }
+
+    /// The `protocols` of the job document. Some devices look at the first alone: that is MQTT.
+    pub fn protocols(&self) -> &'static [&'static str] {
+        match self {
+            Self::Mqtt(_) => &["MQTT"],
+            Self::Http(_) => &["HTTP"],
+            Self::MqttAndHttp(..) => &["MQTT", "HTTP"],
+        }
+    }
+
+    pub fn stream(&self) -> Option<&Stream> {
+        match self {
+            Self::Mqtt(stream) | Self::MqttAndHttp(stream, _) => Some(stream),
+            Self::Http(_) => None,
+        }
+    }
+
+    pub fn url(&self) -> Option<&PresignedUrl> {
+        match self {
+            Self::Http(url) | Self::MqttAndHttp(_, url) => Some(url),
+            Self::Mqtt(_) => None,
+        }
+    }
+}
+
+/// The placeholder of a raw copy's URL, for which each device gets one of its own
+/// (<https://docs.aws.amazon.com/iot/latest/developerguide/create-manage-jobs-presigned-URLs.html>).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PresignedUrl(pub String);
+
+impl PresignedUrl {
+    pub fn of(settings: &Settings, upload: &Upload, copy: &RawCopy) -> Self {
+        let url = settings.s3_url(&upload.bucket, &copy.key, &copy.version_id);
+        Self(format!("${{aws:iot:s3-presigned-url-v2:{url}}}"))
+    }
+    /// Whether a URL in a job document lies below the upload's own prefix, which no other upload has.
+    pub fn is_of(url: &str, settings: &Settings, upload: &Upload) -> bool {
+        url.contains(&format!("/{}", encoded(&upload.signed_prefix(settings))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::tests::settings;
+
+    #[test]
+    fn the_url_is_one_that_aws_iot_presigns() {
+        let upload = Upload::new("firmware-bucket".into(), "firmware/a.bin".into(), "v1".into());
+        let copy = RawCopy { key: "Signed ü}/a".into(), version_id: "x.Y_z-1".into() };
+        for (region, role, host) in [
+            ("eu-west-1", "arn:aws:iam::111122223333:role/ota", "s3.eu-west-1.amazonaws.com"),
+            ("cn-north-1", "arn:aws-cn:iam::111122223333:role/ota", "s3.cn-north-1.amazonaws.com.cn"),
+            ("us-gov-west-1", "arn:aws-us-gov:iam::111122223333:role/ota", "s3.us-gov-west-1.amazonaws.com"),
+        ] {
+            let settings = settings(&[("AWS_REGION", region), ("OTA_ROLE_ARN", role)]).unwrap();
+            assert_eq!(
+                PresignedUrl::of(&settings, &upload, &copy).0,
+                format!(
+                    "${{aws:iot:s3-presigned-url-v2:https://{host}/firmware-bucket/Signed%20%C3%BC%7D/a%3FversionId%3Dx.Y_z-1}}"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn a_url_is_of_the_upload_whose_prefix_it_lies_below() {
+        let settings = settings(&[("SIGNED_PREFIX", "signed images/")]).unwrap();
+        let [first, second] =
+            ["v1", "v2"].map(|version| Upload::new("b".into(), "firmware/a.bin".into(), version.into()));
+        let copy = RawCopy { key: format!("{}job", first.signed_prefix(&settings)), version_id: "v".into() };
+        let url = PresignedUrl::of(&settings, &first, &copy).0;
+        assert!(PresignedUrl::is_of(&url, &settings, &first) && !PresignedUrl::is_of(&url, &settings, &second));
+        assert!(!PresignedUrl::is_of("", &settings, &first));
+    }
+}

@@ -1,0 +1,197 @@
+//! A signature that the uploader brings: that of a signing job which has finished already, or one that was made elsewhere.
+
+use crate::{
+    clients::Clients,
+    custom_signing::{BESIDE, CustomSignature, CustomSigning, MOST_BYTES, read_beside},
+    error::{Failure, Stop},
+    options::SigningJobId,
+    record::image_key,
+    request::{SIGNATURE, SIGNING_JOB, SignedBy},
+    settings::{ProfileName, Settings},
+    signed_object::SignatureAlgorithm,
+    signing::{self, SignedImage},
+    upload::{Image, Upload, is_gone},
+    verification::Verification,
+};
+use aws_sdk_signer::{
+    error::ProvideErrorMetadata,
+    operation::describe_signing_job::DescribeSigningJobOutput,
+    types::{SigningMaterial, SigningStatus, Source},
+};
+
+/// What can be signed, or is.
+#[derive(Debug)]
+pub(crate) enum Signable<'a> {
+    By(&'a ProfileName),
+    Given(GivenSignature),
+}
+
+impl Signable<'_> {
+    pub fn given(&self) -> Option<&GivenSignature> {
+        match self {
+            Self::By(_) => None,
+            Self::Given(given) => Some(given),
+        }
+    }
+}
+
+/// Looks for what keeps an upload from being signed, or for the signature that is there.
+pub(crate) async fn preflight<'a>(
+    aws: &Clients,
+    settings: &Settings,
+    upload: &Upload,
+    image: &Image,
+    signed_by: &'a SignedBy,
+) -> Result<Signable<'a>, Stop> {
+    match signed_by {
+        SignedBy::Profile(profile) => signing::preflight(aws, profile, image).await.map(|()| Signable::By(profile)),
+        SignedBy::SigningJob(id) => of_signing_job(aws, settings, upload, image, id).await.map(Signable::Given),
+        SignedBy::Custom(custom) => of_custom(aws, settings, upload, custom).await.map(Signable::Given),
+    }
+}
+
+/// A signature over an upload that is there before the release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GivenSignature {
+    /// In base64.
+    pub signature: String,
+    pub algorithm: SignatureAlgorithm,
+    /// The certificate's path on the device.
+    pub cert_file: String,
+    /// The certificate's ARN in ACM, where it has one.
+    pub certificate: Option<String>,
+}
+
+/// The signature of a signing job that the uploader names. The job must have succeeded, be of this very version and by a
+/// profile that this deployment allows, and its signed object must lie where this deployment may read it.
+pub(crate) async fn of_signing_job(
+    aws: &Clients,
+    settings: &Settings,
+    upload: &Upload,
+    image: &Image,
+    id: &SigningJobId,
+) -> Result<GivenSignature, Stop> {
+    let SigningJobId(id) = id;
+    let refused = |problem: &str| {
+        let expected = "expected a finished signing job over this very object version";
+        Stop::Rejected(vec![format!("tag `{SIGNING_JOB}` is `{id}`, {expected}: {problem}")])
+    };
+    let job = match aws.signer.describe_signing_job().job_id(id).send().await {
+        Ok(job) => job,
+        Err(error) if error.code() == Some("ResourceNotFoundException") => {
+            return Err(refused("AWS Signer knows no such job"));
+        }
+        Err(error) => {
+            return Err(Failure::DescribeSigningJob { signing_job: id.clone(), source: error.into() }.into());
+        }
+    };
+    let (key, cert_file) = check(settings, upload, &job).map_err(|problem| refused(&problem))?;
+    let (signature, algorithm) = match signing::read_under_copy(aws, settings, upload, image, key).await {
+        Ok(read) => read,
+        Err(Failure::SignedObject { problem, .. }) => return Err(refused(&format!("its signed object: {problem}"))),
+        Err(failure) => return Err(failure.into()),
+    };
+    let certificate = job.signing_material().map(SigningMaterial::certificate_arn);
+    let certificate = certificate.ok_or(Failure::Incomplete { member: "signingMaterial.certificateArn" })?.to_owned();
+    Ok(GivenSignature { signature, algorithm, cert_file, certificate: Some(certificate) })
+}
+
+/// The key of the job's signed object, and the certificate's path on the device; or why the job is of no use.
+fn check<'a>(
+    settings: &Settings,
+    upload: &Upload,
+    job: &'a DescribeSigningJobOutput,
+) -> Result<(&'a str, String), String> {
+    if job.status != Some(SigningStatus::Succeeded) {
+        let status = job.status.as_ref().map_or("unknown", SigningStatus::as_str);
+        let reason = job.status_reason().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        return Err(format!("its status is `{status}`{reason}"));
+    }
+    if job.revocation_record.is_some() {
+        return Err("it is revoked".to_owned());
+    }
+    let source = job.source().and_then(Source::s3);
+    let source = source.map(|source| (source.bucket_name(), source.key(), source.version()));
+    if source != Some((&upload.bucket, &upload.key, &upload.version_id)) {
+        let (bucket, key, version) = source.unwrap_or_default();
+        return Err(format!("its source is s3://{bucket}/{key} version {version}, this is {upload}"));
+    }
+    let profile = job.profile_name().unwrap_or_default();
+    if !settings.allows_profile(&ProfileName(profile.to_owned())) {
+        return Err(format!("its profile is `{profile}`, which this deployment does not allow"));
+    }
+    let signed = job.signed_object().and_then(|object| object.s3());
+    let (bucket, key) = signed.map(|at| (at.bucket_name(), at.key())).unwrap_or_default();
+    let (bucket, key) = (bucket.unwrap_or_default(), key.unwrap_or_default());
+    if bucket != upload.bucket || !key.starts_with(&settings.signed_prefix.0) {
+        let (ours, prefix) = (&upload.bucket, &settings.signed_prefix.0);
+        return Err(format!("its signed object is s3://{bucket}/{key}, which does not lie below s3://{ours}/{prefix}"));
+    }
+    Ok((key, signing::cert_file(job.signing_parameters())?))
+}
+
+/// The signature of custom code signing, as its tag has it.
+pub(crate) fn inline(custom: &CustomSigning) -> Option<GivenSignature> {
+    match &custom.signature {
+        CustomSignature::Inline(signature, algorithm) => Some(GivenSignature {
+            signature: signature.clone(),
+            algorithm: *algorithm,
+            cert_file: custom.cert_file.0.clone(),
+            certificate: None,
+        }),
+        CustomSignature::Beside => None,
+    }
+}
+
+/// The signature of custom code signing, from its tag or the object beside the image.
+async fn of_custom(
+    aws: &Clients,
+    settings: &Settings,
+    upload: &Upload,
+    custom: &CustomSigning,
+) -> Result<GivenSignature, Stop> {
+    if let Some(given) = inline(custom) {
+        return Ok(given);
+    }
+    let key = format!("{}{BESIDE}", upload.key);
+    let refused = |problem: String| {
+        Stop::Rejected(vec![format!("tag `{SIGNATURE}` is `{BESIDE}`, and of the object `{key}` is told: {problem}")])
+    };
+    let failure = |source| Failure::GetObject { object: format!("s3://{}/{key}", upload.bucket), source };
+    let call = aws.s3.get_object().bucket(&upload.bucket).key(&key);
+    let answer = match call.expected_bucket_owner(&settings.ota_role.account).send().await {
+        Ok(answer) => answer,
+        Err(error) if is_gone(error.code()) => {
+            return Err(refused("it is not there, upload it before the image is tagged".to_owned()));
+        }
+        Err(error) => return Err(failure(error.into()).into()),
+    };
+    let length = answer.content_length.unwrap_or_default();
+    if length > MOST_BYTES {
+        return Err(refused(format!("it has {length} bytes, expected at most {MOST_BYTES}")));
+    }
+    let json = answer.body.collect().await.map_err(|error| failure(error.into()))?.into_bytes();
+    let (signature, algorithm) = read_beside(&json, &upload.version_id).map_err(refused)?;
+    Ok(GivenSignature { signature, algorithm, cert_file: custom.cert_file.0.clone(), certificate: None })
+}
+
+impl GivenSignature {
+    /// The image with this signature, verified while that is wanted and it has a certificate in ACM.
+    pub async fn over(
+        self,
+        settings: &Settings,
+        upload: &Upload,
+        image: &Image,
+        verification: Option<&Verification<'_>>,
+    ) -> Result<SignedImage, Failure> {
+        let mut verified_until = None;
+        if let (Some(verification), Some(arn)) = (verification, &self.certificate) {
+            let certificate = verification.certificate(arn).await?;
+            verification.verify(&certificate, self.algorithm, &self.signature).await?;
+            verified_until = Some(certificate.not_after);
+        }
+        let Self { signature, algorithm, cert_file, .. } = self;
+        let (key, size) = (image_key(&upload.signed_prefix(settings)), image.size);
+        Ok(SignedImage { key, signature, algorithm, cert_file, size, verified_until })
+    }
+}
