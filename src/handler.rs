@@ -129,7 +129,7 @@ impl Function {
             ));
             request = self.check(upload, tags, size, Some(&JobTemplate::default()), now)?;
         }
-        warn(upload, &request, now);
+        warn(upload, request.warnings(now));
         self.rehearse(upload, &request, &request.job_id(upload), (size, None), release).await
     }
 
@@ -196,20 +196,16 @@ impl Function {
         let asked = self.check(upload, &tags, Some(image.size), None, now)?;
         let is_recorded = recorded.is_some();
         let mut record = recorded.unwrap_or_else(|| JobRecord::new(upload, asked.job_id(upload), tags.clone()));
-        let describe_template = asked
-            .job_template
-            .as_ref()
-            .map(|template| JobTemplate::describe(aws, template, |failure| asked.without_template(&tags, failure)));
         let preflight = join3(
             job::preflight(aws, settings, upload, &asked, &record.job_id),
             given::preflight(aws, settings, upload, &image, &asked.signed_by),
-            OptionFuture::from(describe_template),
+            self.describe_template(&asked, &tags),
         );
         let (job, signable, template) = timed(&mut steps.preflight, preflight).await;
         if let Some(job) = job? {
             return self.adopt(upload, record, job, &tags, release).await;
         }
-        let request = template.transpose().and_then(|template| match template {
+        let request = template.and_then(|template| match template {
             Some(template) => self.check(upload, &tags, Some(image.size), Some(&template), now),
             None => Ok(asked.clone()),
         });
@@ -217,7 +213,7 @@ impl Function {
         if let Some(origins) = request.origins(&tags) {
             tracing::info!(key = upload.key, "{origins}");
         }
-        warn(upload, &request, now);
+        warn(upload, request.warnings(now));
         if settings.dry_run != DryRun::Off {
             let known = (Some(image.size), signable.given());
             return self.rehearse(upload, &request, &record.job_id, known, release).await;
@@ -256,10 +252,7 @@ impl Function {
         current?;
 
         release.verified = Some(signed.verified_until.is_some());
-        let warning = signed.verified_until.and_then(|until| request.outlives(until, clock()));
-        if let Some(warning) = warning {
-            tracing::warn!(key = upload.key, "{warning}");
-        }
+        warn(upload, signed.verified_until.and_then(|until| request.outlives(until, clock())));
         let document = job::document(upload, &request, &signed, &delivery).map_err(Failure::from)?;
         let ensure = job::ensure(aws, settings, upload, &request, (&record.job_id, document), clock());
         let (job, is_new) = timed(&mut steps.job, ensure).await?;
@@ -267,11 +260,16 @@ impl Function {
             return self.adopt(upload, record, job, &tags, release).await;
         }
         release.tell(&job);
-        for earlier in earlier_jobs {
-            tracing::warn!(key = upload.key, "{earlier}");
-        }
+        warn(upload, earlier_jobs);
         job.receipt(JobRecord { tags, verified: release.verified, ..record }).confirm(aws, settings, upload).await?;
         Ok(Outcome::Created)
+    }
+
+    /// The job template that a release asks for.
+    async fn describe_template(&self, asked: &ReleaseRequest, tags: &Tags) -> Result<Option<JobTemplate>, Stop> {
+        let Some(template) = &asked.job_template else { return Ok(None) };
+        let missing = |failure| asked.without_template(tags, failure);
+        JobTemplate::describe(&self.aws, template, missing).await.map(Some)
     }
 
     /// Adopts the job that the record of this version speaks of. One that was made and is gone was deleted by an
@@ -360,8 +358,8 @@ fn both<A, B>(one: Result<A, Stop>, other: Result<B, Stop>) -> Result<(A, B), St
 }
 
 /// Tells what is allowed but hardly meant.
-fn warn(upload: &Upload, request: &ReleaseRequest, now: Timestamp) {
-    for warning in request.warnings(now) {
+fn warn(upload: &Upload, warnings: impl IntoIterator<Item = String>) {
+    for warning in warnings {
         tracing::warn!(key = upload.key, "{warning}");
     }
 }
