@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Changes the pure modules, one line at a time, in a copy, and counts the changes that no unit test notices.
+# Changes the pure modules, one place at a time, in a copy, and counts the changes that no unit test notices. For one module:
+# tests/mutants.sh --re src/window.rs
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=27.1.0 least=95 tool=.cargo-tools/bin/cargo-mutants copy=target/mutants out=target/mutants.out
