@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
-# Changes the pure modules, one line at a time, in a copy, and counts the changes that no unit test notices.
+# Changes the pure modules, one place at a time, in a copy, and counts the changes that no unit test notices. For one module:
+# tests/mutants.sh --re src/window.rs
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=27.1.0 least=95 tool=.cargo-tools/bin/cargo-mutants copy=target/mutants out=target/mutants.out
 
-if [[ $("$tool" --version 2> /dev/null || true) != "cargo-mutants $version" ]]; then
+if [[ $("$tool" mutants --version 2> /dev/null || true) != "cargo-mutants $version" ]]; then
     cargo install --quiet --locked --root .cargo-tools --version "$version" cargo-mutants
 fi
 # Always in the same place: what the copy depends on is built once, and shared with everything else.
 rm -rf "$copy"
 mkdir -p "$copy"
 cp -a .cargo Cargo.toml Cargo.lock README.md template.yaml src tests "$copy"
-# A test that has failed need not look for the shortest input that fails, nor say at which line.
-export CARGO_TARGET_DIR=$PWD/target CARGO_PROFILE_DEV_DEBUG=false PROPTEST_MAX_SHRINK_ITERS=0
+# A change that some input shows is shown by a few, and need not be shown by the shortest.
+export CARGO_TARGET_DIR=$PWD/target CARGO_PROFILE_DEV_DEBUG=false PROPTEST_CASES=32 PROPTEST_MAX_SHRINK_ITERS=0
 code=0
 "$tool" mutants --dir "$copy" --in-place --output target --no-shuffle --colors never "$@" || code=$?
 # 2 and 3: some were missed, some timed out.

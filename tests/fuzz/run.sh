@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs each target RUNS times, from its corpus on. With KEEP=yes, the corpus becomes the fewest inputs, of all that it had
-# and all that were ever found here, that lead everywhere they do.
+# Runs each target RUNS times, from its corpus on. With KEEP=yes, the corpus becomes those hundred inputs, of all that it
+# had and all that were found here, that lead furthest together; what has a name of its own stays besides.
 set -euo pipefail
 cd "$(dirname "$0")"
 runs=${RUNS:-100000} out=../../target/fuzz
@@ -26,11 +26,12 @@ for corpus in corpus/*; do
         failed=$((failed + 1))
     fi
     if [[ ${KEEP:-} == yes ]]; then
-        fewest=$(mktemp -d)
-        "${fuzzer[@]}" -merge=1 "$fewest" "$corpus" "$found" >> "$log" 2>&1
-        rm -r "$corpus"
-        cp -r "$fewest" "$corpus"
-        rm -r "$fewest"
+        chosen=$(mktemp -d)
+        "${fuzzer[@]}" -set_cover_merge=1 -use_counters=0 "$chosen" "$corpus" "$found" >> "$log" 2>&1
+        find "$corpus" -regextype egrep -regex '.*/[0-9a-f]{40}' -delete
+        # In the order in which they were chosen: each leads to the most that those before it do not.
+        ls -tr "$chosen" | head -n 100 | xargs -I{} cp "$chosen/{}" "$corpus"
+        rm -r "$chosen"
     fi
 done
 echo "$passed passed, $failed failed"
