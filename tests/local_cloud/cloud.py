@@ -24,7 +24,7 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-from urllib.parse import parse_qs, quote_plus, urlsplit
+from urllib.parse import parse_qs, quote_plus, unquote, urlsplit
 
 import boto3
 from cryptography import x509
@@ -294,6 +294,17 @@ class Cloud:
 def client(service):
     """The client of an AWS service."""
     return boto3.client(service)
+
+
+def presigned(placeholder):
+    """Where a placeholder of a presigned URL points, and the bytes that devices get from there."""
+    url = urlsplit(unquote(placeholder.removeprefix("${aws:iot:s3-presigned-url-v2:").removesuffix("}")))
+    if url.hostname != f"s3.{REGION}.amazonaws.com":
+        raise Failed(f"the placeholder {placeholder} does not point at S3")
+    bucket, _, key = url.path.removeprefix("/").partition("/")
+    version = url.query.removeprefix("versionId=")
+    image = client("s3").get_object(Bucket=bucket, Key=key, VersionId=version)
+    return {"bucket": bucket, "key": key, "version": version}, image["Body"].read()
 
 
 def device(document):

@@ -15,7 +15,7 @@ import boto3
 
 import cloud as local
 from alive import rows, show, step
-from cloud import Cloud, Failed, device, run, sam, tags_of_uploads
+from cloud import Cloud, Failed, device, presigned, run, sam, tags_of_uploads
 
 UPLOAD_PREFIX = "firmware/"
 
@@ -69,9 +69,8 @@ def report(cloud, outcome):
     job_id = outcome["jobId"]
     job = iot.describe_job(jobId=job_id)["job"]
     document = iot.get_job_document(jobId=job_id)["document"]
-    stream = iot.describe_stream(streamId=outcome["streamId"])["streamInfo"]
-    streamed, image = cloud.streamed(outcome["streamId"])
     (file,) = json.loads(document)["afr_ota"]["files"]
+    at, image = cloud.streamed(outcome["streamId"]) if "streamId" in outcome else presigned(file["update_data_url"])
     cloud.verify(file["sig-sha256-ecdsa"], image)
 
     show(f"Outcome: {outcome['outcome']}", *rows(log_line(outcome)))
@@ -79,11 +78,14 @@ def report(cloud, outcome):
         show("Warned of", *warnings)
     show("Job", *rows(job_facts(job)))
     show("Job document", *json.dumps(json.loads(document), indent=2).splitlines())
-    show("Objects in the bucket", *objects(outcome["key"], streamed))
-    at = f"s3://{streamed['bucket']}/{streamed['key']}, version {streamed['version']}"
-    show("Stream", *rows({"stream": stream["streamArn"], "file": at, "role": stream["roleArn"]}))
-    show("Signature", f"✓ verifies with the certificate over all {len(image):,} streamed bytes")
-    show("What a device understands", *device(document).splitlines())
+    show("Objects in the bucket", *objects(outcome["key"], at))
+    if "streamId" in outcome:
+        stream = iot.describe_stream(streamId=outcome["streamId"])["streamInfo"]
+        file = f"s3://{at['bucket']}/{at['key']}, version {at['version']}"
+        show("Stream", *rows({"stream": stream["streamArn"], "file": file, "role": stream["roleArn"]}))
+    show("Signature", f"✓ verifies with the certificate over all {len(image):,} bytes that devices fetch")
+    if "streamId" in outcome:  # the parser wants a stream
+        show("What a device understands", *device(document).splitlines())
     show("Job executions", *executions(iot, job_id))
     print(f"\njobArn: {outcome['jobArn']}")
     return 0
@@ -101,6 +103,10 @@ def log_line(outcome):
 def job_facts(job):
     schedule = job.get("schedulingConfig", {})
     retries = job.get("jobExecutionsRetryConfig", {}).get("criteriaList", [])
+    windows = [
+        f"{each['startTime']} for {each['durationInMinutes']} minutes"
+        for each in schedule.get("maintenanceWindows", [])
+    ]
     return {
         "targets": ", ".join(job["targets"]),
         "starts": f"{schedule['startTime']} UTC" if "startTime" in schedule else "now",
@@ -108,18 +114,20 @@ def job_facts(job):
         "timeout": f"{job['timeoutConfig']['inProgressTimeoutInMinutes']} minutes a device",
         "retries": ", ".join(f"{each['numberOfRetries']} if {each['failureType']}" for each in retries) or "none",
         "selection": job["targetSelection"],
+        "windows": ", ".join(f"{each['startTime']} for {each['durationInMinutes']} minutes" for each in windows)
+        or "none",
     }
 
 
-def objects(uploaded, streamed):
+def objects(uploaded, fetched):
     """One line for each version of each object, and what it is."""
-    pages = boto3.client("s3").get_paginator("list_object_versions").paginate(Bucket=streamed["bucket"])
+    pages = boto3.client("s3").get_paginator("list_object_versions").paginate(Bucket=fetched["bucket"])
     for each in pages.search("Versions[]"):
         if each["Key"] == uploaded:
             kind = "upload"
         elif each["Key"].endswith("/release.json"):
             kind = "record"
-        elif each["VersionId"] == streamed["version"]:
+        elif each["VersionId"] == fetched["version"]:
             kind = "raw copy"
         else:
             kind = "signed object"

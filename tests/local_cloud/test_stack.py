@@ -6,14 +6,25 @@ import tempfile
 import time
 import unittest
 from datetime import UTC, datetime, timedelta
-from urllib.parse import unquote, urlsplit
 
 import boto3
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from alive import step
-from cloud import ACCOUNT, CERTIFICATE_ON_DEVICE, REGION, SIGNING_PROFILE, THINGS, Cloud, Failed, device, run, sam
+from cloud import (
+    ACCOUNT,
+    CERTIFICATE_ON_DEVICE,
+    REGION,
+    SIGNING_PROFILE,
+    THINGS,
+    Cloud,
+    Failed,
+    device,
+    presigned,
+    run,
+    sam,
+)
 from test_replay import call, result_in
 from torture import survive_kill
 
@@ -119,13 +130,8 @@ class Releases(StackTest):
         ota = json.loads(iot.get_job_document(jobId=outcome["jobId"])["document"])["afr_ota"]
         (file,) = ota["files"]
         self.assertEqual((ota["protocols"], file["auth_scheme"]), (["HTTP"], "aws.s3.presigned"))
-        place = file["update_data_url"].removeprefix("${aws:iot:s3-presigned-url-v2:").removesuffix("}")
-        at = urlsplit(unquote(place))
-        self.assertEqual(at.hostname, f"s3.{REGION}.amazonaws.com")
-        bucket, _, key = at.path.removeprefix("/").partition("/")
-        version = at.query.removeprefix("versionId=")
-        self.assertTrue(key.startswith("SignedImage/"), key)
-        image = s3.get_object(Bucket=bucket, Key=key, VersionId=version)["Body"].read()
+        at, image = presigned(file["update_data_url"])
+        self.assertTrue(at["key"].startswith("SignedImage/"), at)
         self.assertEqual(image, IMAGE)
         cloud.verify(file["sig-sha256-ecdsa"], image)
         again = invoke("put.json", outcome["key"], outcome["versionId"])
