@@ -114,8 +114,7 @@ def job_facts(job):
         "timeout": f"{job['timeoutConfig']['inProgressTimeoutInMinutes']} minutes a device",
         "retries": ", ".join(f"{each['numberOfRetries']} if {each['failureType']}" for each in retries) or "none",
         "selection": job["targetSelection"],
-        "windows": ", ".join(f"{each['startTime']} for {each['durationInMinutes']} minutes" for each in windows)
-        or "none",
+        "windows": ", ".join(windows) or "none",
     }
 
 
