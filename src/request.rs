@@ -792,6 +792,7 @@ mod tests {
             (WINDOW, "daily", window),
             (WINDOW, "02:00 2h", window),
             (WINDOW, "daily 2:00 2h", window),
+            (WINDOW, "daily T0200 2h", window),
             (WINDOW, "daily 24:00 2h", window),
             (WINDOW, "daily 02:00:00 2h", window),
             (WINDOW, "daily 02:00 0m", window),
@@ -1235,7 +1236,7 @@ mod tests {
         let settings = settings(&[]).unwrap();
         let request = request(&[(THING_GROUP, "lab"), (PACKAGE_VERSION, "blinky:1.2.0 radio:2.0-rc.1")]).unwrap();
         assert_eq!(
-            request.package_versions.unwrap().arns(&settings),
+            request.package_arns(&settings).unwrap(),
             [
                 "arn:aws:iot:us-east-1:111122223333:package/blinky/version/1.2.0",
                 "arn:aws:iot:us-east-1:111122223333:package/radio/version/2.0-rc.1"
