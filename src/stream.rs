@@ -3,17 +3,20 @@
 
 use crate::{
     clients::Clients,
-    error::Failure,
+    error::{Failure, Skip, Stop},
     settings::Settings,
     signing::SignedImage,
-    upload::{Image, Upload},
+    upload::{Image, Upload, is_gone},
     verification::Digests,
 };
 use aws_sdk_iot::{
     operation::create_stream::builders::CreateStreamFluentBuilder,
     types::{S3Location, StreamFile, StreamInfo},
 };
-use aws_sdk_s3::types::{ChecksumAlgorithm, TaggingDirective};
+use aws_sdk_s3::{
+    error::ProvideErrorMetadata,
+    types::{ChecksumAlgorithm, TaggingDirective},
+};
 use base64::{Engine, prelude::BASE64_STANDARD};
 
 /// The file ID of the image in its stream and in the job document.
@@ -43,7 +46,7 @@ pub(crate) async fn copy(
     image: &Image,
     signed: &SignedImage,
     digests: Option<&Digests>,
-) -> Result<RawCopy, Failure> {
+) -> Result<RawCopy, Stop> {
     let key = signed.key.clone();
     let (account, object) = (&settings.ota_role.account, upload.to_string());
     let call = aws
@@ -61,11 +64,13 @@ pub(crate) async fn copy(
         .config_override(Clients::copy_timeouts());
     let copy = match call.send().await {
         Ok(copy) => copy,
-        Err(error) => return Err(Failure::CopyObject { object, key, source: error.into() }),
+        // The version was deleted for good meanwhile.
+        Err(error) if is_gone(error.code()) => return Err(Stop::Skipped(Skip::Withdrawn)),
+        Err(error) => return Err(Failure::CopyObject { object, key, source: error.into() }.into()),
     };
     if copy.copy_source_version_id.as_ref() != Some(&upload.version_id) {
         let problem = format!("S3 copied the version {:?}", copy.copy_source_version_id);
-        return Err(Failure::CopyObject { object, key, source: problem.into() });
+        return Err(Failure::CopyObject { object, key, source: problem.into() }.into());
     }
     let checksum = copy.copy_object_result().and_then(|result| result.checksum_sha256());
     let expected = digests.map(|digests| BASE64_STANDARD.encode(digests.sha256));
@@ -73,7 +78,7 @@ pub(crate) async fn copy(
         && checksum != expected
     {
         let problem = format!("the copy's SHA-256 is `{checksum}`, expected `{expected}`");
-        return Err(Failure::CopyObject { object, key, source: problem.into() });
+        return Err(Failure::CopyObject { object, key, source: problem.into() }.into());
     }
     let version_id = copy.version_id.ok_or(Failure::Incomplete { member: "x-amz-version-id" })?;
     Ok(RawCopy { key, version_id })

@@ -1165,6 +1165,16 @@ async fn a_copy_of_other_bytes_is_never_streamed() {
 }
 
 #[tokio::test]
+async fn a_version_that_is_deleted_for_good_before_it_is_copied_is_withdrawn() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    fake.before("CopyObject", |state| state.objects.retain(|(_, key), _| key != "firmware/blinky.bin"));
+    let told = release(&fake, &upload).await;
+    assert_eq!((&told["outcome"], &told["reason"]), (&json!("skipped"), &json!("withdrawn")), "{told}");
+    assert!(fake.calls("CreateStream").is_empty());
+}
+
+#[tokio::test]
 async fn a_copy_of_another_version_is_never_streamed() {
     let fake = Fake::new();
     fake.set(|behavior| behavior.copies_another_version = true);
