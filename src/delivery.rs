@@ -76,6 +76,7 @@ impl PresignedUrl {
         let url = settings.s3_url(&upload.bucket, &copy.key, &copy.version_id);
         Self(format!("${{aws:iot:s3-presigned-url-v2:{url}}}"))
     }
+
     /// Whether a URL in a job document lies below the upload's own prefix, which no other upload has.
     pub fn is_of(url: &str, settings: &Settings, upload: &Upload) -> bool {
         url.contains(&format!("/{}", encoded(&upload.signed_prefix(settings))))
