@@ -84,11 +84,12 @@ watch: build
 event: setup
 	@$(VENV)/python $(LOCAL_CLOUD)/replay.py event
 
-test: build
+test: build .venv/lint/.installed
 	@cargo test --locked
 	@$(VENV)/python $(LOCAL_CLOUD)/test_model.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_replay.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_stack.py
+	@.venv/ministack/bin/python $(LOCAL_CLOUD)/test_policies.py
 
 test-docker: build
 	@$(VENV)/python $(LOCAL_CLOUD)/test_docker.py
@@ -113,11 +114,12 @@ mutants: need
 
 check: lint test
 
-lint: setup
+lint: setup .venv/lint/.installed
 	@$(AS_STEP) "cargo fmt" cargo fmt --check
 	@$(AS_STEP) "cargo clippy" cargo clippy --quiet --locked --all-targets -- --deny warnings
 	@$(AS_STEP) "sam validate" $(VENV)/sam validate --lint --region us-east-1
 	@$(AS_STEP) "cfn-lint" $(VENV)/cfn-lint template.yaml
+	@$(AS_STEP) "checkov" $(VENV)/python $(LOCAL_CLOUD)/lint.py
 	@$(AS_STEP) "ruff format" $(VENV)/ruff format --no-cache --check tests
 	@$(AS_STEP) "ruff check" $(VENV)/ruff check --no-cache tests
 

@@ -48,6 +48,7 @@ SIGNING_PROFILE = "firmware_signing"
 CERTIFICATE_ON_DEVICE = "code-signing.pem"
 ALLOWED_THING_GROUPS = "lab,lab-*"
 ALLOWED_THINGS = "lab-*"
+DEPLOYER = f"arn:aws:iam::{ACCOUNT}:user/firmware-ci"
 THING_GROUP = "lab"
 THINGS = ("lab-device-1", "lab-device-2", "lab-device-3")
 
@@ -176,6 +177,7 @@ class Cloud:
         parameters = {
             "BucketName": BUCKET,
             "SigningProfile": SIGNING_PROFILE,
+            "DeployerPrincipals": DEPLOYER,
             "AllowedThingGroups": ALLOWED_THING_GROUPS,
             "AllowedThings": ALLOWED_THINGS,
         } | parameters

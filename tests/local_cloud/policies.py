@@ -1,0 +1,120 @@
+"""What the policies of a deployed stack say to a request, by MiniStack's evaluation of IAM policies, for all that
+MiniStack does not ask them itself."""
+
+import copy
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from ministack.core.iam_evaluator import EvalContext, combine_resource_policy, evaluate, parse_policy_document
+
+from cloud import ACCOUNT, REGION, ROOT, client
+
+EVERYTHING = {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who sends a request: the ARN that AWS has in `aws:PrincipalArn`, and the policy that IAM gives to it."""
+
+    arn: str
+    policy: dict = field(default_factory=lambda: EVERYTHING, repr=False, compare=False)
+
+    @cached_property
+    def statements(self):
+        return parse_policy_document(self.policy)
+
+
+@dataclass(frozen=True)
+class Request:
+    """An action on a resource, and the condition keys that AWS tells of it beside those of every request."""
+
+    action: str
+    resource: str
+    keys: dict = field(default_factory=dict, hash=False)
+
+    def allowed(self, caller, bucket_policy=None):
+        """Whether the caller's policy, together with that of a bucket, allows it."""
+        keys = {key.lower(): value for key, value in self.keys.items()}
+        context = EvalContext(
+            principal_arn=caller.arn,
+            principal_type="AssumedRole",
+            # The evaluator takes the caller's account for that of a resource whose ARN names none.
+            principal_account=keys.pop("aws:resourceaccount", ACCOUNT),
+            action=self.action,
+            resource_arn=self.resource,
+            region=keys.pop("aws:requestedregion", REGION),
+            secure_transport=keys.pop("aws:securetransport", "true") == "true",
+            service_context=keys,
+        )
+        result = evaluate(context, [caller.statements])
+        if bucket_policy:
+            result = combine_resource_policy(result, context, bucket_policy, None)
+        return result.decision == "Allow"
+
+
+class Stack:
+    """A stack of the template on the local cloud, of a function without code: only its policies are of interest."""
+
+    def __init__(self, name, **parameters):
+        self.name, cloudformation = name, client("cloudformation")
+        template = (ROOT / "template.yaml").read_text().replace("CodeUri: .\n", "CodeUri: s3://code/code.zip\n")
+        cloudformation.create_stack(
+            StackName=name,
+            TemplateBody=template,
+            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        )
+        cloudformation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
+        resources = cloudformation.describe_stack_resources(StackName=name)["StackResources"]
+        self.ids = {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in resources}
+        self.bucket = f"arn:aws:s3:::{self.ids['Bucket']}"
+        self.bucket_policy = json.loads(client("s3").get_bucket_policy(Bucket=self.ids["Bucket"])["Policy"])
+
+    def role(self, logical_id):
+        """A role of the stack, as a caller."""
+        name = self.ids[logical_id]
+        (policy,) = client("iam").list_role_policies(RoleName=name)["PolicyNames"]
+        document = client("iam").get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
+        return Caller(f"arn:aws:iam::{ACCOUNT}:role/{name}", document)
+
+    def trust(self, logical_id):
+        """Who may assume a role of the stack."""
+        return client("iam").get_role(RoleName=self.ids[logical_id])["Role"]["AssumeRolePolicyDocument"]
+
+
+def listed(value):
+    """The values of a policy's element, which may be one that is not in a list."""
+    return value if isinstance(value, list) else [value]
+
+
+def changed(policy):
+    """The policy with one thing changed, in every way: a statement, action, resource, condition or value less, or any
+    action of the service, or any resource, in place of those that a statement names."""
+    for at, statement in enumerate(policy["Statement"]):
+
+        def variant(what, change, at=at, sid=statement["Sid"]):
+            other = copy.deepcopy(policy)
+            change(other["Statement"][at])
+            return f"{sid}: {what}", other
+
+        others = [each for each in policy["Statement"] if each is not statement]
+        yield f"{statement['Sid']}: gone", policy | {"Statement": others}
+        for element in ("Action", "Resource"):
+            values = listed(statement[element])
+            for value in values if len(values) > 1 else ():
+                left = [each for each in values if each != value]
+                yield variant(f"without {value}", lambda changed, e=element, left=left: changed.update({e: left}))
+        service = listed(statement["Action"])[0].partition(":")[0]
+        if listed(statement["Action"]) != [f"{service}:*"]:
+            yield variant("any action", lambda changed, service=service: changed.update(Action=f"{service}:*"))
+        yield variant("any resource", lambda changed: changed.update(Resource="*"))
+        for operator, keys in statement.get("Condition", {}).items():
+            for key, values in keys.items():
+                yield variant(f"whatever {key}", lambda changed, o=operator, k=key: changed["Condition"][o].pop(k))
+                for value in listed(values) if len(listed(values)) > 1 else ():
+                    left = [each for each in values if each != value]
+                    yield variant(
+                        f"{key} not {value}",
+                        lambda changed, o=operator, k=key, left=left: changed["Condition"][o].update({k: left}),
+                    )

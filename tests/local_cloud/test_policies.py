@@ -1,0 +1,591 @@
+"""Every fence that the stack's policies are: who may do what, and what no one may, request by request. Each statement,
+action, resource and condition is told by a request that it alone decides."""
+
+import io
+import json
+import re
+import subprocess
+import unittest
+import zipfile
+
+from alive import step
+from cloud import ACCOUNT, REGION, ROOT, VENV, Cloud, client, run
+from policies import Caller, Request, Stack, changed
+
+ELSEWHERE = "999999999999"
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/00000000-0000-0000-0000-000000000000"
+
+DEPLOYER = Caller(f"arn:aws:iam::{ACCOUNT}:role/firmware-ci")
+OTHER_DEPLOYER = Caller(f"arn:aws:iam::{ACCOUNT}:user/teams/firmware/ada")
+ADMIN = Caller(f"arn:aws:iam::{ACCOUNT}:role/admin")
+ROOT_USER = Caller(f"arn:aws:iam::{ACCOUNT}:root")
+NEIGHBOURS = [
+    Caller(f"arn:aws:iam::{ELSEWHERE}:role/firmware-ci"),
+    Caller(f"arn:aws:iam::{ACCOUNT}:role/firmware-ci-2"),
+    Caller(f"arn:aws:iam::{ACCOUNT}:user/firmware-ci"),
+    Caller(f"arn:aws:iam::{ACCOUNT}:user/teams/web/eve"),
+]
+NEEDED = {"SigningProfile": "firmware", "DeployerPrincipals": DEPLOYER.arn}
+PARAMETERS = {
+    "BucketName": "releases",
+    "SigningProfile": "firmware",
+    "AllowedSigningProfiles": "canary,legacy",
+    "AllowedThingGroups": "lab,eu-*,prod/de/=prod-de",
+    "AllowedThings": "desk,lab-*",
+    "DeployerPrincipals": f"{DEPLOYER.arn},arn:aws:iam::{ACCOUNT}:user/teams/firmware/*",
+    "KmsKeyArn": KEY,
+}
+VOCABULARY = re.findall(r'const \w+: &str = "(ota:[^"]+)";', (ROOT / "src/request.rs").read_text())
+
+
+def rows(allowed, *requests):
+    return [(Request(action, resource, *keys), allowed) for action, resource, *keys in requests]
+
+
+def aws(service, resource, region=REGION, account=ACCOUNT):
+    return f"arn:aws:{service}:{region}:{account}:{resource}"
+
+
+def resources():
+    """The resources of the stack, in the template that SAM makes of ours."""
+    template = client("cloudformation").get_template(StackName=stack.name, TemplateStage="Processed")
+    return template["TemplateBody"]["Resources"]
+
+
+def objects(bucket, *keys):
+    return [f"{bucket}/{key}" for key in keys]
+
+
+class PolicyTest(unittest.TestCase):
+    def check(self, caller, requests, bucket_policy=None):
+        wrong = [
+            f"{caller.arn} {'may not' if allowed else 'may'}: {request}"
+            for request, allowed in requests
+            if request.allowed(caller, bucket_policy) is not allowed
+        ]
+        self.assertEqual(wrong, [])
+
+    def check_each_part_decides(self, policy, decides, besides=()):
+        """No change of the policy goes unnoticed by all requests; `decides` tells if one does notice it."""
+        unnoticed = {what for what, other in changed(policy) if not decides(other)}
+        self.assertEqual(unnoticed, set(besides))
+
+
+class FunctionRole(PolicyTest):
+    def setUp(self):
+        role, bucket, queue = stack.role("FunctionRole"), stack.bucket, self.arn_of_queue()
+        log = aws("logs", f"log-group:/aws/lambda/{stack.name}")
+        ota_role = f"arn:aws:iam::{ACCOUNT}:role/{stack.ids['OtaRole']}"
+        upload, signed, beside = objects(bucket, "firmware/a.bin", "SignedImage/0a/x", "other/a.bin")
+        of = {
+            "of S3": {"kms:ViaService": f"s3.{REGION}.amazonaws.com"},
+            "of SQS": {"kms:ViaService": f"sqs.{REGION}.amazonaws.com"},
+        }
+        of_object = of["of S3"] | {"kms:EncryptionContext:aws:s3:arn": upload}
+        of_bucket = of["of S3"] | {"kms:EncryptionContext:aws:s3:arn": bucket}
+        of_queue = of["of SQS"] | {"kms:EncryptionContext:aws:sqs:arn": queue}
+        foreign = {"aws:ResourceAccount": ELSEWHERE}
+        to_iot = {"iam:PassedToService": "iot.amazonaws.com"}
+        self.role, self.requests = (
+            role,
+            [
+                *rows(
+                    True,
+                    ("s3:GetObject", upload),
+                    ("s3:GetObjectVersion", upload),
+                    ("s3:GetObjectVersionTagging", upload),
+                    ("s3:GetObject", signed),
+                    ("s3:GetObjectVersion", signed),
+                    ("s3:PutObject", signed),
+                    ("s3:ListBucketVersions", bucket, {"s3:prefix": "SignedImage/0a/"}),
+                    ("s3:ListBucketVersions", bucket, {"s3:prefix": "firmware/a.bin"}),
+                    ("s3:ListBucket", bucket),
+                    *[
+                        (action, aws("signer", f"/signing-profiles/{profile}"))
+                        for action in ("signer:GetSigningProfile", "signer:StartSigningJob")
+                        for profile in ("firmware", "canary", "legacy")
+                    ],
+                    ("signer:DescribeSigningJob", aws("signer", "/signing-jobs/1")),
+                    ("acm:GetCertificate", aws("acm", "certificate/1")),
+                    ("iot:CreateStream", aws("iot", "stream/AFR_OTA-1")),
+                    ("iot:DescribeStream", aws("iot", "stream/AFR_OTA-1")),
+                    ("iam:PassRole", ota_role, to_iot),
+                    ("iot:CreateJob", aws("iot", "job/AFR_OTA-1")),
+                    ("iot:DescribeJob", aws("iot", "job/AFR_OTA-1")),
+                    ("iot:GetJobDocument", aws("iot", "job/AFR_OTA-1")),
+                    *[
+                        (action, aws("iot", f"thinggroup/{group}"))
+                        for action in ("iot:CreateJob", "iot:DescribeThingGroup")
+                        for group in ("lab", "eu-1", "prod-de")
+                    ],
+                    *[
+                        (action, aws("iot", f"thing/{thing}"))
+                        for action in ("iot:CreateJob", "iot:DescribeThing")
+                        for thing in ("desk", "lab-1")
+                    ],
+                    ("iot:DescribeJobTemplate", aws("iot", "jobtemplate/canary")),
+                    ("iot:CreateJob", aws("iot", "package/p/version/1")),
+                    ("iot:CreateJob", aws("iot", "thing/any/$package")),
+                    ("logs:CreateLogStream", f"{log}:log-stream:1"),
+                    ("logs:PutLogEvents", f"{log}:log-stream:1"),
+                    ("sqs:SendMessage", queue),
+                    ("sqs:ReceiveMessage", queue),
+                    ("sqs:DeleteMessage", queue),
+                    ("sqs:GetQueueAttributes", queue),
+                    *[
+                        (action, KEY, keys)
+                        for action in ("kms:Decrypt", "kms:GenerateDataKey")
+                        for keys in (of_bucket, of_object, of_queue)
+                    ],
+                ),
+                *rows(
+                    False,
+                    *[("s3:GetObject", each) for each in (beside, f"{bucket}2/firmware/a.bin")],
+                    ("s3:GetObject", upload, foreign),
+                    ("s3:GetObjectTagging", upload),
+                    ("s3:DeleteObject", upload),
+                    ("s3:PutObjectTagging", upload),
+                    ("s3:PutObject", upload),
+                    ("s3:PutObject", beside),
+                    ("s3:PutObject", signed, foreign),
+                    ("s3:PutObject", signed, {"s3:RequestObjectTagKeys": ["ota:thing-group"]}),
+                    ("s3:PutObjectTagging", signed),
+                    ("s3:DeleteObject", signed),
+                    ("s3:DeleteObjectVersion", signed),
+                    ("s3:ListBucketVersions", bucket),
+                    ("s3:ListBucketVersions", bucket, {"s3:prefix": "other/"}),
+                    ("s3:ListBucketVersions", bucket, {"s3:prefix": "SignedImage/0a/"} | foreign),
+                    ("s3:ListBucketVersions", f"{bucket}2", {"s3:prefix": "SignedImage/0a/"}),
+                    ("s3:ListBucketMultipartUploads", bucket, {"s3:prefix": "firmware/"}),
+                    ("s3:ListBucket", bucket, {"s3:prefix": "other/"}),
+                    ("s3:ListBucket", bucket, foreign),
+                    ("s3:ListBucket", f"{bucket}2"),
+                    ("s3:PutBucketPolicy", bucket),
+                    ("s3:PutBucketVersioning", bucket),
+                    ("signer:StartSigningJob", aws("signer", "/signing-profiles/mine")),
+                    (
+                        "signer:StartSigningJob",
+                        aws("signer", "/signing-profiles/canary", region="eu-west-1"),
+                        {"aws:RequestedRegion": "eu-west-1"},
+                    ),
+                    ("signer:StartSigningJob", aws("signer", "/signing-profiles/canary", account=ELSEWHERE)),
+                    ("signer:PutSigningProfile", aws("signer", "/signing-profiles/firmware")),
+                    ("signer:CancelSigningProfile", aws("signer", "/signing-profiles/canary")),
+                    ("signer:RevokeSignature", aws("signer", "/signing-jobs/1")),
+                    ("signer:DescribeSigningJob", aws("signer", "/signing-jobs/1", account=ELSEWHERE)),
+                    ("acm:ExportCertificate", aws("acm", "certificate/1")),
+                    ("acm:GetCertificate", aws("acm", "certificate/1", account=ELSEWHERE)),
+                    ("iot:CreateStream", aws("iot", "stream/mine")),
+                    ("iot:DeleteStream", aws("iot", "stream/AFR_OTA-1")),
+                    ("iot:UpdateStream", aws("iot", "stream/AFR_OTA-1")),
+                    ("iam:PassRole", ota_role),
+                    ("iam:PassRole", ota_role, {"iam:PassedToService": "lambda.amazonaws.com"}),
+                    ("iam:PassRole", role.arn, to_iot),
+                    ("iam:PutRolePolicy", ota_role, to_iot),
+                    ("iot:CreateJob", aws("iot", "job/mine")),
+                    *[(f"iot:{action}Job", aws("iot", "job/AFR_OTA-1")) for action in ("Cancel", "Delete", "Update")],
+                    *[
+                        ("iot:CreateJob", aws("iot", f"thinggroup/{group}"))
+                        for group in ("lab2", "prod-fr", "prod/de", "prod")
+                    ],
+                    (
+                        "iot:CreateJob",
+                        aws("iot", "thinggroup/lab", region="eu-west-1"),
+                        {"aws:RequestedRegion": "eu-west-1"},
+                    ),
+                    ("iot:CreateJob", aws("iot", "thinggroup/lab", account=ELSEWHERE)),
+                    ("iot:UpdateThingGroup", aws("iot", "thinggroup/lab")),
+                    ("iot:CreateJob", aws("iot", "thing/desk2")),
+                    (
+                        "iot:CreateJob",
+                        aws("iot", "thing/desk", region="eu-west-1"),
+                        {"aws:RequestedRegion": "eu-west-1"},
+                    ),
+                    ("iot:CreateJob", aws("iot", "thing/desk", account=ELSEWHERE)),
+                    ("iot:UpdateThing", aws("iot", "thing/desk")),
+                    ("iot:DeleteJobTemplate", aws("iot", "jobtemplate/canary")),
+                    ("iot:DescribeJobTemplate", aws("iot", "jobtemplate/canary", account=ELSEWHERE)),
+                    ("iot:UpdatePackageVersion", aws("iot", "package/p/version/1")),
+                    ("iot:Publish", aws("iot", "topic/$aws/things/lab-1/jobs/notify")),
+                    ("logs:PutLogEvents", aws("logs", "log-group:/aws/lambda/other:log-stream:1")),
+                    ("logs:DeleteLogStream", f"{log}:log-stream:1"),
+                    ("sqs:SendMessage", f"{queue}2"),
+                    ("sqs:PurgeQueue", queue),
+                    *[
+                        (action, KEY, keys)
+                        for action in ("kms:Encrypt", "kms:CreateGrant")
+                        for keys in (of_object, of_queue)
+                    ],
+                    *[("kms:Decrypt", f"{KEY[:-1]}1", keys) for keys in (of_object, of_queue)],
+                    ("kms:Decrypt", KEY),
+                    *[("kms:Decrypt", KEY, keys) for keys in of.values()],
+                    ("kms:Decrypt", KEY, of["of S3"] | {"kms:EncryptionContext:aws:s3:arn": f"{bucket}2/a"}),
+                    ("kms:Decrypt", KEY, of["of SQS"] | {"kms:EncryptionContext:aws:sqs:arn": f"{queue}2"}),
+                    ("kms:Decrypt", KEY, of_object | {"kms:ViaService": f"ec2.{REGION}.amazonaws.com"}),
+                    ("kms:Decrypt", KEY, of_queue | {"kms:ViaService": f"ec2.{REGION}.amazonaws.com"}),
+                ),
+            ],
+        )
+
+    def arn_of_queue(self):
+        attributes = client("sqs").get_queue_attributes(QueueUrl=stack.ids["FailureQueue"], AttributeNames=["QueueArn"])
+        return attributes["Attributes"]["QueueArn"]
+
+    def test_the_function_may_do_what_a_release_takes_and_nothing_else(self):
+        self.assertGreaterEqual(sum(not allowed for _, allowed in self.requests), 25)
+        self.check(self.role, self.requests, stack.bucket_policy)
+
+    def test_each_part_of_its_policy_is_needed(self):
+        def decides(policy):
+            caller = Caller(self.role.arn, policy)
+            return any(request.allowed(caller) is not allowed for request, allowed in self.requests_of_the_role())
+
+        # What a key prefix of AllowedThingGroups becomes lets nothing: no group has a `/` in its name.
+        harmless = {"TargetThingGroups: without arn:*:iot:*:*:thinggroup/prod/de/"}
+        self.check_each_part_decides(self.role.policy, decides, harmless)
+
+    def requests_of_the_role(self):
+        """Without those that its own policy would allow, and the bucket's does not."""
+        return [each for each in self.requests if each[0].allowed(self.role) is each[1]]
+
+    def test_what_a_parameter_leaves_out_the_function_may_not_do(self):
+        least = Stack("least", **NEEDED, BucketName="least", AllowedThingGroups="lab", VerifySignatures="false")
+        role = least.role("FunctionRole")
+        self.check(
+            role,
+            [
+                *rows(True, ("iot:CreateJob", aws("iot", "thinggroup/lab"))),
+                *rows(
+                    False,
+                    ("iot:CreateJob", aws("iot", "thing/lab-1")),
+                    ("iot:DescribeThing", aws("iot", "thing/")),
+                    ("signer:StartSigningJob", aws("signer", "/signing-profiles/canary")),
+                    ("signer:StartSigningJob", aws("signer", "/signing-profiles/")),
+                    ("acm:GetCertificate", aws("acm", "certificate/1")),
+                    ("kms:Decrypt", KEY, {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}),
+                ),
+            ],
+        )
+        statements = role.policy["Statement"] + least.role("OtaRole").policy["Statement"]
+        self.assertFalse([each["Sid"] for each in statements if "kms" in json.dumps(each)])
+
+
+class OtaRole(PolicyTest):
+    def setUp(self):
+        signed, upload = objects(stack.bucket, "SignedImage/0a/x", "firmware/a.bin")
+        through_s3 = {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}
+        of_signed = through_s3 | {"kms:EncryptionContext:aws:s3:arn": signed}
+        self.role, self.requests = (
+            stack.role("OtaRole"),
+            [
+                *rows(
+                    True,
+                    ("s3:GetObject", signed),
+                    ("s3:GetObjectVersion", signed),
+                    ("kms:Decrypt", KEY, of_signed),
+                    ("kms:Decrypt", KEY, through_s3 | {"kms:EncryptionContext:aws:s3:arn": stack.bucket}),
+                ),
+                *rows(
+                    False,
+                    ("s3:GetObject", upload),
+                    ("s3:GetObject", signed, {"aws:ResourceAccount": ELSEWHERE}),
+                    ("s3:PutObject", signed),
+                    ("s3:DeleteObject", signed),
+                    ("s3:ListBucket", stack.bucket),
+                    ("kms:Decrypt", KEY),
+                    ("kms:Decrypt", KEY, through_s3 | {"kms:EncryptionContext:aws:s3:arn": upload}),
+                    ("kms:Decrypt", KEY, of_signed | {"kms:ViaService": f"sqs.{REGION}.amazonaws.com"}),
+                    ("kms:Decrypt", f"{KEY[:-1]}1", of_signed),
+                    ("kms:GenerateDataKey", KEY, of_signed),
+                ),
+            ],
+        )
+
+    def test_aws_iot_may_read_signed_images_for_devices_and_nothing_else(self):
+        self.check(self.role, self.requests, stack.bucket_policy)
+
+    def test_each_part_of_its_policy_is_needed(self):
+        def decides(policy):
+            caller = Caller(self.role.arn, policy)
+            return any(request.allowed(caller) is not allowed for request, allowed in self.requests)
+
+        self.check_each_part_decides(self.role.policy, decides)
+
+
+class Bucket(PolicyTest):
+    """Whoever calls may do everything, as far as IAM is concerned: what is refused, the bucket refuses."""
+
+    WRITES = (
+        "PutObject",
+        "PutObjectTagging",
+        "PutObjectVersionTagging",
+        "PutObjectAcl",
+        "ReplicateObject",
+        "ReplicateTags",
+    )
+
+    def setUp(self):
+        bucket = stack.bucket
+        upload, signed, other = objects(bucket, "firmware/a.bin", "SignedImage/0a/x", "other/a.bin")
+        self.upload, self.signed, self.other = upload, signed, other
+        for_signer = {"aws:ViaAWSService": "true"}
+        mixed = {"s3:RequestObjectTagKeys": ["team", "ota:start", "cost"]}
+        by_cloudformation = {"aws:CalledVia": ["cloudformation.amazonaws.com"]}
+        by_another = {"aws:CalledVia": ["athena.amazonaws.com"]}
+        untag = ("DeleteObjectTagging", "DeleteObjectVersionTagging")
+        function = Caller(stack.role("FunctionRole").arn)
+        # As MiniStack has the principal of a session.
+        session = Caller(f"arn:aws:sts::{ACCOUNT}:assumed-role/{stack.ids['FunctionRole']}/{stack.ids['Function']}")
+        direct = {"aws:ViaAWSService": "false"}
+        anybody = [
+            *rows(
+                True,
+                ("s3:GetObject", upload),
+                ("s3:GetObject", signed),
+                ("s3:DeleteObject", upload),
+                ("s3:PutObject", other),
+                ("s3:PutObject", other, {"s3:RequestObjectTagKeys": ["team", "OTA:start", "my:ota:start"]}),
+                ("s3:PutObject", f"{bucket}2/firmware/a.bin"),
+                ("s3:DeleteObjectTagging", other, mixed),
+                # To be locked out of the policy, and so of mending it, would be worse.
+                ("s3:PutBucketPolicy", bucket),
+                ("s3:DeleteBucketPolicy", bucket),
+                ("s3:PutBucketTagging", bucket),
+                ("s3:PutBucketVersioning", f"{bucket}2"),
+                ("s3:DeleteObjectVersion", f"{bucket}2/firmware/a.bin"),
+                ("s3:PutObject", f"{bucket}2/a", {"s3:RequestObjectTagKeys": ["ota:start"]}),
+                ("s3:GetObject", f"{bucket}2/a", {"aws:SecureTransport": "false"}),
+                ("s3:PutBucketVersioning", bucket, by_cloudformation),
+                ("s3:PutLifecycleConfiguration", bucket, by_cloudformation),
+            ),
+            *rows(
+                False,
+                ("s3:GetObject", upload, {"aws:SecureTransport": "false"}),
+                ("s3:ListBucket", bucket, {"aws:SecureTransport": "false"}),
+                *[("s3:DeleteObjectVersion", each) for each in (upload, signed, other)],
+                ("s3:PutBucketVersioning", bucket),
+                ("s3:PutBucketVersioning", bucket, by_another),
+                ("s3:PutLifecycleConfiguration", bucket),
+            ),
+        ]
+        not_deployers = rows(
+            False,
+            *[(f"s3:{action}", upload) for action in (*self.WRITES, *untag)],
+            ("s3:PutObject", upload, for_signer),
+            *[
+                ("s3:PutObject", other, {"s3:RequestObjectTagKeys": [tag]})
+                for tag in (*VOCABULARY, "ota:", "ota:to-come")
+            ],
+            *[
+                (f"s3:{action}", other, mixed)
+                for action in ("PutObject", "PutObjectTagging", "PutObjectVersionTagging")
+            ],
+        )
+        deployers = rows(
+            True,
+            *[(f"s3:{action}", upload) for action in (*self.WRITES, *untag)],
+            *[("s3:PutObject", upload, {"s3:RequestObjectTagKeys": [tag]}) for tag in VOCABULARY],
+            ("s3:PutObject", other, mixed),
+            ("s3:PutObject", signed, for_signer),
+        )
+        hands_off = rows(
+            False,
+            *[(f"s3:{action}", signed, keys) for action in self.WRITES for keys in ({}, direct)],
+        )
+        writes_signed = rows(
+            True, *[(f"s3:{action}", signed, keys) for action in self.WRITES for keys in ({}, direct, for_signer)]
+        )
+        self.requests = {
+            **dict.fromkeys([DEPLOYER, OTHER_DEPLOYER], [*anybody, *deployers, *hands_off]),
+            **dict.fromkeys(
+                [ADMIN, ROOT_USER, *NEIGHBOURS],
+                [
+                    *anybody,
+                    *not_deployers,
+                    *hands_off,
+                    *rows(False, *[(f"s3:{action}", signed, for_signer) for action in self.WRITES]),
+                ],
+            ),
+            **dict.fromkeys([function, session], [*anybody, *not_deployers, *writes_signed]),
+        }
+
+    def test_the_vocabulary_is_what_the_function_knows(self):
+        (count,) = re.findall(r"VOCABULARY: \[&str; (\d+)\]", (ROOT / "src/request.rs").read_text())
+        self.assertEqual(len(set(VOCABULARY)), int(count))
+
+    def test_only_deployers_upload_and_tag_and_only_the_function_writes_what_is_signed(self):
+        for caller, requests in self.requests.items():
+            self.check(caller, requests, stack.bucket_policy)
+
+    def test_each_part_of_its_policy_is_needed(self):
+        def decides(policy):
+            return any(
+                request.allowed(caller, policy) is not allowed
+                for caller, requests in self.requests.items()
+                for request, allowed in requests
+            )
+
+        self.check_each_part_decides(stack.bucket_policy, decides)
+
+    def test_a_deployment_may_leave_it_to_iam_alone_who_uploads(self):
+        trusting = NEEDED | {"DeployerPrincipals": f"arn:aws:iam::{ACCOUNT}:*"}
+        bucket = Stack("trusting", **trusting, BucketName="trusting", AllowedThingGroups="lab")
+        tagged = {"s3:RequestObjectTagKeys": ["ota:thing-group"]}
+        requests = rows(True, ("s3:PutObject", f"{bucket.bucket}/firmware/a.bin", tagged))
+        for caller in (DEPLOYER, ADMIN, ROOT_USER):
+            self.check(caller, requests, bucket.bucket_policy)
+        self.check(NEIGHBOURS[0], [(request, False) for request, _ in requests], bucket.bucket_policy)
+
+
+class Services(unittest.TestCase):
+    """No service does for somebody else what it does for this account."""
+
+    def test_each_trust_in_a_service_names_the_account_and_the_resource(self):
+        for role, without_arn in {
+            "OtaRole": False,
+            # Lambda tells no source ARN when it assumes a role
+            # (https://docs.aws.amazon.com/lambda/latest/dg/permissions-source-function-arn.html).
+            "FunctionRole": True,
+        }.items():
+            (statement,) = stack.trust(role)["Statement"]
+            self.assertEqual(list(statement["Principal"]), ["Service"])
+            self.assertEqual(statement["Condition"]["StringEquals"], {"aws:SourceAccount": ACCOUNT})
+            if not without_arn:
+                self.assertEqual(statement["Condition"]["ArnLike"], {"aws:SourceArn": aws("iot", "*")})
+
+        policy = json.loads(client("lambda").get_policy(FunctionName=stack.ids["Function"])["Policy"])
+        (statement,) = policy["Statement"]
+        self.assertEqual(statement["Principal"], {"Service": "s3.amazonaws.com"})
+        self.assertEqual(statement["Condition"]["StringEquals"], {"AWS:SourceAccount": ACCOUNT})
+        self.assertEqual(statement["Condition"]["ArnLike"], {"AWS:SourceArn": stack.bucket})
+
+    def test_no_other_policy_of_the_stack_trusts_a_service(self):
+        trusting = {name for name, each in resources().items() if '"Principal": {"Service"' in json.dumps(each)}
+        self.assertEqual(trusting, {"FunctionRole", "OtaRole"})
+        kinds = [resource["Type"] for resource in resources().values()]
+        self.assertEqual(kinds.count("AWS::Lambda::Permission"), 1)
+        self.assertEqual([kind for kind in kinds if kind.endswith("Policy")], ["AWS::S3::BucketPolicy"])
+
+
+class Encryption(unittest.TestCase):
+    def test_the_key_that_is_given_encrypts_all_that_is_kept(self):
+        # MiniStack makes buckets without their encryption.
+        encryption = resources()["Bucket"]["Properties"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        with_key = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": {"Ref": "KmsKeyArn"}}
+        key = {"ServerSideEncryptionByDefault": with_key, "BucketKeyEnabled": True}
+        no_key = {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+        self.assertEqual(encryption, [{"Fn::If": ["HasKmsKey", key, no_key]}])
+        queue = client("sqs").get_queue_attributes(QueueUrl=stack.ids["FailureQueue"], AttributeNames=["All"])
+        self.assertEqual(queue["Attributes"]["KmsMasterKeyId"], KEY)
+        groups = client("logs").describe_log_groups(logGroupNamePrefix=stack.ids["LogGroup"])["logGroups"]
+        self.assertEqual([group["kmsKeyId"] for group in groups], [KEY])
+
+
+class Parameters(unittest.TestCase):
+    def test_no_bad_value_becomes_a_part_of_an_arn(self):
+        good = NEEDED | {"BucketName": "bad", "AllowedThingGroups": "lab"}
+        bad = [
+            "*",
+            "?",
+            "a/../*",
+            "a b",
+            "a\n",
+            "${AWS::AccountId}",
+            "a,,b",
+            ",a",
+            "a,",
+            "größe",
+            'a"',
+            "a*b",
+            "a/=",
+            "=a",
+        ]
+        of_its_own = {
+            "BucketName": ["My.Bucket", "a", "b/*", "arn:aws:s3:::b"],
+            "UploadPrefix": ["", "/", "firmware", "/firmware/", "firmware/*/"],
+            "SignedPrefix": ["", "/", "signed", "signed//"],
+            "SigningProfile": ["", "a", "a-b", "a/b", "arn:aws:signer:::/signing-profiles/a"],
+            "AllowedSigningProfiles": ["a", "a-b,cd", "ab*"],
+            "AllowedThingGroups": ["", "lab/", "lab=a", "lab/=", "lab/=*", "/=lab", "lab/=a/=b", "lab/*=a", "lab/=a=b"],
+            "AllowedThings": ["lab/=a", "thing/a"],
+            "DeployerPrincipals": [
+                "",
+                "arn:aws:iam::*:role/a",
+                "arn:aws:iam::123456789012:role/*",
+                "arn:aws:iam::123456789012:role/a*b",
+                "arn:aws:iam::123456789012:group/a",
+                "arn:aws:sts::123456789012:assumed-role/a/b",
+                "123456789012",
+                f"{DEPLOYER.arn}, {DEPLOYER.arn}",
+            ],
+            "KmsKeyArn": [
+                "alias/a",
+                aws("kms", "alias/a"),
+                aws("kms", "key/*"),
+                "00000000-0000-0000-0000-000000000000",
+            ],
+        }
+        for parameter, values in of_its_own.items():
+            for value in values + bad:
+                with self.subTest(parameter, value=value), self.assertRaisesRegex(Exception, parameter):
+                    Stack("bad", **(good | {parameter: value}))
+
+    def test_good_values_are_taken(self):
+        groups = "lab,eu-*,lab/=lab-*,prod/de.1/=prod:de_1"
+        sso = f"arn:aws-cn:iam::{ACCOUNT}:role/aws-reserved/sso.amazonaws.com/AWSReservedSSO_a+=.@_-*"
+        deployers = f"arn:aws:iam::{ACCOUNT}:root,{sso}"
+        Stack(
+            "good", **(NEEDED | {"BucketName": "good", "AllowedThingGroups": groups, "DeployerPrincipals": deployers})
+        )
+
+
+class Linted(unittest.TestCase):
+    """Parliament knows which actions, resources and conditions go together."""
+
+    EXPLAINED = {
+        # It wants each statement to name all kinds of resources that CreateJob is authorised on; here, each names one.
+        **dict.fromkeys(["Job", "TargetThingGroups", "TargetThings", "PackageVersions"], "RESOURCE_MISMATCH"),
+        # One role, which may do no more than read signed images, to one service.
+        "LetIotReadSigned": "PERMISSIONS_MANAGEMENT_ACTIONS",
+        # A global key, which its list lacks
+        # (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html).
+        "DeployersWriteSignedOnlyThroughAService": "UNKNOWN_CONDITION_FOR_ACTION",
+    }
+
+    def findings(self, *statements):
+        policy = {"Version": "2012-10-17", "Statement": statements}
+        linter = [VENV / "lint/bin/parliament", "--json", "--include-community-auditors"]
+        answer = subprocess.run(linter, input=json.dumps(policy), capture_output=True, text=True)
+        self.assertEqual(answer.stderr, "")
+        return {json.loads(line)["issue"] for line in answer.stdout.splitlines()}
+
+    def test_the_linter_finds_nothing_that_is_not_explained(self):
+        policies = [stack.role("FunctionRole").policy, stack.role("OtaRole").policy, stack.bucket_policy]
+        for statements in [policy["Statement"] for policy in policies]:
+            rest = [each for each in statements if each["Sid"] not in self.EXPLAINED]
+            self.assertEqual(self.findings(*rest), set())
+            for statement in statements:
+                if statement["Sid"] in self.EXPLAINED:
+                    self.assertEqual(self.findings(statement), {self.EXPLAINED[statement["Sid"]]}, statement)
+
+    def test_the_linter_does_find_something(self):
+        statement = {"Effect": "Allow", "Resource": aws("iot", "strem/a")}
+        self.assertEqual(self.findings(statement | {"Action": "iot:CreateStream"}), {"RESOURCE_MISMATCH"})
+        self.assertEqual(self.findings(statement | {"Action": "iot:CreateStreem"}), {"UNKNOWN_ACTION"})
+
+
+def main():
+    global stack
+    with Cloud():
+        with step("create the stack"):
+            code = io.BytesIO()
+            with zipfile.ZipFile(code, "w") as archive:
+                archive.writestr("bootstrap", "")
+            client("s3").create_bucket(Bucket="code")
+            client("s3").put_object(Bucket="code", Key="code.zip", Body=code.getvalue())
+            stack = Stack("fences", **PARAMETERS)
+        return not unittest.main(verbosity=2, exit=False).result.wasSuccessful()
+
+
+if __name__ == "__main__":
+    run(main)
