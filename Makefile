@@ -89,6 +89,7 @@ test: build .venv/lint/.installed
 	@$(VENV)/python $(LOCAL_CLOUD)/test_model.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_replay.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_stack.py
+	@$(VENV)/python $(LOCAL_CLOUD)/test_security.py
 	@.venv/ministack/bin/python $(LOCAL_CLOUD)/test_policies.py
 
 test-docker: build

@@ -1,0 +1,316 @@
+"""The fences of the deployed stack, run into: by the function's role with less than its rights and beyond them, and by
+users whom IAM lets do everything. The stack is one with a KMS key."""
+
+import itertools
+import json
+import unittest
+from contextlib import contextmanager
+
+import boto3
+from botocore.exceptions import ClientError
+
+from alive import step
+from cloud import (
+    ACCOUNT,
+    BUCKET,
+    DEPLOYER,
+    REGION,
+    SIGNING_PROFILE,
+    STACK,
+    THING_GROUP,
+    Cloud,
+    client,
+    run,
+    sam,
+)
+
+TAGS = f"ota:thing-group={THING_GROUP}"
+OTHER_PROFILE = "canary_signing"
+IMAGE = bytes(range(256))
+DENIED = {"AccessDenied", "AccessDeniedException", "403", "Forbidden"}
+names = (f"firmware/{number}.bin" for number in itertools.count())
+
+
+def invoke(key, version):
+    """What the function says to the event of an upload, which S3 does not tell it here."""
+    event = cloud.notification(key, version)
+    answer = client("lambda").invoke(FunctionName=cloud.outputs["FunctionName"], Payload=event)
+    result = json.load(answer["Payload"])
+    return {"outcome": "failed", "reason": str(result)} if "FunctionError" in answer else result["releases"][0]
+
+
+def release(tags=TAGS):
+    key = next(names)
+    return invoke(key, cloud.upload(key, IMAGE, tags))
+
+
+def withdraw():
+    """The release of an upload that was deleted meanwhile."""
+    key = next(names)
+    version = cloud.upload(key, IMAGE, TAGS)
+    client("s3").delete_object(Bucket=BUCKET, Key=key)
+    return invoke(key, version)
+
+
+def fail():
+    """An upload that fails for good, and whether it was kept."""
+    before, key = cloud.failures(), next(names)
+    event = cloud.notification(key, cloud.upload(key, IMAGE, f"{TAGS}-to-come"))
+    client("lambda").invoke(FunctionName=cloud.outputs["FunctionName"], InvocationType="Event", Payload=event)
+    cloud.outcome(key, json.loads(event)["Records"][0]["s3"]["object"]["versionId"])
+    return {"outcome": "kept" if cloud.failures() > before else "lost"}
+
+
+class FencesTest(unittest.TestCase):
+    def check_denied(self, calls):
+        for number, (service, operation, parameters) in enumerate(calls):
+            with self.subTest(f"{number}: {operation}"):
+                with self.assertRaises(ClientError) as refused:
+                    getattr(service, operation)(**parameters)
+                error = refused.exception.response["Error"]
+                self.assertIn(error["Code"], DENIED, error)
+
+
+class FunctionRole(FencesTest):
+    # What a release cannot do without the statement, and what it comes to with it.
+    NEEDED = {
+        **dict.fromkeys(
+            ["ReadUploads", "ReadAndWriteSigned", "ListVersions", "Sign", "AwaitSigning", "ReadCertificates"]
+            + ["Job", "TargetThingGroups"],
+            (release, "created"),
+        ),
+        "SignAsAllowed": (lambda: release(f"{TAGS}&ota:signing-profile={OTHER_PROFILE}"), "created"),
+        "TargetThings": (lambda: release("ota:thing=lab-device-1"), "created"),
+        "JobTemplates": (lambda: release(f"{TAGS}&ota:job-template=canary"), "created"),
+    }
+    # What MiniStack does not ask IAM about: test_policies.py does.
+    NOT_ASKED = {
+        **dict.fromkeys(["Stream", "LetIotReadSigned", "Log", "KeyOfObjects"], (release, "created")),
+        # To MiniStack, what is missing is never denied.
+        "TellMissingFromDenied": (withdraw, "skipped"),
+        "PackageVersions": (lambda: release(f"{TAGS}&ota:package-version=fw:1"), "created"),
+        **dict.fromkeys(["KeepFailures", "KeyOfFailures"], (fail, "kept")),
+    }
+
+    def setUp(self):
+        ids = client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]
+        self.ids = {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in ids}
+        self.policy = {"RoleName": self.ids["FunctionRole"], "PolicyName": "release"}
+        self.document = client("iam").get_role_policy(**self.policy)["PolicyDocument"]
+
+    @contextmanager
+    def without(self, sid):
+        left = [each for each in self.document["Statement"] if each["Sid"] != sid]
+        self.put(self.document | {"Statement": left})
+        try:
+            yield
+        finally:
+            self.put(self.document)
+
+    def put(self, document):
+        client("iam").put_role_policy(**self.policy, PolicyDocument=json.dumps(document))
+
+    def test_each_statement_is_needed(self):
+        tried = self.NEEDED | self.NOT_ASKED
+        self.assertEqual({each["Sid"] for each in self.document["Statement"]}, set(tried))
+        for sid, (attempt, outcome) in tried.items():
+            with self.subTest(sid):
+                if sid in self.NEEDED:
+                    self.assertEqual(attempt()["outcome"], outcome)
+                with self.without(sid):
+                    result = attempt()
+                self.assertEqual(result["outcome"] == outcome, sid in self.NOT_ASKED, result)
+
+    def test_what_no_release_takes_is_denied(self):
+        self.assertEqual(release()["outcome"], "created")
+        key = next(names)
+        version = cloud.upload(key, IMAGE)
+        client("s3").create_bucket(Bucket="another")
+        client("s3").put_object(Bucket="another", Key=key, Body=IMAGE)
+        client("s3").put_object(Bucket=BUCKET, Key="other/a.bin", Body=IMAGE)
+        (certificate,) = client("acm").list_certificates()["CertificateSummaryList"]
+        job = client("iot").list_jobs()["jobs"][0]["jobId"]
+        signed = client("s3").list_objects_v2(Bucket=BUCKET, Prefix="SignedImage/")["Contents"][0]["Key"]
+
+        session = self.session()
+        s3, iot, signer = session.client("s3"), session.client("iot"), session.client("signer")
+        iam, sqs, logs = session.client("iam"), session.client("sqs"), session.client("logs")
+        functions, acm = session.client("lambda"), session.client("acm")
+        self.assertEqual(
+            s3.get_object(Bucket=BUCKET, Key=key)["Body"].read(), IMAGE, "the session has the role's rights"
+        )
+        at = {"Bucket": BUCKET, "Key": key}
+        tag_set = {"TagSet": [{"Key": "ota:thing-group", "Value": "lab"}]}
+        source = {"s3": {"bucketName": BUCKET, "key": key, "version": version}}
+        destination = {"s3": {"bucketName": BUCKET, "prefix": "SignedImage/"}}
+        signing = {"source": source, "destination": destination}
+        function, queue = self.ids["Function"], cloud.outputs["FailureQueueUrl"]
+        target = f"arn:aws:iot:{REGION}:{ACCOUNT}:thinggroup/lab"
+        calls = [
+            (s3, "get_object", {"Bucket": "another", "Key": key}),
+            (s3, "get_object", {"Bucket": BUCKET, "Key": "other/a.bin"}),
+            (s3, "get_object_tagging", {**at}),
+            (s3, "put_object", {**at, "Body": IMAGE}),
+            (s3, "put_object", {"Bucket": BUCKET, "Key": "other/a.bin", "Body": IMAGE}),
+            (s3, "put_object_tagging", {**at, "Tagging": tag_set}),
+            (s3, "put_object_tagging", {"Bucket": BUCKET, "Key": signed, "Tagging": tag_set}),
+            (s3, "copy_object", {"Bucket": BUCKET, "Key": key, "CopySource": {"Bucket": BUCKET, "Key": signed}}),
+            (s3, "delete_object", {**at}),
+            (s3, "delete_object", {**at, "VersionId": version}),
+            (s3, "delete_object", {"Bucket": BUCKET, "Key": signed}),
+            (s3, "list_objects_v2", {"Bucket": BUCKET, "Prefix": "other/"}),
+            (s3, "list_object_versions", {"Bucket": BUCKET}),
+            (s3, "list_objects_v2", {"Bucket": "another"}),
+            (s3, "put_bucket_policy", {"Bucket": BUCKET, "Policy": "{}"}),
+            (s3, "delete_bucket_policy", {"Bucket": BUCKET}),
+            (s3, "put_bucket_versioning", {"Bucket": BUCKET, "VersioningConfiguration": {"Status": "Suspended"}}),
+            (s3, "put_bucket_notification_configuration", {"Bucket": BUCKET, "NotificationConfiguration": {}}),
+            (signer, "start_signing_job", {**signing, "profileName": "somebody_elses"}),
+            (signer, "get_signing_profile", {"profileName": "somebody_elses"}),
+            (signer, "cancel_signing_profile", {"profileName": SIGNING_PROFILE}),
+            (signer, "list_signing_jobs", {}),
+            (acm, "list_certificates", {}),
+            (acm, "delete_certificate", {"CertificateArn": certificate["CertificateArn"]}),
+            (iot, "create_job", {"jobId": "mine", "targets": [target], "document": "{}"}),
+            (iot, "cancel_job", {"jobId": job}),
+            (iot, "update_job", {"jobId": job, "description": "mine"}),
+            (iot, "delete_job", {"jobId": job, "force": True}),
+            (iot, "describe_thing_group", {"thingGroupName": "production"}),
+            (iot, "describe_thing", {"thingName": "production"}),
+            (iot, "delete_thing_group", {"thingGroupName": "lab"}),
+            (iot, "list_things", {}),
+            (iot, "create_job_template", {"jobTemplateId": "mine", "description": "mine", "document": "{}"}),
+            (iam, "get_role", {"RoleName": self.ids["OtaRole"]}),
+            (iam, "put_role_policy", {**self.policy, "PolicyDocument": json.dumps(self.document)}),
+            (session.client("sts"), "assume_role", {"RoleArn": cloud.outputs["OtaRoleArn"], "RoleSessionName": "mine"}),
+            (functions, "invoke", {"FunctionName": function}),
+            (functions, "update_function_configuration", {"FunctionName": function, "Timeout": 1}),
+            (sqs, "purge_queue", {"QueueUrl": queue}),
+            (logs, "delete_log_group", {"logGroupName": cloud.outputs["LogGroupName"]}),
+            (session.client("cloudformation"), "delete_stack", {"StackName": STACK}),
+        ]
+        self.assertGreaterEqual(len(calls), 25)
+        self.check_denied(calls)
+
+    def session(self):
+        """One of the function's role, which is let out of Lambda's hands for it."""
+        iam, role = client("iam"), self.ids["FunctionRole"]
+        trust = iam.get_role(RoleName=role)["Role"]
+        statement = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+        loose = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        iam.update_assume_role_policy(RoleName=role, PolicyDocument=loose)
+        given = client("sts").assume_role(RoleArn=trust["Arn"], RoleSessionName="beyond")["Credentials"]
+        strict = json.dumps(trust["AssumeRolePolicyDocument"])
+        iam.update_assume_role_policy(RoleName=role, PolicyDocument=strict)
+        return boto3.Session(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
+
+
+class Bucket(FencesTest):
+    @classmethod
+    def setUpClass(cls):
+        cls.deployer, cls.other = (cls.user(name) for name in (DEPLOYER.rpartition("/")[2], "somebody"))
+
+    @staticmethod
+    def user(name):
+        """The S3 client of a user whom IAM lets do everything."""
+        iam, everything = client("iam"), {"Effect": "Allow", "Action": "*", "Resource": "*"}
+        iam.create_user(UserName=name)
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [everything]})
+        iam.put_user_policy(UserName=name, PolicyName="everything", PolicyDocument=policy)
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        return boto3.Session(key["AccessKeyId"], key["SecretAccessKey"]).client("s3")
+
+    def test_a_deployer_uploads_tags_and_withdraws(self):
+        s3, at = self.deployer, {"Bucket": BUCKET, "Key": next(names)}
+        version = s3.put_object(**at, Body=IMAGE, Tagging=TAGS)["VersionId"]
+        self.assertEqual(invoke(at["Key"], version)["outcome"], "created")
+        s3.delete_object_tagging(**at)
+        s3.put_object_tagging(**at, Tagging={"TagSet": [{"Key": "ota:thing-group", "Value": "lab"}]})
+        s3.delete_object(**at)
+        copied = {"Bucket": BUCKET, "Key": next(names), "CopySource": at | {"VersionId": version}}
+        self.assertEqual(invoke(copied["Key"], s3.copy_object(**copied)["VersionId"])["outcome"], "created")
+
+    def test_nobody_else_uploads_or_tags(self):
+        key = next(names)
+        version = cloud.upload(key, IMAGE)
+        s3, at = self.other, {"Bucket": BUCKET, "Key": key}
+        s3.put_object(Bucket=BUCKET, Key="other/a.bin", Body=IMAGE)
+        tagging = {"Tagging": {"TagSet": [{"Key": "team", "Value": "blue"}]}}
+        self.check_denied(
+            [
+                (s3, "put_object", {**at, "Body": IMAGE}),
+                (s3, "put_object", {**at, "Body": IMAGE, "Tagging": TAGS}),
+                (s3, "create_multipart_upload", {**at}),
+                (s3, "copy_object", {**at, "CopySource": {"Bucket": BUCKET, "Key": "other/a.bin"}}),
+                (s3, "put_object_tagging", {**at, **tagging}),
+                (s3, "put_object_tagging", {**at, **tagging, "VersionId": version}),
+                (s3, "delete_object_tagging", {**at}),
+                (s3, "delete_object_tagging", {**at, "VersionId": version}),
+            ]
+        )
+
+    def test_nobody_but_the_function_writes_what_is_signed_and_nobody_loses_a_version(self):
+        key = next(names)
+        version = cloud.upload(key, IMAGE, TAGS)
+        self.assertEqual(invoke(key, version)["outcome"], "created")
+        signed = client("s3").list_object_versions(Bucket=BUCKET, Prefix="SignedImage/")["Versions"][0]
+        rule = {"Status": "Enabled", "Filter": {"Prefix": ""}, "NoncurrentVersionExpiration": {"NoncurrentDays": 1}}
+        for s3 in (self.deployer, self.other):
+            at = {"Bucket": BUCKET, "Key": signed["Key"]}
+            self.check_denied(
+                [
+                    (s3, "put_object", {**at, "Body": IMAGE}),
+                    (s3, "put_object", {"Bucket": BUCKET, "Key": "SignedImage/mine", "Body": IMAGE}),
+                    (s3, "copy_object", {**at, "CopySource": {"Bucket": BUCKET, "Key": key}}),
+                    (s3, "delete_object", {**at, "VersionId": signed["VersionId"]}),
+                    (s3, "delete_object", {"Bucket": BUCKET, "Key": key, "VersionId": version}),
+                    (
+                        s3,
+                        "put_bucket_versioning",
+                        {"Bucket": BUCKET, "VersioningConfiguration": {"Status": "Suspended"}},
+                    ),
+                    (
+                        s3,
+                        "put_bucket_lifecycle_configuration",
+                        {"Bucket": BUCKET, "LifecycleConfiguration": {"Rules": [rule]}},
+                    ),
+                ]
+            )
+
+    def test_whoever_may_do_everything_can_mend_the_policy_and_delete_behind_it(self):
+        policy = self.other.get_bucket_policy(Bucket=BUCKET)["Policy"]
+        version = cloud.upload("firmware/a.bin", IMAGE)
+        self.other.delete_bucket_policy(Bucket=BUCKET)
+        try:
+            self.other.delete_object(Bucket=BUCKET, Key="firmware/a.bin", VersionId=version)
+        finally:
+            self.other.put_bucket_policy(Bucket=BUCKET, Policy=policy)
+        with self.assertRaises(ClientError):
+            self.other.put_object(Bucket=BUCKET, Key="firmware/a.bin", Body=IMAGE)
+
+
+def main():
+    global cloud
+    with Cloud() as cloud:
+        with step("provision the account"):
+            cloud.provision()
+            profile = client("signer").get_signing_profile(profileName=SIGNING_PROFILE)
+            taken = ("platformId", "signingMaterial", "signingParameters")
+            same = {member: profile[member] for member in taken}
+            client("signer").put_signing_profile(profileName=OTHER_PROFILE, **same)
+            client("signer").put_signing_profile(profileName="somebody_elses", **same)
+            client("iot").create_job_template(jobTemplateId="canary", description="slowly", document="{}")
+            client("iot").create_thing_group(thingGroupName="production")
+            client("iot").create_thing(thingName="production")
+            key = client("kms").create_key()["KeyMetadata"]["Arn"]
+        with step("sam build"):
+            sam("build")
+        with step("sam deploy"):
+            cloud.deploy(AllowedSigningProfiles=OTHER_PROFILE, KmsKeyArn=key)
+        # Each test says itself when the function hears of an upload.
+        client("s3").put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration={})
+        return not unittest.main(verbosity=2, exit=False).result.wasSuccessful()
+
+
+if __name__ == "__main__":
+    run(main)
