@@ -527,7 +527,7 @@ class Parameters(unittest.TestCase):
         }
         for parameter, values in of_its_own.items():
             for value in values + bad:
-                with self.subTest(parameter, value=value), self.assertRaisesRegex(Exception, parameter):
+                with self.subTest(parameter, value=value), self.assertRaisesRegex(Exception, f"'{parameter}' must"):
                     Stack("bad", **(good | {parameter: value}))
 
     def test_good_values_are_taken(self):
