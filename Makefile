@@ -7,17 +7,20 @@ VENV := .venv/aws/bin
 AS_STEP := python3 $(LOCAL_CLOUD)/alive.py
 
 # As they were given: make would take a `$` for a variable of its own.
-GIVEN := FIRMWARE TAGS KEY EVENT MODE ENV_VARS STACK RELEASE BUCKET VERSION OUT
-# Only who says so right there releases.
+GIVEN := FIRMWARE TAGS KEY EVENT MODE ENV_VARS STACK RELEASE BUCKET VERSION OUT YES
+# Only who says so right there releases, or changes a bucket unasked.
 ifneq ($(origin RELEASE),command line)
 override RELEASE :=
+endif
+ifneq ($(origin YES),command line)
+override YES :=
 endif
 $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
 export $(GIVEN)
 export SAM_CLI_TELEMETRY := 0
 
 .NOTPARALLEL:
-.PHONY: help need setup build firmware demo invoke invoke-cargo watch event test test-docker
+.PHONY: help need setup build firmware demo invoke invoke-cargo watch event attach test test-docker
 .PHONY: torture torture-faults torture-kill torture-soak fuzz mutants check lint fmt clean
 
 help:
@@ -30,6 +33,7 @@ help:
 	@echo "make invoke-cargo   the same without Docker, by cargo lambda invoke"
 	@echo "make watch   a local cloud, and the function on it, built anew after each change of src"
 	@echo "make event   write the event of an object in S3: BUCKET=name KEY=key  VERSION=id  OUT=event.json"
+	@echo "make attach  add a deployed stack to the bucket that was there before it, once the changes are agreed to: STACK=name  YES=yes"
 	@echo "make test    unit tests, whole releases, the service models of AWS, replays, and the deployed stack on the local cloud"
 	@echo "make test-docker    every sample event, and a release, by sam local invoke"
 	@echo "make torture all of what make test takes a selection of, by torture-faults, -kill, -soak, fuzz, mutants: PARTS='torture-soak fuzz'"
@@ -84,6 +88,9 @@ watch: build
 event: setup
 	@$(VENV)/python $(LOCAL_CLOUD)/replay.py event
 
+attach: setup
+	@$(VENV)/python $(LOCAL_CLOUD)/attach.py
+
 test: build .venv/lint/.installed
 	@cargo test --locked
 	@$(VENV)/python $(LOCAL_CLOUD)/test_model.py
@@ -91,6 +98,7 @@ test: build .venv/lint/.installed
 	@$(VENV)/python $(LOCAL_CLOUD)/test_stack.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_security.py
 	@.venv/ministack/bin/python $(LOCAL_CLOUD)/test_policies.py
+	@$(VENV)/python $(LOCAL_CLOUD)/test_attach.py
 
 test-docker: build
 	@$(VENV)/python $(LOCAL_CLOUD)/test_docker.py

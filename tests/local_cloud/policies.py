@@ -68,8 +68,11 @@ class Stack:
         cloudformation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
         resources = cloudformation.describe_stack_resources(StackName=name)["StackResources"]
         self.ids = {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in resources}
-        self.bucket = f"arn:aws:s3:::{self.ids['Bucket']}"
-        self.bucket_policy = json.loads(client("s3").get_bucket_policy(Bucket=self.ids["Bucket"])["Policy"])
+        self.bucket = f"arn:aws:s3:::{parameters['BucketName']}"
+
+    @cached_property
+    def bucket_policy(self):
+        return json.loads(client("s3").get_bucket_policy(Bucket=self.ids["Bucket"])["Policy"])
 
     def role(self, logical_id):
         """A role of the stack, as a caller."""

@@ -353,6 +353,7 @@ class Bucket(PolicyTest):
                 ("s3:PutBucketTagging", bucket),
                 ("s3:PutBucketVersioning", f"{bucket}2"),
                 ("s3:DeleteObjectVersion", f"{bucket}2/firmware/a.bin"),
+                ("s3:DeleteObjectVersion", other),
                 ("s3:PutObject", f"{bucket}2/a", {"s3:RequestObjectTagKeys": ["ota:start"]}),
                 ("s3:GetObject", f"{bucket}2/a", {"aws:SecureTransport": "false"}),
                 ("s3:PutBucketVersioning", bucket, by_cloudformation),
@@ -362,7 +363,7 @@ class Bucket(PolicyTest):
                 False,
                 ("s3:GetObject", upload, {"aws:SecureTransport": "false"}),
                 ("s3:ListBucket", bucket, {"aws:SecureTransport": "false"}),
-                *[("s3:DeleteObjectVersion", each) for each in (upload, signed, other)],
+                *[("s3:DeleteObjectVersion", each) for each in (upload, signed)],
                 ("s3:PutBucketVersioning", bucket),
                 ("s3:PutBucketVersioning", bucket, by_another),
                 ("s3:PutLifecycleConfiguration", bucket),
@@ -440,6 +441,21 @@ class Bucket(PolicyTest):
 class Services(unittest.TestCase):
     """No service does for somebody else what it does for this account."""
 
+    def test_eventbridge_may_do_for_the_rule_alone_what_it_does_for_a_bucket_that_exists(self):
+        guest = Stack("guest", **NEEDED, BucketName="guests", AllowedThingGroups="lab", ExistingBucket="true")
+        self.assertFalse({"Bucket", "BucketPolicy", "UploadPermission"} & set(guest.ids))
+        attributes = client("sqs").get_queue_attributes(QueueUrl=guest.ids["FailureQueue"], AttributeNames=["Policy"])
+        (queue,) = json.loads(attributes["Attributes"]["Policy"])["Statement"]
+        function = json.loads(client("lambda").get_policy(FunctionName=guest.ids["Function"])["Policy"])
+        (call,) = function["Statement"]
+        rule = aws("events", f"rule/{guest.ids['UploadRule']}")
+        for statement, action in ((queue, "sqs:SendMessage"), (call, "lambda:InvokeFunction")):
+            self.assertEqual(
+                (statement["Principal"], statement["Action"]), ({"Service": "events.amazonaws.com"}, action)
+            )
+            keys = {key.lower(): value for keys in statement["Condition"].values() for key, value in keys.items()}
+            self.assertEqual(keys, {"aws:sourceaccount": ACCOUNT, "aws:sourcearn": rule})
+
     def test_each_trust_in_a_service_names_the_account_and_the_resource(self):
         for role, without_arn in {
             "OtaRole": False,
@@ -461,10 +477,9 @@ class Services(unittest.TestCase):
 
     def test_no_other_policy_of_the_stack_trusts_a_service(self):
         trusting = {name for name, each in resources().items() if '"Principal": {"Service"' in json.dumps(each)}
-        self.assertEqual(trusting, {"FunctionRole", "OtaRole"})
-        kinds = [resource["Type"] for resource in resources().values()]
-        self.assertEqual(kinds.count("AWS::Lambda::Permission"), 1)
-        self.assertEqual([kind for kind in kinds if kind.endswith("Policy")], ["AWS::S3::BucketPolicy"])
+        self.assertEqual(trusting, {"FunctionRole", "OtaRole", "FailureQueuePolicy"})
+        granting = {name for name, each in resources().items() if each["Type"] == "AWS::Lambda::Permission"}
+        self.assertEqual(granting, {"UploadPermission", "UploadRulePermission"})
 
 
 class Encryption(unittest.TestCase):

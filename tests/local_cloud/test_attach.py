@@ -1,0 +1,169 @@
+"""A stack that is deployed for a bucket that was there before it, with a policy and notifications of its own."""
+
+import json
+import os
+import subprocess
+import unittest
+
+from alive import step
+from cloud import ACCOUNT, BUCKET, REGION, ROOT, STACK, THING_GROUP, VENV, Cloud, client, run, sam
+
+TAGS = f"ota:thing-group={THING_GROUP}"
+IMAGE = bytes(range(256))
+THEIRS = {
+    "Sid": "Theirs",
+    "Effect": "Allow",
+    "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
+    "Action": "s3:GetObject",
+    "Resource": f"arn:aws:s3:::{BUCKET}/other/*",
+}
+
+
+def attach(**given):
+    """Runs `make attach`, with nobody there to answer; returns its exit code and what it wrote."""
+    environment = os.environ | given
+    command = [VENV / "aws/bin/python", ROOT / "tests/local_cloud/attach.py"]
+    answer = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    return answer.returncode, answer.stdout + answer.stderr
+
+
+def bucket():
+    """The bucket's policy and notifications."""
+    notifications = client("s3").get_bucket_notification_configuration(Bucket=BUCKET)
+    del notifications["ResponseMetadata"]
+    return json.loads(client("s3").get_bucket_policy(Bucket=BUCKET)["Policy"]), notifications
+
+
+def event(sample, key, version):
+    """A sample event of EventBridge, told of one object version of the bucket."""
+    told = json.loads((ROOT / f"events/{sample}.json").read_text())
+    told |= {"account": ACCOUNT, "region": REGION, "resources": [f"arn:aws:s3:::{BUCKET}"]}
+    told["detail"]["bucket"]["name"] = BUCKET
+    told["detail"]["object"] |= {"key": key, "version-id": version}
+    return json.dumps(told)
+
+
+class Attach(unittest.TestCase):
+    """In the order of the names: nothing, then attached, then used."""
+
+    def test_1_nothing_changes_without_a_yes(self):
+        before = bucket()
+        code, output = attach()
+        self.assertEqual((code, bucket()), (1, before), output)
+        self.assertIn('+      "Sid": "OtaOnUploadOnlyDeployersUpload",', output)
+        self.assertIn('+  "EventBridgeConfiguration": {}', output)
+        self.assertIn("✗ nothing was changed", output)
+        self.assertNotIn('-      "Sid"', output)
+
+    def test_2_a_bucket_that_loses_what_is_signed_is_refused(self):
+        s3, before = client("s3"), bucket()
+        s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Suspended"})
+        code, output = attach(YES="yes")
+        self.assertEqual((code, bucket()), (1, before), output)
+        self.assertIn(f"✗ the bucket {BUCKET} has no versioning", output)
+        s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        expires = {"Status": "Enabled", "NoncurrentVersionExpiration": {"NoncurrentDays": 30}}
+        for prefix, refused in {"": True, "SignedImage/": True, "SignedImage/a": True, "other/": False}.items():
+            rules = {"Rules": [{"ID": "tidy", "Filter": {"Prefix": prefix}, **expires}]}
+            s3.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration=rules)
+            code, output = attach()
+            self.assertEqual((code, bucket()), (1, before), output)
+            self.assertEqual("✗ the rule tidy of the life cycle" in output, refused, output)
+
+    def test_3_what_was_there_stays_and_what_the_stack_needs_is_added(self):
+        code, output = attach(YES="yes")
+        self.assertEqual(code, 0, output)
+        policy, notifications = bucket()
+        self.assertEqual(policy["Statement"][0], THEIRS)
+        self.assertEqual([each["Id"] for each in notifications["QueueConfigurations"]], ["theirs"])
+        self.assertEqual(notifications["EventBridgeConfiguration"], {})
+        code, output = attach()
+        self.assertEqual((code, bucket()), (0, (policy, notifications)), output)
+        self.assertIn(f"✓ {BUCKET} is attached to {STACK} already", output)
+
+    def test_4_the_fences_are_those_of_a_bucket_of_the_stacks_own(self):
+        role = client("cloudformation").describe_stack_resource(StackName=STACK, LogicalResourceId="FunctionRole")
+        ours = {each["Sid"]: each for each in bucket()[0]["Statement"][1:]}
+        own = {
+            f"OtaOnUpload{each['Sid']}": each | {"Sid": f"OtaOnUpload{each['Sid']}"}
+            for each in self.policy_of_own_bucket(role["StackResourceDetail"]["PhysicalResourceId"])
+            if each["Sid"] != "KeepVersioning"
+        }
+        self.assertEqual(ours, own)
+
+    def policy_of_own_bucket(self, role):
+        """Of the same stack with a bucket of its own, told as of this one."""
+        cloudformation = client("cloudformation")
+        (stack,) = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
+        other = {"ExistingBucket": "false", "BucketName": "of-its-own"}
+        given = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]} | other
+        cloudformation.create_stack(
+            StackName="own",
+            TemplateBody=cloudformation.get_template(StackName=STACK, TemplateStage="Original")["TemplateBody"],
+            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        )
+        cloudformation.get_waiter("stack_create_complete").wait(StackName="own", WaiterConfig={"Delay": 1})
+        own = cloudformation.describe_stack_resource(StackName="own", LogicalResourceId="FunctionRole")
+        policy = client("s3").get_bucket_policy(Bucket="of-its-own")["Policy"]
+        told = policy.replace("of-its-own", BUCKET).replace(own["StackResourceDetail"]["PhysicalResourceId"], role)
+        return json.loads(told)["Statement"]
+
+    def test_5_eventbridge_tells_the_function_of_uploads(self):
+        key = "firmware/a.bin"
+        version = cloud.upload(key, IMAGE, TAGS)
+        # It arrives, but MiniStack leaves the version out, and so there are no tags to find.
+        told = cloud.outcome(key, "null")
+        self.assertEqual((told["outcome"], told["reason"]), ("skipped", "no-tags"), told)
+        events, rule = client("events"), client("events").list_rules()["Rules"][0]
+        for sample in ("eventbridge-created", "eventbridge-tags-added"):
+            as_aws = event(sample, key, version)
+            self.assertTrue(events.test_event_pattern(EventPattern=rule["EventPattern"], Event=as_aws)["Result"])
+        answer = client("lambda").invoke(FunctionName=cloud.outputs["FunctionName"], Payload=as_aws)
+        (created,) = json.load(answer["Payload"])["releases"]
+        self.assertEqual((created["outcome"], created["versionId"]), ("created", version), created)
+        self.assertEqual(cloud.streamed(created["streamId"])[1], IMAGE)
+
+    def test_6_eventbridge_tells_the_function_of_nothing_else(self):
+        events, rule = client("events"), client("events").list_rules()["Rules"][0]
+        for sample, key, name in (
+            ("eventbridge-deleted", "firmware/a.bin", BUCKET),
+            ("eventbridge-created", "SignedImage/a.bin", BUCKET),
+            ("eventbridge-created", "firmware/a.bin", "another"),
+        ):
+            told = event(sample, key, "1").replace(BUCKET, name)
+            self.assertFalse(events.test_event_pattern(EventPattern=rule["EventPattern"], Event=told)["Result"], told)
+
+    def test_7_a_stack_with_a_bucket_of_its_own_is_not_attached(self):
+        code, output = attach(STACK="own", YES="yes")
+        self.assertEqual(code, 1, output)
+        self.assertIn("✗ the stack own is not deployed with ExistingBucket=true", output)
+
+
+def main():
+    global cloud
+    with Cloud() as cloud:
+        with step("provision the account"):
+            cloud.provision()
+            s3 = client("s3")
+            s3.create_bucket(Bucket=BUCKET)
+            s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+            s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps({"Version": "2012-10-17", "Statement": [THEIRS]}))
+            queue = client("sqs").create_queue(QueueName="theirs")["QueueUrl"]
+            arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:theirs"
+            to_queue = {"Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"}, "Action": "sqs:*"}
+            policy = {"Version": "2012-10-17", "Statement": [to_queue | {"Resource": arn}]}
+            client("sqs").set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps(policy)})
+            theirs = {"Id": "theirs", "QueueArn": arn, "Events": ["s3:ObjectRemoved:*"]}
+            s3.put_bucket_notification_configuration(
+                Bucket=BUCKET, NotificationConfiguration={"QueueConfigurations": [theirs]}
+            )
+        with step("sam build"):
+            sam("build")
+        with step("sam deploy"):
+            cloud.deploy(ExistingBucket="true")
+        return not unittest.main(verbosity=2, exit=False).result.wasSuccessful()
+
+
+if __name__ == "__main__":
+    run(main)
