@@ -116,6 +116,8 @@ def now(s3, bucket):
     notifications = s3.get_bucket_notification_configuration(**bucket)
     notifications.pop("ResponseMetadata", None)
     policy = optional(lambda: json.loads(s3.get_bucket_policy(**bucket)["Policy"]), None)
+    if policy and isinstance(policy["Statement"], dict):  # a single one need not be in a list
+        policy["Statement"] = [policy["Statement"]]
     return {"policy": policy, "notifications": notifications}
 
 

@@ -148,7 +148,7 @@ def main():
             s3 = client("s3")
             s3.create_bucket(Bucket=BUCKET)
             s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
-            s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps({"Version": "2012-10-17", "Statement": [THEIRS]}))
+            s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps({"Version": "2012-10-17", "Statement": THEIRS}))
             queue = client("sqs").create_queue(QueueName="theirs")["QueueUrl"]
             arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:theirs"
             to_queue = {"Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"}, "Action": "sqs:*"}
