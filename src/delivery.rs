@@ -1,4 +1,4 @@
-//! Where devices fetch a signed image from: its IoT stream, a URL that AWS IoT presigns, or whichever of both they choose.
+//! Where devices fetch signed files from: their IoT stream, URLs that AWS IoT presigns, or whichever of both they choose.
 
 use crate::{
     clients::Clients,
@@ -9,12 +9,12 @@ use crate::{
     upload::{Upload, encoded},
 };
 
-/// Where devices fetch a signed image from: there is always something.
+/// Where devices fetch signed files from: there is always something. URLs are in the order of the files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Delivery {
     Mqtt(Stream),
-    Http(PresignedUrl),
-    MqttAndHttp(Stream, PresignedUrl),
+    Http(Vec<PresignedUrl>),
+    MqttAndHttp(Stream, Vec<PresignedUrl>),
 }
 
 impl Delivery {
@@ -24,21 +24,21 @@ impl Delivery {
         settings: &Settings,
         upload: &Upload,
         protocols: Protocols,
-        copy: &RawCopy,
+        copies: &[RawCopy],
     ) -> Result<Self, Failure> {
-        let url = PresignedUrl::of(settings, upload, copy);
+        let urls = PresignedUrl::of_all(settings, upload, copies);
         Ok(match protocols {
-            Protocols::Http => Self::Http(url),
-            _ => Self::of(protocols, stream::ensure(aws, settings, upload, copy).await?, url),
+            Protocols::Http => Self::Http(urls),
+            _ => Self::of(protocols, stream::ensure(aws, settings, upload, copies).await?, urls),
         })
     }
 
     /// What of both the protocols need.
-    pub fn of(protocols: Protocols, stream: Stream, url: PresignedUrl) -> Self {
+    pub fn of(protocols: Protocols, stream: Stream, urls: Vec<PresignedUrl>) -> Self {
         match protocols {
             Protocols::Mqtt => Self::Mqtt(stream),
-            Protocols::Http => Self::Http(url),
-            Protocols::MqttAndHttp => Self::MqttAndHttp(stream, url),
+            Protocols::Http => Self::Http(urls),
+            Protocols::MqttAndHttp => Self::MqttAndHttp(stream, urls),
         }
     }
 
@@ -58,9 +58,10 @@ impl Delivery {
         }
     }
 
-    pub fn url(&self) -> Option<&PresignedUrl> {
+    /// The URL of the file at this place.
+    pub fn url(&self, at: usize) -> Option<&PresignedUrl> {
         match self {
-            Self::Http(url) | Self::MqttAndHttp(_, url) => Some(url),
+            Self::Http(urls) | Self::MqttAndHttp(_, urls) => urls.get(at),
             Self::Mqtt(_) => None,
         }
     }
@@ -72,9 +73,13 @@ impl Delivery {
 pub(crate) struct PresignedUrl(pub String);
 
 impl PresignedUrl {
-    pub fn of(settings: &Settings, upload: &Upload, copy: &RawCopy) -> Self {
+    fn of(settings: &Settings, upload: &Upload, copy: &RawCopy) -> Self {
         let url = settings.s3_url(&upload.bucket, &copy.key, &copy.version_id);
         Self(format!("${{aws:iot:s3-presigned-url-v2:{url}}}"))
+    }
+
+    pub fn of_all(settings: &Settings, upload: &Upload, copies: &[RawCopy]) -> Vec<Self> {
+        copies.iter().map(|copy| Self::of(settings, upload, copy)).collect()
     }
 
     /// Whether a URL in a job document lies below the upload's own prefix, which no other upload has.
@@ -91,7 +96,7 @@ mod tests {
     #[test]
     fn the_url_is_one_that_aws_iot_presigns() {
         let upload = Upload::new("firmware-bucket".into(), "firmware/a.bin".into(), "v1".into());
-        let copy = RawCopy { key: "Signed ü}/a".into(), version_id: "x.Y_z-1".into() };
+        let copy = RawCopy { file_id: 0, key: "Signed ü}/a".into(), version_id: "x.Y_z-1".into() };
         for (region, role, host) in [
             ("eu-west-1", "arn:aws:iam::111122223333:role/ota", "s3.eu-west-1.amazonaws.com"),
             ("cn-north-1", "arn:aws-cn:iam::111122223333:role/ota", "s3.cn-north-1.amazonaws.com.cn"),
@@ -112,7 +117,8 @@ mod tests {
         let settings = settings(&[("SIGNED_PREFIX", "signed images/")]).unwrap();
         let [first, second] =
             ["v1", "v2"].map(|version| Upload::new("b".into(), "firmware/a.bin".into(), version.into()));
-        let copy = RawCopy { key: format!("{}job", first.signed_prefix(&settings)), version_id: "v".into() };
+        let copy =
+            RawCopy { file_id: 0, key: format!("{}job", first.signed_prefix(&settings)), version_id: "v".into() };
         let url = PresignedUrl::of(&settings, &first, &copy).0;
         assert!(PresignedUrl::is_of(&url, &settings, &first) && !PresignedUrl::is_of(&url, &settings, &second));
         assert!(!PresignedUrl::is_of("", &settings, &first));

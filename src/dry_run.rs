@@ -4,10 +4,11 @@ use crate::{
     clients::Clients,
     delivery::{Delivery, PresignedUrl},
     error::{Failure, Stop},
+    file_request::{FileRequest, SignedBy},
     given::{self, GivenSignature},
     job,
     record::image_key,
-    request::{ReleaseRequest, SignedBy},
+    request::ReleaseRequest,
     settings::Settings,
     signed_object::SignatureAlgorithm,
     signing::{self, SignedImage},
@@ -30,69 +31,88 @@ const FROM_S3: &str = "<from S3>";
 /// The requests of a release, in AWS's own member names.
 #[derive(Debug)]
 pub(crate) struct Requests {
-    pub start_signing_job: Option<Value>,
+    /// One for each file that Signer is to sign.
+    pub start_signing_jobs: Vec<Value>,
     pub create_stream: Option<Value>,
     pub create_job: Value,
 }
 
-/// Words the requests of a release at `now`: with the size of the image in bytes and the signature that it has already,
-/// where they are known.
+/// What is known of a file: its size in bytes, and the signature that it has already.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Known<'a> {
+    pub size: Option<u64>,
+    pub given: Option<&'a GivenSignature>,
+}
+
+/// Words the requests of a release at `now`, with what is known of each file.
 pub(crate) async fn requests(
     aws: &Clients,
     settings: &Settings,
     upload: &Upload,
     request: &ReleaseRequest,
     job_id: &str,
-    (size, given): (Option<u64>, Option<&GivenSignature>),
+    known: &[Known<'_>],
     now: Timestamp,
 ) -> Result<Requests, Stop> {
-    let prefix = upload.signed_prefix(settings);
-    let (key, profile, custom) = match &request.signed_by {
-        SignedBy::Profile(profile) => (format!("{prefix}{FROM_SIGNER}"), Some(profile), None),
-        SignedBy::SigningJob(_) => (image_key(&prefix), None, None),
-        SignedBy::Custom(custom) => (image_key(&prefix), None, Some(custom)),
+    let signed: Vec<_> = request.files.iter().zip(known).map(|(file, known)| signed(file, *known)).collect();
+    let copy = |(file, signed): (&FileRequest, &SignedImage)| RawCopy {
+        file_id: file.id,
+        key: signed.key.clone(),
+        version_id: FROM_S3.to_owned(),
     };
-    let inline = custom.and_then(given::inline);
-    let given = given.or(inline.as_ref());
-    let unknown = if custom.is_some() { FROM_S3 } else { FROM_SIGNER };
-    let cert_file = custom.map_or(FROM_SIGNER, |custom| &custom.cert_file.0);
-    let signed = SignedImage {
-        key,
-        signature: given.map_or(unknown, |given| &given.signature).to_owned(),
-        // That of the two platforms for which most devices are built.
-        algorithm: given.map_or(SignatureAlgorithm::Sha256WithEcdsa, |given| given.algorithm),
-        cert_file: given.map_or(cert_file, |given| &given.cert_file).to_owned(),
-        size: size.unwrap_or_default(),
-        verified_until: None,
-    };
-    let copy = RawCopy { key: signed.key.clone(), version_id: FROM_S3.to_owned() };
-    let (stream, url) = (Stream { id: upload.stream_id() }, PresignedUrl::of(settings, upload, &copy));
-    let delivery = Delivery::of(request.protocols, stream, url);
-    let mut document = job::document(upload, request, &signed, &delivery).map_err(Failure::from)?.text;
+    let copies: Vec<_> = request.files.iter().zip(&signed).map(copy).collect();
+    let (stream, urls) = (Stream { id: upload.stream_id() }, PresignedUrl::of_all(settings, upload, &copies));
+    let delivery = Delivery::of(request.protocols, stream, urls);
+    let files: Vec<_> = request.files.iter().zip(&signed).collect();
+    let mut document = job::document(&files, &delivery).map_err(Failure::from)?.text;
     for unknown in [FROM_SIGNER, FROM_S3] {
         document = document.replace(&encoded(unknown).to_string(), unknown);
     }
-    if size.is_none() {
-        document = document.replace("\"filesize\":0,", &format!("\"filesize\":\"{FROM_S3}\","));
-    }
+    // No image that is released is empty.
+    document = document.replace("\"filesize\":0,", &format!("\"filesize\":\"{FROM_S3}\","));
     let (_, create_job) = job::request(aws, settings, upload, request, (job_id, &document), now)?;
 
     let capture = Capture::default();
-    let mut start_signing_job = None;
-    if let Some(profile) = profile {
-        let call = signing::request(aws, settings, upload, profile, 0)?.customize();
-        let _not_sent = call.interceptor(capture.clone()).send().await;
-        start_signing_job = Some(capture.take());
+    let mut start_signing_jobs = Vec::new();
+    for file in &request.files {
+        if let SignedBy::Profile(profile) = &file.signed_by {
+            let call = signing::request(aws, file, profile, 0)?.customize();
+            let _not_sent = call.interceptor(capture.clone()).send().await;
+            start_signing_jobs.push(capture.take());
+        }
     }
     let mut create_stream = None;
     if let Some(stream) = delivery.stream() {
-        let call = stream::request(aws, settings, upload, &copy).customize();
+        let call = stream::request(aws, settings, upload, &copies).customize();
         let _not_sent = call.interceptor(capture.clone()).send().await;
         create_stream = Some(with("streamId", &stream.id, capture.take()));
     }
     let _not_sent = create_job.customize().interceptor(capture.clone()).send().await;
     let create_job = with("jobId", job_id, capture.take());
-    Ok(Requests { start_signing_job, create_stream, create_job })
+    Ok(Requests { start_signing_jobs, create_stream, create_job })
+}
+
+/// A file as it would be signed.
+fn signed(file: &FileRequest, known: Known<'_>) -> SignedImage {
+    let prefix = &file.signed_prefix;
+    let (key, custom) = match &file.signed_by {
+        SignedBy::Profile(_) => (format!("{prefix}{FROM_SIGNER}"), None),
+        SignedBy::SigningJob(_) => (image_key(prefix), None),
+        SignedBy::Custom(custom) => (image_key(prefix), Some(custom)),
+    };
+    let inline = custom.and_then(given::inline);
+    let given = known.given.or(inline.as_ref());
+    let unknown = if custom.is_some() { FROM_S3 } else { FROM_SIGNER };
+    let cert_file = custom.map_or(FROM_SIGNER, |custom| &custom.cert_file.0);
+    SignedImage {
+        key,
+        signature: given.map_or(unknown, |given| &given.signature).to_owned(),
+        // That of the two platforms for which most devices are built.
+        algorithm: given.map_or(SignatureAlgorithm::Sha256WithEcdsa, |given| given.algorithm),
+        cert_file: given.map_or(cert_file, |given| &given.cert_file).to_owned(),
+        size: known.size.unwrap_or_default(),
+        verified_until: None,
+    }
 }
 
 /// The body of a request, and beside it the member that is sent as a part of its path.

@@ -23,6 +23,29 @@ impl From<Failure> for Stop {
     }
 }
 
+/// What both come to, with the reasons of both where both are rejected.
+pub(crate) fn both<A, B>(one: Result<A, Stop>, other: Result<B, Stop>) -> Result<(A, B), Stop> {
+    match (one, other) {
+        (Ok(one), Ok(other)) => Ok((one, other)),
+        (Err(Stop::Rejected(one)), Err(Stop::Rejected(other))) => Err(Stop::Rejected([one, other].concat())),
+        // What can be mended by time alone is told once the uploader has done the rest.
+        (Err(Stop::Rejected(reasons)), _) | (_, Err(Stop::Rejected(reasons))) => Err(Stop::Rejected(reasons)),
+        (Err(stop), _) | (_, Err(stop)) => Err(stop),
+    }
+}
+
+/// What all come to, with all the reasons for which any is rejected.
+pub(crate) fn all<T>(each: impl IntoIterator<Item = Result<T, Stop>>) -> Result<Vec<T>, Stop> {
+    let mut all = Ok(Vec::new());
+    for one in each {
+        all = both(all, one).map(|(mut all, one)| {
+            all.push(one);
+            all
+        });
+    }
+    all
+}
+
 /// Why an upload was skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Skip {

@@ -3,13 +3,14 @@
 use crate::{
     clients::Clients,
     custom_signing::{BESIDE, CustomSignature, CustomSigning, MOST_BYTES, read_beside},
-    error::{Failure, Stop},
+    error::{Failure, Stop, all, both},
+    file_request::{FileRequest, SignedBy},
     options::SigningJobId,
     record::image_key,
-    request::{SIGNATURE, SIGNING_JOB, SignedBy},
     settings::{ProfileName, Settings},
     signed_object::SignatureAlgorithm,
     signing::{self, SignedImage},
+    tags::{SIGNATURE, SIGNING_JOB},
     upload::{Image, Upload, is_gone},
     verification::Verification,
 };
@@ -18,6 +19,7 @@ use aws_sdk_signer::{
     operation::describe_signing_job::DescribeSigningJobOutput,
     types::{SigningMaterial, SigningStatus, Source},
 };
+use futures::future::{join, join_all};
 
 /// What can be signed, or is.
 #[derive(Debug)]
@@ -35,19 +37,30 @@ impl Signable<'_> {
     }
 }
 
-/// Looks for what keeps an upload from being signed, or for the signature that is there.
+/// Looks for what keeps files from being signed, or for the signatures that are there. Each profile is looked up once.
 pub(crate) async fn preflight<'a>(
     aws: &Clients,
     settings: &Settings,
-    upload: &Upload,
-    image: &Image,
-    signed_by: &'a SignedBy,
-) -> Result<Signable<'a>, Stop> {
-    match signed_by {
-        SignedBy::Profile(profile) => signing::preflight(aws, profile, image).await.map(|()| Signable::By(profile)),
-        SignedBy::SigningJob(id) => of_signing_job(aws, settings, upload, image, id).await.map(Signable::Given),
-        SignedBy::Custom(custom) => of_custom(aws, settings, upload, custom).await.map(Signable::Given),
+    files: &[(&'a FileRequest, &Image)],
+) -> Result<Vec<Signable<'a>>, Stop> {
+    let mut by_profile: Vec<(&ProfileName, Vec<(&FileRequest, &Image)>)> = Vec::new();
+    for (file, image) in files {
+        let SignedBy::Profile(profile) = &file.signed_by else { continue };
+        match by_profile.iter_mut().find(|(known, _)| *known == profile) {
+            Some((_, files)) => files.push((file, image)),
+            None => by_profile.push((profile, vec![(file, image)])),
+        }
     }
+    let profiles = join_all(by_profile.iter().map(|(profile, files)| signing::preflight(aws, profile, files)));
+    let signable = join_all(files.iter().map(|(file, image)| async move {
+        match &file.signed_by {
+            SignedBy::Profile(profile) => Ok(Signable::By(profile)),
+            SignedBy::SigningJob(id) => of_signing_job(aws, settings, file, image, id).await.map(Signable::Given),
+            SignedBy::Custom(custom) => of_custom(aws, settings, file, custom).await.map(Signable::Given),
+        }
+    }));
+    let (profiles, signable) = join(profiles, signable).await;
+    both(all(profiles), all(signable)).map(|(_, signable)| signable)
 }
 
 /// A signature over an upload that is there before the release.
@@ -64,17 +77,17 @@ pub(crate) struct GivenSignature {
 
 /// The signature of a signing job that the uploader names. The job must have succeeded, be of this very version and by a
 /// profile that this deployment allows, and its signed object must lie where this deployment may read it.
-pub(crate) async fn of_signing_job(
+async fn of_signing_job(
     aws: &Clients,
     settings: &Settings,
-    upload: &Upload,
+    file: &FileRequest,
     image: &Image,
     id: &SigningJobId,
 ) -> Result<GivenSignature, Stop> {
-    let SigningJobId(id) = id;
+    let (upload, SigningJobId(id)) = (&file.source, id);
     let refused = |problem: &str| {
         let expected = "expected a finished signing job over this very object version";
-        Stop::Rejected(vec![format!("tag `{SIGNING_JOB}` is `{id}`, {expected}: {problem}")])
+        Stop::Rejected(vec![format!("{} is `{id}`, {expected}: {problem}", file.name(SIGNING_JOB))])
     };
     let job = match aws.signer.describe_signing_job().job_id(id).send().await {
         Ok(job) => job,
@@ -147,15 +160,17 @@ pub(crate) fn inline(custom: &CustomSigning) -> Option<GivenSignature> {
 async fn of_custom(
     aws: &Clients,
     settings: &Settings,
-    upload: &Upload,
+    file: &FileRequest,
     custom: &CustomSigning,
 ) -> Result<GivenSignature, Stop> {
     if let Some(given) = inline(custom) {
         return Ok(given);
     }
+    let upload = &file.source;
     let key = format!("{}{BESIDE}", upload.key);
     let refused = |problem: String| {
-        Stop::Rejected(vec![format!("tag `{SIGNATURE}` is `{BESIDE}`, and of the object `{key}` is told: {problem}")])
+        let name = file.name(SIGNATURE);
+        Stop::Rejected(vec![format!("{name} is `{BESIDE}`, and of the object `{key}` is told: {problem}")])
     };
     let failure = |source| Failure::GetObject { object: format!("s3://{}/{key}", upload.bucket), source };
     let call = aws.s3.get_object().bucket(&upload.bucket).key(&key);
@@ -179,8 +194,7 @@ impl GivenSignature {
     /// The image with this signature, verified while that is wanted and it has a certificate in ACM.
     pub async fn over(
         self,
-        settings: &Settings,
-        upload: &Upload,
+        file: &FileRequest,
         image: &Image,
         verification: Option<&Verification<'_>>,
     ) -> Result<SignedImage, Failure> {
@@ -191,7 +205,7 @@ impl GivenSignature {
             verified_until = Some(certificate.not_after);
         }
         let Self { signature, algorithm, cert_file, .. } = self;
-        let (key, size) = (image_key(&upload.signed_prefix(settings)), image.size);
+        let (key, size) = (image_key(&file.signed_prefix), image.size);
         Ok(SignedImage { key, signature, algorithm, cert_file, size, verified_until })
     }
 }

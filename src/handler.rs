@@ -3,23 +3,25 @@
 use crate::{
     clients::Clients,
     delivery::Delivery,
-    dry_run,
-    error::{Failure, Skip, Stop},
-    given::{self, GivenSignature, Signable},
+    dry_run::{self, Known},
+    error::{Failure, Skip, Stop, both},
+    file_request::FileRequest,
+    given::{self, Signable},
     job::{self, Job},
+    job_config::JobConfig,
+    manifest::{Manifest, is_manifest},
     outcome::{Outcome, Release, Releases, Steps, timed},
     record::{JobRecord, Traces},
-    request::ReleaseRequest,
+    request::{Asked, ReleaseRequest},
     settings::{DryRun, Settings},
-    signing::{Invocation, Signing},
-    stream,
-    template::JobTemplate,
+    signing::{Invocation, SignedImage, Signing},
+    stream, template,
     upload::{self, Image, Record, Tags, Upload},
-    verification::Verification,
+    verification::{Digests, Verification},
 };
 use futures::{
-    FutureExt,
-    future::{OptionFuture, join, join_all, join3, join4, try_join3},
+    StreamExt, TryStreamExt,
+    future::{join, join_all, join3, join4, try_join, try_join_all},
 };
 use jiff::Timestamp;
 use lambda_runtime::Diagnostic;
@@ -29,6 +31,10 @@ use tokio::time::{Instant, timeout_at};
 
 /// How long before Lambda would end the invocation it ends itself, so that the reason is told.
 const MARGIN: Duration = Duration::from_secs(2);
+
+/// How many files of a manifest are signed at the same time: Signer takes 3 starts a second of a whole account
+/// (<https://docs.aws.amazon.com/general/latest/gr/signer.html>).
+const SIGNED_AT_ONCE: usize = 3;
 
 /// The function: settings and clients, for one event after another.
 #[derive(Debug)]
@@ -82,7 +88,9 @@ impl Function {
         release.version_id = record.upload.as_ref().ok().map(|upload| upload.version_id.clone());
         let mut steps = Steps::default();
         let outcome = match (record.upload, &self.settings.dry_run) {
-            (Ok(upload), DryRun::Offline(tags)) => self.release_offline(&upload, record.size, tags, &mut release).await,
+            (Ok(upload), DryRun::Offline(tags, manifest)) => {
+                self.release_offline(&upload, record.size, (tags, manifest.as_deref()), &mut release).await
+            }
             (Ok(upload), _) => self.release_in_time(&upload, invocation, &mut release, &mut steps).await,
             (Err(stop), _) => Err(stop),
         };
@@ -107,7 +115,7 @@ impl Function {
         &self,
         upload: &Upload,
         size: Option<u64>,
-        tags: &Tags,
+        (tags, manifest): (&Tags, Option<&str>),
         release: &mut Release,
     ) -> Result<Outcome, Stop> {
         upload.check_place(&self.settings)?;
@@ -121,16 +129,30 @@ impl Function {
             return Err(Stop::Skipped(Skip::NoTags));
         }
         let now = (self.clock)();
-        let mut request = self.check(upload, tags, size, None, now)?;
+        let manifest = match (is_manifest(upload), manifest) {
+            (false, _) => None,
+            (true, Some(json)) => Some(Manifest::read(json.as_bytes(), upload, &self.settings)),
+            (true, None) => {
+                return Err(Stop::Rejected(vec![
+                    "setting `DRY_RUN_MANIFEST` is not set, expected the JSON of this manifest, as AWS is called for nothing"
+                        .to_owned(),
+                ]));
+            }
+        };
+        // The size that the event tells of a manifest is its own.
+        let sizes = manifest.as_ref().map_or_else(|| vec![size], |manifest| vec![None; manifest.files.len()]);
+        let asked = Asked { upload, tags, manifest: manifest.as_ref(), template: None };
+        let mut request = self.check(asked, &sizes, now)?;
         if let Some(template) = request.job_template {
             release.reason = Some(format!(
                 "the job template `{template}` is unresolved, as AWS is called for nothing: `createJob` is without what it \
                  says"
             ));
-            request = self.check(upload, tags, size, Some(&JobTemplate::default()), now)?;
+            request = self.check(Asked { template: Some(&JobConfig::default()), ..asked }, &sizes, now)?;
         }
         warn(upload, request.warnings(now));
-        self.rehearse(upload, &request, &request.job_id(upload), (size, None), release).await
+        let known: Vec<_> = sizes.into_iter().map(|size| Known { size, given: None }).collect();
+        self.rehearse(upload, &request, &request.job_id(upload), &known, release).await
     }
 
     /// Tells the requests of a release, and makes none.
@@ -139,16 +161,20 @@ impl Function {
         upload: &Upload,
         request: &ReleaseRequest,
         job_id: &str,
-        (size, given): (Option<u64>, Option<&GivenSignature>),
+        known: &[Known<'_>],
         release: &mut Release,
     ) -> Result<Outcome, Stop> {
         let Self { settings, aws, clock } = self;
-        let requests = dry_run::requests(aws, settings, upload, request, job_id, (size, given), clock()).await?;
+        let mut requests = dry_run::requests(aws, settings, upload, request, job_id, known, clock()).await?;
         release.job_id = Some(job_id.to_owned());
         release.stream_id = request.protocols.has_mqtt().then(|| upload.stream_id());
         let time = |member: &str| requests.create_job["schedulingConfig"][member].as_str().map(str::to_owned);
         (release.start_time, release.end_time) = (time("startTime"), time("endTime"));
-        release.start_signing_job = requests.start_signing_job;
+        if is_manifest(upload) {
+            release.start_signing_jobs = requests.start_signing_jobs;
+        } else {
+            release.start_signing_job = requests.start_signing_jobs.pop();
+        }
         release.create_stream = requests.create_stream;
         release.create_job = Some(requests.create_job);
         Ok(Outcome::DryRun)
@@ -192,13 +218,17 @@ impl Function {
             return Ok(outcome);
         }
         current?;
+        let (manifest, images) = timed(&mut steps.inspect, self.files(upload, image)).await?;
+        let sizes: Vec<_> = images.iter().map(|image| image.as_ref().map(|image| image.size)).collect();
         let now = clock();
-        let asked = self.check(upload, &tags, Some(image.size), None, now)?;
+        let unresolved = Asked { upload, tags: &tags, manifest: manifest.as_ref(), template: None };
+        let asked = self.check(unresolved, &sizes, now)?;
+        let files: Vec<_> = asked.files.iter().zip(images.iter().flatten()).collect();
         let is_recorded = recorded.is_some();
         let mut record = recorded.unwrap_or_else(|| JobRecord::new(upload, asked.job_id(upload), tags.clone()));
         let preflight = join3(
             job::preflight(aws, settings, upload, &asked, &record.job_id),
-            given::preflight(aws, settings, upload, &image, &asked.signed_by),
+            given::preflight(aws, settings, &files),
             self.describe_template(&asked, &tags),
         );
         let (job, signable, template) = timed(&mut steps.preflight, preflight).await;
@@ -206,7 +236,7 @@ impl Function {
             return self.adopt(upload, record, job, &tags, release).await;
         }
         let request = template.and_then(|template| match template {
-            Some(template) => self.check(upload, &tags, Some(image.size), Some(&template), now),
+            Some(template) => self.check(Asked { template: Some(&template), ..unresolved }, &sizes, now),
             None => Ok(asked.clone()),
         });
         let (request, signable) = both(request, signable)?;
@@ -215,27 +245,18 @@ impl Function {
         }
         warn(upload, request.warnings(now));
         if settings.dry_run != DryRun::Off {
-            let known = (Some(image.size), signable.given());
-            return self.rehearse(upload, &request, &record.job_id, known, release).await;
+            let known = sizes.iter().zip(&signable);
+            let known: Vec<_> = known.map(|(size, signable)| Known { size: *size, given: signable.given() }).collect();
+            return self.rehearse(upload, &request, &record.job_id, &known, release).await;
         }
 
         let claim = async { if is_recorded { Ok(record) } else { record.claim(aws, settings, upload).await } };
-        let verification = settings.verify_signatures.0.then(|| Verification::new(aws, settings, upload, &image));
-        let verification = verification.as_ref();
-        let image = &image;
-        let sign = async {
-            match signable {
-                Signable::By(profile) => {
-                    let signing = Signing { aws, settings, upload, image, profile, verification };
-                    signing.sign(&traces, invocation).await
-                }
-                Signable::Given(given) => given.over(settings, upload, image, verification).await,
-            }
-        };
-        let digests = OptionFuture::from(verification.map(Verification::digests)).map(Option::transpose);
-        let sign = join(try_join3(claim, sign, digests), job::of_earlier(aws, settings, upload));
+        let each = futures::stream::iter(files.iter().zip(signable));
+        let each = each.map(|((file, image), signable)| self.sign(file, image, signable, &traces, invocation));
+        let sign = try_join(claim, each.buffered(SIGNED_AT_ONCE).try_collect::<Vec<_>>());
+        let sign = join(sign, job::of_earlier(aws, settings, upload));
         let (signed, earlier_jobs) = timed(&mut steps.sign, sign).await;
-        let (claimed, signed, digests) = signed?;
+        let (claimed, signed) = signed?;
         record = claimed;
         release.job_id = Some(record.job_id.clone());
         if record.job_arn.is_some()
@@ -244,16 +265,22 @@ impl Function {
             return Ok(outcome);
         }
 
-        let copy = timed(&mut steps.copy, stream::copy(aws, settings, upload, image, &signed, digests)).await?;
-        let deliver = Delivery::ensure(aws, settings, upload, request.protocols, &copy);
+        let copies = files.iter().zip(&signed).map(|((file, image), (signed, digests))| {
+            stream::copy(aws, settings, file, image, signed, digests.as_ref())
+        });
+        let copies = timed(&mut steps.copy, try_join_all(copies)).await?;
+        let deliver = Delivery::ensure(aws, settings, upload, request.protocols, &copies);
         let (delivery, current) = timed(&mut steps.stream, join(deliver, upload.check_current(aws, settings))).await;
         let delivery = delivery?;
         release.stream_id = delivery.stream().map(|stream| stream.id.clone());
         current?;
 
-        release.verified = Some(signed.verified_until.is_some());
-        warn(upload, signed.verified_until.and_then(|until| request.outlives(until, clock())));
-        let document = job::document(upload, &request, &signed, &delivery).map_err(Failure::from)?;
+        let verified_until = signed.iter().map(|(signed, _)| signed.verified_until);
+        release.verified = Some(verified_until.clone().all(|until| until.is_some()));
+        let first = verified_until.flatten().min();
+        warn(upload, first.and_then(|until| request.outlives(until, clock())));
+        let signed: Vec<_> = request.files.iter().zip(signed.iter().map(|(signed, _)| signed)).collect();
+        let document = job::document(&signed, &delivery).map_err(Failure::from)?;
         let ensure = job::ensure(aws, settings, upload, &request, (&record.job_id, document), clock());
         let (job, is_new) = timed(&mut steps.job, ensure).await?;
         if !is_new {
@@ -265,11 +292,55 @@ impl Function {
         Ok(Outcome::Created)
     }
 
+    /// What the upload says as a manifest, and what S3 knows of each file: that of the upload itself, where it is none.
+    /// Nothing of those of a manifest that are not there, which is among its problems.
+    async fn files(&self, upload: &Upload, image: Image) -> Result<(Option<Manifest>, Vec<Option<Image>>), Failure> {
+        let Self { settings, aws, .. } = self;
+        if !is_manifest(upload) {
+            return Ok((None, vec![Some(image)]));
+        }
+        let mut manifest = Manifest::get(aws, settings, upload, &image).await?;
+        let images = try_join_all(manifest.files.iter().map(|file| file.source.image(aws, settings))).await?;
+        manifest.tell_missing(&images);
+        Ok((Some(manifest), images))
+    }
+
+    /// The signature over one file and, where it is verified, the digests of what was signed.
+    async fn sign(
+        &self,
+        file: &FileRequest,
+        image: &Image,
+        signable: Signable<'_>,
+        traces: &Traces,
+        invocation: Invocation,
+    ) -> Result<(SignedImage, Option<Digests>), Failure> {
+        let Self { settings, aws, .. } = self;
+        let verification = settings.verify_signatures.0.then(|| Verification::new(aws, settings, &file.source, image));
+        let verified = verification.as_ref();
+        let sign = async {
+            match signable {
+                Signable::By(profile) => {
+                    let signing = Signing { aws, settings, file, image, profile, verification: verified };
+                    signing.sign(traces, invocation).await
+                }
+                Signable::Given(given) => given.over(file, image, verified).await,
+            }
+        };
+        let digests = async {
+            if let Some(verification) = verified {
+                verification.digests().await?;
+            }
+            Ok(())
+        };
+        let (signed, ()) = try_join(sign, digests).await?;
+        Ok((signed, verification.and_then(Verification::into_digests)))
+    }
+
     /// The job template that a release asks for.
-    async fn describe_template(&self, asked: &ReleaseRequest, tags: &Tags) -> Result<Option<JobTemplate>, Stop> {
+    async fn describe_template(&self, asked: &ReleaseRequest, tags: &Tags) -> Result<Option<JobConfig>, Stop> {
         let Some(template) = &asked.job_template else { return Ok(None) };
         let missing = |failure| asked.without_template(tags, failure);
-        JobTemplate::describe(&self.aws, template, missing).await.map(Some)
+        template::describe(&self.aws, template, missing).await.map(Some)
     }
 
     /// Adopts the job that the record of this version speaks of. One that was made and is gone was deleted by an
@@ -320,40 +391,29 @@ impl Function {
         Ok(Outcome::Adopted)
     }
 
-    /// Everything that can be known of a release before anything is created, and before its job template is looked up
-    /// or, with one, after that.
-    fn check(
-        &self,
-        upload: &Upload,
-        tags: &Tags,
-        size: Option<u64>,
-        template: Option<&JobTemplate>,
-        now: Timestamp,
-    ) -> Result<ReleaseRequest, Stop> {
+    /// Everything that can be known of a release before anything is created, with the size of each file where it is known.
+    fn check(&self, asked: Asked<'_>, sizes: &[Option<u64>], now: Timestamp) -> Result<ReleaseRequest, Stop> {
+        let request = ReleaseRequest::check(asked, &self.settings, now);
         let most = self.settings.max_image_bytes.0;
-        let object = match size {
-            _ if upload.file_name().is_empty() => Some("the key ends in `/`, expected a file name".to_owned()),
-            Some(0) => Some("the object is empty, expected a firmware image".to_owned()),
-            Some(size) if size > most => Some(format!("the object has {size} bytes, expected at most {most}")),
-            _ => None,
-        };
-        let request = match template {
-            None => ReleaseRequest::from_tags(tags, &self.settings, now),
-            Some(template) => ReleaseRequest::from_tags_over(tags, template, &self.settings, now),
-        };
-        match (request, object) {
-            (Ok(request), None) => Ok(request),
-            (request, object) => Err(Stop::Rejected(request.err().into_iter().flatten().chain(object).collect())),
+        let objects = sizes.iter().enumerate().filter_map(|(at, size)| {
+            let place = asked.manifest.map(|manifest| format!("`files[{}]`: ", manifest.files[at].at));
+            let place = place.unwrap_or_default();
+            match size {
+                _ if asked.upload.file_name().is_empty() => {
+                    Some("the key ends in `/`, expected a file name".to_owned())
+                }
+                Some(0) => Some(format!("{place}the object is empty, expected a firmware image")),
+                Some(size) if *size > most => {
+                    Some(format!("{place}the object has {size} bytes, expected at most {most}"))
+                }
+                _ => None,
+            }
+        });
+        let objects: Vec<_> = objects.collect();
+        match request {
+            Ok(request) if objects.is_empty() => Ok(request),
+            request => Err(Stop::Rejected(request.err().into_iter().flatten().chain(objects).collect())),
         }
-    }
-}
-
-/// What both come to, with the reasons of both where both are rejected.
-fn both<A, B>(one: Result<A, Stop>, other: Result<B, Stop>) -> Result<(A, B), Stop> {
-    match (one, other) {
-        (Ok(one), Ok(other)) => Ok((one, other)),
-        (Err(Stop::Rejected(one)), Err(Stop::Rejected(other))) => Err(Stop::Rejected([one, other].concat())),
-        (Err(stop), _) | (_, Err(stop)) => Err(stop),
     }
 }
 

@@ -4,14 +4,13 @@ use crate::{
     clients::Clients,
     delivery::{Delivery, PresignedUrl},
     error::{Cause, Failure, Stop},
-    options::{LONGEST_PATH, is_of_path},
+    file_request::FileRequest,
     record::JobRecord,
     request::{ReleaseRequest, Target},
     schedule::{Lead, Part, Schedule},
     settings::Settings,
     signed_object::SignatureAlgorithm,
     signing::SignedImage,
-    stream::FILE_ID,
     upload::Upload,
 };
 use aws_sdk_iot::{
@@ -189,26 +188,27 @@ pub(crate) fn request(
     })?;
     schedule.log(job_id);
     let retries = request.retries.to_config().map_err(|error| failed(job_id, error.into()))?;
-    let template = &request.template;
-    let scheduling = schedule.to_config(&template.windows).map_err(|error| failed(job_id, error.into()))?;
+    let config = &request.config;
+    let scheduling = schedule.to_config(&config.windows).map_err(|error| failed(job_id, error.into()))?;
     let call = aws
         .iot
         .create_job()
         .job_id(job_id)
         .set_targets(Some(request.targets.iter().map(|target| target.arn(settings)).collect()))
         .document(document)
-        .description(upload.description())
+        .description(request.description.clone().unwrap_or_else(|| upload.description()))
         .set_presigned_url_config(request.protocols.has_http().then(|| {
             let config = PresignedUrlConfig::builder().role_arn(&settings.ota_role.arn);
-            config.expires_in_sec(settings.url_expiry.0).build()
+            config.expires_in_sec(request.url_expiry.0).build()
         }))
         .target_selection(request.target_selection.0.clone())
         .timeout_config(request.timeout.to_config())
         .job_executions_retry_config(retries)
         .set_scheduling_config(scheduling)
-        .set_job_executions_rollout_config(template.rollout.clone())
-        .set_abort_config(template.abort.clone())
-        .set_destination_package_versions(request.package_arns(settings));
+        .set_job_executions_rollout_config(config.rollout.clone())
+        .set_abort_config(config.abort.clone())
+        .set_destination_package_versions(request.package_arns(settings))
+        .set_tags((!request.job_tags.is_empty()).then(|| request.job_tags.clone()));
     Ok((schedule, call))
 }
 
@@ -272,14 +272,14 @@ struct AfrOta<'a> {
     protocols: &'static [&'static str],
     #[serde(skip_serializing_if = "Option::is_none")]
     streamname: Option<&'a str>,
-    files: [File<'a>; 1],
+    files: Vec<File<'a>>,
 }
 
 #[derive(Debug, Serialize)]
 struct File<'a> {
-    filepath: String,
+    filepath: &'a str,
     filesize: u64,
-    fileid: i32,
+    fileid: u8,
     certfile: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     update_data_url: Option<&'a str>,
@@ -304,43 +304,39 @@ enum Signature<'a> {
     Sha1Rsa(&'a str),
 }
 
-/// The job document that sends devices to where they fetch a signed image from.
+/// The job document that sends devices to where they fetch signed files from, each with its signature.
 pub(crate) fn document(
-    upload: &Upload,
-    request: &ReleaseRequest,
-    signed: &SignedImage,
+    files: &[(&FileRequest, &SignedImage)],
     delivery: &Delivery,
 ) -> Result<Document, serde_json::Error> {
-    let signature = match signed.algorithm {
-        SignatureAlgorithm::Sha256WithEcdsa => Signature::Sha256Ecdsa(&signed.signature),
-        SignatureAlgorithm::Sha256WithRsa => Signature::Sha256Rsa(&signed.signature),
-        SignatureAlgorithm::Sha1WithEcdsa => Signature::Sha1Ecdsa(&signed.signature),
-        SignatureAlgorithm::Sha1WithRsa => Signature::Sha1Rsa(&signed.signature),
-    };
-    let file = File {
-        filepath: request.file_path.as_ref().map_or_else(|| file_path(upload.file_name()), |path| path.0.clone()),
-        filesize: signed.size,
-        fileid: FILE_ID,
-        certfile: &signed.cert_file,
-        update_data_url: delivery.url().map(|url| url.0.as_str()),
-        auth_scheme: delivery.url().map(|_| "aws.s3.presigned"),
-        kind: request.file_type.0,
-        signature,
-    };
+    let files = files.iter().enumerate().map(|(at, (file, signed))| {
+        let url = delivery.url(at);
+        File {
+            filepath: &file.path.0,
+            filesize: signed.size,
+            fileid: file.id,
+            certfile: &signed.cert_file,
+            update_data_url: url.map(|url| url.0.as_str()),
+            auth_scheme: url.map(|_| "aws.s3.presigned"),
+            kind: file.kind.0,
+            signature: match signed.algorithm {
+                SignatureAlgorithm::Sha256WithEcdsa => Signature::Sha256Ecdsa(&signed.signature),
+                SignatureAlgorithm::Sha256WithRsa => Signature::Sha256Rsa(&signed.signature),
+                SignatureAlgorithm::Sha1WithEcdsa => Signature::Sha1Ecdsa(&signed.signature),
+                SignatureAlgorithm::Sha1WithRsa => Signature::Sha1Rsa(&signed.signature),
+            },
+        }
+    });
     let (protocols, streamname) = (delivery.protocols(), delivery.stream().map(|stream| stream.id.as_str()));
-    let text = serde_json::to_string(&JobDocument { afr_ota: AfrOta { protocols, streamname, files: [file] } })?;
+    let afr_ota = AfrOta { protocols, streamname, files: files.collect() };
+    let text = serde_json::to_string(&JobDocument { afr_ota })?;
     Ok(Document { text, stream_id: streamname.map(str::to_owned) })
-}
-
-/// The file's path on the device: the file name, letters that some devices do not take turned to `_`.
-fn file_path(file_name: &str) -> String {
-    file_name.chars().map(|letter| if is_of_path(letter) { letter } else { '_' }).take(LONGEST_PATH).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{settings::tests::settings, stream::Stream, upload::Tags};
+    use crate::{request::Asked, settings::tests::settings, stream::Stream, upload::Tags};
     use proptest::prelude::*;
 
     fn signed(algorithm: SignatureAlgorithm, signature: &str, cert_file: &str, size: u64) -> SignedImage {
@@ -352,10 +348,10 @@ mod tests {
         let upload = Upload::new("b".into(), key.into(), "v1".into());
         let tags =
             tags.iter().chain(&[("ota:thing-group", "lab")]).map(|(tag, value)| ((*tag).into(), (*value).into()));
-        let request = ReleaseRequest::from_tags(&Tags(tags.collect()), &settings(&[]).unwrap(), Timestamp::UNIX_EPOCH);
-        let request = request.unwrap();
-        let (stream, url) = (Stream { id: upload.stream_id() }, PresignedUrl("${aws:iot:…}".to_owned()));
-        document(&upload, &request, signed, &Delivery::of(request.protocols, stream, url)).unwrap().text
+        let asked = Asked { upload: &upload, tags: &Tags(tags.collect()), manifest: None, template: None };
+        let request = ReleaseRequest::check(asked, &settings(&[]).unwrap(), Timestamp::UNIX_EPOCH).unwrap();
+        let (stream, urls) = (Stream { id: upload.stream_id() }, vec![PresignedUrl("${aws:iot:…}".to_owned())]);
+        document(&[(&request.files[0], signed)], &Delivery::of(request.protocols, stream, urls)).unwrap().text
     }
 
     #[test]

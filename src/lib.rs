@@ -18,11 +18,21 @@ pub mod schedule;
 
 pub mod options;
 
+pub mod tags;
+
+pub mod job_config;
+
 pub mod template;
+
+mod manifest_json;
+
+pub mod manifest;
 
 pub mod signed_object;
 
 pub mod custom_signing;
+
+pub mod file_request;
 
 pub mod request;
 

@@ -5,7 +5,7 @@ use aws_sdk_iot::{
     error::BuildError,
     types::{self, JobExecutionsRetryConfig, RetryCriteria, RetryableFailureType, TimeoutConfig},
 };
-use std::{borrow::Cow, fmt, str::FromStr};
+use std::{fmt, str::FromStr};
 
 /// A job ID that the uploader chose, without the `AFR_OTA-` before it: up to 55 of `[a-zA-Z0-9_-]`, as some devices
 /// keep no more than 63 characters of the whole.
@@ -53,14 +53,13 @@ impl FromStr for Retries {
             Some(all) => Some(vec![(RetryableFailureType::All, all)]),
             None => value.split(' ').map(one).collect(),
         };
-        read().map(Self).filter(Self::are_taken).ok_or(EXPECTED_RETRIES)
+        read().map(Self).filter(Self::are_taken).ok_or(Expected(
+            "a number such as `3` (after all failures), or `timed-out:3`, `failed:2` or both with a space between, 10 in \
+             all at most"
+                .into(),
+        ))
     }
 }
-
-const EXPECTED_RETRIES: Expected = Expected(Cow::Borrowed(
-    "a number such as `3` (after all failures), or `timed-out:3`, `failed:2` or both with a space between, 10 in all at \
-     most",
-));
 
 impl fmt::Display for Retries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -82,11 +81,11 @@ impl Retries {
     /// Reads a `jobExecutionsRetryConfig`.
     ///
     /// # Errors
-    /// It is not to be had of CreateJob: what it says, and what was expected.
-    pub(crate) fn from_config(config: &JobExecutionsRetryConfig) -> Result<Self, (Self, Expected)> {
+    /// It is not to be had of CreateJob: what it says.
+    pub(crate) fn from_config(config: &JobExecutionsRetryConfig) -> Result<Self, Self> {
         let criteria = config.criteria_list().iter();
         let retries = Self(criteria.map(|one| (one.failure_type.clone(), one.number_of_retries)).collect());
-        if retries.are_taken() { Ok(retries) } else { Err((retries, EXPECTED_RETRIES)) }
+        if retries.are_taken() { Ok(retries) } else { Err(retries) }
     }
 
     /// The most tries again of one device.
@@ -159,14 +158,10 @@ pub struct PackageVersions(Vec<(String, String)>);
 impl FromStr for PackageVersions {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
-        // <https://docs.aws.amazon.com/iot/latest/apireference/API_CreatePackageVersion.html>
-        let is_name = |name: &str, longest| {
-            let takes = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-            (1..=longest).contains(&name.len()) && name.bytes().all(takes)
-        };
         let one = |text: &str| {
             let (package, version) = text.split_once(':')?;
-            (is_name(package, 128) && is_name(version, 64)).then(|| (package.to_owned(), version.to_owned()))
+            let are_names = is_package(package) && is_package_version(version);
+            are_names.then(|| (package.to_owned(), version.to_owned()))
         };
         let versions: Option<Vec<_>> = value.split(' ').map(one).collect();
         let is_once = |versions: &Vec<(String, String)>| {
@@ -183,6 +178,22 @@ impl FromStr for PackageVersions {
     }
 }
 
+/// Whether AWS IoT takes the name for a software package.
+pub(crate) fn is_package(name: &str) -> bool {
+    is_package_name(name, 128)
+}
+
+/// Whether AWS IoT takes the name for a version of a software package.
+pub(crate) fn is_package_version(name: &str) -> bool {
+    is_package_name(name, 64)
+}
+
+/// (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreatePackageVersion.html>)
+fn is_package_name(name: &str, longest: usize) -> bool {
+    let takes = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    (1..=longest).contains(&name.len()) && name.bytes().all(takes)
+}
+
 impl PackageVersions {
     /// The `destinationPackageVersions` of CreateJob.
     pub(crate) fn arns(&self, settings: &Settings) -> Vec<String> {
@@ -192,10 +203,10 @@ impl PackageVersions {
 }
 
 /// The longest path that every device parser takes.
-pub(crate) const LONGEST_PATH: usize = 64;
+const LONGEST_PATH: usize = 64;
 
 /// Whether every device parser takes the letter in a path.
-pub(crate) fn is_of_path(letter: char) -> bool {
+fn is_of_path(letter: char) -> bool {
     letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '/' | '-')
 }
 
@@ -210,6 +221,13 @@ impl FromStr for FilePath {
         is_path
             .then(|| Self(value.to_owned()))
             .ok_or(Expected("1 to 64 letters, digits, `.`, `_`, `/` and `-`, such as `/app/blinky.bin`".into()))
+    }
+}
+
+impl FilePath {
+    /// That of a file name, letters that some devices do not take turned to `_`.
+    pub(crate) fn of_name(name: &str) -> Self {
+        Self(name.chars().map(|letter| if is_of_path(letter) { letter } else { '_' }).take(LONGEST_PATH).collect())
     }
 }
 
@@ -305,7 +323,7 @@ mod tests {
         let read = |criteria: &[(RetryableFailureType, i32)]| {
             Retries::from_config(&config(criteria))
                 .map(|retries| retries.to_string())
-                .map_err(|(given, _)| given.to_string())
+                .map_err(|given| given.to_string())
         };
         let [all, failed, timed_out] =
             [RetryableFailureType::All, RetryableFailureType::Failed, RetryableFailureType::TimedOut];

@@ -55,6 +55,9 @@ pub struct Release {
     /// In a dry run: StartSigningJob, as it would be asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_signing_job: Option<Value>,
+    /// In a dry run of a manifest: the same for each file that Signer is to sign.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub start_signing_jobs: Vec<Value>,
     /// In a dry run: CreateStream, as it would be asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub create_stream: Option<Value>,
@@ -110,7 +113,7 @@ impl Steps {
     }
 }
 
-/// Does the work, and notes how long it took.
+/// Does the work of a step, or a part of it, and notes how long it took.
 pub(crate) fn timed<'a, T>(
     taken: &'a mut Option<Duration>,
     work: impl Future<Output = T> + 'a,
@@ -120,7 +123,7 @@ pub(crate) fn timed<'a, T>(
     async move {
         let started = Instant::now();
         let done = work.await;
-        *taken = Some(started.elapsed());
+        *taken = Some(taken.unwrap_or_default() + started.elapsed());
         done
     }
 }

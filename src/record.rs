@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 pub struct Traces {
     /// Whether there is a record.
     pub has_record: bool,
-    /// By key (which ends in a signing job's ID): the version ID of the signed object. Raw copies were put over it.
+    /// By key (which ends in a signing job's ID): the version ID of the signed object. Raw copies were put over it. Those of
+    /// a manifest's files lie each below a prefix of its own.
     pub signed: BTreeMap<String, String>,
 }
 
@@ -59,7 +60,7 @@ impl Traces {
         let ObjectVersion { key: Some(key), version_id: Some(id), is_latest, .. } = version else { return };
         if key == record_key(prefix) {
             self.has_record |= is_latest == Some(true);
-        } else if key != image_key(prefix) {
+        } else if !key.ends_with(&image_key("/")) {
             // S3 lists the versions of a key from the newest to the oldest, which is the signed object.
             self.signed.insert(key, id);
         }

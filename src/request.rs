@@ -1,73 +1,48 @@
-//! What the tags of an upload ask for: all of it checked, and every problem told at once.
+//! What an upload asks for by its tags and, where it is a manifest, by itself: all of it checked, and every problem told at
+//! once.
 
 use crate::{
     clock::Minutes,
-    custom_signing::{BESIDE, CertFile, CustomSignature, CustomSigning, check_form},
     error::{Expected, Failure, Stop},
-    options::{FilePath, FileType, JobId, PackageVersions, Protocols, Retries, SigningJobId, TargetSelection, Timeout},
+    file_request::FileRequest,
+    job_config::JobConfig,
+    manifest::Manifest,
+    options::{JobId, PackageVersions, Protocols, Retries, TargetSelection, Timeout},
     schedule::{End, Lead, Part, Plan, Start},
-    settings::{List, NamePattern, ProfileName, Settings},
-    signed_object::SignatureAlgorithm,
-    template::{JobTemplate, JobTemplateId},
-    upload::{TAG_PREFIX, Tags, Upload},
+    settings::{List, NamePattern, Settings, UrlExpiry},
+    tags::{
+        END, END_BEHAVIOR, JOB_ID, JOB_TEMPLATE, PACKAGE_VERSION, PROTOCOLS, Place, RETRIES, Reader, START,
+        TARGET_SELECTION, THING, THING_GROUP, TIMEOUT, TIMEZONE, Told, WINDOW,
+    },
+    template::JobTemplateId,
+    upload::{Tags, Upload},
     window::Window,
 };
-use aws_sdk_iot::types::TargetSelection::{Continuous, Snapshot};
+use aws_sdk_iot::types::{
+    Tag,
+    TargetSelection::{Continuous, Snapshot},
+};
 use jiff::Timestamp;
 use std::{fmt, str::FromStr};
-
-const THING_GROUP: &str = "ota:thing-group";
-const THING: &str = "ota:thing";
-const START: &str = "ota:start";
-const END: &str = "ota:end";
-const END_BEHAVIOR: &str = "ota:end-behavior";
-const TIMEZONE: &str = "ota:timezone";
-const WINDOW: &str = "ota:window";
-const TARGET_SELECTION: &str = "ota:target-selection";
-const RETRIES: &str = "ota:retries";
-const TIMEOUT: &str = "ota:timeout";
-const JOB_TEMPLATE: &str = "ota:job-template";
-const PROTOCOLS: &str = "ota:protocols";
-const SIGNING_PROFILE: &str = "ota:signing-profile";
-pub(crate) const SIGNING_JOB: &str = "ota:signing-job";
-pub(crate) const SIGNATURE: &str = "ota:signature";
-const SIGNATURE_ALGORITHM: &str = "ota:signature-algorithm";
-const CERTIFICATE: &str = "ota:certificate";
-const JOB_ID: &str = "ota:job-id";
-const PACKAGE_VERSION: &str = "ota:package-version";
-const FILE_PATH: &str = "ota:file-path";
-const FILE_TYPE: &str = "ota:file-type";
-
-/// Every tag that a release may carry.
-pub const VOCABULARY: [&str; 21] = [
-    THING_GROUP,
-    THING,
-    START,
-    END,
-    END_BEHAVIOR,
-    TIMEZONE,
-    WINDOW,
-    TARGET_SELECTION,
-    RETRIES,
-    TIMEOUT,
-    JOB_TEMPLATE,
-    PACKAGE_VERSION,
-    PROTOCOLS,
-    SIGNING_PROFILE,
-    SIGNING_JOB,
-    SIGNATURE,
-    SIGNATURE_ALGORITHM,
-    CERTIFICATE,
-    JOB_ID,
-    FILE_PATH,
-    FILE_TYPE,
-];
 
 /// The most targets that one job takes
 /// (<https://docs.aws.amazon.com/general/latest/gr/iot_device_management.html>).
 const MOST_TARGETS: usize = 100;
 
-/// A release as its tags ask for it, checked against the settings and every rule of AWS that can be known beforehand.
+/// What there is to read of a release.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The upload.
+    pub upload: &'a Upload,
+    /// Its tags.
+    pub tags: &'a Tags,
+    /// What it says, where it is a manifest.
+    pub manifest: Option<&'a Manifest>,
+    /// What its job template says. Nothing while that is not known: what a job template may say is left open then.
+    pub template: Option<&'a JobConfig>,
+}
+
+/// A release as its upload asks for it, checked against the settings and every rule of AWS that can be known beforehand.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReleaseRequest {
     /// Who gets it: at least one.
@@ -82,68 +57,61 @@ pub struct ReleaseRequest {
     pub timeout: Timeout,
     /// How devices fetch it.
     pub protocols: Protocols,
-    /// Who signs it.
-    pub signed_by: SignedBy,
     /// The job's ID, where the tags name it.
     pub job_id: Option<JobId>,
     /// What devices have installed then.
     pub package_versions: Option<PackageVersions>,
-    /// Where devices put it, if not under its file name.
-    pub file_path: Option<FilePath>,
-    /// What devices take it for.
-    pub file_type: FileType,
-    /// The job template that says what the tags leave open.
+    /// What is updated: at least one file.
+    pub files: Vec<FileRequest>,
+    /// The job template that says what tags and manifest leave open.
     pub job_template: Option<JobTemplateId>,
-    /// What the job template says, once that is known. The tags go before it.
-    pub template: JobTemplate,
+    /// What the manifest says, and of the job template, once that is known, what the manifest leaves open. The tags go
+    /// before it.
+    pub config: JobConfig,
+    /// What the manifest says.
+    of_manifest: JobConfig,
+    /// The tags of the job.
+    pub job_tags: Vec<Tag>,
+    /// The description of the job, where the manifest has one.
+    pub description: Option<String>,
+    /// How long a presigned URL is good.
+    pub url_expiry: UrlExpiry,
 }
 
 impl ReleaseRequest {
-    /// Reads the `ota:` tags of an upload, for a job that would be created at `now`. Where they or the settings name a
-    /// job template, what it may say is left open: see [`ReleaseRequest::from_tags_over`].
+    /// Checks what an upload asks for, for a job that would be created at `now`. Where the job template that it names is
+    /// not known yet, what that may say is left open.
     ///
     /// # Errors
-    /// Every problem, each a sentence with the tag, its value and what was expected.
-    pub fn from_tags(tags: &Tags, settings: &Settings, now: Timestamp) -> Result<Self, Vec<String>> {
-        Self::read(tags, None, settings, now)
-    }
-
-    /// The same, with a job template between the tags and the settings.
-    ///
-    /// # Errors
-    /// Every problem, each a sentence with the tag, its value and what was expected.
-    pub fn from_tags_over(
-        tags: &Tags,
-        template: &JobTemplate,
-        settings: &Settings,
-        now: Timestamp,
-    ) -> Result<Self, Vec<String>> {
-        Self::read(tags, Some(template), settings, now)
-    }
-
-    fn read(
-        tags: &Tags,
-        template: Option<&JobTemplate>,
-        settings: &Settings,
-        now: Timestamp,
-    ) -> Result<Self, Vec<String>> {
-        let mut from = Reader { tags, problems: Vec::new() };
+    /// Every problem, each a sentence with the tag or member, its value and what was expected.
+    pub fn check(asked: Asked<'_>, settings: &Settings, now: Timestamp) -> Result<Self, Vec<String>> {
+        let Asked { upload, tags, manifest, template } = asked;
+        let mut from = Reader { place: Place::Tags, tags: &tags.0, problems: Vec::new() };
         from.refuse_unknown();
         let targets = from.targets(settings);
         let job_template = from.tag(JOB_TEMPLATE).map(|named| named.or_else(|| settings.default_job_template.clone()));
         let named = job_template.as_ref().ok().and_then(Option::as_ref);
         let is_open = template.is_none() && named.is_some();
-        let template = template.cloned().unwrap_or_default();
-        let with_windows = named.filter(|_| !template.windows.is_empty());
-        let schedule = from.schedule(with_windows, is_open, settings, now);
-        let retries = from.tag_or(RETRIES, template.retries.as_ref().unwrap_or(&settings.default_retries));
-        let timeout = from.tag_or(TIMEOUT, template.timeout.as_ref().unwrap_or(&settings.default_timeout));
+        let of_manifest = manifest.map(|manifest| manifest.config.clone()).unwrap_or_default();
+        let config = of_manifest.clone().over(template.cloned().unwrap_or_default());
+        let windows_of = if of_manifest.windows.is_empty() {
+            named.filter(|_| !config.windows.is_empty()).map(|id| format!("job template `{id}`"))
+        } else {
+            Some("the manifest".to_owned())
+        };
+        let schedule = from.schedule(windows_of.as_deref(), is_open, settings, now);
+        let retries = from.tag_or(RETRIES, config.retries.as_ref().unwrap_or(&settings.default_retries));
+        let timeout = from.tag_or(TIMEOUT, config.timeout.as_ref().unwrap_or(&settings.default_timeout));
         let protocols = from.tag_or(PROTOCOLS, &Protocols::Mqtt);
-        let signed_by = from.signed_by(settings);
         let job_id = from.tag(JOB_ID);
         let package_versions = from.tag(PACKAGE_VERSION);
-        let file_path = from.tag(FILE_PATH);
-        let file_type = from.tag_or(FILE_TYPE, &FileType::default());
+        let files = match manifest {
+            None => {
+                let prefix = upload.signed_prefix(settings);
+                from.file(&settings.signing_profile, upload, prefix, 0, settings).map(|file| vec![file])
+            }
+            Some(manifest) => from.files(upload, manifest, settings),
+        };
         let whole = || {
             let (plan, target_selection) = schedule?;
             Some(Self {
@@ -153,13 +121,15 @@ impl ReleaseRequest {
                 retries: retries?,
                 timeout: timeout?,
                 protocols: protocols?,
-                signed_by: signed_by?,
                 job_id: job_id.ok()?,
                 package_versions: package_versions.ok()?,
-                file_path: file_path.ok()?,
-                file_type: file_type?,
+                files: files?,
                 job_template: job_template.ok()?,
-                template,
+                config,
+                of_manifest,
+                job_tags: manifest.map(|manifest| manifest.tags.clone()).unwrap_or_default(),
+                description: manifest.and_then(|manifest| manifest.description.clone()),
+                url_expiry: manifest.and_then(|manifest| manifest.url_expiry).unwrap_or(settings.url_expiry),
             })
         };
         match whole() {
@@ -175,8 +145,8 @@ impl ReleaseRequest {
 
     /// The `destinationPackageVersions` of CreateJob.
     pub(crate) fn package_arns(&self, settings: &Settings) -> Option<Vec<String>> {
-        let of_template = (!self.template.package_versions.is_empty()).then(|| self.template.package_versions.clone());
-        self.package_versions.as_ref().map(|versions| versions.arns(settings)).or(of_template)
+        let others = (!self.config.package_versions.is_empty()).then(|| self.config.package_versions.clone());
+        self.package_versions.as_ref().map(|versions| versions.arns(settings)).or(others)
     }
 
     /// What a job template that is not there means: whoever named it must act.
@@ -190,32 +160,43 @@ impl ReleaseRequest {
         }
     }
 
-    /// Where each value comes from that a job template may give: a sentence for the log.
+    /// Where each value comes from that a manifest or a job template may give: a sentence for the log.
     pub(crate) fn origins(&self, tags: &Tags) -> Option<String> {
-        let template = format!("job template `{}`", self.job_template.as_ref()?);
-        let origin = |tag: &str, is_inherited: bool, setting: &str| match tags.0.contains_key(tag) {
-            true => format!("`{tag}`"),
-            false if is_inherited => template.clone(),
-            false => setting.to_owned(),
+        type IsIn = fn(&JobConfig) -> bool;
+        if self.job_template.is_none() && self.of_manifest == JobConfig::default() {
+            return None;
+        }
+        let template = self.job_template.as_ref().map(|id| format!("job template `{id}`")).unwrap_or_default();
+        let origin = |tag: &str, is_in: IsIn, setting: &str| {
+            if tags.0.contains_key(tag) {
+                format!("`{tag}`")
+            } else if is_in(&self.of_manifest) {
+                "the manifest".to_owned()
+            } else if is_in(&self.config) {
+                template.clone()
+            } else {
+                setting.to_owned()
+            }
         };
-        let given = &self.template;
-        let timeout = origin(TIMEOUT, given.timeout.is_some(), "`DEFAULT_TIMEOUT`");
-        let retries = origin(RETRIES, given.retries.is_some(), "`DEFAULT_RETRIES`");
-        let others = [
-            ("rollout rates", "", given.rollout.is_some()),
-            ("abort criteria", "", given.abort.is_some()),
-            ("maintenance windows", WINDOW, !given.windows.is_empty()),
-            ("package versions", PACKAGE_VERSION, !given.package_versions.is_empty()),
+        let timeout = origin(TIMEOUT, |config| config.timeout.is_some(), "`DEFAULT_TIMEOUT`");
+        let retries = origin(RETRIES, |config| config.retries.is_some(), "`DEFAULT_RETRIES`");
+        let others: [(_, _, IsIn); 4] = [
+            ("rollout rates", "", |config| config.rollout.is_some()),
+            ("abort criteria", "", |config| config.abort.is_some()),
+            ("maintenance windows", WINDOW, |config| !config.windows.is_empty()),
+            ("package versions", PACKAGE_VERSION, |config| !config.package_versions.is_empty()),
         ];
-        let others = others.map(|(what, tag, is_inherited)| {
-            let origin = origin(tag, is_inherited, "");
+        let others = others.map(|(what, tag, is_in)| {
+            let origin = origin(tag, is_in, "");
             if origin.is_empty() { format!("no {what}") } else { format!("{what} ({origin})") }
         });
+        let document = self.job_template.as_ref().map(|_| "; the document of the job template is not used");
         Some(format!(
-            "time-out {} ({timeout}), retries {} ({retries}), {}; the document of the job template is not used",
+            "time-out {} ({timeout}), retries {} ({retries}), {}{}",
             Minutes(self.timeout.minutes()),
             self.retries,
-            others.join(", ")
+            others.join(", "),
+            document.unwrap_or_default()
         ))
     }
 
@@ -240,120 +221,7 @@ impl ReleaseRequest {
     }
 }
 
-/// Who signs an upload.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SignedBy {
-    /// AWS Signer, with this profile.
-    Profile(ProfileName),
-    /// AWS Signer has, with this signing job.
-    SigningJob(SigningJobId),
-    /// Somebody else has.
-    Custom(CustomSigning),
-}
-
-/// Reads tags, and goes on after a bad one.
-struct Reader<'a> {
-    tags: &'a Tags,
-    problems: Vec<String>,
-}
-
-/// A tag had a problem, which has been told.
-struct Told;
-
 impl Reader<'_> {
-    fn problem(&mut self, tag: &str, value: &str, expected: &str) {
-        self.problems.push(format!("tag `{tag}` is `{value}`, expected {expected}"));
-    }
-
-    fn tag<T: FromStr<Err = Expected>>(&mut self, tag: &str) -> Result<Option<T>, Told> {
-        let Some(value) = self.tags.0.get(tag) else { return Ok(None) };
-        value.parse().map(Some).map_err(|Expected(expected)| {
-            self.problem(tag, value, &expected);
-            Told
-        })
-    }
-
-    fn tag_or<T: FromStr<Err = Expected> + Clone>(&mut self, tag: &str, default: &T) -> Option<T> {
-        self.tag(tag).ok().map(|value| value.unwrap_or_else(|| default.clone()))
-    }
-
-    fn refuse_unknown(&mut self) {
-        for tag in self.tags.0.keys().filter(|tag| !VOCABULARY.contains(&tag.as_str())) {
-            let given = tag.to_lowercase();
-            let likeness = |known: &str| strsim::jaro_winkler(&known[TAG_PREFIX.len()..], &given[TAG_PREFIX.len()..]);
-            let nearest = VOCABULARY.into_iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
-            let nearest = nearest.filter(|known| likeness(known) > 0.7);
-            let hint = nearest.map(|known| format!(", did you mean `{known}`?")).unwrap_or_default();
-            self.problems.push(format!("tag `{tag}` is not known{hint}"));
-        }
-    }
-
-    fn signed_by(&mut self, settings: &Settings) -> Option<SignedBy> {
-        let signing_job = self.tag(SIGNING_JOB);
-        let profile = self.tag_or(SIGNING_PROFILE, &settings.signing_profile);
-        if let Some(profile) = profile.as_ref().filter(|profile| !settings.allows_profile(profile)) {
-            self.problem(SIGNING_PROFILE, &profile.0, "a signing profile that this deployment allows");
-        }
-        self.excludes(SIGNING_JOB, SIGNING_PROFILE);
-        match (self.custom_signing(settings).ok()?, signing_job.ok()?) {
-            (Some(custom), _) => Some(SignedBy::Custom(custom)),
-            (None, Some(id)) => Some(SignedBy::SigningJob(id)),
-            (None, None) => profile.map(SignedBy::Profile),
-        }
-    }
-
-    /// A signature is never quoted: what is told here is logged.
-    fn custom_signing(&mut self, settings: &Settings) -> Result<Option<CustomSigning>, Told> {
-        let algorithm: Result<Option<SignatureAlgorithm>, Told> = self.tag(SIGNATURE_ALGORITHM);
-        let cert_file: Result<Option<CertFile>, Told> = self.tag(CERTIFICATE);
-        let Some(signature) = self.tags.0.get(SIGNATURE) else {
-            for tag in [SIGNATURE_ALGORITHM, CERTIFICATE] {
-                if let Some(value) = self.tags.0.get(tag) {
-                    self.problem(tag, value, &format!("no such tag without `{SIGNATURE}`"));
-                }
-            }
-            return Ok(None);
-        };
-        if !settings.allow_unverified.0 {
-            self.problems.push(format!(
-                "tag `{SIGNATURE}` is not allowed in this deployment, as nothing verifies it; an operator may allow it with \
-                 `ALLOW_UNVERIFIED=true` (parameter `AllowUnverified`)"
-            ));
-        }
-        self.excludes(SIGNATURE, SIGNING_PROFILE);
-        self.excludes(SIGNATURE, SIGNING_JOB);
-        if let Ok(None) = cert_file {
-            self.problems.push(format!(
-                "tag `{CERTIFICATE}` is missing, expected the path of the certificate on the device beside `{SIGNATURE}`"
-            ));
-        }
-        if signature == BESIDE {
-            if let Some(value) = self.tags.0.get(SIGNATURE_ALGORITHM) {
-                self.problem(SIGNATURE_ALGORITHM, value, "no such tag, as the object beside the image tells it");
-            }
-            return Ok(cert_file?.map(|cert_file| CustomSigning { signature: CustomSignature::Beside, cert_file }));
-        }
-        // S3 decodes a `+` in the header of an upload to a space.
-        let signature = signature.replace(' ', "+");
-        let algorithm = algorithm?.unwrap_or(SignatureAlgorithm::Sha256WithEcdsa);
-        if let Err(problem) = check_form(&signature, algorithm) {
-            self.problems.push(format!(
-                "tag `{SIGNATURE}` is no signature by {}: {problem}; expected one in base64, or `{BESIDE}` for that in the \
-                 object beside the image",
-                algorithm.name()
-            ));
-        }
-        let signature = CustomSignature::Inline(signature, algorithm);
-        Ok(cert_file?.map(|cert_file| CustomSigning { signature, cert_file }))
-    }
-
-    /// Where the one tag is, the other must not be.
-    fn excludes(&mut self, tag: &str, other: &str) {
-        if let (true, Some(value)) = (self.tags.0.contains_key(tag), self.tags.0.get(other)) {
-            self.problem(other, value, &format!("no such tag beside `{tag}`"));
-        }
-    }
-
     fn targets(&mut self, settings: &Settings) -> Vec<Target> {
         let before = self.problems.len();
         let groups =
@@ -383,23 +251,23 @@ impl Reader<'_> {
     /// default that a job template, which is still open, may do away with.
     fn schedule(
         &mut self,
-        with_windows: Option<&JobTemplateId>,
+        windows_of: Option<&str>,
         is_open: bool,
         settings: &Settings,
         now: Timestamp,
     ) -> Option<(Plan, TargetSelection)> {
         let zone = self.tag_or(TIMEZONE, &settings.default_timezone);
         let window: Result<Option<Window>, Told> = self.tag(WINDOW);
-        let selection = self.target_selection(with_windows);
-        let has_window = self.tags.0.contains_key(WINDOW) || with_windows.is_some();
+        let selection = self.target_selection(windows_of);
+        let has_window = self.tags.contains_key(WINDOW) || windows_of.is_some();
         let is_continuous = selection.as_ref().map_or(has_window, |selection| selection.0 == Continuous);
         let start = self.tag_or(START, &settings.default_start);
         let end = self.tag_or(END, if is_continuous { &End::Never } else { &settings.default_end });
         let end_behavior = self.tag_or(END_BEHAVIOR, &settings.default_end_behavior);
         if end == Some(End::Never)
-            && let Some(behavior) = self.tags.0.get(END_BEHAVIOR)
+            && let Some(behavior) = self.tags.get(END_BEHAVIOR)
         {
-            let is_said = !is_continuous || self.tags.0.contains_key(END);
+            let is_said = !is_continuous || self.tags.contains_key(END);
             let why =
                 if is_said { "the release has no end" } else { "a continuous release has no end without `ota:end`" };
             self.problem(END_BEHAVIOR, behavior, &format!("no such tag, as {why}"));
@@ -408,7 +276,7 @@ impl Reader<'_> {
         let known_start = start.filter(|start| !matches!(start, Start::At(time) if !is_known(time.is_utc())));
         let known_end = end.filter(|end| match end {
             End::Never => true,
-            _ if is_open && !self.tags.0.contains_key(END) => false,
+            _ if is_open && !self.tags.contains_key(END) => false,
             // It counts from the start.
             End::After(_) => known_start.is_some(),
             End::At(time) => is_known(time.is_utc()),
@@ -427,7 +295,7 @@ impl Reader<'_> {
                 Part::End => END,
                 Part::Window => WINDOW,
             };
-            let problem = self.tags.0.get(tag).map_or_else(
+            let problem = self.tags.get(tag).map_or_else(
                 || {
                     let setting = format!("DEFAULT_{part}").to_uppercase();
                     format!("tag `{tag}` is missing and the setting `{setting}` is {problem}")
@@ -440,14 +308,13 @@ impl Reader<'_> {
     }
 
     /// With maintenance windows, it is continuous.
-    fn target_selection(&mut self, with_windows: Option<&JobTemplateId>) -> Option<TargetSelection> {
-        let is_given = self.tags.0.contains_key(WINDOW);
-        let has_window = is_given || with_windows.is_some();
+    fn target_selection(&mut self, windows_of: Option<&str>) -> Option<TargetSelection> {
+        let is_given = self.tags.contains_key(WINDOW);
+        let has_window = is_given || windows_of.is_some();
         let default = TargetSelection(if has_window { Continuous } else { Snapshot });
         let selection = self.tag_or(TARGET_SELECTION, &default)?;
         if has_window && selection.0 == Snapshot {
-            let template = with_windows.filter(|_| !is_given);
-            let whose = template.map_or_else(|| format!("`{WINDOW}`"), |id| format!("job template `{id}`"));
+            let whose = windows_of.filter(|_| !is_given).map_or_else(|| format!("`{WINDOW}`"), str::to_owned);
             let expected = format!("`continuous`, as AWS IoT takes maintenance windows ({whose}) of no other jobs");
             self.problem(TARGET_SELECTION, "snapshot", &expected);
             return None;
@@ -507,14 +374,26 @@ impl FromStr for Names {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::tests::settings;
+    use crate::{
+        custom_signing::*, file_request::*, settings::tests::settings, signed_object::SignatureAlgorithm, tags::*,
+    };
     use aws_sdk_iot::types::{JobExecutionsRolloutConfig, MaintenanceWindow};
     use proptest::prelude::*;
+
+    fn of_tags(
+        tags: &Tags,
+        template: Option<&JobConfig>,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Result<ReleaseRequest, Vec<String>> {
+        let upload = Upload::new("b".into(), "firmware/a.bin".into(), "v1".into());
+        ReleaseRequest::check(Asked { upload: &upload, tags, manifest: None, template }, settings, now)
+    }
 
     fn request(tags: &[(&str, &str)]) -> Result<ReleaseRequest, Vec<String>> {
         let over = [("ALLOWED_THINGS", "thing-*"), ("ALLOWED_SIGNING_PROFILES", "Other_2")];
         let tags = Tags(tags.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect());
-        ReleaseRequest::from_tags(&tags, &settings(&over).unwrap(), "2026-11-23T21:40:30Z".parse().unwrap())
+        of_tags(&tags, None, &settings(&over).unwrap(), "2026-11-23T21:40:30Z".parse().unwrap())
     }
 
     /// The one problem of a release to `lab` with this tag beside.
@@ -556,7 +435,7 @@ mod tests {
         assert_eq!(request.plan.end, "1h".parse().unwrap());
         assert_eq!(request.retries.to_config().unwrap().criteria_list()[0].number_of_retries(), 3);
         assert_eq!(request.timeout.to_config().in_progress_timeout_in_minutes(), Some(10));
-        assert_eq!(request.signed_by, SignedBy::Profile(settings.signing_profile));
+        assert_eq!(request.files[0].signed_by, SignedBy::Profile(settings.signing_profile));
         assert_eq!(request.job_id, None);
     }
 
@@ -580,21 +459,21 @@ mod tests {
         assert_eq!(request.plan.end_behavior, "force-cancel".parse().unwrap());
         assert_eq!(request.retries, "failed:2 timed-out:8".parse().unwrap());
         assert_eq!(request.timeout.minutes(), 7 * 24 * 60);
-        assert_eq!(request.signed_by, SignedBy::Profile("Other_2".parse().unwrap()));
+        assert_eq!(request.files[0].signed_by, SignedBy::Profile("Other_2".parse().unwrap()));
         assert_eq!(request.job_id.unwrap().to_string(), "AFR_OTA-spring_24-1");
     }
 
     #[test]
     fn each_value_is_told_with_where_it_comes_from() {
-        let told = |tags: &[(&str, &str)], template: &JobTemplate| {
+        let told = |tags: &[(&str, &str)], template: &JobConfig| {
             let tags = tags.iter().chain(&[(THING_GROUP, "lab")]);
             let tags = Tags(tags.map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect());
             let now = "2026-11-23T21:40:30Z".parse().unwrap();
-            let request = ReleaseRequest::from_tags_over(&tags, template, &settings(&[]).unwrap(), now).unwrap();
+            let request = of_tags(&tags, Some(template), &settings(&[]).unwrap(), now).unwrap();
             request.origins(&tags)
         };
         let window = MaintenanceWindow::builder().start_time("cron(0 2 * * ? *)").duration_in_minutes(60).build();
-        let full = JobTemplate {
+        let full = JobConfig {
             rollout: Some(JobExecutionsRolloutConfig::builder().maximum_per_minute(10).build()),
             abort: None,
             timeout: Some("30m".parse().unwrap()),
@@ -602,7 +481,7 @@ mod tests {
             windows: vec![window.unwrap()],
             package_versions: vec!["arn:aws:iot:us-east-1:111122223333:package/a/version/1".to_owned()],
         };
-        assert_eq!(told(&[], &JobTemplate::default()), None);
+        assert_eq!(told(&[], &JobConfig::default()), None);
         assert_eq!(
             told(&[(JOB_TEMPLATE, "canary")], &full).unwrap(),
             "time-out 30m (job template `canary`), retries failed:2 timed-out:1 (job template `canary`), rollout rates (job \
@@ -610,7 +489,7 @@ mod tests {
              `canary`); the document of the job template is not used"
         );
         assert_eq!(
-            told(&[(JOB_TEMPLATE, "canary"), (TIMEOUT, "1h"), (WINDOW, "daily 02:00 1h")], &JobTemplate::default())
+            told(&[(JOB_TEMPLATE, "canary"), (TIMEOUT, "1h"), (WINDOW, "daily 02:00 1h")], &JobConfig::default())
                 .unwrap(),
             "time-out 1h (`ota:timeout`), retries timed-out:3 (`DEFAULT_RETRIES`), no rollout rates, no abort criteria, \
              maintenance windows (`ota:window`), no package versions; the document of the job template is not used"
@@ -623,7 +502,7 @@ mod tests {
         let now = "2026-11-23T21:40:30Z".parse().unwrap();
         let stop = |tags: &[(&str, &str)], over: &[(&str, &str)]| {
             let tags = Tags(tags.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect());
-            let request = ReleaseRequest::from_tags(&tags, &settings(over).unwrap(), now).unwrap();
+            let request = of_tags(&tags, None, &settings(over).unwrap(), now).unwrap();
             request.without_template(&tags, failure())
         };
         let lab = (THING_GROUP, "lab");
@@ -640,16 +519,16 @@ mod tests {
             Tags([(THING_GROUP, "lab"), (JOB_TEMPLATE, "a"), (START, "now")].map(|(t, v)| (t.into(), v.into())).into());
         let settings = settings(&[("DEFAULT_END", "30m")]).unwrap();
         let now = "2026-11-23T21:40:00Z".parse().unwrap();
-        assert!(ReleaseRequest::from_tags(&tags, &settings, now).is_ok());
+        assert!(of_tags(&tags, None, &settings, now).is_ok());
         let window = MaintenanceWindow::builder().start_time("cron(0 2 * * ? *)").duration_in_minutes(60).build();
-        let windows = JobTemplate { windows: vec![window.unwrap()], ..JobTemplate::default() };
-        let request = ReleaseRequest::from_tags_over(&tags, &windows, &settings, now).unwrap();
+        let windows = JobConfig { windows: vec![window.unwrap()], ..JobConfig::default() };
+        let request = of_tags(&tags, Some(&windows), &settings, now).unwrap();
         assert_eq!((request.plan.end, request.target_selection.0), (End::Never, Continuous));
-        let problems = ReleaseRequest::from_tags_over(&tags, &JobTemplate::default(), &settings, now).unwrap_err();
+        let problems = of_tags(&tags, Some(&JobConfig::default()), &settings, now).unwrap_err();
         assert!(problems[0].contains("`DEFAULT_END` is 30m ahead"), "{problems:?}");
         let snapshot = Tags(tags.0.into_iter().chain([(TARGET_SELECTION.into(), "snapshot".into())]).collect());
         assert_eq!(
-            ReleaseRequest::from_tags_over(&snapshot, &windows, &settings, now).unwrap_err(),
+            of_tags(&snapshot, Some(&windows), &settings, now).unwrap_err(),
             [
                 "tag `ota:target-selection` is `snapshot`, expected `continuous`, as AWS IoT takes maintenance windows (job \
               template `a`) of no other jobs"
@@ -1008,7 +887,7 @@ mod tests {
         let tags = [(THING_GROUP, "lab"), (START, "now")].map(|(tag, value)| (tag.to_owned(), value.to_owned()));
         let now = "2026-11-23T21:40:00Z".parse().unwrap();
         assert_eq!(
-            ReleaseRequest::from_tags(&Tags(tags.into()), &settings(&over).unwrap(), now).unwrap_err(),
+            of_tags(&Tags(tags.into()), None, &settings(&over).unwrap(), now).unwrap_err(),
             ["tag `ota:end` is missing and the setting `DEFAULT_END` is 30m ahead, expected at least 31 minutes ahead"]
         );
     }
@@ -1016,7 +895,7 @@ mod tests {
     #[test]
     fn what_is_signed_is_not_signed_again() {
         let job = (SIGNING_JOB, "6ae5ef0e-1f2b-4c0e-8d9a-3b1c5d7e9f01");
-        let signed_by = request(&[(THING_GROUP, "lab"), job]).unwrap().signed_by;
+        let signed_by = request(&[(THING_GROUP, "lab"), job]).unwrap().files.remove(0).signed_by;
         assert_eq!(signed_by, SignedBy::SigningJob(job.1.parse().unwrap()));
         assert_eq!(
             request(&[(THING_GROUP, "lab"), job, (SIGNING_PROFILE, "Other_2")]).unwrap_err(),
@@ -1032,8 +911,8 @@ mod tests {
         let over = [("ALLOW_UNVERIFIED", "true")];
         let tags = tags.iter().chain(&[(THING_GROUP, "lab")]).map(|(tag, value)| ((*tag).into(), (*value).into()));
         let now = "2026-11-23T21:40:30Z".parse().unwrap();
-        let request = ReleaseRequest::from_tags(&Tags(tags.collect()), &settings(&over).unwrap(), now);
-        request.map(|request| request.signed_by)
+        let request = of_tags(&Tags(tags.collect()), None, &settings(&over).unwrap(), now);
+        request.map(|request| request.files[0].signed_by.clone())
     }
 
     #[test]
@@ -1191,7 +1070,7 @@ mod tests {
             let lab = [(THING_GROUP, "lab")];
             let tags = tags.iter().chain(&lab).map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned()));
             let now = "2026-11-23T21:40:30Z".parse().unwrap();
-            let request = ReleaseRequest::from_tags(&Tags(tags.collect()), &settings(&over).unwrap(), now).unwrap();
+            let request = of_tags(&Tags(tags.collect()), None, &settings(&over).unwrap(), now).unwrap();
             request.plan.at(now, Lead::WhenChecked).unwrap().start_time().unwrap()
         };
         let at = (START, "2026-12-01T02:00");
@@ -1256,7 +1135,7 @@ mod tests {
     fn told(tags: &[(&str, &str)]) -> String {
         let now = "2026-11-23T21:40:00Z".parse().unwrap();
         let tags = tags.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned()));
-        let request = match ReleaseRequest::from_tags(&Tags(tags.collect()), &settings(&[]).unwrap(), now) {
+        let request = match of_tags(&Tags(tags.collect()), None, &settings(&[]).unwrap(), now) {
             Ok(request) => request,
             Err(problems) => return format!("rejected: {}", problems.join("; ")),
         };
@@ -1343,10 +1222,10 @@ mod tests {
             (THING_GROUP, "required, or `ota:thing`", request(&[]).is_err() && request(&[(THING, "thing-1")]).is_ok()),
             (THING, "no single things", silent.targets == [Target::ThingGroup("lab".into())]),
             (WINDOW, "any time", silent.plan.window.is_none()),
-            (JOB_TEMPLATE, "none", silent.job_template.is_none() && silent.template == JobTemplate::default()),
+            (JOB_TEMPLATE, "none", silent.job_template.is_none() && silent.config == JobConfig::default()),
             (PACKAGE_VERSION, "none", silent.package_arns(&settings).is_none()),
-            (SIGNING_JOB, "–", silent.signed_by == SignedBy::Profile(settings.signing_profile.clone())),
-            (SIGNATURE, "–", silent.signed_by == SignedBy::Profile(settings.signing_profile.clone())),
+            (SIGNING_JOB, "–", silent.files[0].signed_by == SignedBy::Profile(settings.signing_profile.clone())),
+            (SIGNATURE, "–", silent.files[0].signed_by == SignedBy::Profile(settings.signing_profile.clone())),
             (CERTIFICATE, "–", unverified(&[(SIGNATURE, ECDSA)]).is_err()),
             (
                 SIGNATURE_ALGORITHM,
@@ -1354,9 +1233,13 @@ mod tests {
                 unverified(&[(SIGNATURE, ECDSA), (CERTIFICATE, "c")])
                     == unverified(&[(SIGNATURE, ECDSA), (CERTIFICATE, "c"), (SIGNATURE_ALGORITHM, "SHA256withECDSA")]),
             ),
-            (SIGNING_PROFILE, "the stack's", silent.signed_by == SignedBy::Profile(settings.signing_profile.clone())),
+            (
+                SIGNING_PROFILE,
+                "the stack's",
+                silent.files[0].signed_by == SignedBy::Profile(settings.signing_profile.clone()),
+            ),
             (JOB_ID, "file name and 12 hex digits", silent.job_id.is_none()),
-            (FILE_PATH, "the file name", silent.file_path.is_none()),
+            (FILE_PATH, "the file name", silent.files[0].path.0 == "a.bin"),
         ];
         for [tag, _, without] in rows_of_the_readme() {
             let tag = tag.trim_matches('`');
@@ -1396,7 +1279,7 @@ mod tests {
             let open = settings(&[("ALLOWED_THING_GROUPS", "*"), ("ALLOWED_THINGS", "*")]).unwrap();
             let tags = Tags([(THING_GROUP.to_owned(), group), (THING.to_owned(), thing)].into());
             let now = "2026-11-23T21:40:30Z".parse().unwrap();
-            for target in ReleaseRequest::from_tags(&tags, &open, now).map(|request| request.targets).unwrap_or_default() {
+            for target in of_tags(&tags, None, &open, now).map(|request| request.targets).unwrap_or_default() {
                 let arn = target.arn(&open);
                 prop_assert!(!arn.contains(['*', '?', ' ', '$']) && arn.matches('/').count() == 1, "{}", arn);
             }

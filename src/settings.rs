@@ -41,7 +41,7 @@ pub struct Settings {
     pub verify_signatures: Switch,
     /// `ALLOW_UNVERIFIED`: whether releases may bring a signature that nothing here can verify.
     pub allow_unverified: Switch,
-    /// `DRY_RUN` and `DRY_RUN_TAGS`: whether everything is checked and nothing created.
+    /// `DRY_RUN`, `DRY_RUN_TAGS` and `DRY_RUN_MANIFEST`: whether everything is checked and nothing created.
     pub dry_run: DryRun,
     /// `DEFAULT_START`: the start of releases without `ota:start`.
     pub default_start: Start,
@@ -167,11 +167,15 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
 
     fn dry_run(&mut self) -> DryRun {
         let Switch(on) = self.optional("DRY_RUN", "false");
-        let tags = (self.lookup)("DRY_RUN_TAGS").filter(|tags| !tags.is_empty());
+        let [tags, manifest] =
+            ["DRY_RUN_TAGS", "DRY_RUN_MANIFEST"].map(|name| (self.lookup)(name).filter(|value| !value.is_empty()));
+        if manifest.is_some() && tags.is_none() {
+            self.problems.push("setting `DRY_RUN_MANIFEST` is set, expected `DRY_RUN_TAGS` beside it".to_owned());
+        }
         match tags {
             None if on => DryRun::OfRealTags,
             None => DryRun::Off,
-            Some(tags) if on => DryRun::Offline(Tags::from_header(&tags)),
+            Some(tags) if on => DryRun::Offline(Tags::from_header(&tags), manifest),
             Some(tags) => {
                 self.problems.push(format!("setting `DRY_RUN_TAGS` is `{tags}`, expected `DRY_RUN=true` beside it"));
                 DryRun::Off
@@ -200,7 +204,7 @@ pub enum DryRun {
     /// What can be read is read and checked, and nothing is created.
     OfRealTags,
     /// AWS is not called at all: these are the tags.
-    Offline(Tags),
+    Offline(Tags, Option<String>),
 }
 
 /// Something that is on or off.
@@ -571,7 +575,7 @@ pub(crate) mod tests {
     #[test]
     fn tags_of_a_dry_run_are_decoded_as_s3_decodes_them() {
         let tags = ("DRY_RUN_TAGS", "ota:thing-group=lab+eu-1&ota%3Astart=90m&team=x&ota:end=");
-        let DryRun::Offline(tags) = settings(&[("DRY_RUN", "true"), tags]).unwrap().dry_run else { panic!() };
+        let DryRun::Offline(tags, None) = settings(&[("DRY_RUN", "true"), tags]).unwrap().dry_run else { panic!() };
         let expected = [("ota:thing-group", "lab eu-1"), ("ota:start", "90m"), ("ota:end", "")];
         assert_eq!(tags, Tags(expected.map(|(tag, value)| (tag.to_owned(), value.to_owned())).into()));
         assert_eq!(settings(&[("DRY_RUN", "true")]).unwrap().dry_run, DryRun::OfRealTags);

@@ -3,6 +3,7 @@
 use crate::{
     clients::Clients,
     error::{Cause, Failure, Stop},
+    file_request::FileRequest,
     record::Traces,
     settings::{ProfileName, Settings},
     signed_object::{NotSigned, SignatureAlgorithm, SignedObject},
@@ -39,7 +40,7 @@ pub struct Invocation {
     pub deadline: Instant,
 }
 
-/// A signature over an upload, and all that a device needs to check it.
+/// A signature over a file, and all that a device needs to check it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedImage {
     /// The key that the raw copy gets: that of the signed object, where Signer wrote it for this release.
@@ -56,9 +57,13 @@ pub struct SignedImage {
     pub verified_until: Option<Timestamp>,
 }
 
-/// Looks for what a signing job would fail on, or be of no use for: the state of the signing profile, the path of the
-/// certificate on the device, and the size that its platform takes.
-pub(crate) async fn preflight(aws: &Clients, profile: &ProfileName, image: &Image) -> Result<(), Stop> {
+/// Looks for what signing jobs with a profile would fail on, or be of no use for: its state, the path of the certificate on
+/// the device, and the size that its platform takes.
+pub(crate) async fn preflight(
+    aws: &Clients,
+    profile: &ProfileName,
+    files: &[(&FileRequest, &Image)],
+) -> Result<(), Stop> {
     let described = match aws.signer.get_signing_profile().profile_name(&profile.0).send().await {
         Ok(described) => described,
         // Signer allows 3 such calls a second for a whole account, and StartSigningJob tells what it finds as well.
@@ -74,13 +79,13 @@ pub(crate) async fn preflight(aws: &Clients, profile: &ProfileName, image: &Imag
     }
     cert_file(described.signing_parameters()).map_err(unusable)?;
     let platform = described.platform_id().unwrap_or_default();
-    let size = image.size;
-    match most_bytes(platform) {
-        Some(most) if size > most => Err(Stop::Rejected(vec![format!(
-            "the object has {size} bytes, expected at most {most}, the most that the signing platform `{platform}` takes"
-        )])),
-        _ => Ok(()),
-    }
+    let Some(most) = most_bytes(platform) else { return Ok(()) };
+    let too_large = files.iter().filter(|(_, image)| image.size > most).map(|(file, image)| {
+        let expected = format!("expected at most {most}, the most that the signing platform `{platform}` takes");
+        file.problem(&format!("has {} bytes, {expected}", image.size))
+    });
+    let too_large: Vec<_> = too_large.collect();
+    if too_large.is_empty() { Ok(()) } else { Err(Stop::Rejected(too_large)) }
 }
 
 /// The largest image that a signing platform takes, where that is less than a stream takes
@@ -93,32 +98,31 @@ fn is_throttled(code: Option<&str>) -> bool {
     matches!(code, Some("ThrottlingException" | "TooManyRequestsException"))
 }
 
-/// StartSigningJob of an upload, for which `useless` signing jobs were made before.
+/// StartSigningJob of a file, for which `useless` signing jobs were made before.
 pub(crate) fn request(
     aws: &Clients,
-    settings: &Settings,
-    upload: &Upload,
+    file: &FileRequest,
     profile: &ProfileName,
     useless: u32,
 ) -> Result<StartSigningJobFluentBuilder, Failure> {
-    let prefix = upload.signed_prefix(settings);
+    let (upload, prefix) = (&file.source, &file.signed_prefix);
     let source = S3Source::builder().bucket_name(&upload.bucket).key(&upload.key).version(&upload.version_id).build();
     let source = source.map_err(|error| start_failure(upload, profile, error.into()))?;
-    let destination = S3Destination::builder().bucket_name(&upload.bucket).prefix(&prefix).build();
+    let destination = S3Destination::builder().bucket_name(&upload.bucket).prefix(prefix).build();
     let call = aws.signer.start_signing_job().source(Source::builder().s3(source).build());
     let call = call.destination(Destination::builder().s3(destination).build()).profile_name(&profile.0);
-    Ok(call.client_request_token(upload.token([&profile.0, &prefix, &useless.to_string()])))
+    Ok(call.client_request_token(upload.token([&profile.0, prefix, &useless.to_string()])))
 }
 
 fn start_failure(upload: &Upload, profile: &ProfileName, source: Cause) -> Failure {
     Failure::StartSigningJob { object: upload.to_string(), profile: profile.0.clone(), source }
 }
 
-/// The signing of an upload with a signing profile.
+/// The signing of a file with a signing profile.
 pub(crate) struct Signing<'a> {
     pub aws: &'a Clients,
     pub settings: &'a Settings,
-    pub upload: &'a Upload,
+    pub file: &'a FileRequest,
     pub image: &'a Image,
     pub profile: &'a ProfileName,
     /// Nothing where signatures are not to be verified.
@@ -126,9 +130,10 @@ pub(crate) struct Signing<'a> {
 }
 
 impl Signing<'_> {
-    /// Signs the upload, or finds the signature that an earlier attempt had made with the same profile.
+    /// Signs the file, or finds the signature that an earlier attempt had made with the same profile.
     pub async fn sign(&self, traces: &Traces, invocation: Invocation) -> Result<SignedImage, Failure> {
-        for (key, version) in &traces.signed {
+        let below = |key: &&String| key.starts_with(&self.file.signed_prefix);
+        for (key, version) in traces.signed.iter().filter(|(key, _)| below(key)) {
             if let Some(signed) = self.earlier(key, version).await? {
                 return Ok(signed);
             }
@@ -179,14 +184,15 @@ impl Signing<'_> {
 
     async fn use_job(&self, signing_job: &str, job: &DescribeSigningJobOutput) -> Result<SignedImage, Failure> {
         let cert_file = self.check(signing_job, job)?;
-        let key = format!("{}{signing_job}", self.upload.signed_prefix(self.settings));
-        let read = read_under_copy(self.aws, self.settings, self.upload, self.image, &key);
+        let key = format!("{}{signing_job}", self.file.signed_prefix);
+        let read = read_under_copy(self.aws, self.settings, &self.file.source, self.image, &key);
         self.signed_image(job, &key, cert_file, read).await
     }
 
     async fn start(&self, useless: u32) -> Result<String, Failure> {
-        let call = request(self.aws, self.settings, self.upload, self.profile, useless)?;
-        let answer = call.send().await.map_err(|error| start_failure(self.upload, self.profile, error.into()))?;
+        let call = request(self.aws, self.file, self.profile, useless)?;
+        let failure = |source| start_failure(&self.file.source, self.profile, source);
+        let answer = call.send().await.map_err(|error| failure(error.into()))?;
         answer.job_id.ok_or(Failure::Incomplete { member: "jobId" })
     }
 
@@ -219,13 +225,13 @@ impl Signing<'_> {
     fn check(&self, signing_job: &str, job: &DescribeSigningJobOutput) -> Result<String, Failure> {
         if job.status == Some(SigningStatus::Failed) {
             let reason = job.status_reason.clone().unwrap_or_else(|| "Signer gives no reason".to_owned());
-            let (object, signing_job) = (self.upload.to_string(), signing_job.to_owned());
+            let (object, signing_job) = (self.file.source.to_string(), signing_job.to_owned());
             return Err(Failure::SigningFailed { object, signing_job, reason });
         }
-        let upload = self.upload;
+        let upload = &self.file.source;
         let source = job.source().and_then(Source::s3);
         let signed = job.signed_object().and_then(|object| object.s3());
-        let key = format!("{}{signing_job}", upload.signed_prefix(self.settings));
+        let key = format!("{}{signing_job}", self.file.signed_prefix);
         let is_source = source.is_some_and(|source| {
             (source.bucket_name(), source.key(), source.version()) == (&upload.bucket, &upload.key, &upload.version_id)
         });
@@ -250,7 +256,7 @@ impl Signing<'_> {
     }
 
     async fn read(&self, key: &str, version: &str) -> Result<(String, SignatureAlgorithm), Failure> {
-        read(self.aws, self.settings, self.upload, self.image, (key, Some(version))).await
+        read(self.aws, self.settings, &self.file.source, self.image, (key, Some(version))).await
     }
 
     /// The image with the signature that is read from its signed object, verified while that is wanted.

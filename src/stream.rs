@@ -1,9 +1,10 @@
-//! The IoT stream that devices fetch the image from: a raw copy of the upload over its signed object, and the stream of
-//! that copy's version. Nothing here is ever deleted: another attempt may be using it.
+//! The IoT stream that devices fetch the files from: a raw copy of each over its signed object, and the stream of those
+//! copies' versions. Nothing here is ever deleted: another attempt may be using it.
 
 use crate::{
     clients::Clients,
     error::{Failure, Skip, Stop},
+    file_request::FileRequest,
     settings::Settings,
     signing::SignedImage,
     upload::{Image, Upload, is_gone},
@@ -19,35 +20,34 @@ use aws_sdk_s3::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 
-/// The file ID of the image in its stream and in the job document.
-pub(crate) const FILE_ID: i32 = 0;
-
-/// A version of the upload's very bytes, where AWS IoT may read them.
+/// A version of a file's very bytes, where AWS IoT may read them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RawCopy {
+    /// The ID of the file.
+    pub file_id: u8,
     pub key: String,
     pub version_id: String,
 }
 
-/// A stream of a signed image.
+/// A stream of signed files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stream {
     /// Its ID.
     pub id: String,
 }
 
-/// Copies the upload over its signed object, as CreateOTAUpdate does, or beside it: the very version that was signed, and
+/// Copies a file over its signed object, as CreateOTAUpdate does, or beside it: the very version that was signed, and
 /// without its tags, so that the copy is no release. Each attempt makes a copy of its own, as nothing tells what became of
-/// the checks of an earlier one. With digests of the upload, a checksum that S3 tells of the copy has to be the same.
+/// the checks of an earlier one. With digests of the file, a checksum that S3 tells of the copy has to be the same.
 pub(crate) async fn copy(
     aws: &Clients,
     settings: &Settings,
-    upload: &Upload,
+    file: &FileRequest,
     image: &Image,
     signed: &SignedImage,
     digests: Option<&Digests>,
 ) -> Result<RawCopy, Stop> {
-    let key = signed.key.clone();
+    let (upload, key) = (&file.source, signed.key.clone());
     let (account, object) = (&settings.ota_role.account, upload.to_string());
     let call = aws
         .s3
@@ -81,39 +81,41 @@ pub(crate) async fn copy(
         return Err(Failure::CopyObject { object, key, source: problem.into() }.into());
     }
     let version_id = copy.version_id.ok_or(Failure::Incomplete { member: "x-amz-version-id" })?;
-    Ok(RawCopy { key, version_id })
+    Ok(RawCopy { file_id: file.id, key, version_id })
 }
 
-/// CreateStream of a raw copy.
+/// CreateStream of raw copies.
 pub(crate) fn request(
     aws: &Clients,
     settings: &Settings,
     upload: &Upload,
-    copy: &RawCopy,
+    copies: &[RawCopy],
 ) -> CreateStreamFluentBuilder {
-    let location = S3Location::builder().bucket(&upload.bucket).key(&copy.key).version(&copy.version_id).build();
-    let file = StreamFile::builder().file_id(FILE_ID).s3_location(location).build();
-    let call = aws.iot.create_stream().stream_id(upload.stream_id()).files(file).role_arn(&settings.ota_role.arn);
-    call.description(upload.description())
+    let files = copies.iter().map(|RawCopy { file_id, key, version_id }| {
+        let location = S3Location::builder().bucket(&upload.bucket).key(key).version(version_id).build();
+        StreamFile::builder().file_id(i32::from(*file_id)).s3_location(location).build()
+    });
+    let call = aws.iot.create_stream().stream_id(upload.stream_id()).set_files(Some(files.collect()));
+    call.role_arn(&settings.ota_role.arn).description(upload.description())
 }
 
-/// Creates the stream of a raw copy, or adopts the one that an earlier attempt created: whatever CreateStream answers,
+/// Creates the stream of raw copies, or adopts the one that an earlier attempt created: whatever CreateStream answers,
 /// a stream of this upload that is there is the one that was wanted.
 pub(crate) async fn ensure(
     aws: &Clients,
     settings: &Settings,
     upload: &Upload,
-    copy: &RawCopy,
+    copies: &[RawCopy],
 ) -> Result<Stream, Failure> {
     let id = upload.stream_id();
-    let Err(error) = request(aws, settings, upload, copy).send().await else { return Ok(Stream { id }) };
+    let Err(error) = request(aws, settings, upload, copies).send().await else { return Ok(Stream { id }) };
     let exists = error
         .as_service_error()
         .is_some_and(aws_sdk_iot::operation::create_stream::CreateStreamError::is_resource_already_exists_exception);
     let failure = Failure::CreateStream { stream_id: id.clone(), source: error.into() };
     match aws.iot.describe_stream().stream_id(&id).send().await {
         Ok(answer) => match answer.stream_info() {
-            Some(stream) if is_of(stream, settings, upload) => Ok(Stream { id }),
+            Some(stream) if is_of(stream, settings, upload, copies) => Ok(Stream { id }),
             Some(_) => Err(Failure::Conflict { what: format!("the stream `{id}`") }),
             None => Err(Failure::Incomplete { member: "streamInfo" }),
         },
@@ -122,13 +124,16 @@ pub(crate) async fn ensure(
     }
 }
 
-/// Whether the stream's one file lies below the upload's own prefix, and AWS IoT reads it with the deployment's role.
-fn is_of(stream: &StreamInfo, settings: &Settings, upload: &Upload) -> bool {
-    let [file] = stream.files() else { return false };
-    let location = file.s3_location();
-    let key = location.and_then(S3Location::key).unwrap_or_default();
-    file.file_id() == Some(FILE_ID)
-        && location.and_then(S3Location::bucket) == Some(&upload.bucket)
-        && key.starts_with(&upload.signed_prefix(settings))
-        && stream.role_arn() == Some(&settings.ota_role.arn)
+/// Whether the stream's files are those of the upload, below its own prefix, and AWS IoT reads them with the deployment's
+/// role.
+fn is_of(stream: &StreamInfo, settings: &Settings, upload: &Upload, copies: &[RawCopy]) -> bool {
+    let prefix = upload.signed_prefix(settings);
+    let is_own = |file: &StreamFile| {
+        let location = file.s3_location();
+        location.and_then(S3Location::bucket) == Some(&upload.bucket)
+            && location.and_then(S3Location::key).is_some_and(|key| key.starts_with(&prefix))
+            && copies.iter().any(|copy| file.file_id() == Some(i32::from(copy.file_id)))
+    };
+    let files = stream.files();
+    files.len() == copies.len() && files.iter().all(is_own) && stream.role_arn() == Some(&settings.ota_role.arn)
 }

@@ -45,6 +45,11 @@ impl<'a> Verification<'a> {
         self.digests.get_or_try_init(|| Box::pin(self.read())).await
     }
 
+    /// The digests, if anybody asked for them.
+    pub fn into_digests(self) -> Option<Digests> {
+        self.digests.into_inner()
+    }
+
     async fn read(&self) -> Result<Digests, Failure> {
         let upload = self.upload;
         let failure = |source| Failure::GetObject { object: upload.to_string(), source };

@@ -5,10 +5,12 @@ use ota_on_upload::{
     clock::{DateAndTime, Minutes, Zone},
     custom_signing::{CustomSignature, CustomSigning, check_form},
     error::Stop,
-    request::{ReleaseRequest, SignedBy, VOCABULARY},
+    file_request::SignedBy,
+    request::{Asked, ReleaseRequest},
     schedule::{End, EndBehavior, Lead, Plan, Start},
     settings::Settings,
     signed_object::{SignatureAlgorithm, SignedObject},
+    tags::VOCABULARY,
     upload::{self, Image, Tags, Upload},
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -112,7 +114,9 @@ fn tags(data: &[u8]) {
     {
         return;
     }
-    let request = match ReleaseRequest::from_tags(&tags, &OPEN, *NOW) {
+    let upload = Upload::new("b".into(), "firmware/a.bin".into(), "v1".into());
+    let asked = Asked { upload: &upload, tags: &tags, manifest: None, template: None };
+    let request = match ReleaseRequest::check(asked, &OPEN, *NOW) {
         Ok(request) => request,
         Err(problems) => return assert!(!problems.is_empty()),
     };
@@ -125,7 +129,7 @@ fn tags(data: &[u8]) {
         assert!(matches!(kind, "thinggroup" | "thing") && (1..=128).contains(&name.len()), "{arn}");
         assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":_-".contains(&byte)), "{arn}");
     }
-    match &request.signed_by {
+    match &request.files[0].signed_by {
         SignedBy::Profile(profile) => assert!(["OtaSigning", "Other_2"].contains(&&*profile.0)),
         SignedBy::SigningJob(id) => {
             assert!(id.0.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') && id.0.len() == 36);

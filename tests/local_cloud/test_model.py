@@ -1,18 +1,28 @@
 """The requests of generated releases, which `cargo test` leaves (tests/releases/requests.rs), held against the models
-of the AWS services: those that boto3 itself goes by."""
+of the AWS services: those that boto3 itself goes by. And their manifests against the schema of manifests."""
 
 import json
+import re
 import unittest
 from collections import Counter
 
+import jsonschema
 import regex
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
 
-from cloud import TARGET
+from cloud import ROOT, TARGET
 
 ENOUGH = 200
+# What no schema can say: two members that do not go together, and what only S3 or a deployment knows.
+UNSAID = re.compile(
+    r"`(files\[\d+\]\.fileId` is \d+, which|files\[\d+\]\.filePath` is .*, expected another path"
+    r"|destinationPackageVersions\[\d+\]` is of the package|tags\[\d+\]\.Key` is .*, which another tag has"
+    r"|jobExecutionsRetryConfig\.criteriaList` is `(failed|timed-out):\d+ (failed|timed-out):\d+`)|[0-9.]+, expected at most \d decimals"
+    # Which letters there are beyond ASCII is not for patterns that every validator takes.
+    r"|letters, digits, spaces and signs of ASCII$"
+)
 SERVICES = {"StartSigningJob": "signer", "CreateStream": "iot", "CreateJob": "iot"}
 
 
@@ -65,8 +75,24 @@ class Models(unittest.TestCase):
             name for request in requests for name in request["parameters"] if request["operation"] == "CreateJob"
         )
         members = set(self.inputs["CreateJob"].members)
-        never = {"documentSource", "tags", "namespaceId", "jobTemplateArn", "documentParameters"}
+        never = {"documentSource", "namespaceId", "jobTemplateArn", "documentParameters"}
         self.assertEqual(set(given), members - never, "each member that a release may give is tried")
+
+    def test_the_schema_of_manifests_says_what_the_function_takes(self):
+        schema = json.loads((ROOT / "src/manifest.schema.json").read_text())
+        jsonschema.Draft202012Validator.check_schema(schema)
+        validator = jsonschema.Draft202012Validator(schema)
+        validator.validate(json.loads((ROOT / "events/manifests/gateway.ota.json").read_text()))
+        cases = [json.loads(line) for line in (TARGET / "tmp/manifests.jsonl").read_text().split("\n")[:-1]]
+        valid = Counter()
+        for case in cases:
+            # Those about a member of the manifest, and neither a tag nor a job template.
+            reasons = [reason for reason in case["reasons"] or [] if reason.startswith("`")]
+            reasons = [reason for reason in reasons if not UNSAID.search(reason) and " of job template " not in reason]
+            valid[validator.is_valid(case["manifest"])] += 1
+            self.assertEqual(validator.is_valid(case["manifest"]), not reasons, case)
+        print(dict(valid))
+        self.assertGreaterEqual(min(valid[True], valid[False]), ENOUGH / 4)
 
     def test_a_request_that_breaks_a_constraint_is_found(self):
         job = {"jobId": "a", "targets": ["arn"], "timeoutConfig": {"inProgressTimeoutInMinutes": 1}}

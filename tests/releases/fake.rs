@@ -293,7 +293,11 @@ impl Fake {
 
     /// The bytes that a stream points at.
     pub async fn streamed(&self, id: &str) -> Bytes {
-        let location = &self.stream(id).await["files"][0]["s3Location"];
+        self.streamed_file(id, 0).await
+    }
+
+    pub async fn streamed_file(&self, id: &str, at: usize) -> Bytes {
+        let location = &self.stream(id).await["files"][at]["s3Location"];
         let text = |member: &str| location[member].as_str().expect("a location").to_owned();
         let state = self.state();
         let versions = &state.objects[&(text("bucket"), text("key"))];

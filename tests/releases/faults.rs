@@ -39,7 +39,7 @@ async fn sites(tags: &[(&str, &str)], troubles: &[(Site, Trouble)]) -> Vec<Site>
 }
 
 /// Delivers an event as Lambda does; the number of attempts it took.
-async fn deliver(fake: &Arc<Fake>, upload: &Upload, what: &impl std::fmt::Debug) -> usize {
+pub async fn deliver(fake: &Arc<Fake>, upload: &Upload, what: &impl std::fmt::Debug) -> usize {
     let mut failures = Vec::new();
     while failures.len() < ATTEMPTS {
         let began = Instant::now();
@@ -71,7 +71,7 @@ async fn survive(tags: &[(&str, &str)], troubles: &[(Site, Trouble)]) -> usize {
     attempts
 }
 
-fn all(sites: &[Site]) -> Vec<(Site, Trouble)> {
+pub fn all(sites: &[Site]) -> Vec<(Site, Trouble)> {
     sites.iter().flat_map(|site| TROUBLES.map(|trouble| (*site, trouble))).collect()
 }
 
@@ -94,7 +94,7 @@ fn survive_all(tags: &[(&str, &str)], scenarios: &[Vec<(Site, Trouble)>]) -> usi
 }
 
 /// Runs to the end on a clock that only waiting moves on.
-fn on_a_clock_of_its_own<T>(work: impl Future<Output = T>) -> T {
+pub fn on_a_clock_of_its_own<T>(work: impl Future<Output = T>) -> T {
     let runtime = runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     runtime.expect("a runtime").block_on(work)
 }

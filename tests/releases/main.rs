@@ -5,6 +5,7 @@ mod corpus;
 mod fake;
 mod faults;
 mod local_cloud;
+mod manifests;
 mod model;
 #[path = "../local_cloud/operations.rs"]
 mod operations;

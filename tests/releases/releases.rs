@@ -117,7 +117,7 @@ pub async fn assert_released_once(fake: &Fake, upload: &Upload, image: &[u8]) {
 }
 
 /// The bytes that AWS IoT would presign a URL of.
-fn presigned(fake: &Fake, placeholder: &str) -> Vec<u8> {
+pub fn presigned(fake: &Fake, placeholder: &str) -> Vec<u8> {
     let place = placeholder.strip_prefix("${aws:iot:s3-presigned-url-v2:https://s3.us-east-1.amazonaws.com/");
     let place = place.and_then(|place| place.strip_suffix('}')).expect("a placeholder");
     assert!(!place.contains(['?', '=', '+', ' ', '}', '<']), "{place}");
@@ -307,7 +307,7 @@ async fn devices_fetch_the_image_by_the_protocols_of_the_tag() {
 }
 
 /// Signs an upload before its release, as an operator does; the signing job's ID.
-async fn sign(fake: &Fake, upload: &Upload, prefix: &str) -> String {
+pub async fn sign(fake: &Fake, upload: &Upload, prefix: &str) -> String {
     let source = json!({"bucketName": BUCKET, "key": upload.key, "version": upload.version_id});
     let request = json!({
         "source": {"s3": source}, "destination": {"s3": {"bucketName": BUCKET, "prefix": prefix}},
@@ -1671,7 +1671,7 @@ async fn every_sample_event_comes_to_the_result_beside_it() {
     let files = files.filter(|path| path.is_file());
     let is_result = |file: &PathBuf| file.to_string_lossy().ends_with(".result.json");
     let (results, events): (Vec<_>, Vec<_>) = files.partition(is_result);
-    assert!(events.len() >= 28, "{events:?}");
+    assert!(events.len() >= 29, "{events:?}");
     assert!(results.iter().all(|result| events.contains(&with_ending(result, "json"))), "a result of no event");
     for file in events {
         let event: Value = serde_json::from_slice(&fs::read(&file).expect("a file")).expect("JSON");
@@ -1749,10 +1749,20 @@ fn put_sample(fake: &Fake, object: &Value) {
     put_version(fake, &key, size, &object["versionId"]);
 }
 
+/// With the files that it names, where it is a manifest.
 fn put_version(fake: &Fake, key: &str, size: usize, id: &Value) {
+    let mut bytes = vec![7; size];
+    if key.ends_with(".ota.json") {
+        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("events/manifests/gateway.ota.json");
+        bytes = fs::read(sample).expect("a manifest");
+        let manifest: Value = serde_json::from_slice(&bytes).expect("JSON");
+        for file in manifest["files"].as_array().expect("files") {
+            put_version(fake, file["key"].as_str().expect("a key"), 1000, &file["versionId"]);
+        }
+    }
     let version = Version {
         id: id.as_str().unwrap_or("null").to_owned(),
-        bytes: Some(vec![7; size].into()),
+        bytes: Some(bytes.into()),
         tags: vec![("ota:thing-group".into(), "lab".into())],
     };
     fake.state().objects.insert((BUCKET.into(), key.to_owned()), vec![version]);

@@ -1,12 +1,12 @@
-//! Releases by generated tags and job templates: the requests that come of them, for `local_cloud/test_model.py`, which
-//! holds them against the service model of AWS.
+//! Releases by generated tags, job templates and manifests: the requests that come of them, for
+//! `local_cloud/test_model.py`, which holds them against the service model of AWS, and the manifests against their schema.
 
 use crate::{
     fake::{Fake, PROFILE},
     releases::{event, run_with},
     tell,
 };
-use ota_on_upload::request::VOCABULARY;
+use ota_on_upload::tags::VOCABULARY;
 use proptest::{
     collection::vec, option, prelude::*, strategy::ValueTree, string::string_regex, test_runner::TestRunner,
 };
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use std::{fs, path::Path};
 
 /// How many releases are tried.
-const CASES: usize = 600;
+const CASES: usize = 900;
 /// How many of them are to be accepted, and rejected, at the least.
 const ENOUGH: usize = 200;
 
@@ -97,7 +97,7 @@ fn template() -> impl Strategy<Value = Value> {
     let window = (cron, rarely_bad(1..=1430));
     let window = window.prop_map(|(cron, minutes)| json!({"startTime": cron, "durationInMinutes": minutes}));
     let windows = vec(window, 1..3).prop_map(Value::from);
-    let version = "arn:aws:iot:us-east-1:111122223333:package/[a-z]{1,9}/version/[0-9$.]{1,9}";
+    let version = "arn:aws:iot:us-east-1:111122223333:package/[a-z]{3,9}/version/([0-9.]{1,9}|[$]default|[$]null)";
     let versions = vec(version, 1..=26).prop_map(Value::from);
     let members = (
         some(rollout.boxed()),
@@ -117,6 +117,50 @@ fn template() -> impl Strategy<Value = Value> {
     })
 }
 
+/// What a manifest may say of the job, near the edges of what CreateJob takes and beyond, and of one to three files.
+fn manifest() -> impl Strategy<Value = (Value, Vec<Value>)> {
+    let text = prop_oneof![9 => "[a-zA-Z0-9 .,:/ä-ü]{1,40}", 1 => "\\PC{0,40}", 1 => "[a\n\u{200b}]{1,9}"];
+    let key = prop_oneof![9 => "[a-zA-Z][a-zA-Z0-9 _.:/=+@-]{0,30}", 1 => "\\PC{0,9}|aws:[a-z]{1,9}"];
+    let tag = (key, text.clone()).prop_map(|(key, value)| json!({"Key": key, "Value": value}));
+    let seconds = prop_oneof![20 => 60..=3600_i32, 1 => Just(59), 1 => Just(3601)];
+    let members = (
+        template(),
+        option::weighted(0.4, text),
+        option::weighted(0.4, vec(tag, 1..3)),
+        option::weighted(0.4, seconds),
+        option::weighted(
+            0.05,
+            prop::sample::select(vec!["jobId", "targets", "document", "namespaceId", "abortconfig"]),
+        ),
+    );
+    let members = members.prop_map(|(mut members, description, tags, seconds, refused)| {
+        let windows = members["maintenanceWindows"].take();
+        let config = json!({
+            "schedulingConfig": (!windows.is_null()).then(|| json!({"maintenanceWindows": windows})),
+            "description": description, "tags": tags, "presignedUrlConfig": seconds.map(|seconds| json!({"expiresInSec": seconds})),
+        });
+        let object = members.as_object_mut().expect("an object");
+        object.extend(config.as_object().expect("an object").clone());
+        if let Some(refused) = refused {
+            object.insert(refused.to_owned(), json!("x"));
+        }
+        object.retain(|_, value| !value.is_null());
+        members
+    });
+    let file = (
+        option::weighted(0.5, prop_oneof![20 => "[A-Za-z0-9._/-]{1,64}", 1 => "\\PC{0,70}"]),
+        option::weighted(0.5, prop_oneof![20 => 0..=255_i32, 1 => Just(256), 1 => Just(-1)]),
+        option::weighted(0.5, prop_oneof![20 => 0..=255_i32, 1 => Just(256), 1 => Just(-1)]),
+        option::weighted(0.3, prop::sample::select(vec![PROFILE, "OtherProfile"])),
+    );
+    let file = file.prop_map(|(path, id, kind, profile)| {
+        let mut file = json!({"filePath": path, "fileId": id, "fileType": kind, "signingProfile": profile});
+        file.as_object_mut().expect("an object").retain(|_, value| !value.is_null());
+        file
+    });
+    (members, vec(file, 1..4))
+}
+
 /// Numbers of which one in fifty lies outside of the range.
 fn rarely_bad(range: std::ops::RangeInclusive<i32>) -> impl Strategy<Value = i32> {
     let (least, most) = (*range.start(), *range.end());
@@ -124,17 +168,30 @@ fn rarely_bad(range: std::ops::RangeInclusive<i32>) -> impl Strategy<Value = i32
 }
 
 #[tokio::test(start_paused = true)]
-async fn generated_tags_and_templates_come_to_requests_or_reasons() {
+async fn generated_tags_templates_and_manifests_come_to_requests_or_reasons() {
     let key = prop_oneof!["[a-z0-9._-]{1,30}", "\\PC{1,250}", "[\\x00-\\x7f]{1,60}"];
-    let cases = (key.prop_filter("a file name", |key| !key.is_empty() && !key.ends_with('/')), tags(), template());
+    let key = key.prop_filter("a file name", |key| !key.is_empty() && !key.ends_with('/'));
+    let cases = (key, tags(), template(), option::weighted(0.4, manifest()));
     let tried: Vec<_> = patterns().into_iter().map(|(tag, _)| tag).collect();
     let others: Vec<_> = VOCABULARY.into_iter().filter(|tag| !tried.contains(tag)).collect();
     assert_eq!(others, SIGNED_BEFORE, "each tag is tried");
     let mut runner = TestRunner::deterministic();
-    let (mut lines, mut outcomes) = (String::new(), [0, 0]);
+    let (mut lines, mut outcomes, mut manifests, mut updates) = (String::new(), [0, 0], String::new(), 0);
     for _ in 0..CASES {
-        let (key, tags, template) = cases.new_tree(&mut runner).expect("a case").current();
+        let (mut key, mut tags, template, manifest) = cases.new_tree(&mut runner).expect("a case").current();
         let fake = Fake::new();
+        let mut bytes = b"an image".to_vec();
+        let manifest = manifest.map(|(mut manifest, mut files)| {
+            for (at, file) in files.iter_mut().enumerate() {
+                let image = fake.upload(&format!("firmware/{key}.{at}"), "an image", &[]);
+                (file["key"], file["versionId"]) = (json!(image.key), json!(image.version_id));
+            }
+            manifest["files"] = json!(files);
+            key += ".ota.json";
+            bytes = manifest.to_string().into_bytes();
+            tags.retain(|(tag, _)| tag != "ota:file-path" && tag != "ota:file-type");
+            manifest
+        });
         let mut targets = Vec::new();
         for (tag, value) in &tags {
             let kind = match tag.as_str() {
@@ -150,9 +207,15 @@ async fn generated_tags_and_templates_come_to_requests_or_reasons() {
         }
         fake.set(|behavior| behavior.targets = targets);
         let given: Vec<_> = tags.iter().map(|(tag, value)| (tag.as_str(), value.as_str())).collect();
-        let upload = fake.upload(&format!("firmware/{key}"), "an image", &given);
+        let upload = fake.upload(&format!("firmware/{key}"), bytes, &given);
         let open = [("ALLOWED_THING_GROUPS", "*"), ("ALLOWED_THINGS", "*")];
         let release = run_with(&fake, &event(&upload), &open).await.expect("no failure").remove(0);
+        if let Some(manifest) = manifest {
+            let line = json!({"manifest": manifest, "outcome": release["outcome"], "reasons": release["reasons"]});
+            manifests += &line.to_string();
+            manifests.push('\n');
+            updates += usize::from(release["outcome"] == "created");
+        }
         match release["outcome"].as_str() {
             Some("created") => outcomes[0] += 1,
             Some("rejected") => {
@@ -173,7 +236,10 @@ async fn generated_tags_and_templates_come_to_requests_or_reasons() {
         }
     }
     let [accepted, rejected] = outcomes;
-    tell(format_args!("{accepted} accepted, {rejected} rejected"));
+    tell(format_args!("{accepted} accepted, {updates} of them manifests, {rejected} rejected"));
     assert!(accepted >= ENOUGH && rejected >= ENOUGH, "{accepted} accepted, {rejected} rejected");
-    fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("requests.jsonl"), lines).expect("a file");
+    assert!(updates >= ENOUGH / 4, "{updates} of manifests");
+    for (name, lines) in [("requests.jsonl", lines), ("manifests.jsonl", manifests)] {
+        fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name), lines).expect("a file");
+    }
 }

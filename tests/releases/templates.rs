@@ -198,24 +198,27 @@ async fn a_template_that_breaks_rules_is_rejected_with_all_of_them_before_anythi
     });
     let (fake, upload) = world(broken.clone(), &[CANARY]);
     let rejected = release(&fake, &upload).await;
-    let has = |what: &str, expected: &str| format!("the job template `canary` has {what}, expected {expected}");
+    let has = |path: &str, is: &str, expected: &str| {
+        format!("`{path}` of job template `canary` is {is}, expected {expected}")
+    };
+    let exponential = |member: &str| format!("jobExecutionsRolloutConfig.exponentialRate.{member}");
     assert_eq!(
         rejected["reasons"],
         json!([
-            has("the `maximumPerMinute` 1001", "1 to 1000"),
-            has("the `baseRatePerMinute` 0", "1 to 1000"),
-            has("the `incrementFactor` 5.1", "1.1 to 5"),
-            has("the `numberOfNotifiedThings` 0", "at least 1"),
-            has("the `thresholdPercentage` 100.5", "0 to 100"),
-            has("the `minNumberOfExecutedThings` 0", "at least 1"),
-            has("the `durationInMinutes` 1431", "1 to 1430"),
-            has("the cron expression ``", "1 to 256 letters"),
-            has("26 package versions", "25 at most"),
-            has("a time-out of 10081 minutes", "a duration of 1 minute to 7 days, such as `10m`"),
+            has("jobExecutionsRolloutConfig.maximumPerMinute", "1001", "1 to 1000"),
+            has(&exponential("baseRatePerMinute"), "0", "1 to 1000"),
+            has(&exponential("incrementFactor"), "5.1", "1.1 to 5"),
+            has(&exponential("rateIncreaseCriteria.numberOfNotifiedThings"), "0", "at least 1"),
+            has("abortConfig.criteriaList[0].thresholdPercentage", "100.5", "0 to 100"),
+            has("abortConfig.criteriaList[0].minNumberOfExecutedThings", "0", "at least 1"),
+            has("maintenanceWindows[0].durationInMinutes", "1431", "1 to 1430"),
+            has("maintenanceWindows[0].startTime", "``", "1 to 256 letters"),
+            has("destinationPackageVersions", "of 26 versions", "25 at most"),
+            has("timeoutConfig.inProgressTimeoutInMinutes", "10081", "1 to 10080"),
             has(
-                "the retries `failed:6 timed-out:5`",
-                "a number such as `3` (after all failures), or `timed-out:3`, `failed:2` or both with a space between, \
-                 10 in all at most",
+                "jobExecutionsRetryConfig.criteriaList",
+                "`failed:6 timed-out:5`",
+                "`ALL`, or `FAILED`, `TIMED_OUT` or both, with 0 to 10 retries and 10 in all at most",
             ),
         ])
     );

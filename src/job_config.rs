@@ -1,0 +1,165 @@
+//! What an IoT job template or a manifest says of a job, in the members of CreateJob: how fast it is rolled out, when it is
+//! given up, how long and how often devices try.
+
+use crate::options::{MOST_PACKAGES, Retries, Timeout};
+use aws_sdk_iot::types::{
+    AbortConfig, JobExecutionsRetryConfig, JobExecutionsRolloutConfig, MaintenanceWindow, TimeoutConfig,
+};
+use std::ops::RangeInclusive;
+
+/// What is said of a job elsewhere than in tags, all checked.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct JobConfig {
+    /// How fast it is rolled out.
+    pub rollout: Option<JobExecutionsRolloutConfig>,
+    /// When it is given up.
+    pub abort: Option<AbortConfig>,
+    /// How long a device may take.
+    pub timeout: Option<Timeout>,
+    /// How often a device tries again.
+    pub retries: Option<Retries>,
+    /// When devices are updated, in the words of AWS IoT. When these windows open is not worked out: their cron
+    /// expressions may be any that AWS IoT takes.
+    pub windows: Vec<MaintenanceWindow>,
+    /// What devices have installed then, as ARNs.
+    pub package_versions: Vec<String>,
+}
+
+impl JobConfig {
+    /// The same, and of `other` what this one leaves open.
+    #[must_use]
+    pub fn over(self, other: Self) -> Self {
+        fn either<T>(ours: Vec<T>, others: Vec<T>) -> Vec<T> {
+            if ours.is_empty() { others } else { ours }
+        }
+        Self {
+            rollout: self.rollout.or(other.rollout),
+            abort: self.abort.or(other.abort),
+            timeout: self.timeout.or(other.timeout),
+            retries: self.retries.or(other.retries),
+            windows: either(self.windows, other.windows),
+            package_versions: either(self.package_versions, other.package_versions),
+        }
+    }
+}
+
+/// What is said of a job, in AWS's own types, before it is checked.
+#[derive(Debug, Default)]
+pub(crate) struct Unchecked {
+    pub rollout: Option<JobExecutionsRolloutConfig>,
+    pub abort: Option<AbortConfig>,
+    pub timeout: Option<TimeoutConfig>,
+    pub retries: Option<JobExecutionsRetryConfig>,
+    pub windows: Vec<MaintenanceWindow>,
+    pub package_versions: Vec<String>,
+}
+
+impl Unchecked {
+    /// What AWS IoT lets pass in a template and refuses in a job, or takes of no job at all: `windows_at` is where the
+    /// windows are
+    /// (<https://docs.aws.amazon.com/iot/latest/developerguide/jobs-configurations-details.html>).
+    ///
+    /// # Errors
+    /// Every problem: the path of the member, and the rest of a sentence on it.
+    pub fn check(self, windows_at: &str) -> Result<JobConfig, Vec<(String, String)>> {
+        let mut from = Checks { problems: Vec::new() };
+        if let Some(rollout) = &self.rollout {
+            from.rollout(rollout);
+        }
+        if let Some(abort) = &self.abort {
+            from.abort(abort);
+        }
+        for (at, window) in self.windows.iter().enumerate() {
+            let path = |member: &str| format!("{windows_at}[{at}].{member}");
+            from.range(path("durationInMinutes"), f64::from(window.duration_in_minutes), 1.0..=1430.0);
+            if !(1..=256).contains(&window.start_time.chars().count()) {
+                from.told(path("startTime"), &format!("`{}`", window.start_time), "1 to 256 letters");
+            }
+        }
+        let packages = self.package_versions.len();
+        if packages > MOST_PACKAGES {
+            let expected = format!("{MOST_PACKAGES} at most");
+            from.told("destinationPackageVersions".to_owned(), &format!("of {packages} versions"), &expected);
+        }
+        let minutes = self.timeout.and_then(|config| config.in_progress_timeout_in_minutes);
+        let timeout = minutes.and_then(|minutes| {
+            let path = "timeoutConfig.inProgressTimeoutInMinutes".to_owned();
+            Timeout::of_minutes(minutes).map_err(|_| from.told(path, &minutes.to_string(), "1 to 10080")).ok()
+        });
+        let retries = self.retries.and_then(|config| {
+            let expected = "`ALL`, or `FAILED`, `TIMED_OUT` or both, with 0 to 10 retries and 10 in all at most";
+            let path = "jobExecutionsRetryConfig.criteriaList".to_owned();
+            Retries::from_config(&config).map_err(|given| from.told(path, &format!("`{given}`"), expected)).ok()
+        });
+        if !from.problems.is_empty() {
+            return Err(from.problems);
+        }
+        let Self { rollout, abort, windows, package_versions, .. } = self;
+        Ok(JobConfig { rollout, abort, timeout, retries, windows, package_versions })
+    }
+}
+
+struct Checks {
+    problems: Vec<(String, String)>,
+}
+
+impl Checks {
+    fn told(&mut self, path: String, given: &str, expected: &str) {
+        self.problems.push((path, format!("is {given}, expected {expected}")));
+    }
+
+    fn range(&mut self, path: String, value: f64, range: RangeInclusive<f64>) {
+        if !range.contains(&value) {
+            let (least, most) = (range.start(), range.end());
+            let expected = if most.is_finite() { format!("{least} to {most}") } else { format!("at least {least}") };
+            self.told(path, &value.to_string(), &expected);
+        }
+    }
+
+    fn decimals(&mut self, path: String, value: f64, most: i32) {
+        let scaled = value * f64::from(10).powi(most);
+        if (scaled - scaled.round()).abs() > 1e-6 {
+            self.told(path, &value.to_string(), &format!("at most {most} decimals"));
+        }
+    }
+
+    fn rollout(&mut self, rollout: &JobExecutionsRolloutConfig) {
+        let path = |member: &str| format!("jobExecutionsRolloutConfig.{member}");
+        let rate = 1.0..=1000.0;
+        if let Some(most) = rollout.maximum_per_minute {
+            self.range(path("maximumPerMinute"), f64::from(most), rate.clone());
+        }
+        let Some(exponential) = &rollout.exponential_rate else { return };
+        let path = |member: &str| path(&format!("exponentialRate.{member}"));
+        self.range(path("baseRatePerMinute"), f64::from(exponential.base_rate_per_minute), rate);
+        self.range(path("incrementFactor"), exponential.increment_factor, 1.1..=5.0);
+        self.decimals(path("incrementFactor"), exponential.increment_factor, 1);
+        let criteria = exponential.rate_increase_criteria.as_ref();
+        let counts = [
+            ("numberOfNotifiedThings", criteria.and_then(|criteria| criteria.number_of_notified_things)),
+            ("numberOfSucceededThings", criteria.and_then(|criteria| criteria.number_of_succeeded_things)),
+        ];
+        for (member, count) in counts {
+            if let Some(count) = count {
+                self.range(path(&format!("rateIncreaseCriteria.{member}")), f64::from(count), 1.0..=f64::INFINITY);
+            }
+        }
+        if counts.iter().all(|(_, count)| count.is_none()) {
+            let expected = "`numberOfNotifiedThings` or `numberOfSucceededThings`";
+            self.told(path("rateIncreaseCriteria"), "empty", expected);
+        }
+    }
+
+    fn abort(&mut self, abort: &AbortConfig) {
+        if abort.criteria_list().is_empty() {
+            self.told("abortConfig.criteriaList".to_owned(), "empty", "at least one");
+        }
+        for (at, criteria) in abort.criteria_list().iter().enumerate() {
+            let path = |member: &str| format!("abortConfig.criteriaList[{at}].{member}");
+            self.range(path("thresholdPercentage"), criteria.threshold_percentage, 0.0..=100.0);
+            self.decimals(path("thresholdPercentage"), criteria.threshold_percentage, 2);
+            let least = f64::from(criteria.min_number_of_executed_things);
+            self.range(path("minNumberOfExecutedThings"), least, 1.0..=f64::INFINITY);
+        }
+    }
+}
