@@ -7,7 +7,7 @@ VENV := .venv/aws/bin
 AS_STEP := python3 $(LOCAL_CLOUD)/alive.py
 
 # As they were given: make would take a `$` for a variable of its own.
-GIVEN := FIRMWARE TAGS KEY EVENT MODE ENV_VARS STACK RELEASE BUCKET VERSION OUT YES
+GIVEN := FIRMWARE MANIFEST TAGS KEY EVENT MODE ENV_VARS STACK RELEASE BUCKET VERSION OUT YES
 # Only who says so right there releases, or changes a bucket unasked.
 ifneq ($(origin RELEASE),command line)
 override RELEASE :=
@@ -27,8 +27,8 @@ help:
 	@echo "make demo    release a firmware image on a local cloud, by the stack as it is deployed"
 	@echo "             FIRMWARE=path  TAGS='ota:thing-group=lab&ota:start=45m'  KEY=name"
 	@echo "make invoke  replay an event in Docker, by sam local invoke: EVENT=events/put.json"
-	@echo "             MODE=dry-run      no AWS; TAGS='ota:thing-group=lab'  ENV_VARS=settings (the default)"
-	@echo "             MODE=local-cloud  the release itself, on a local cloud; TAGS=…  FIRMWARE=path"
+	@echo "             MODE=dry-run      no AWS; TAGS='ota:thing-group=lab'  ENV_VARS=settings  MANIFEST=path (the default)"
+	@echo "             MODE=local-cloud  the release itself, on a local cloud; TAGS=…  FIRMWARE=path  MANIFEST=path"
 	@echo "             MODE=account      as deployed, from real tags, checked alone; STACK=name  RELEASE=yes to release"
 	@echo "make invoke-cargo   the same without Docker, by cargo lambda invoke"
 	@echo "make watch   a local cloud, and the function on it, built anew after each change of src"

@@ -6,6 +6,7 @@ use ota_on_upload::{
     custom_signing::{CustomSignature, CustomSigning, check_form},
     error::Stop,
     file_request::SignedBy,
+    manifest::Manifest,
     request::{Asked, ReleaseRequest},
     schedule::{End, EndBehavior, Lead, Plan, Start},
     settings::Settings,
@@ -22,8 +23,14 @@ use std::{io::Read, str, sync::LazyLock};
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its corpus.
-pub const TARGETS: [(&str, Target); 5] =
-    [("event", event), ("key", key), ("tags", tags), ("schedule", schedule), ("signed-object", signed_object)];
+pub const TARGETS: [(&str, Target); 6] = [
+    ("event", event),
+    ("key", key),
+    ("tags", tags),
+    ("schedule", schedule),
+    ("manifest", manifest),
+    ("signed-object", signed_object),
+];
 
 /// Any JSON comes to records, and lying in an envelope changes none of them.
 fn event(data: &[u8]) {
@@ -146,6 +153,28 @@ fn tags(data: &[u8]) {
     assert!(job_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)) && job_id.len() <= 63);
     assert!(request.plan.at(*NOW, Lead::WhenChecked).is_ok());
     check_plan(&request.plan, *NOW);
+}
+
+/// A manifest that is accepted names files that may be signed, each with a prefix, an ID and a path of its own.
+fn manifest(data: &[u8]) {
+    let upload = Upload::new("b".into(), "firmware/a.ota.json".into(), "v1".into());
+    let manifest = Manifest::read(data, &upload, &OPEN);
+    let tags = Tags([("ota:thing-group".to_owned(), "lab".to_owned())].into());
+    let asked = Asked { upload: &upload, tags: &tags, manifest: Some(&manifest), template: None };
+    let files = match ReleaseRequest::check(asked, &OPEN, *NOW) {
+        Ok(request) => request.files,
+        Err(problems) => return assert!(!problems.is_empty()),
+    };
+    assert!((1..=10).contains(&files.len()));
+    for (at, file) in files.iter().enumerate() {
+        assert!(file.source.key.starts_with("firmware/") && file.source.has_version() && file.source.bucket == "b");
+        assert!(file.signed_prefix.starts_with(&upload.signed_prefix(&OPEN)) && file.signed_prefix.ends_with('/'));
+        let path = &file.path.0;
+        assert!((1..=64).contains(&path.len()) && !path.contains(['"', '\\', '$']), "{path}");
+        for other in &files[..at] {
+            assert!(file.id != other.id && file.path != other.path && file.signed_prefix != other.signed_prefix);
+        }
+    }
 }
 
 /// Up to five lines: the time of job creation, the start, the end; the time zone, a maintenance window.

@@ -277,11 +277,16 @@ class Cloud:
 
     def streamed(self, stream_id):
         """Where a stream points, and the bytes that devices get from there."""
+        ((_, at, image),) = self.streamed_files(stream_id)
+        return at, image
+
+    def streamed_files(self, stream_id):
+        """Of each file of a stream: its ID, where it points, and the bytes that devices get from there."""
         stream = client("iot").describe_stream(streamId=stream_id)["streamInfo"]
-        (file,) = stream["files"]
-        at = file["s3Location"]
-        image = client("s3").get_object(Bucket=at["bucket"], Key=at["key"], VersionId=at["version"])
-        return at, image["Body"].read()
+        for file in stream["files"]:
+            at = file["s3Location"]
+            image = client("s3").get_object(Bucket=at["bucket"], Key=at["key"], VersionId=at["version"])
+            yield file["fileId"], at, image["Body"].read()
 
     def verify(self, signature, image):
         """Checks a base64 signature over an image as a device does, with the code-signing certificate."""

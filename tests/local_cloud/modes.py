@@ -6,7 +6,7 @@ AWS clients, and gives the function's settings and the event to replay.
 
 import json
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote_plus
 
@@ -15,9 +15,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from samcli.yamlhelper import yaml_parse
 
 from alive import step
-from cloud import ROOT, SIGNING_PROFILE, Cloud, Failed, isolate, tags_of_uploads
+from cloud import ACCOUNT, ROOT, SIGNING_PROFILE, Cloud, Failed, isolate, tags_of_uploads
 
 DRY_RUN = ROOT / "events/env/dry-run.json"
+# That of the sample events.
+SAMPLE_ACCOUNT = "111122223333"
+MANIFEST = ROOT / "events/manifests/gateway.ota.json"
 
 
 @contextmanager
@@ -27,6 +30,8 @@ def dry_run(event, _host):
     settings = sample_settings()
     if tags := os.environ.get("TAGS"):
         settings["DRY_RUN_TAGS"] = tags
+    if os.environ.get("MANIFEST"):
+        settings["DRY_RUN_MANIFEST"] = manifest()
     if settings["DRY_RUN"] != "true" or not settings["DRY_RUN_TAGS"]:
         raise Failed("the settings have no DRY_RUN `true` with tags in DRY_RUN_TAGS, which MODE=dry-run takes")
     yield settings, event
@@ -72,13 +77,18 @@ def account(event, _host):
     if credentials.token:
         os.environ["AWS_SESSION_TOKEN"] = credentials.token
     settings = checked(function["Environment"]["Variables"], f"the stack {stack}")
-    yield settings if os.environ.get("RELEASE") else settings | {"DRY_RUN": "true", "DRY_RUN_TAGS": ""}, event
+    yield (
+        settings
+        if os.environ.get("RELEASE")
+        else settings | {"DRY_RUN": "true", "DRY_RUN_TAGS": "", "DRY_RUN_MANIFEST": ""},
+        event,
+    )
 
 
 # Each with what it takes from the environment.
 MODES = {
-    "dry-run": (dry_run, {"TAGS", "ENV_VARS"}),
-    "local-cloud": (local_cloud, {"TAGS", "ENV_VARS", "FIRMWARE"}),
+    "dry-run": (dry_run, {"TAGS", "ENV_VARS", "MANIFEST"}),
+    "local-cloud": (local_cloud, {"TAGS", "ENV_VARS", "FIRMWARE", "MANIFEST"}),
     "account": (account, {"STACK", "RELEASE"}),
 }
 
@@ -89,12 +99,21 @@ def mode():
     if name not in MODES:
         raise Failed(f"MODE is `{name}`, expected one of {', '.join(MODES)}")
     place, takes = MODES[name]
-    for given in sorted({"TAGS", "ENV_VARS", "FIRMWARE", "STACK", "RELEASE"} - takes):
+    for given in sorted({"TAGS", "ENV_VARS", "FIRMWARE", "MANIFEST", "STACK", "RELEASE"} - takes):
         if os.environ.get(given):
             raise Failed(f"{given} has no use with MODE={name}, which takes {' and '.join(sorted(takes))}")
     if (release := os.environ.get("RELEASE")) and release != "yes":
         raise Failed(f"RELEASE is `{release}`, expected `yes`, or nothing to have the release only checked")
     return place
+
+
+def manifest():
+    """The manifest of an event that tells of one."""
+    path = Path(os.environ.get("MANIFEST") or MANIFEST)
+    try:
+        return path.read_text()
+    except (OSError, ValueError) as error:
+        raise Failed(f"the manifest {path} cannot be read: {error}") from error
 
 
 def sample_settings():
@@ -128,6 +147,7 @@ def settings_on(cloud, tags=""):
         "SIGNING_PROFILE": SIGNING_PROFILE,
         "DRY_RUN": "false",
         "DRY_RUN_TAGS": "",
+        "DRY_RUN_MANIFEST": "",
     }
 
 
@@ -135,13 +155,25 @@ def put_objects(event, bucket, tags):
     """Puts the objects that an event tells of; returns the event with the versions that they have here."""
     s3, versions = boto3.client("s3"), {}
 
+    def image(size=1024):
+        return Path(os.environ["FIRMWARE"]).read_bytes() if os.environ.get("FIRMWARE") else os.urandom(size)
+
+    def of_files():
+        """The manifest, once its files are there, by the versions that they have here, and for this account."""
+        text = manifest()
+        with suppress(ValueError, TypeError, KeyError):  # what is no manifest, the function is to say
+            said = json.loads(text.replace(f":{SAMPLE_ACCOUNT}:", f":{ACCOUNT}:"))
+            for file in said["files"]:
+                file["versionId"] = s3.put_object(Bucket=bucket, Key=file["key"], Body=image())["VersionId"]
+            text = json.dumps(said)
+        return text.encode()
+
     def put(told, key, version):
         """Puts an object once, and names its version and size where the event does."""
         if (key, version) not in versions:
-            size = int(told.get("size", 1024))
-            image = Path(os.environ["FIRMWARE"]).read_bytes() if os.environ.get("FIRMWARE") else os.urandom(size)
-            answer = s3.put_object(Bucket=bucket, Key=key, Body=image, Tagging=tags)
-            versions[key, version] = answer["VersionId"], len(image)
+            body = of_files() if key.endswith(".ota.json") else image(int(told.get("size", 1024)))
+            answer = s3.put_object(Bucket=bucket, Key=key, Body=body, Tagging=tags)
+            versions[key, version] = answer["VersionId"], len(body)
         version, size = versions[key, version]
         new = {"versionId": version, "version-id": version, "size": size}
         return told | {name: value for name, value in new.items() if name in told}

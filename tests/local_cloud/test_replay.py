@@ -23,7 +23,21 @@ from cloud import ROOT, Cloud, Failed, is_open, isolate, run, spawn, stop
 
 PROGRAM = [sys.executable, ROOT / "tests/local_cloud/replay.py"]
 PUT = "events/put.json"
-GIVEN = {"EVENT", "MODE", "TAGS", "ENV_VARS", "FIRMWARE", "STACK", "RELEASE", "BUCKET", "KEY", "VERSION", "OUT"}
+MANIFEST = "events/manifest.json"
+GIVEN = {
+    "EVENT",
+    "MODE",
+    "TAGS",
+    "ENV_VARS",
+    "FIRMWARE",
+    "MANIFEST",
+    "STACK",
+    "RELEASE",
+    "BUCKET",
+    "KEY",
+    "VERSION",
+    "OUT",
+}
 # The results beside the sample events are of this time, and with the default start an hour and a minute later at most.
 RESULTS_AT = datetime(2026, 11, 23, 21, 40, 30, tzinfo=UTC)
 
@@ -35,7 +49,7 @@ class Catalogue:
         isolate()
         settings = modes.sample_settings()
         samples = replay.samples()
-        self.assertGreaterEqual(len(samples), 28)
+        self.assertGreaterEqual(len(samples), 29)
         for sample in samples:
             with self.subTest(sample.name):
                 print(f"\n    {sample.name}", end="", flush=True)
@@ -128,6 +142,27 @@ class Output(unittest.TestCase):
         self.assertEqual(code, 1, output)
         self.assertIn("setting `DEFAULT_RETRIES` is `lots`, expected", output)
         self.assertIn("✗ the function gave no result", output)
+
+
+class Manifests(unittest.TestCase):
+    def test_a_manifest_is_checked_before_it_is_uploaded(self):
+        said = json.loads((ROOT / "events/manifests/gateway.ota.json").read_text())
+        said["abortConfig"]["criteriaList"][0]["action"] = "STOP"
+        with tempfile.NamedTemporaryFile("w") as file:
+            json.dump(said, file)
+            file.flush()
+            code, output = call("cargo", EVENT=MANIFEST, MANIFEST=file.name)
+        self.assertEqual(code, 0, output)
+        (release,) = result_in(output)["releases"]
+        problem = "`abortConfig.criteriaList[0].action` cannot be taken: unknown variant `STOP`, expected `CANCEL`"
+        self.assertEqual((release["outcome"], release["reasons"]), ("rejected", [problem]))
+
+    def test_a_manifest_is_released_on_a_local_cloud_with_files_of_its_own(self):
+        code, output = call("cargo", EVENT=MANIFEST, MODE="local-cloud")
+        self.assertEqual(code, 0, output)
+        (release,) = result_in(output)["releases"]
+        self.assertEqual(release["outcome"], "created", output)
+        self.assertIn("abort criteria (the manifest)", output)
 
 
 class Complaints(unittest.TestCase):

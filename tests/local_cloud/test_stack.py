@@ -143,6 +143,45 @@ class Releases(StackTest):
         self.assertEqual(json.loads(document)["afr_ota"]["protocols"], ["MQTT", "HTTP"])
         self.assertTrue(device(document))
 
+    def test_several_files_go_in_one_job_by_a_manifest(self):
+        images = {"firmware/gateway/app 2.bin": IMAGE, "firmware/gateway/radio.bin": IMAGE[::-1]}
+        uploads = [release(key, tags="", image=image) for key, image in images.items()]
+        self.assertEqual([upload["reason"] for upload in uploads], ["no-tags", "no-tags"])
+        said = {
+            "abortConfig": {
+                "criteriaList": [
+                    {
+                        "failureType": "FAILED",
+                        "action": "CANCEL",
+                        "thresholdPercentage": 20.5,
+                        "minNumberOfExecutedThings": 10,
+                    }
+                ]
+            },
+            "jobExecutionsRolloutConfig": {"maximumPerMinute": 50},
+            "destinationPackageVersions": [f"arn:aws:iot:{REGION}:{ACCOUNT}:package/app/version/2.0"],
+        }
+        files = [{"key": upload["key"], "versionId": upload["versionId"]} for upload in uploads]
+        files[1] |= {"filePath": "/radio.bin", "fileId": 7, "fileType": 203}
+        manifest = {"files": files, "tags": [{"Key": "team", "Value": "gateways"}], **said}
+        outcome = self.create("firmware/gateway/2.0.ota.json", f"{TAGS}&ota:timeout=30m", json.dumps(manifest))
+        self.assertIs(outcome["verified"], True)
+
+        job = iot.describe_job(jobId=outcome["jobId"])["job"]
+        self.assertEqual({member: job[member] for member in said}, said)
+        self.assertEqual(job["timeoutConfig"], {"inProgressTimeoutInMinutes": 30})
+        ota = json.loads(iot.get_job_document(jobId=outcome["jobId"])["document"])["afr_ota"]
+        told = [(file["fileid"], file["filepath"], file["fileType"]) for file in ota["files"]]
+        self.assertEqual(told, [(0, "app_2.bin", 0), (7, "/radio.bin", 203)])
+        streamed = list(cloud.streamed_files(outcome["streamId"]))
+        self.assertEqual([file for file, _, _ in streamed], [0, 7])
+        for file, (_, at, image), expected in zip(ota["files"], streamed, images.values(), strict=True):
+            self.assertIn(f"/{file['fileid']}/", at["key"])
+            self.assertEqual(image, expected)
+            cloud.verify(file["sig-sha256-ecdsa"], image)
+        again = invoke("manifest.json", outcome["key"], outcome["versionId"])
+        self.assertEqual((again["outcome"], again["jobArn"]), ("adopted", outcome["jobArn"]), again)
+
     def test_a_signature_may_be_made_elsewhere(self):
         key = ec.generate_private_key(ec.SECP256R1())
         signature = base64.b64encode(key.sign(IMAGE, ec.ECDSA(hashes.SHA256()))).decode()
