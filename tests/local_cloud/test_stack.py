@@ -6,6 +6,7 @@ import tempfile
 import time
 import unittest
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
 
 import boto3
 from cryptography.hazmat.primitives import hashes
@@ -79,6 +80,32 @@ class Releases(StackTest):
         executions = iot.list_job_executions_for_job(jobId=outcome["jobId"])["executionSummaries"]
         waiting = {(e["thingArn"].rpartition("/")[2], e["jobExecutionSummary"]["status"]) for e in executions}
         self.assertEqual(waiting, {(thing, "QUEUED") for thing in THINGS})
+
+    def test_all_that_tags_may_say_besides_reaches_the_job(self):
+        tags = {
+            "ota:thing": "lab-device-1 lab-device-2",
+            "ota:start": "2027-03-01 02:00",
+            "ota:timezone": "Asia/Kolkata",
+            "ota:window": "mon-fri 03:30 2h",
+            "ota:target-selection": "continuous",
+            "ota:package-version": "blinky:1.2.0 radio:0.9",
+            "ota:signing-profile": SIGNING_PROFILE,
+            "ota:job-id": "all-tags",
+            "ota:file-path": "/app/blinky.bin",
+            "ota:file-type": "7",
+        }
+        outcome = self.create("firmware/all tags.bin", urlencode(tags))
+        self.assertEqual(outcome["jobId"], "AFR_OTA-all-tags")
+        job = iot.describe_job(jobId=outcome["jobId"])["job"]
+        arn = f"arn:aws:iot:{REGION}:{ACCOUNT}"
+        self.assertEqual(job["targets"], [f"{arn}:thing/lab-device-1", f"{arn}:thing/lab-device-2"])
+        self.assertEqual(job["targetSelection"], "CONTINUOUS")
+        window = {"startTime": "cron(0 22 ? * SUN,MON,TUE,WED,THU *)", "durationInMinutes": 120}
+        self.assertEqual(job["schedulingConfig"], {"startTime": "2027-02-28T20:30", "maintenanceWindows": [window]})
+        packages = [f"{arn}:package/blinky/version/1.2.0", f"{arn}:package/radio/version/0.9"]
+        self.assertEqual(job["destinationPackageVersions"], packages)
+        (file,) = json.loads(iot.get_job_document(jobId=outcome["jobId"])["document"])["afr_ota"]["files"]
+        self.assertEqual((file["filepath"], file["fileType"]), ("/app/blinky.bin", 7))
 
     def test_what_is_streamed_is_the_image_and_its_signature_verifies(self):
         outcome = self.create("firmware/signed.bin")
