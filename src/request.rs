@@ -9,7 +9,7 @@ use crate::{
     manifest::Manifest,
     options::{JobId, PackageVersions, Protocols, Retries, TargetSelection, Timeout},
     schedule::{End, Lead, Part, Plan, Start},
-    settings::{List, NamePattern, Settings, UrlExpiry},
+    settings::{Fence, List, Settings, UrlExpiry},
     tags::{
         END, END_BEHAVIOR, JOB_ID, JOB_TEMPLATE, PACKAGE_VERSION, PROTOCOLS, Place, RETRIES, Reader, START,
         TARGET_SELECTION, THING, THING_GROUP, TIMEOUT, TIMEZONE, Told, WINDOW,
@@ -88,7 +88,7 @@ impl ReleaseRequest {
         let Asked { upload, tags, manifest, template } = asked;
         let mut from = Reader { place: Place::Tags, tags: &tags.0, problems: Vec::new() };
         from.refuse_unknown();
-        let targets = from.targets(settings);
+        let targets = from.targets(upload, settings);
         let job_template = from.tag(JOB_TEMPLATE).map(|named| named.or_else(|| settings.default_job_template.clone()));
         let named = job_template.as_ref().ok().and_then(Option::as_ref);
         let is_open = template.is_none() && named.is_some();
@@ -222,11 +222,11 @@ impl ReleaseRequest {
 }
 
 impl Reader<'_> {
-    fn targets(&mut self, settings: &Settings) -> Vec<Target> {
+    fn targets(&mut self, upload: &Upload, settings: &Settings) -> Vec<Target> {
         let before = self.problems.len();
-        let groups =
-            self.names(THING_GROUP, &settings.allowed_thing_groups, "thing groups that this deployment allows");
-        let things = self.names(THING, &settings.allowed_things, "things that this deployment allows");
+        let key = upload.key.strip_prefix(&settings.upload_prefix.0).unwrap_or_default();
+        let groups = self.names(THING_GROUP, key, &settings.allowed_thing_groups, "thing groups");
+        let things = self.names(THING, key, &settings.allowed_things, "things");
         let groups = groups.into_iter().map(Target::ThingGroup);
         let targets: Vec<_> = groups.chain(things.into_iter().map(Target::Thing)).collect();
         if targets.is_empty() && self.problems.len() == before {
@@ -239,10 +239,11 @@ impl Reader<'_> {
         targets
     }
 
-    fn names(&mut self, tag: &str, allowed: &List<NamePattern>, expected: &str) -> Vec<String> {
+    fn names(&mut self, tag: &str, key: &str, allowed: &List<Fence>, what: &str) -> Vec<String> {
         let Ok(Some(Names(names))) = self.tag(tag) else { return Vec::new() };
-        for name in names.iter().filter(|name| !allowed.allows(name)) {
-            self.problem(tag, name, expected);
+        for name in names.iter().filter(|name| !allowed.allows(key, name)) {
+            let place = if allowed.0.iter().any(Fence::is_bound) { " for uploads to this folder" } else { "" };
+            self.problem(tag, name, &format!("{what} that this deployment allows{place}"));
         }
         names
     }
@@ -394,6 +395,33 @@ mod tests {
         let over = [("ALLOWED_THINGS", "thing-*"), ("ALLOWED_SIGNING_PROFILES", "Other_2")];
         let tags = Tags(tags.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect());
         of_tags(&tags, None, &settings(&over).unwrap(), "2026-11-23T21:40:30Z".parse().unwrap())
+    }
+
+    #[test]
+    fn an_upload_reaches_what_is_bound_to_its_folder() {
+        let bound = settings(&[("ALLOWED_THING_GROUPS", "lab/=lab-*,prod/=prod"), ("ALLOWED_THINGS", "lab/=bench-1")]);
+        let bound = bound.unwrap();
+        let check = |key: &str, tag: &str, name: &str| {
+            let upload = Upload::new("b".into(), key.into(), "v1".into());
+            let tags = Tags([(tag.to_owned(), name.to_owned())].into());
+            let asked = Asked { upload: &upload, tags: &tags, manifest: None, template: None };
+            let now = "2026-11-23T21:40:30Z".parse().unwrap();
+            ReleaseRequest::check(asked, &bound, now).map(|_| ())
+        };
+        assert_eq!(check("firmware/lab/a.bin", THING_GROUP, "lab-1"), Ok(()));
+        assert_eq!(check("firmware/lab/a.bin", THING, "bench-1"), Ok(()));
+        assert_eq!(check("firmware/prod/a.bin", THING_GROUP, "prod"), Ok(()));
+        for (key, tag, name, what) in [
+            ("firmware/lab/a.bin", THING_GROUP, "prod", "thing groups"),
+            ("firmware/prod/a.bin", THING_GROUP, "lab-1", "thing groups"),
+            ("firmware/a.bin", THING_GROUP, "prod", "thing groups"),
+            ("firmware/prod/a.bin", THING, "bench-1", "things"),
+        ] {
+            let problem = format!(
+                "tag `{tag}` is `{name}`, expected {what} that this deployment allows for uploads to this folder"
+            );
+            assert_eq!(check(key, tag, name), Err(vec![problem]), "{key}");
+        }
     }
 
     /// The one problem of a release to `lab` with this tag beside.

@@ -30,9 +30,9 @@ pub struct Settings {
     /// `SIGNED_PREFIX`: where signed objects, raw copies and records are kept.
     pub signed_prefix: Prefix,
     /// `ALLOWED_THING_GROUPS`: what `ota:thing-group` may name.
-    pub allowed_thing_groups: List<NamePattern>,
+    pub allowed_thing_groups: List<Fence>,
     /// `ALLOWED_THINGS`: what `ota:thing` may name.
-    pub allowed_things: List<NamePattern>,
+    pub allowed_things: List<Fence>,
     /// `MAX_IMAGE_BYTES`: the largest image that is released.
     pub max_image_bytes: ByteCount,
     /// `URL_EXPIRY_SECONDS`: how long a URL is good by which a device fetches the image.
@@ -347,10 +347,49 @@ impl<T: FromStr<Err = Expected>> FromStr for List<T> {
     }
 }
 
-impl List<NamePattern> {
-    /// Whether one of the patterns takes this name.
-    pub fn allows(&self, name: &str) -> bool {
-        self.0.iter().any(|pattern| pattern.matches(name))
+/// Which things or thing groups uploads may reach: those that match the pattern, for all uploads or, as in `lab/=lab-*`, for
+/// those below a prefix that comes after the upload prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fence {
+    /// Empty for all uploads.
+    prefix: String,
+    pattern: NamePattern,
+}
+
+impl FromStr for Fence {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let Some((prefix, pattern)) = value.split_once('=') else {
+            return Ok(Self { prefix: String::new(), pattern: value.parse()? });
+        };
+        let takes = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'/');
+        let is_prefix = prefix.len() > 1 && !prefix.starts_with('/') && prefix.ends_with('/');
+        if !is_prefix || !prefix.bytes().all(takes) {
+            return Err(Expected(
+                "before each `=` a key prefix below the upload prefix, of letters, digits, `.`, `_`, `-` and `/`, that ends \
+                 in `/`, such as `lab/=lab-*`"
+                    .into(),
+            ));
+        }
+        Ok(Self { prefix: prefix.to_owned(), pattern: pattern.parse()? })
+    }
+}
+
+impl Fence {
+    /// Whether it is one for uploads below a prefix alone.
+    pub(crate) fn is_bound(&self) -> bool {
+        !self.prefix.is_empty()
+    }
+}
+
+impl List<Fence> {
+    /// Whether an upload may reach this name. `key` is what comes after the upload prefix. Where prefixes are bound, the
+    /// longest of those that the key lies below counts alone: whoever may write to a folder reaches what is bound to it, and
+    /// nothing else.
+    pub fn allows(&self, key: &str, name: &str) -> bool {
+        let around = self.0.iter().map(|fence| fence.prefix.as_str()).filter(|prefix| key.starts_with(prefix));
+        let prefix = around.max_by_key(|prefix| prefix.len()).unwrap_or_default();
+        self.0.iter().any(|fence| fence.prefix == prefix && fence.pattern.matches(name))
     }
 }
 
@@ -410,7 +449,7 @@ pub(crate) mod tests {
             ("SIGNING_PROFILE", "has-hyphen"),
             ("OTA_ROLE_ARN", "arn:aws:iam::1:role/ota"),
             ("UPLOAD_PREFIX", "firmware"),
-            ("ALLOWED_THING_GROUPS", "lab/=lab-*"),
+            ("ALLOWED_THING_GROUPS", "lab=lab-*"),
             ("MAX_IMAGE_BYTES", "25165825"),
             ("URL_EXPIRY_SECONDS", "59"),
             ("VERIFY_SIGNATURES", "no"),
@@ -523,6 +562,12 @@ pub(crate) mod tests {
             ("SIGNED_PREFIX", "signed"),
             ("ALLOWED_THING_GROUPS", "lab,"),
             ("ALLOWED_THING_GROUPS", "l*b"),
+            ("ALLOWED_THING_GROUPS", "lab=lab-*"),
+            ("ALLOWED_THING_GROUPS", "/=lab-*"),
+            ("ALLOWED_THING_GROUPS", "/lab/=lab-*"),
+            ("ALLOWED_THING_GROUPS", "lab*/=lab-*"),
+            ("ALLOWED_THING_GROUPS", "lab/="),
+            ("ALLOWED_THING_GROUPS", "lab/=lab/=x"),
             ("ALLOWED_THINGS", "**"),
             ("MAX_IMAGE_BYTES", "0"),
             ("URL_EXPIRY_SECONDS", "3601"),
@@ -547,6 +592,7 @@ pub(crate) mod tests {
             ("URL_EXPIRY_SECONDS", "3600"),
             ("ALLOWED_THINGS", "*"),
             ("ALLOWED_THINGS", "a:b , c*"),
+            ("ALLOWED_THINGS", "bench/=bench-*"),
         ] {
             assert!(settings(&[(name, value)]).is_ok(), "{name} {value}");
         }
@@ -600,8 +646,29 @@ pub(crate) mod tests {
     fn an_allow_list_takes_names_and_beginnings() {
         let groups = settings(&[]).unwrap().allowed_thing_groups;
         for (name, allowed) in [("lab", true), ("lab-2", false), ("eu-", true), ("eu-west", true), ("us", false)] {
-            assert_eq!(groups.allows(name), allowed, "{name}");
+            assert_eq!(groups.allows("any/a.bin", name), allowed, "{name}");
         }
+    }
+
+    #[test]
+    fn groups_that_are_bound_to_a_prefix_are_reached_from_there_alone() {
+        let bound = [("ALLOWED_THING_GROUPS", "lab/=lab-*,lab/=bench,lab/eu/=lab-eu, prod/=prod-*,shared")];
+        let groups = settings(&bound).unwrap().allowed_thing_groups;
+        for (key, reached) in [
+            ("lab/a.bin", vec!["lab-1", "lab-eu", "bench"]),
+            ("lab/eu/a.bin", vec!["lab-eu"]),
+            ("lab/eu.bin", vec!["lab-1", "lab-eu", "bench"]),
+            ("prod/a.bin", vec!["prod-1"]),
+            ("a.bin", vec!["shared"]),
+            ("lab", vec!["shared"]),
+            ("other/lab/a.bin", vec!["shared"]),
+        ] {
+            let names = ["lab-1", "lab-eu", "bench", "prod-1", "shared", "other"];
+            let allowed: Vec<_> = names.into_iter().filter(|name| groups.allows(key, name)).collect();
+            assert_eq!(allowed, reached, "{key}");
+        }
+        let bound_alone = settings(&[("ALLOWED_THING_GROUPS", "lab/=lab-*")]).unwrap().allowed_thing_groups;
+        assert!(!bound_alone.allows("a.bin", "lab-1"));
     }
 
     #[test]
