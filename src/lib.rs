@@ -14,6 +14,8 @@ pub mod clock;
 
 pub mod window;
 
+mod cron;
+
 pub mod schedule;
 
 pub mod options;

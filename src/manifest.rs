@@ -2,6 +2,7 @@
 
 use crate::{
     clients::Clients,
+    cron::Cron,
     error::{Expected, Failure},
     job_config::{JobConfig, Unchecked},
     manifest_json::{Abort, FileMember, JobTag, Members, PresignedUrl, Retries, Rollout, Scheduling, Timeout},
@@ -324,6 +325,12 @@ impl Manifest {
                 self.problem(&format!("schedulingConfig.{member}"), &problem);
             }
         }
+        for (at, window) in config.maintenance_windows.iter().enumerate() {
+            if let Err(Expected(expected)) = window.start_time.parse::<Cron>() {
+                let problem = format!("is `{}`, expected {expected}", window.start_time);
+                self.problem(&format!("schedulingConfig.maintenanceWindows[{at}].startTime"), &problem);
+            }
+        }
         let windows = config.maintenance_windows.into_iter();
         windows.filter_map(|window| self.built("schedulingConfig", window)).collect()
     }
@@ -528,6 +535,13 @@ mod tests {
                 "schedulingConfig",
                 json!({"maintenanceWindows": [{"startTime": "cron(0 2 * * ? *)"}]}),
                 "`schedulingConfig.maintenanceWindows[0]` cannot be taken: missing field `durationInMinutes`",
+            ),
+            (
+                "schedulingConfig",
+                json!({"maintenanceWindows": [{"startTime": "0 2 * * *", "durationInMinutes": 60}]}),
+                "`schedulingConfig.maintenanceWindows[0].startTime` is `0 2 * * *`, expected a cron expression of AWS IoT in \
+                 UTC, `cron(minute hour day-of-month month day-of-week year)` with a `?` for one of the two days, such as \
+                 `cron(0 2 ? * SAT *)`",
             ),
             (
                 "presignedUrlConfig",

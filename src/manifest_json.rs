@@ -105,7 +105,7 @@ pub(crate) struct Scheduling {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Window {
-    start_time: String,
+    pub start_time: String,
     duration_in_minutes: i32,
 }
 

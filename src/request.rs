@@ -19,7 +19,7 @@ use crate::{
     window::Window,
 };
 use aws_sdk_iot::types::{
-    Tag,
+    MaintenanceWindow, Tag,
     TargetSelection::{Continuous, Snapshot},
 };
 use jiff::Timestamp;
@@ -99,7 +99,8 @@ impl ReleaseRequest {
         } else {
             Some("the manifest".to_owned())
         };
-        let schedule = from.schedule(windows_of.as_deref(), is_open, settings, now);
+        let windows_of = windows_of.as_deref().map(|whose| (whose, config.windows.as_slice()));
+        let schedule = from.schedule(windows_of, is_open, settings, now);
         let retries = from.tag_or(RETRIES, config.retries.as_ref().unwrap_or(&settings.default_retries));
         let timeout = from.tag_or(TIMEOUT, config.timeout.as_ref().unwrap_or(&settings.default_timeout));
         let protocols = from.tag_or(PROTOCOLS, &Protocols::Mqtt);
@@ -252,7 +253,7 @@ impl Reader<'_> {
     /// default that a job template, which is still open, may do away with.
     fn schedule(
         &mut self,
-        windows_of: Option<&str>,
+        windows_of: Option<(&str, &[MaintenanceWindow])>,
         is_open: bool,
         settings: &Settings,
         now: Timestamp,
@@ -305,17 +306,30 @@ impl Reader<'_> {
             );
             self.problems.push(problem);
         }
+        if let (Some((whose, windows)), false) = (windows_of, self.tags.contains_key(WINDOW))
+            && let Ok(schedule) = readable.at(now, Lead::WhenChecked)
+            && !schedule.opens(windows, now)
+        {
+            let [from, to] = [schedule.start_time(), schedule.end_time()];
+            let from = from.map_or_else(|| "now".to_owned(), |start| format!("the start at {start}Z"));
+            let to = to.map(|end| format!(" and the end at {end}Z")).unwrap_or_default();
+            self.problems.push(format!(
+                "the maintenance windows of {whose} do not open, expected one that opens {} {from}{to}",
+                if to.is_empty() { "after" } else { "between" }
+            ));
+        }
         Some((readable, selection?))
     }
 
     /// With maintenance windows, it is continuous.
-    fn target_selection(&mut self, windows_of: Option<&str>) -> Option<TargetSelection> {
+    fn target_selection(&mut self, windows_of: Option<(&str, &[MaintenanceWindow])>) -> Option<TargetSelection> {
         let is_given = self.tags.contains_key(WINDOW);
         let has_window = is_given || windows_of.is_some();
         let default = TargetSelection(if has_window { Continuous } else { Snapshot });
         let selection = self.tag_or(TARGET_SELECTION, &default)?;
         if has_window && selection.0 == Snapshot {
-            let whose = windows_of.filter(|_| !is_given).map_or_else(|| format!("`{WINDOW}`"), str::to_owned);
+            let whose =
+                windows_of.filter(|_| !is_given).map_or_else(|| format!("`{WINDOW}`"), |(whose, _)| whose.to_owned());
             let expected = format!("`continuous`, as AWS IoT takes maintenance windows ({whose}) of no other jobs");
             self.problem(TARGET_SELECTION, "snapshot", &expected);
             return None;
@@ -378,7 +392,7 @@ mod tests {
     use crate::{
         custom_signing::*, file_request::*, settings::tests::settings, signed_object::SignatureAlgorithm, tags::*,
     };
-    use aws_sdk_iot::types::{JobExecutionsRolloutConfig, MaintenanceWindow};
+    use aws_sdk_iot::types::JobExecutionsRolloutConfig;
     use proptest::prelude::*;
 
     fn of_tags(
@@ -422,6 +436,33 @@ mod tests {
             );
             assert_eq!(check(key, tag, name), Err(vec![problem]), "{key}");
         }
+    }
+
+    #[test]
+    fn windows_that_do_not_open_are_rejected() {
+        let check = |cron: &str, tags: &[(&str, &str)]| {
+            let window = MaintenanceWindow::builder().start_time(cron).duration_in_minutes(60).build().unwrap();
+            let config = JobConfig { windows: vec![window], ..JobConfig::default() };
+            let tags = [&[(THING_GROUP, "lab"), (JOB_TEMPLATE, "a")], tags].concat();
+            let tags = Tags(tags.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect());
+            let now = "2026-11-23T21:40:00Z".parse().unwrap();
+            of_tags(&tags, Some(&config), &settings(&[]).unwrap(), now)
+                .map(|_| ())
+                .map_err(|problems| problems.join("; "))
+        };
+        let told = |expected: &str| {
+            Err(format!("the maintenance windows of job template `a` do not open, expected one that opens {expected}"))
+        };
+        let (saturdays, gone) = ("cron(0 2 ? * SAT *)", "cron(0 2 * * ? 2020)");
+        assert_eq!(check(saturdays, &[]), Ok(()));
+        assert_eq!(check(saturdays, &[(END, "5d")]), Ok(()));
+        let between = "between the start at 2026-11-23T22:40Z and the end at 2026-11-25T22:40Z";
+        assert_eq!(check(saturdays, &[(END, "2d")]), told(between));
+        assert_eq!(check(saturdays, &[(END, "2d"), (WINDOW, "daily 02:00 2h")]), Ok(()));
+        assert_eq!(check(gone, &[]), told("after the start at 2026-11-23T22:40Z"));
+        assert_eq!(check(gone, &[(START, "now")]), told("after now"));
+        // What AWS IoT has taken for a template, and is not understood here.
+        assert_eq!(check("cron(0 2 L-3 * ? *)", &[(END, "2d")]), Ok(()));
     }
 
     /// The one problem of a release to `lab` with this tag beside.

@@ -7,6 +7,7 @@
 
 use crate::{
     clock::{DAY, DateAndTime, LONGEST, Minutes, Zone, utc, without_offset},
+    cron::Cron,
     error::Expected,
     window::Window,
 };
@@ -297,6 +298,17 @@ impl Schedule {
     /// When the rollout begins, as AWS IoT takes it; nothing where it begins at once.
     pub fn start_time(&self) -> Option<String> {
         self.start.map(as_sent)
+    }
+
+    /// Whether one of these windows, which the job has in place of its own, opens before the end. What cannot be read is
+    /// taken to.
+    pub(crate) fn opens(&self, windows: &[MaintenanceWindow], now: Timestamp) -> bool {
+        let from = self.start.unwrap_or(now);
+        let opens = |window: &MaintenanceWindow| match window.start_time.parse::<Cron>() {
+            Ok(cron) => cron.next(from).is_some_and(|first| self.end.is_none_or(|end| first < end)),
+            Err(_) => true,
+        };
+        windows.iter().any(opens)
     }
 
     /// When the rollout ends, as AWS IoT takes it; nothing where it does not.

@@ -20,7 +20,7 @@ UNSAID = re.compile(
     r"`(files\[\d+\]\.fileId` is \d+, which|files\[\d+\]\.filePath` is .*, expected another path"
     r"|destinationPackageVersions\[\d+\]` is of the package|tags\[\d+\]\.Key` is .*, which another tag has"
     r"|jobExecutionsRetryConfig\.criteriaList` is `(failed|timed-out):\d+ (failed|timed-out):\d+`)"
-    r"|[0-9.]+, expected at most \d decimals"
+    r"|[0-9.]+, expected at most \d decimals|, expected a cron expression"
     # Which letters there are beyond ASCII is not for patterns that every validator takes.
     r"|letters, digits, spaces and signs of ASCII$"
 )

@@ -313,19 +313,24 @@ async fn a_manifest_that_cannot_be_read_fails_the_release_until_it_can() {
 
 #[tokio::test]
 async fn a_stream_of_other_files_is_a_conflict() {
-    let (fake, upload, _) = world(&[], |_| ());
-    let stream = |files: Value| {
-        let body = json!({"roleArn": format!("arn:aws:iam::{ACCOUNT}:role/ota"), "files": files}).to_string();
-        http::Request::post(format!("/streams/{}", upload.stream_id())).body(body.into()).expect("a request")
-    };
     let settings = Settings::from_lookup(crate::releases::setting).expect("good settings");
-    let key = format!("{}0/x", upload.signed_prefix(&settings));
-    let version = fake.state().put(BUCKET, &key, Some(APP.into()), Vec::new());
-    let location = json!({"bucket": BUCKET, "key": key, "version": version});
-    let body = json!([{"fileId": 0, "s3Location": location}]);
-    assert_eq!(fake.answer(stream(body)).await.status(), 200);
-    assert!(failure(&fake, &upload).await.contains("conflict: the stream"));
-    assert!(fake.state().jobs.is_empty());
+    for (ids, is_own) in [(vec![0], false), (vec![0, 3], false), (vec![0, 3, 7], false), (vec![0, 7], true)] {
+        let (fake, upload, _) = world(&[], |_| ());
+        let key = format!("{}0/x", upload.signed_prefix(&settings));
+        let version = fake.state().put(BUCKET, &key, Some(APP.into()), Vec::new());
+        let file = |id| json!({"fileId": id, "s3Location": {"bucket": BUCKET, "key": key, "version": version}});
+        let files: Vec<_> = ids.iter().map(file).collect();
+        let body = json!({"roleArn": format!("arn:aws:iam::{ACCOUNT}:role/ota"), "files": files}).to_string();
+        let request = http::Request::post(format!("/streams/{}", upload.stream_id()));
+        let answer = fake.answer(request.body(body.into()).expect("a request")).await;
+        assert_eq!(answer.status(), 200);
+        if is_own {
+            assert_eq!(release(&fake, &upload).await["outcome"], "created");
+        } else {
+            assert!(failure(&fake, &upload).await.contains("conflict: the stream"), "{ids:?}");
+            assert!(fake.state().jobs.is_empty());
+        }
+    }
 }
 
 #[test]

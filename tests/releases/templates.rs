@@ -193,7 +193,7 @@ async fn a_template_that_breaks_rules_is_rejected_with_all_of_them_before_anythi
         "jobExecutionsRetryConfig": {"criteriaList": [
             {"failureType": "FAILED", "numberOfRetries": 6}, {"failureType": "TIMED_OUT", "numberOfRetries": 5},
         ]},
-        "maintenanceWindows": [{"startTime": "", "durationInMinutes": 1431}],
+        "maintenanceWindows": [{"startTime": "cron(0 2 * * ? *)", "durationInMinutes": 1431}],
         "destinationPackageVersions": (0..26).map(|package| version(&format!("p{package}"))).collect::<Vec<_>>(),
     });
     let (fake, upload) = world(broken.clone(), &[CANARY]);
@@ -212,7 +212,6 @@ async fn a_template_that_breaks_rules_is_rejected_with_all_of_them_before_anythi
             has("abortConfig.criteriaList[0].thresholdPercentage", "100.5", "0 to 100"),
             has("abortConfig.criteriaList[0].minNumberOfExecutedThings", "0", "at least 1"),
             has("maintenanceWindows[0].durationInMinutes", "1431", "1 to 1430"),
-            has("maintenanceWindows[0].startTime", "``", "1 to 256 letters"),
             has("destinationPackageVersions", "of 26 versions", "25 at most"),
             has("timeoutConfig.inProgressTimeoutInMinutes", "10081", "1 to 10080"),
             has(
