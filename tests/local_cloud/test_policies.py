@@ -38,7 +38,7 @@ PARAMETERS = {
     "DeployerPrincipals": f"{DEPLOYER.arn},arn:aws:iam::{ACCOUNT}:user/teams/firmware/*",
     "KmsKeyArn": KEY,
 }
-VOCABULARY = re.findall(r'const \w+: &str = "(ota:[^"]+)";', (ROOT / "src/request.rs").read_text())
+VOCABULARY = re.findall(r'const \w+: &str = "(ota:[^"]+)";', (ROOT / "src/tags.rs").read_text())
 
 
 def rows(allowed, *requests):
@@ -114,6 +114,7 @@ class FunctionRole(PolicyTest):
                     ("iot:DescribeStream", aws("iot", "stream/AFR_OTA-1")),
                     ("iam:PassRole", ota_role, to_iot),
                     ("iot:CreateJob", aws("iot", "job/AFR_OTA-1")),
+                    ("iot:TagResource", aws("iot", "job/AFR_OTA-1")),
                     ("iot:DescribeJob", aws("iot", "job/AFR_OTA-1")),
                     ("iot:GetJobDocument", aws("iot", "job/AFR_OTA-1")),
                     *[
@@ -186,6 +187,8 @@ class FunctionRole(PolicyTest):
                     ("iam:PassRole", role.arn, to_iot),
                     ("iam:PutRolePolicy", ota_role, to_iot),
                     ("iot:CreateJob", aws("iot", "job/mine")),
+                    ("iot:TagResource", aws("iot", "job/mine")),
+                    ("iot:TagResource", aws("iot", "thinggroup/lab")),
                     *[(f"iot:{action}Job", aws("iot", "job/AFR_OTA-1")) for action in ("Cancel", "Delete", "Update")],
                     *[
                         ("iot:CreateJob", aws("iot", f"thinggroup/{group}"))
@@ -414,7 +417,7 @@ class Bucket(PolicyTest):
         }
 
     def test_the_vocabulary_is_what_the_function_knows(self):
-        (count,) = re.findall(r"VOCABULARY: \[&str; (\d+)\]", (ROOT / "src/request.rs").read_text())
+        (count,) = re.findall(r"VOCABULARY: \[&str; (\d+)\]", (ROOT / "src/tags.rs").read_text())
         self.assertEqual(len(set(VOCABULARY)), int(count))
 
     def test_only_deployers_upload_and_tag_and_only_the_function_writes_what_is_signed(self):
@@ -536,7 +539,7 @@ class Parameters(unittest.TestCase):
             "SigningProfile": ["", "a", "a-b", "a/b", "arn:aws:signer:::/signing-profiles/a"],
             "AllowedSigningProfiles": ["a", "a-b,cd", "ab*"],
             "AllowedThingGroups": ["", "lab/", "lab=a", "lab/=", "lab/=*", "/=lab", "lab/=a/=b", "lab/*=a", "lab/=a=b"],
-            "AllowedThings": ["lab/=a", "thing/a"],
+            "AllowedThings": ["lab/=", "thing/a", "lab/=a/=b"],
             "DeployerPrincipals": [
                 "",
                 "arn:aws:iam::*:role/a",

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from alive import step
 from cloud import (
     ACCOUNT,
+    ALLOWED_THING_GROUPS,
     BUCKET,
     DEPLOYER,
     REGION,
@@ -205,6 +206,20 @@ class FunctionRole(FencesTest):
         return boto3.Session(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
 
 
+class Folders(unittest.TestCase):
+    def test_uploads_to_a_folder_reach_what_is_bound_to_it_and_nothing_else(self):
+        for folder, group, outcome in [
+            ("bound/", "bound-1", "created"),
+            ("bound/", THING_GROUP, "rejected"),
+            ("", THING_GROUP, "created"),
+            ("", "bound-1", "rejected"),
+        ]:
+            with self.subTest(f"{group} from firmware/{folder}"):
+                key = next(names).replace("firmware/", f"firmware/{folder}")
+                came = invoke(key, cloud.upload(key, IMAGE, f"ota:thing-group={group}"))
+                self.assertEqual(came["outcome"], outcome, came)
+
+
 class Bucket(FencesTest):
     @classmethod
     def setUpClass(cls):
@@ -300,13 +315,15 @@ def main():
             client("signer").put_signing_profile(profileName=OTHER_PROFILE, **same)
             client("signer").put_signing_profile(profileName="somebody_elses", **same)
             client("iot").create_job_template(jobTemplateId="canary", description="slowly", document="{}")
-            client("iot").create_thing_group(thingGroupName="production")
+            for group in ("production", "bound-1"):
+                client("iot").create_thing_group(thingGroupName=group)
             client("iot").create_thing(thingName="production")
             key = client("kms").create_key()["KeyMetadata"]["Arn"]
         with step("sam build"):
             sam("build")
         with step("sam deploy"):
-            cloud.deploy(AllowedSigningProfiles=OTHER_PROFILE, KmsKeyArn=key)
+            groups = f"{ALLOWED_THING_GROUPS},bound/=bound-*"
+            cloud.deploy(AllowedSigningProfiles=OTHER_PROFILE, AllowedThingGroups=groups, KmsKeyArn=key)
         # Each test says itself when the function hears of an upload.
         client("s3").put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration={})
         return not unittest.main(verbosity=2, exit=False).result.wasSuccessful()

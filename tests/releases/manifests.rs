@@ -176,6 +176,8 @@ async fn tags_go_before_the_manifest_and_that_before_the_job_template() {
     });
     let mut template = job();
     template["jobExecutionsRetryConfig"] = json!({"criteriaList": [{"failureType": "ALL", "numberOfRetries": 9}]});
+    template["jobExecutionsRolloutConfig"] = json!({"maximumPerMinute": 7});
+    template["timeoutConfig"]["inProgressTimeoutInMinutes"] = json!(7);
     template["maintenanceWindows"] = template["schedulingConfig"]["maintenanceWindows"].take();
     fake.state().job_templates.insert("canary".to_owned(), template);
     assert_eq!(release(&fake, &upload).await["outcome"], "created");
@@ -183,6 +185,7 @@ async fn tags_go_before_the_manifest_and_that_before_the_job_template() {
     assert_eq!(sent["timeoutConfig"]["inProgressTimeoutInMinutes"], 45);
     assert_eq!(sent["jobExecutionsRetryConfig"]["criteriaList"][0]["numberOfRetries"], 1);
     assert_eq!(sent["abortConfig"], job()["abortConfig"], "of the template");
+    assert_eq!(sent["jobExecutionsRolloutConfig"], job()["jobExecutionsRolloutConfig"]);
     let windows = sent["schedulingConfig"]["maintenanceWindows"].as_array().expect("windows");
     assert_eq!(windows.iter().map(|window| &window["startTime"]).collect::<Vec<_>>(), ["cron(0 3 * * ? *)"]);
     let version = format!("arn:aws:iot:{REGION}:{ACCOUNT}:package/app/version/3.0");
