@@ -57,7 +57,9 @@ setup: .venv/aws/.installed .venv/ministack/.installed
 .venv/%/.installed: $(LOCAL_CLOUD)/requirements-%.txt | need
 	@$(AS_STEP) "install Python packages into .venv/$*" bash -c '\
 	    python3 -m venv --clear .venv/$* \
-	    && .venv/$*/bin/pip install --quiet --disable-pip-version-check --requirement $< \
+	    && .venv/$*/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --no-deps \
+	        --requirement $< \
+	    && .venv/$*/bin/pip --disable-pip-version-check check \
 	    && touch $@'
 
 # Examples have the features of the tests: one debug build serves both.
