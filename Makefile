@@ -7,17 +7,16 @@ VENV := .venv/aws/bin
 AS_STEP := python3 $(LOCAL_CLOUD)/alive.py
 
 # As they were given: make would take a `$` for a variable of its own.
-GIVEN := FIRMWARE TAGS KEY EVENT MODE ENV_VARS STACK RELEASE BUCKET VERSION OUT
-# Only who says so right there releases.
-ifneq ($(origin RELEASE),command line)
-override RELEASE :=
-endif
+GIVEN := FIRMWARE TAGS KEY EVENT MODE ENV_VARS STACK RELEASE BUCKET VERSION OUT PARAMETERS SINCE FOLLOW PATIENCE EMPTY
+# Only who says so right there releases, or empties a bucket.
+$(foreach name,RELEASE EMPTY,$(if $(filter command line,$(origin $(name))),,$(eval override $(name) :=)))
 $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
 export $(GIVEN)
 export SAM_CLI_TELEMETRY := 0
 
 .NOTPARALLEL:
 .PHONY: help need setup build firmware demo invoke invoke-cargo watch event test test-docker
+.PHONY: zip deploy logs redrive destroy
 .PHONY: torture torture-faults torture-kill torture-soak fuzz mutants check deny sbom lint fmt clean
 
 help:
@@ -30,6 +29,11 @@ help:
 	@echo "make invoke-cargo   the same without Docker, by cargo lambda invoke"
 	@echo "make watch   a local cloud, and the function on it, built anew after each change of src"
 	@echo "make event   write the event of an object in S3: BUCKET=name KEY=key  VERSION=id  OUT=event.json"
+	@echo "make zip     build the function, and tell the SHA-256 of what is deployed"
+	@echo "make deploy  deploy it, or upgrade what is deployed: PARAMETERS='Name=value …' or a file of them; STACK=name"
+	@echo "make logs    what uploads came to: SINCE=1h  FOLLOW=yes  STACK=name"
+	@echo "make redrive have the failed events tried again: STACK=name"
+	@echo "make destroy delete the stack and keep the bucket: STACK=name;  EMPTY=yes deletes the bucket, too, and asks"
 	@echo "make test    unit tests, whole releases, the service models of AWS, replays, and the deployed stack on the local cloud"
 	@echo "make test-docker    every sample event, and a release, by sam local invoke"
 	@echo "make torture all of what make test takes a selection of, by torture-faults, -kill, -soak, fuzz, mutants: PARTS='torture-soak fuzz'"
@@ -88,11 +92,15 @@ watch: build
 event: setup
 	@$(VENV)/python $(LOCAL_CLOUD)/replay.py event
 
+zip deploy logs redrive destroy: setup
+	@$(VENV)/python $(LOCAL_CLOUD)/operate.py $@
+
 test: build
 	@cargo test --locked
 	@$(VENV)/python $(LOCAL_CLOUD)/test_model.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_replay.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_stack.py
+	@$(VENV)/python $(LOCAL_CLOUD)/test_operate.py
 
 test-docker: build
 	@$(VENV)/python $(LOCAL_CLOUD)/test_docker.py
