@@ -352,8 +352,9 @@ def build(**parameters):
     crates = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo", "registry/src")
     # The last that fits counts.
     names = {f"{toolchain}/lib/rustlib/src/rust": f"/rustc/{commit}", ROOT: "/ota-on-upload"}
-    names |= {path: "/crates" for path in crates.iterdir()}
-    flags = " ".join(f"--remap-path-prefix={path}={name}" for path, name in names.items())
+    names |= {path: "/crates" for path in crates.glob("*")}
+    # Cargo splits the variable at spaces.
+    flags = " ".join(f"--remap-path-prefix={path}={name}" for path, name in names.items() if " " not in str(path))
     return sam("build", environment={"RUSTFLAGS": flags}, **parameters)
 
 

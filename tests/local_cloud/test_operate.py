@@ -72,7 +72,7 @@ class OperateTest(unittest.TestCase):
         yield cloud.outputs
         cloud.outputs = None
 
-    def fail(self, key, group):
+    def fail_for_good(self, key, group):
         """Uploads for a thing group that does not exist, and waits until that lies in the failure queue."""
         before = cloud.failures()
         version = cloud.upload(key, IMAGE, f"ota:thing-group={group}")
@@ -177,7 +177,7 @@ class Operations(OperateTest):
     def test_a_redrive_ends_as_it_began_with_the_mapping_disabled(self):
         with self.stack("redriven") as outputs:
             self.assertIn("✓ the failure queue is empty", self.succeed("redrive", STACK="redriven"))
-            self.fail("firmware/not redriven.bin", "lab-never")
+            self.fail_for_good("firmware/not redriven.bin", "lab-never")
             line = self.refuse("redrive", STACK="redriven", PATIENCE="5")
             self.assertEqual(line, "✗ events still in the failure queue, after 5 s in which nothing changed: 1")
             self.assertFalse(self.is_redriving())
@@ -196,7 +196,7 @@ class Operations(OperateTest):
 
             # What failed again would come back after 12 minutes.
             client("sqs").purge_queue(QueueUrl=outputs["FailureQueueUrl"])
-            version = self.fail("firmware/redriven.bin", "lab-later")
+            version = self.fail_for_good("firmware/redriven.bin", "lab-later")
             client("iot").create_thing_group(thingGroupName="lab-later")
             output = self.succeed("redrive", STACK="redriven")
             self.assertIn("events in the failure queue: 1\n", output)
@@ -212,7 +212,7 @@ class Ends(OperateTest):
 
     def test_a_stack_goes_only_when_nothing_needs_it_and_the_bucket_stays(self):
         with self.stack("ended") as outputs:
-            self.fail("firmware/failed.bin", "lab-never")
+            self.fail_for_good("firmware/failed.bin", "lab-never")
             created = cloud.outcome("firmware/ended.bin", cloud.upload("firmware/ended.bin", IMAGE, TAGS))
             self.assertIn(created["jobId"], self.refuse("destroy", STACK="ended"))
             client("iot").cancel_job(jobId=created["jobId"])
