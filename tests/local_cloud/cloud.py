@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import random
+import re
 import shutil
 import signal
 import socket
@@ -32,6 +33,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from alive import step
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
@@ -190,6 +193,15 @@ class Cloud:
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
         return self.outputs
 
+    def with_stack(self, **parameters):
+        """Everything, from the account to the deployed function, with each step shown."""
+        with step("provision the account"):
+            self.provision()
+        with step("sam build"):
+            build()
+        with step("sam deploy"):
+            self.deploy(**parameters)
+
     def upload(self, key, image, tags=""):
         """Puts an image as a firmware team does; returns its version ID."""
         s3 = client("s3")
@@ -218,23 +230,7 @@ class Cloud:
         )
 
     def failures(self):
-        """How many events lie in the failure queue, those that the function is working on among them."""
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        queue = {"QueueUrl": self.outputs["FailureQueueUrl"], "AttributeNames": names}
-        return sum(map(int, client("sqs").get_queue_attributes(**queue)["Attributes"].values()))
-
-    def redrive(self, seconds=60):
-        """Has the function work on the failure queue until it is empty."""
-        functions, mapping = client("lambda"), self.outputs["RedriveMapping"]
-        functions.update_event_source_mapping(UUID=mapping, Enabled=True)
-        try:
-            deadline = time.monotonic() + seconds
-            while left := self.failures():
-                if time.monotonic() > deadline:
-                    raise Failed(f"{left} events are still in the failure queue after {seconds} s of redriving")
-                time.sleep(0.2)
-        finally:
-            functions.update_event_source_mapping(UUID=mapping, Enabled=False)
+        return failures(self.outputs)
 
     def outcomes(self, key, version):
         """The final log lines of the function about one object version, oldest first."""
@@ -303,6 +299,13 @@ def client(service):
     return boto3.client(service)
 
 
+def failures(outputs):
+    """How many events lie in a stack's failure queue, those that the function is working on among them."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    queue = {"QueueUrl": outputs["FailureQueueUrl"], "AttributeNames": names}
+    return sum(map(int, client("sqs").get_queue_attributes(**queue)["Attributes"].values()))
+
+
 def presigned(placeholder):
     """Where a placeholder of a presigned URL points, and the bytes that devices get from there."""
     url = urlsplit(unquote(placeholder.removeprefix("${aws:iot:s3-presigned-url-v2:").removesuffix("}")))
@@ -347,17 +350,41 @@ def reach(endpoint):
     }
 
 
-def sam(*arguments, **parameters):
+def build(**parameters):
+    """The `sam build` of a production deployment: of what Cargo.lock names, and with no path of this machine in it."""
+    machine = "aarch64" if parameters.get("Architecture", architecture(platform.machine())) == "arm64" else "x86_64"
+    tell("cargo", "fetch", "--locked", "--quiet", "--target", f"{machine}-unknown-linux-gnu")
+    toolchain = tell("rustc", "--print", "sysroot").strip()
+    (commit,) = re.findall("^commit-hash: (.*)", tell("rustc", "--verbose", "--version"), re.MULTILINE)
+    crates = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo", "registry/src")
+    # The last that fits counts.
+    names = {f"{toolchain}/lib/rustlib/src/rust": f"/rustc/{commit}", ROOT: "/ota-on-upload"}
+    names |= {path: "/crates" for path in crates.glob("*")}
+    # Cargo splits the variable at spaces.
+    flags = " ".join(f"--remap-path-prefix={path}={name}" for path, name in names.items() if " " not in str(path))
+    return sam("build", environment={"RUSTFLAGS": flags}, **parameters)
+
+
+def tell(*command):
+    """What a command writes to its standard output."""
+    process = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if process.returncode:
+        raise Failed(f"{' '.join(command)} failed:\n{process.stderr}")
+    return process.stdout
+
+
+def sam(*arguments, environment=None, **parameters):
     """Runs the SAM CLI on the template, with these parameters of it; returns what it wrote to its two outputs."""
     tools = f"{VENV / 'aws/bin'}{os.pathsep}{os.environ['PATH']}"
-    parameters |= {"Architecture": architecture(platform.machine())}
-    overrides = [f"{name}={value}" for name, value in parameters.items()]
+    parameters = {"Architecture": architecture(platform.machine())} | parameters
     with tempfile.TemporaryDirectory(prefix="sam-") as scratch:
         settings = {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(KEPT / "sam"), "TMPDIR": scratch, "PATH": tools}
+        overrides = Path(scratch, "parameters.yaml")
+        overrides.write_text(json.dumps(parameters))
         KEPT.mkdir(exist_ok=True)
         process = spawn(
-            ["sam", *arguments, "--parameter-overrides", *overrides],
-            **{"cwd": ROOT, "env": os.environ | settings, "text": True},
+            ["sam", *arguments, "--parameter-overrides", f"file://{overrides}"],
+            **{"cwd": ROOT, "env": os.environ | settings | (environment or {}), "text": True},
             **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE},
         )
         try:

@@ -15,7 +15,7 @@ import boto3
 
 import cloud as local
 from alive import rows, show, step
-from cloud import Cloud, Failed, device, presigned, run, sam, tags_of_uploads
+from cloud import Cloud, Failed, build, device, presigned, run, tags_of_uploads
 
 UPLOAD_PREFIX = "firmware/"
 
@@ -32,7 +32,7 @@ def main():
         with step("make certificate, signing profile, thing groups and things"):
             cloud.provision(tags)
         with step("sam build"):
-            sam("build")
+            build()
         with step("sam deploy"):
             cloud.deploy()
         bucket = cloud.outputs["BucketName"]

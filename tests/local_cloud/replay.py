@@ -21,19 +21,19 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 import engine
-from alive import rows, show, step
+from alive import log_line, show, step
 from cloud import (
     KEPT,
     ROOT,
     THIS_MACHINE,
     Cloud,
     Failed,
+    build,
     free_port,
     interrupt,
     is_open,
     reach,
     run,
-    sam,
     spawn,
     tags_of_uploads,
 )
@@ -62,7 +62,7 @@ def invoke(runner):
     with place(event, host) as (settings, event):
         if runner is by_sam:
             with step("sam build"):
-                sam("build")
+                build()
         with step("sam local invoke" if runner is by_sam else "cargo lambda invoke"):
             result, log = runner(event, settings)
     return report(result, log)
@@ -101,12 +101,7 @@ def readable(text):
         line = json.loads(text)
     except ValueError:
         return [text] if text.strip() and not CHATTER.match(text) else []
-    if not isinstance(line, dict):
-        return [text]
-    framing = ("timestamp", "level", "target", "span")
-    told = {name: value for name, value in line.items() if name not in framing}
-    told = {name: value if isinstance(value, str) else json.dumps(value) for name, value in told.items()}
-    return [f"{line.get('level', '')}  {line.get('timestamp', '')}", *(f"    {row}" for row in rows(told))]
+    return log_line(line) if isinstance(line, dict) else [text]
 
 
 def watch_that_runs():

@@ -15,7 +15,7 @@ import modes
 import replay
 import runners
 from alive import step
-from cloud import ROOT, Cloud, Failed, device, run, sam
+from cloud import ROOT, Cloud, Failed, build, device, run
 from test_replay import PUT, Catalogue, call, result_in
 
 
@@ -107,7 +107,7 @@ def main():
     global client
     client = engine.start()
     with step("sam build"):
-        sam("build")
+        build()
     return not unittest.main(verbosity=2, exit=False).result.wasSuccessful()
 
 

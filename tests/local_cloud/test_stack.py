@@ -12,7 +12,6 @@ import boto3
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
-from alive import step
 from cloud import (
     ACCOUNT,
     CERTIFICATE_ON_DEVICE,
@@ -24,8 +23,8 @@ from cloud import (
     device,
     presigned,
     run,
-    sam,
 )
+from operate import redrive
 from test_replay import call, result_in
 from torture import survive_kill
 
@@ -344,7 +343,7 @@ class Redrive(StackTest):
         self.await_failures(1)
 
         iot.create_thing_group(thingGroupName="lab-to-come")
-        cloud.redrive()
+        redrive(cloud.outputs)
         outcomes = [each["outcome"] for each in cloud.outcomes(key, version)]
         self.assertEqual(outcomes, ["failed", "failed", "failed", "created"])
 
@@ -400,12 +399,7 @@ def main():
     global cloud, iot, s3
     with Cloud() as cloud:
         iot, s3 = boto3.client("iot"), boto3.client("s3")
-        with step("provision the account"):
-            cloud.provision()
-        with step("sam build"):
-            sam("build")
-        with step("sam deploy"):
-            cloud.deploy(AllowUnverified="true")
+        cloud.with_stack(AllowUnverified="true")
         return not unittest.main(verbosity=2, exit=False).result.wasSuccessful()
 
 

@@ -17,7 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from alive import rows, show, step
-from cloud import THING_GROUP, THINGS, Cloud, Failed, client, run, sam
+from cloud import THING_GROUP, THINGS, Cloud, Failed, client, run
+from operate import redrive
 
 # How often Lambda has a function try.
 ATTEMPTS = 3
@@ -141,7 +142,7 @@ def soak(cloud):
     faults(cloud, {})
     # What it leaves, a check tells.
     with suppress(Failed), step(f"redrive {failures} events, without faults"):
-        cloud.redrive()
+        redrive(cloud.outputs)
     with step("look at all that was made"):
         checks = list(checks_of_soak(cloud, uploads, told, invocations))
 
@@ -275,12 +276,7 @@ def count(name, default, at_least):
 def main():
     torture = {"kill": kill, "soak": soak}[sys.argv[1]]
     with Cloud() as cloud:
-        with step("provision the account"):
-            cloud.provision()
-        with step("sam build"):
-            sam("build")
-        with step("sam deploy"):
-            cloud.deploy()
+        cloud.with_stack()
         passed, failed = torture(cloud)
     print(f"\n{passed} passed, {failed} failed")
     return failed > 0

@@ -1,0 +1,264 @@
+"""The life of a deployed stack, by the commands that operators have: `make deploy`, `logs`, `redrive`, `destroy`."""
+
+import base64
+import hashlib
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+from contextlib import contextmanager
+from pathlib import Path
+
+from alive import step
+from cloud import (
+    ALLOWED_THING_GROUPS,
+    ROOT,
+    SIGNING_PROFILE,
+    Cloud,
+    build,
+    client,
+    run,
+    spawn,
+    stop,
+)
+
+TAGS = "ota:thing-group=lab"
+IMAGE = bytes(range(256)) * 16
+WANTED = f"SigningProfile={SIGNING_PROFILE} AllowedThingGroups={ALLOWED_THING_GROUPS}"
+
+
+def make(target, typed="", **variables):
+    """What a target of make ends with, and says."""
+    process = subprocess.run(command(target, variables), cwd=ROOT, input=typed, env=environment(), **TEXT)
+    return process.returncode, process.stdout
+
+
+def command(target, variables):
+    return ["make", "--no-print-directory", target, *(f"{name}={value}" for name, value in variables.items())]
+
+
+def environment():
+    return {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+
+
+TEXT = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+
+
+class OperateTest(unittest.TestCase):
+    maxDiff = None
+
+    def succeed(self, target, typed="", **variables):
+        code, output = make(target, typed, **variables)
+        self.assertEqual(code, 0, output)
+        return output
+
+    def refuse(self, target, typed="", **variables):
+        """The one line in which a target tells what it wants."""
+        code, output = make(target, typed, **variables)
+        self.assertEqual(code, 2, output)
+        (line,) = [line for line in output.splitlines() if line.startswith("✗ ") and not line.startswith("✗ redrive")]
+        return line
+
+    @contextmanager
+    def stack(self, name):
+        """A stack of its own, and its bucket."""
+        self.succeed("deploy", STACK=name, PARAMETERS=f"BucketName={name}-bucket {WANTED}")
+        (about,) = client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+        cloud.outputs = {output["OutputKey"]: output["OutputValue"] for output in about["Outputs"]}
+        yield cloud.outputs
+        cloud.outputs = None
+
+    def fail_for_good(self, key, group):
+        """Uploads for a thing group that does not exist, and waits until that lies in the failure queue."""
+        before = cloud.failures()
+        version = cloud.upload(key, IMAGE, f"ota:thing-group={group}")
+        deadline = time.monotonic() + 60
+        while cloud.failures() == before and time.monotonic() < deadline:
+            time.sleep(0.2)
+        self.assertEqual(cloud.failures(), before + 1)
+        return version
+
+    def read_until(self, process, pattern):
+        """The next line of a process that has this."""
+        return next(line for line in process.stdout if re.search(pattern, line))
+
+    def is_redriving(self):
+        mapping = client("lambda").get_event_source_mapping(UUID=cloud.outputs["RedriveMapping"])
+        return mapping["State"] in ("Enabled", "Enabling")
+
+    def exists(self, stack):
+        return stack in str(client("cloudformation").describe_stacks()["Stacks"])
+
+
+class Deployments(OperateTest):
+    def test_what_is_missing_or_unknown_is_told_in_one_line(self):
+        self.assertEqual(
+            self.refuse("deploy", STACK="new", PARAMETERS="BucketName=firmware"),
+            "✗ a new stack takes SigningProfile, AllowedThingGroups, too:"
+            " make deploy PARAMETERS='SigningProfile=… AllowedThingGroups=…'",
+        )
+        self.assertEqual(
+            self.refuse("deploy", STACK="new", PARAMETERS="AllowedThingGroup=lab"),
+            "✗ PARAMETERS has `AllowedThingGroup`, which the template has not: is `AllowedThingGroups` meant?",
+        )
+        self.assertIn("cannot be read", self.refuse("deploy", STACK="new", PARAMETERS="of-nobody"))
+        self.assertIn("there is no stack new", self.refuse("logs", STACK="new"))
+        self.assertFalse(self.exists("new"))
+
+    def test_what_runs_is_the_zip_and_parameters_of_a_file_are_kept(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "production")
+            retries = "DefaultRetries=failed:2 timed-out:3"
+            file.write_text("\n".join(["# of production", "BucketName=kept-bucket", retries, *WANTED.split()]))
+            self.succeed("deploy", STACK="kept", PARAMETERS=file)
+        (about,) = client("cloudformation").describe_stacks(StackName="kept")["Stacks"]
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in about["Outputs"]}
+        self.succeed("deploy", STACK="kept", PARAMETERS="DefaultStart=2h LogLevel=WARN")
+        function = client("lambda").get_function_configuration(FunctionName=outputs["FunctionName"])
+        settings = function["Environment"]["Variables"]
+        told = [settings[name] for name in ("DEFAULT_RETRIES", "DEFAULT_START", "ALLOWED_THING_GROUPS")]
+        self.assertEqual(told, ["failed:2 timed-out:3", "2h", ALLOWED_THING_GROUPS])
+
+        output = self.succeed("zip")
+        digest = re.search("SHA-256 +([0-9a-f]{64})", output).group(1)
+        archive = Path(ROOT, re.search(r"^\S+\.zip$", output, re.MULTILINE).group())
+        self.assertEqual(hashlib.sha256(archive.read_bytes()).hexdigest(), digest)
+        self.assertEqual(base64.b64decode(function["CodeSha256"]).hex(), digest)
+
+    def test_an_upgrade_while_uploads_come_in_loses_none(self):
+        with self.stack("upgraded"):
+            uploads, done = [], threading.Event()
+
+            def upload():
+                while not done.wait(0.3):
+                    key = f"firmware/{len(uploads)}.bin"
+                    uploads.append((key, cloud.upload(key, IMAGE, TAGS)))
+
+            uploader = threading.Thread(target=upload)
+            uploader.start()
+            try:
+                self.succeed("deploy", STACK="upgraded", PARAMETERS="DefaultStart=3h")
+            finally:
+                done.set()
+                uploader.join()
+            self.assertGreater(len(uploads), 5)
+            outcomes = [cloud.outcome(*each) for each in uploads]
+            self.assertEqual({outcome["outcome"] for outcome in outcomes}, {"created"})
+            self.assertEqual(len({outcome["jobId"] for outcome in outcomes}), len(uploads))
+            after = cloud.outcome("firmware/after.bin", cloud.upload("firmware/after.bin", IMAGE, TAGS))
+            self.assertEqual(after["outcome"], "created")
+            self.assertEqual(cloud.failures(), 0)
+
+
+class Operations(OperateTest):
+    def test_logs_tell_of_each_upload(self):
+        with self.stack("logged"):
+            self.assertIn("the function logged nothing", self.succeed("logs", STACK="logged"))
+            created = cloud.outcome("firmware/logged.bin", cloud.upload("firmware/logged.bin", IMAGE, TAGS))
+            output = self.succeed("logs", STACK="logged", SINCE="10m")
+            self.assertRegex(output, rf"jobArn +{re.escape(created['jobArn'])}\n")
+            self.assertRegex(output, r"outcome +created\n")
+            self.assertNotIn("RequestId", output)
+
+            process = spawn(command("logs", {"STACK": "logged", "FOLLOW": "yes"}), cwd=ROOT, env=environment(), **TEXT)
+            try:
+                self.assertIn(created["jobArn"], self.read_until(process, "jobArn"))
+                later = cloud.outcome("firmware/later.bin", cloud.upload("firmware/later.bin", IMAGE, TAGS))
+                self.assertIn(later["jobArn"], self.read_until(process, "jobArn"))
+            finally:
+                stop(process)
+                process.stdout.close()
+            self.assertIn("SINCE is `yesterday`", self.refuse("logs", STACK="logged", SINCE="yesterday"))
+
+    def test_a_redrive_ends_as_it_began_with_the_mapping_disabled(self):
+        with self.stack("redriven") as outputs:
+            self.assertIn("✓ the failure queue is empty", self.succeed("redrive", STACK="redriven"))
+            self.fail_for_good("firmware/not redriven.bin", "lab-never")
+            line = self.refuse("redrive", STACK="redriven", PATIENCE="5")
+            self.assertEqual(line, "✗ events still in the failure queue, after 5 s in which nothing changed: 1")
+            self.assertFalse(self.is_redriving())
+
+            process = spawn(command("redrive", {"STACK": "redriven"}), cwd=ROOT, env=environment())
+            try:
+                deadline = time.monotonic() + 60
+                while not self.is_redriving() and time.monotonic() < deadline:
+                    time.sleep(0.1)
+                self.assertTrue(self.is_redriving())
+                os.killpg(process.pid, signal.SIGINT)
+                process.wait(60)
+            finally:
+                stop(process)
+            self.assertFalse(self.is_redriving())
+
+            # What failed again would come back after 12 minutes.
+            client("sqs").purge_queue(QueueUrl=outputs["FailureQueueUrl"])
+            version = self.fail_for_good("firmware/redriven.bin", "lab-later")
+            client("iot").create_thing_group(thingGroupName="lab-later")
+            output = self.succeed("redrive", STACK="redriven")
+            self.assertIn("events in the failure queue: 1\n", output)
+            self.assertFalse(self.is_redriving())
+            self.assertEqual(cloud.failures(), 0)
+            self.assertEqual(cloud.outcomes("firmware/redriven.bin", version)[-1]["outcome"], "created")
+
+
+class Ends(OperateTest):
+    def versions(self, bucket):
+        pages = client("s3").get_paginator("list_object_versions").paginate(Bucket=bucket)
+        return len(list(pages.search("[Versions, DeleteMarkers][][]")))
+
+    def test_a_stack_goes_only_when_nothing_needs_it_and_the_bucket_stays(self):
+        with self.stack("ended") as outputs:
+            self.fail_for_good("firmware/failed.bin", "lab-never")
+            created = cloud.outcome("firmware/ended.bin", cloud.upload("firmware/ended.bin", IMAGE, TAGS))
+            self.assertIn(created["jobId"], self.refuse("destroy", STACK="ended"))
+            client("iot").cancel_job(jobId=created["jobId"])
+            self.assertIn(
+                "events in the failure queue, which goes with the stack: 1", self.refuse("destroy", STACK="ended")
+            )
+            client("sqs").purge_queue(QueueUrl=outputs["FailureQueueUrl"])
+            self.assertTrue(self.exists("ended"))
+
+            before = self.versions("ended-bucket")
+            self.assertIn("the bucket ended-bucket is still there", self.succeed("destroy", STACK="ended"))
+            self.assertFalse(self.exists("ended"))
+            self.assertEqual(self.versions("ended-bucket"), before)
+
+    def test_a_bucket_is_emptied_only_by_its_name(self):
+        with self.stack("emptied"):
+            cloud.upload("firmware/one.bin", IMAGE)
+            cloud.upload("firmware/one.bin", IMAGE)
+            client("s3").delete_object(Bucket="emptied-bucket", Key="firmware/one.bin")
+            code, output = make("destroy", "emptied\n", STACK="emptied", EMPTY="yes")
+            self.assertEqual(code, 2, output)
+            self.assertIn("all 3 versions", output)
+            self.assertIn("✗ `emptied` is not the name of the bucket: nothing was deleted", output)
+            self.assertTrue(self.exists("emptied"))
+            self.assertEqual(self.versions("emptied-bucket"), 3)
+
+            os.environ["EMPTY"] = "yes"  # from the environment it has no say
+            try:
+                self.assertNotIn("to confirm", self.refuse("destroy", STACK="of-nobody"))
+            finally:
+                del os.environ["EMPTY"]
+            self.succeed("destroy", "emptied-bucket\n", STACK="emptied", EMPTY="yes")
+            self.assertFalse(self.exists("emptied"))
+            buckets = [bucket["Name"] for bucket in client("s3").list_buckets()["Buckets"]]
+            self.assertNotIn("emptied-bucket", buckets)
+
+
+def main():
+    global cloud
+    with Cloud() as cloud:
+        with step("provision the account"):
+            cloud.provision()
+        with step("sam build"):
+            build(Architecture="x86_64")
+        return not unittest.main(verbosity=2, exit=False).result.wasSuccessful()
+
+
+if __name__ == "__main__":
+    run(main)

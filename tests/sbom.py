@@ -1,0 +1,79 @@
+"""What the function is made of: a CycloneDX document, checked against the schema and against what cargo builds.
+
+sbom.py ARCHITECTURE
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+ROOT = Path(__file__).resolve().parents[1]
+TOOL, VERSION = ROOT / ".cargo-tools/bin/cargo-cyclonedx", "0.5.9"
+
+
+def tell(*command, **environment):
+    environment = os.environ | environment
+    return subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def install():
+    if not TOOL.exists() or VERSION not in tell(TOOL, "cyclonedx", "--version"):
+        where = ("--root", ROOT / ".cargo-tools", "--version", VERSION)
+        tell("cargo", "install", "--quiet", "--locked", *where, "cargo-cyclonedx")
+
+
+def linked(target):
+    """Name and version of each crate in the function: none that only builds or tests it."""
+    tree = ("cargo", "tree", "--locked", "--target", target, "--edges", "normal,no-proc-macro", "--prefix", "none")
+    lines = tell(*tree, "--format", "{p}").splitlines()
+    return {(name, version.removeprefix("v")) for name, version in (line.split()[:2] for line in lines if line)}
+
+
+def describe(target):
+    """The document of cargo-cyclonedx, without what only tests ask of crates, and without the path of this folder."""
+    written = ROOT / "bootstrap_bin.cdx.json"
+    options = ("--format", "json", "--spec-version", "1.5", "--describe", "binaries", "--no-build-deps", "--quiet")
+    try:
+        epoch = tell("git", "log", "-1", "--format=%ct").strip()
+        tell(TOOL, "cyclonedx", *options, "--target", target, SOURCE_DATE_EPOCH=epoch)
+        document = json.loads(written.read_text().replace(f"path+file://{ROOT}#", ""))
+    finally:
+        written.unlink(missing_ok=True)
+    crates = linked(target)
+    kept = [each for each in document["components"] if (each["name"], each["version"]) in crates]
+    names = {each["bom-ref"] for each in [*kept, document["metadata"]["component"]]}
+    document["components"] = kept
+    document["dependencies"] = [
+        each | {"dependsOn": [name for name in each.get("dependsOn", []) if name in names]}
+        for each in document["dependencies"]
+        if each["ref"] in names
+    ]
+    return document, crates
+
+
+def main():
+    machine = {"x86_64": "x86_64", "arm64": "aarch64"}[sys.argv[1]]
+    install()
+    document, crates = describe(f"{machine}-unknown-linux-gnu")
+    text = json.dumps(document, indent=2) + "\n"
+    if wrong := JsonStrictValidator(SchemaVersion.V1_5).validate_str(text):
+        sys.exit(f"✗ the document is not as the schema of CycloneDX 1.5 has it: {wrong}")
+    own = document["metadata"]["component"]
+    told = {(each["name"], each["version"]) for each in document["components"]} | {("ota-on-upload", own["version"])}
+    if told != crates:
+        sys.exit(f"✗ the document and what cargo builds differ in {sorted(told ^ crates)}")
+    if str(ROOT) in text:
+        sys.exit(f"✗ the document has {ROOT} in it")
+    path = ROOT / f"target/ota-on-upload-{sys.argv[1]}.cdx.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    print(f"✓ {path.relative_to(ROOT)} names {len(crates)} crates, and is valid CycloneDX 1.5")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Every text that TROUBLESHOOTING.md has for the function's own is in the source, but for its values."""
+
+import re
+import unittest
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = "\n".join(path.read_text().split("#[cfg(test)]\nmod ")[0] for path in sorted((ROOT / "src").glob("*.rs")))
+# As the compiler joins lines, and without quotes that are no text's.
+SOURCE = re.sub(r"""\\\n\s*|'\\?"'|^ *//.*""", "", SOURCE, flags=re.M)
+CONSTANTS = dict(re.findall(r'const (\w+): &str = "([^"]*)";', SOURCE))
+TEXTS = [
+    re.sub(r"\{(\w*)[^}]*\}", lambda field: CONSTANTS.get(field.group(1), "…"), text)
+    for text in re.findall(r'"((?:[^"\\]|\\.)*)"', SOURCE)
+]
+
+
+def entries(section):
+    """The groups of texts in a section, each with what it says of them."""
+    (text,) = re.findall(rf"^## {section}$(.*?)(?=^## |\Z)", (ROOT / "TROUBLESHOOTING.md").read_text(), re.M | re.S)
+    return re.findall(r"((?:^    .+\n)+)\n(\S.+)", text, re.M)
+
+
+def fragments(text):
+    """What a text has between its values, and where one text is put into another."""
+    parts = re.split(r"`[^`]*`|…|: |; |, expected |, ", text)
+    return [part.strip(" ,;()") for part in parts if re.search("[a-z]{3}", part)]
+
+
+def is_said(text):
+    return all(any(part in said for said in TEXTS) for part in fragments(text))
+
+
+class Troubleshooting(unittest.TestCase):
+    def test_what_the_function_says_is_in_its_source(self):
+        texts = [line.strip() for texts, _ in entries("What the function says") for line in texts.splitlines()]
+        self.assertGreater(len(texts), 20)
+        for text in texts:
+            with self.subTest(text):
+                self.assertTrue(fragments(text))
+                self.assertTrue(is_said(text))
+
+    def test_there_are_twenty_entries_at_least(self):
+        own, aws = entries("What the function says"), entries("What AWS says")
+        self.assertGreaterEqual(len(own) + len(aws), 20)
+        self.assertGreater(len(aws), 5)
+
+    def test_what_it_does_not_say_is_noticed(self):
+        for text in (
+            "looking up the traget `…`",
+            "the signing profile `…` is of use: it is …",
+            "conflict: … was replaced",
+        ):
+            self.assertFalse(is_said(text), text)
+
+
+if __name__ == "__main__":
+    unittest.main()
