@@ -2,6 +2,7 @@
 
 use crate::{
     custom_signing::{BESIDE, CertFile, CustomSignature, CustomSigning, check_form},
+    error::{Skip, Stop},
     manifest::Manifest,
     options::{FilePath, FileType, SigningJobId},
     settings::{ProfileName, Settings},
@@ -35,6 +36,16 @@ impl FileRequest {
     /// What says something of it, in a sentence: a tag, or a member of the manifest.
     pub(crate) fn name(&self, tag: &str) -> String {
         self.place.name(tag)
+    }
+
+    /// What it means that the object version is gone: of an upload, that it was withdrawn.
+    pub(crate) fn gone(&self) -> Stop {
+        match self.place {
+            Place::Tags => Stop::Skipped(Skip::Withdrawn),
+            Place::File(_) => {
+                Stop::Rejected(vec![self.problem("is gone, expected the version that the manifest names")])
+            }
+        }
     }
 
     /// A problem with the object.
@@ -104,7 +115,8 @@ impl Reader<'_> {
 
     fn profile(&mut self, default: &ProfileName, settings: &Settings) -> Option<ProfileName> {
         let profile = self.tag_or(SIGNING_PROFILE, default);
-        if let Some(profile) = profile.as_ref().filter(|profile| !settings.allows_profile(profile)) {
+        let is_given = self.tags.contains_key(SIGNING_PROFILE);
+        if let Some(profile) = profile.as_ref().filter(|profile| is_given && !settings.allows_profile(profile)) {
             self.problem(SIGNING_PROFILE, &profile.0, "a signing profile that this deployment allows");
         }
         profile

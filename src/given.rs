@@ -177,7 +177,7 @@ async fn of_custom(
     let answer = match call.expected_bucket_owner(&settings.ota_role.account).send().await {
         Ok(answer) => answer,
         Err(error) if is_gone(error.code()) => {
-            return Err(refused("it is not there, upload it before the image is tagged".to_owned()));
+            return Err(refused("it is not there, upload it first".to_owned()));
         }
         Err(error) => return Err(failure(error.into()).into()),
     };

@@ -9,7 +9,7 @@ use crate::{
     given::{self, Signable},
     job::{self, Job},
     job_config::JobConfig,
-    manifest::{Manifest, is_manifest},
+    manifest::{Manifest, ManifestFile, is_manifest},
     outcome::{Outcome, Release, Releases, Steps, timed},
     record::{JobRecord, Traces},
     request::{Asked, ReleaseRequest},
@@ -294,13 +294,22 @@ impl Function {
 
     /// What the upload says as a manifest, and what S3 knows of each file: that of the upload itself, where it is none.
     /// Nothing of those of a manifest that are not there, which is among its problems.
-    async fn files(&self, upload: &Upload, image: Image) -> Result<(Option<Manifest>, Vec<Option<Image>>), Failure> {
+    async fn files(&self, upload: &Upload, image: Image) -> Result<(Option<Manifest>, Vec<Option<Image>>), Stop> {
         let Self { settings, aws, .. } = self;
         if !is_manifest(upload) {
             return Ok((None, vec![Some(image)]));
         }
         let mut manifest = Manifest::get(aws, settings, upload, &image).await?;
-        let images = try_join_all(manifest.files.iter().map(|file| file.source.image(aws, settings))).await?;
+        let image = |file: &ManifestFile| {
+            let source = file.is_placed.then(|| file.source.clone());
+            async move {
+                match source {
+                    Some(source) => source.image_if_any(aws, settings).await,
+                    None => Ok(None),
+                }
+            }
+        };
+        let images = try_join_all(manifest.files.iter().map(image)).await?;
         manifest.tell_missing(&images);
         Ok((Some(manifest), images))
     }

@@ -186,6 +186,10 @@ pub(crate) fn request(
         };
         Stop::Rejected(broken.into_iter().map(too_late).collect())
     })?;
+    if !schedule.opens(&request.config.windows, now) {
+        let passed = "the last maintenance window has passed while the image was signed: none opens before the end";
+        return Err(Stop::Rejected(vec![passed.to_owned()]));
+    }
     schedule.log(job_id);
     let retries = request.retries.to_config().map_err(|error| failed(job_id, error.into()))?;
     let config = &request.config;

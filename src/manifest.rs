@@ -3,14 +3,15 @@
 use crate::{
     clients::Clients,
     cron::Cron,
-    error::{Expected, Failure},
+    error::{Expected, Failure, Skip, Stop},
     job_config::{JobConfig, Unchecked},
-    manifest_json::{Abort, FileMember, JobTag, Members, PresignedUrl, Retries, Rollout, Scheduling, Timeout},
+    manifest_json::{Abort, FileMember, JobTag, Members, Object, PresignedUrl, Retries, Rollout, Scheduling, Timeout},
     options::{is_package, is_package_version},
     settings::{Settings, UrlExpiry},
-    upload::{Image, Upload},
+    upload::{Image, Upload, is_gone},
 };
 use aws_sdk_iot::types::{MaintenanceWindow, Tag};
+use aws_sdk_s3::error::ProvideErrorMetadata;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use std::{collections::BTreeMap, fmt};
@@ -28,8 +29,14 @@ const MOST_FILES: usize = 10;
 /// The most tags of a job (<https://docs.aws.amazon.com/iot/latest/developerguide/tagging-iot.html>).
 const MOST_TAGS: usize = 50;
 
+/// The most maintenance windows of a manifest. AWS tells no limit of its own.
+const MOST_WINDOWS: usize = 50;
+
+/// The most problems of a manifest that are told: the log line must stay one.
+const MOST_PROBLEMS: usize = 50;
+
 /// The members of CreateJob that no manifest may have, and what says the same.
-const REFUSED: [(&str, &str); 8] = [
+const REFUSED: [(&str, &str); 10] = [
     ("jobId", "the tag `ota:job-id`"),
     ("targets", "the tags `ota:thing-group` and `ota:thing`"),
     ("targetSelection", "the tag `ota:target-selection`"),
@@ -37,6 +44,8 @@ const REFUSED: [(&str, &str); 8] = [
     ("document", "nothing, as the release writes the document"),
     ("documentSource", "nothing, as the release writes the document"),
     ("documentParameters", "nothing, as the release writes the document"),
+    ("roleArn", "nothing, as the role is the deployment's"),
+    ("maintenanceWindows", "them in `schedulingConfig`"),
     ("namespaceId", "nothing, as devices of an OTA update look for jobs without one"),
 ];
 
@@ -83,6 +92,8 @@ pub(crate) struct ManifestFile {
     /// Its place in the manifest, which files that cannot be read have as well.
     pub at: usize,
     pub source: Upload,
+    /// Whether it lies where the deployment signs files of this manifest.
+    pub is_placed: bool,
     /// Its ID in the stream and in the job document.
     pub id: u8,
     /// What else is said of it, by the tags of the same meaning.
@@ -97,26 +108,26 @@ fn is_text(letter: char) -> bool {
 /// The member that was meant, by its likeness.
 fn nearest(name: &str) -> Option<&'static str> {
     let likeness = |known: &str| strsim::jaro_winkler(known, name);
-    let nearest = MEMBERS.into_iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
+    let known = MEMBERS.into_iter().chain(REFUSED.map(|(refused, _)| refused));
+    let nearest = known.max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
     nearest.filter(|known| likeness(known) > 0.8)
 }
 
 impl Manifest {
     /// Reads the manifest that was uploaded.
-    pub(crate) async fn get(
-        aws: &Clients,
-        settings: &Settings,
-        upload: &Upload,
-        image: &Image,
-    ) -> Result<Self, Failure> {
+    pub(crate) async fn get(aws: &Clients, settings: &Settings, upload: &Upload, image: &Image) -> Result<Self, Stop> {
         if image.size > MOST_BYTES {
             let problem = format!("the manifest has {} bytes, expected at most {MOST_BYTES}", image.size);
             return Ok(Self { problems: vec![problem], ..Self::default() });
         }
         let failure = |source| Failure::GetObject { object: upload.to_string(), source };
         let call = aws.s3.get_object().bucket(&upload.bucket).key(&upload.key).version_id(&upload.version_id);
-        let answer = call.expected_bucket_owner(&settings.ota_role.account).send().await;
-        let json = answer.map_err(|error| failure(error.into()))?.body.collect().await;
+        let answer = match call.expected_bucket_owner(&settings.ota_role.account).send().await {
+            Ok(answer) => answer,
+            Err(error) if is_gone(error.code()) => return Err(Stop::Skipped(Skip::Withdrawn)),
+            Err(error) => return Err(failure(error.into()).into()),
+        };
+        let json = answer.body.collect().await;
         Ok(Self::read(&json.map_err(|error| failure(error.into()))?.into_bytes(), upload, settings))
     }
 
@@ -141,12 +152,18 @@ impl Manifest {
             Ok(config) => manifest.config = config,
             Err(problems) => manifest.problem_at(problems),
         }
+        let more = manifest.problems.len().saturating_sub(MOST_PROBLEMS);
+        if more > 0 {
+            manifest.problems.truncate(MOST_PROBLEMS);
+            manifest.problems.push(format!("the manifest has {more} problems more"));
+        }
         manifest
     }
 
     /// Adds to the problems the files that S3 does not have.
     pub(crate) fn tell_missing(&mut self, images: &[Option<Image>]) {
-        for (ManifestFile { at, source, .. }, _) in self.files.iter().zip(images).filter(|(_, image)| image.is_none()) {
+        let missing = self.files.iter().zip(images).filter(|(file, image)| file.is_placed && image.is_none());
+        for (ManifestFile { at, source, .. }, _) in missing {
             let Upload { key, version_id, .. } = source;
             self.problems.push(format!("`files[{at}]`: S3 has no version `{version_id}` of `{key}`"));
         }
@@ -168,7 +185,7 @@ impl Manifest {
             "files" => self.read_files(value, upload, settings),
             "description" => self.read_description(value),
             "tags" => self.read_tags(value),
-            "presignedUrlConfig" => self.read_url_expiry(value),
+            "presignedUrlConfig" => self.read_url_expiry(value, settings),
             "jobExecutionsRolloutConfig" => said.rollout = self.parse_as::<Rollout, _>(name, value),
             "abortConfig" => said.abort = self.parse_as::<Abort, _>(name, value),
             "timeoutConfig" => said.timeout = self.parse_as::<Timeout, _>(name, value),
@@ -211,7 +228,7 @@ impl Manifest {
         path: &str,
         value: &RawValue,
     ) -> Option<U> {
-        let value = self.parse::<T>(path, value)?;
+        let Object(value) = self.parse::<Object<T>>(path, value)?;
         self.built(path, value)
     }
 
@@ -227,9 +244,13 @@ impl Manifest {
         }
         for (at, file) in files.iter().enumerate() {
             let path = format!("files[{at}]");
-            let Some(file) = self.parse::<FileMember>(&path, file) else { continue };
-            self.check_place(&path, &file, settings);
-            let id = file.file_id.unwrap_or_else(|| u8::try_from(at).unwrap_or(u8::MAX));
+            let Some(Object(file)) = self.parse::<Object<FileMember>>(&path, file) else { continue };
+            let is_placed = self.check_place(&path, &file, upload, settings);
+            let id = file.file_id.unwrap_or(at as u64);
+            let Ok(id) = u8::try_from(id) else {
+                self.problem(&format!("{path}.fileId"), &format!("is {id}, expected 0 to 255"));
+                continue;
+            };
             if let Some(twin) = self.files.iter().find(|other| other.id == id) {
                 let problem =
                     format!("is {id}, which `files[{}]` has; without one it is the place in the list", twin.at);
@@ -237,22 +258,32 @@ impl Manifest {
             }
             let options = file.options();
             let source = Upload::new(upload.bucket.clone(), file.key, file.version_id);
-            self.files.push(ManifestFile { at, source, id, options });
+            self.files.push(ManifestFile { at, source, is_placed, id, options });
         }
     }
 
-    /// What the deployment may sign lies below its upload prefix.
-    fn check_place(&mut self, path: &str, file: &FileMember, settings: &Settings) {
+    /// What the deployment may sign lies below its upload prefix, and in the folder that the manifest is fenced in: whoever
+    /// may write to one folder does not release what lies in another.
+    fn check_place(&mut self, path: &str, file: &FileMember, upload: &Upload, settings: &Settings) -> bool {
         let FileMember { key, version_id, .. } = file;
-        let prefix = &settings.upload_prefix.0;
-        if !key.starts_with(prefix.as_str()) || key.ends_with('/') || key.ends_with(SUFFIX) {
-            let expected = format!("the key of a firmware image below `{prefix}`");
-            self.problem(&format!("{path}.key"), &format!("is `{key}`, expected {expected}"));
+        let (prefix, folder) = (&settings.upload_prefix.0, settings.folder(&upload.key));
+        let is_image = key.starts_with(prefix.as_str()) && !key.ends_with('/') && !key.ends_with(SUFFIX);
+        let is_key = is_image && settings.folder(key) == folder;
+        if !is_key {
+            let expected = format!("the key of a firmware image below `{prefix}{folder}`");
+            let besides = if is_image && folder.is_empty() {
+                ", and in no folder that groups or things are bound to"
+            } else {
+                ""
+            };
+            self.problem(&format!("{path}.key"), &format!("is `{key}`, expected {expected}{besides}"));
         }
-        if version_id.is_empty() || version_id == "null" {
+        let is_version = !version_id.is_empty() && version_id != "null";
+        if !is_version {
             let expected = "the version ID that S3 told when the file was uploaded";
             self.problem(&format!("{path}.versionId"), &format!("is `{version_id}`, expected {expected}"));
         }
+        is_key && is_version
     }
 
     /// (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateJob.html>)
@@ -271,20 +302,24 @@ impl Manifest {
 
     /// (<https://docs.aws.amazon.com/iot/latest/apireference/API_Tag.html>)
     fn read_tags(&mut self, value: &RawValue) {
-        let Some(tags) = self.parse::<Vec<JobTag>>("tags", value) else { return };
+        let Some(tags) = self.parse::<Vec<Object<JobTag>>>("tags", value) else { return };
         if tags.len() > MOST_TAGS {
             self.problem("tags", &format!("has {} members, expected at most {MOST_TAGS}", tags.len()));
+            return;
         }
-        for (at, JobTag { key, value }) in tags.into_iter().enumerate() {
+        let is_reserved = |text: &str| text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:"));
+        for (at, Object(JobTag { key, value })) in tags.into_iter().enumerate() {
             let path = |member: &str| format!("tags[{at}].{member}");
             let takes = |byte: u8| byte.is_ascii_alphanumeric() || b" _.:/=+-@".contains(&byte);
-            if !(1..=128).contains(&key.len()) || !key.bytes().all(takes) || key.starts_with("aws:") {
+            if !(1..=128).contains(&key.len()) || !key.bytes().all(takes) || is_reserved(&key) {
                 let expected = "1 to 128 letters and digits of ASCII, spaces, `_`, `.`, `:`, `/`, `=`, `+`, `-` and `@`, \
                                 not beginning with `aws:`";
                 self.problem(&path("Key"), &format!("is `{key}`, expected {expected}"));
             }
-            if value.chars().count() > 256 || !value.chars().all(is_text) {
-                let expected = "at most 256 letters, digits, spaces and signs of ASCII";
+            let takes = |letter: char| letter.is_alphanumeric() || " _.:/=+-@".contains(letter);
+            if value.encode_utf16().count() > 256 || !value.chars().all(takes) || is_reserved(&value) {
+                let expected = "at most 256 letters, digits, spaces, `_`, `.`, `:`, `/`, `=`, `+`, `-` and `@`, not \
+                                beginning with `aws:`";
                 self.problem(&path("Value"), &format!("is `{value}`, expected {expected}"));
             }
             if self.tags.iter().any(|tag| tag.key == key) {
@@ -295,8 +330,10 @@ impl Manifest {
         }
     }
 
-    fn read_url_expiry(&mut self, value: &RawValue) {
-        let Some(PresignedUrl { expires_in_sec, role_arn }) = self.parse("presignedUrlConfig", value) else { return };
+    fn read_url_expiry(&mut self, value: &RawValue, settings: &Settings) {
+        let Some(Object(PresignedUrl { expires_in_sec, role_arn })) = self.parse("presignedUrlConfig", value) else {
+            return;
+        };
         if role_arn.is_some() {
             self.problem(
                 "presignedUrlConfig.roleArn",
@@ -305,8 +342,9 @@ impl Manifest {
         }
         if let Some(seconds) = expires_in_sec {
             match seconds.to_string().parse() {
-                Ok(expiry) => self.url_expiry = Some(expiry),
-                Err(Expected(expected)) => {
+                Ok(expiry @ UrlExpiry(seconds)) if seconds <= settings.url_expiry.0 => self.url_expiry = Some(expiry),
+                _ => {
+                    let expected = format!("60 to {}, which is what the deployment allows", settings.url_expiry.0);
                     self.problem("presignedUrlConfig.expiresInSec", &format!("is {seconds}, expected {expected}"));
                 }
             }
@@ -314,7 +352,9 @@ impl Manifest {
     }
 
     fn read_windows(&mut self, value: &RawValue) -> Vec<MaintenanceWindow> {
-        let Some(config) = self.parse::<Scheduling>("schedulingConfig", value) else { return Vec::new() };
+        let Some(Object(config)) = self.parse::<Object<Scheduling>>("schedulingConfig", value) else {
+            return Vec::new();
+        };
         for (member, value, tag) in [
             ("startTime", &config.start_time, "ota:start"),
             ("endTime", &config.end_time, "ota:end"),
@@ -325,19 +365,27 @@ impl Manifest {
                 self.problem(&format!("schedulingConfig.{member}"), &problem);
             }
         }
-        for (at, window) in config.maintenance_windows.iter().enumerate() {
+        let Some(windows) = config.maintenance_windows else { return Vec::new() };
+        if !(1..=MOST_WINDOWS).contains(&windows.len()) {
+            let problem = format!("has {} members, expected 1 to {MOST_WINDOWS}", windows.len());
+            self.problem("schedulingConfig.maintenanceWindows", &problem);
+            return Vec::new();
+        }
+        for (at, Object(window)) in windows.iter().enumerate() {
             if let Err(Expected(expected)) = window.start_time.parse::<Cron>() {
                 let problem = format!("is `{}`, expected {expected}", window.start_time);
                 self.problem(&format!("schedulingConfig.maintenanceWindows[{at}].startTime"), &problem);
             }
         }
-        let windows = config.maintenance_windows.into_iter();
-        windows.filter_map(|window| self.built("schedulingConfig", window)).collect()
+        windows.into_iter().filter_map(|Object(window)| self.built("schedulingConfig", window)).collect()
     }
 
     /// Those of the deployment's own account and region alone, and each package once.
     fn read_packages(&mut self, value: &RawValue, settings: &Settings) -> Vec<String> {
-        let versions: Vec<String> = self.parse("destinationPackageVersions", value).unwrap_or_default();
+        let Some(versions) = self.parse::<Vec<String>>("destinationPackageVersions", value) else { return Vec::new() };
+        if versions.is_empty() {
+            self.problem("destinationPackageVersions", "is empty, expected at least one");
+        }
         let prefix = settings.iot_arn("package/");
         let package = |arn: &str| {
             let (package, version) = arn.strip_prefix(&prefix)?.split_once("/version/")?;
@@ -422,10 +470,7 @@ mod tests {
                 json!({"versionId": 7}),
                 "`files[0].versionId` cannot be taken: invalid type: integer `7`, expected a string".into(),
             ),
-            (
-                json!({"fileId": 256}),
-                "`files[0].fileId` cannot be taken: invalid value: integer `256`, expected u8".into(),
-            ),
+            (json!({"fileId": 256}), "`files[0].fileId` is 256, expected 0 to 255".into()),
             (
                 json!({"fileType": "0"}),
                 "`files[0].fileType` cannot be taken: invalid type: string \"0\", expected u64".into(),
@@ -488,6 +533,7 @@ mod tests {
                 "`presignedUrlConfig.roleArn` is not taken of a manifest, expected nothing, as the role is the deployment's"
             ]
         );
+        assert_eq!(of_member("jobID", json!({})), ["`jobID` is not known, did you mean `jobId`?"]);
         assert_eq!(of_member("abortconfig", json!({})), ["`abortconfig` is not known, did you mean `abortConfig`?"]);
         assert_eq!(of_member("x", json!({})), ["`x` is not known"]);
     }
@@ -502,7 +548,6 @@ mod tests {
             json!({"criteriaList": [criteria]})
         };
         assert_eq!(of_member("abortConfig", criteria(("action", json!("CANCEL")))), Vec::<String>::new());
-        let arn = |name: &str| format!("arn:aws:iot:us-east-1:111122223333:package/{name}");
         for (name, value, problem) in [
             (
                 "abortConfig",
@@ -526,6 +571,15 @@ mod tests {
                 "`jobExecutionsRolloutConfig.exponentialRate.rateIncreaseCriteria` is empty, expected \
                  `numberOfNotifiedThings` or `numberOfSucceededThings`",
             ),
+        ] {
+            assert_eq!(of_member(name, value), [problem]);
+        }
+    }
+
+    #[test]
+    fn a_member_beside_is_told_by_its_path() {
+        let arn = |name: &str| format!("arn:aws:iot:us-east-1:111122223333:package/{name}");
+        for (name, value, problem) in [
             (
                 "timeoutConfig",
                 json!({"inProgressTimeoutInMinutes": 10081}),
@@ -544,9 +598,36 @@ mod tests {
                  `cron(0 2 ? * SAT *)`",
             ),
             (
+                "schedulingConfig",
+                json!({"maintenanceWindows": []}),
+                "`schedulingConfig.maintenanceWindows` has 0 members, expected 1 to 50",
+            ),
+            ("destinationPackageVersions", json!([]), "`destinationPackageVersions` is empty, expected at least one"),
+            (
+                "timeoutConfig",
+                json!([30]),
+                "`timeoutConfig` cannot be taken: invalid type: sequence, expected an object",
+            ),
+            (
+                "tags",
+                json!([["team", "gateways"]]),
+                "`tags[0]` cannot be taken: invalid type: sequence, expected an object",
+            ),
+            (
+                "tags",
+                json!([{"Key": "a", "Value": "Aws:b"}]),
+                "`tags[0].Value` is `Aws:b`, expected at most 256 letters, digits, spaces, `_`, `.`, `:`, `/`, `=`, `+`, `-` \
+                 and `@`, not beginning with `aws:`",
+            ),
+            (
+                "presignedUrlConfig",
+                json!({"expiresInSec": 1801}),
+                "`presignedUrlConfig.expiresInSec` is 1801, expected 60 to 1800, which is what the deployment allows",
+            ),
+            (
                 "presignedUrlConfig",
                 json!({"expiresInSec": 59}),
-                "`presignedUrlConfig.expiresInSec` is 59, expected a number of seconds from 60 to 3600",
+                "`presignedUrlConfig.expiresInSec` is 59, expected 60 to 1800, which is what the deployment allows",
             ),
             (
                 "description",
@@ -581,6 +662,43 @@ mod tests {
     }
 
     #[test]
+    fn the_files_of_a_manifest_lie_in_the_folder_that_it_is_fenced_in() {
+        let settings = settings(&[("ALLOWED_THING_GROUPS", "lab/=lab-*,prod/=prod")]).unwrap();
+        let check = |manifest: &str, key: &str| {
+            let upload = Upload::new("b".into(), manifest.into(), "v1".into());
+            let json = json!({"files": [{"key": key, "versionId": "v1"}]}).to_string();
+            Manifest::read(json.as_bytes(), &upload, &settings).problems
+        };
+        for (manifest, key) in
+            [("firmware/lab/a.ota.json", "firmware/lab/deep/a.bin"), ("firmware/a.ota.json", "firmware/b/a.bin")]
+        {
+            assert_eq!(check(manifest, key), Vec::<String>::new());
+        }
+        let expected = "expected the key of a firmware image below";
+        assert_eq!(
+            check("firmware/lab/a.ota.json", "firmware/prod/a.bin"),
+            [format!("`files[0].key` is `firmware/prod/a.bin`, {expected} `firmware/lab/`")]
+        );
+        assert_eq!(
+            check("firmware/lab/a.ota.json", "firmware/a.bin"),
+            [format!("`files[0].key` is `firmware/a.bin`, {expected} `firmware/lab/`")]
+        );
+        assert_eq!(
+            check("firmware/a.ota.json", "firmware/prod/a.bin"),
+            [format!(
+                "`files[0].key` is `firmware/prod/a.bin`, {expected} `firmware/`, and in no folder that groups or things are \
+                 bound to"
+            )]
+        );
+    }
+
+    #[test]
+    fn no_manifest_has_more_problems_than_a_log_line_holds() {
+        let told = of_member("destinationPackageVersions", json!(vec![""; 15_000]));
+        assert_eq!((told.len(), told[50].as_str()), (51, "the manifest has 14951 problems more"));
+    }
+
+    #[test]
     fn what_is_no_manifest_is_told() {
         for (json, problem) in [
             ("", "EOF while parsing a value at line 1 column 0"),
@@ -598,7 +716,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_the_reader_panic(json in "\\PC*") {
+        fn no_value_makes_the_reader_panic(
+            member in prop::sample::select(MEMBERS.to_vec()), value in "[\\[{]{0,3}(\"[a-zA-Z]{1,9}\":?|[0-9.-]{1,6}|null|,)*[\\]}]{0,3}",
+        ) {
+            let json = format!("{{\"{member}\":{value}}}");
             prop_assert!(!read(&json).problems.is_empty());
         }
     }

@@ -5,18 +5,18 @@ use crate::tags::{CERTIFICATE, FILE_PATH, FILE_TYPE, SIGNATURE, SIGNATURE_ALGORI
 use aws_sdk_iot::{error::BuildError, types};
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, IgnoredAny, MapAccess, Visitor},
+    de::{Error, IgnoredAny, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::value::RawValue;
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, marker::PhantomData};
 
 /// The members of an object, none twice.
 pub(crate) struct Members(pub Vec<(String, Box<RawValue>)>);
 
 impl<'de> Deserialize<'de> for Members {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
+        struct Map;
+        impl<'de> Visitor<'de> for Map {
             type Value = Members;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
@@ -32,7 +32,26 @@ impl<'de> Deserialize<'de> for Members {
                 Ok(Members(members))
             }
         }
-        json.deserialize_map(Object)
+        json.deserialize_map(Map)
+    }
+}
+
+/// An object: serde takes an array for a struct as well, whose meaning would hang on the order of its members here.
+pub(crate) struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        struct Map<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Map<T> {
+            type Value = T;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+        json.deserialize_map(Map(PhantomData)).map(Self)
     }
 }
 
@@ -42,7 +61,7 @@ impl<'de> Deserialize<'de> for Members {
 pub(crate) struct FileMember {
     pub key: String,
     pub version_id: String,
-    pub file_id: Option<u8>,
+    pub file_id: Option<u64>,
     file_path: Option<String>,
     file_type: Option<u64>,
     signing_profile: Option<String>,
@@ -73,6 +92,7 @@ impl FileMember {
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(crate) struct JobTag {
     pub key: String,
+    #[serde(default)]
     pub value: String,
 }
 
@@ -98,8 +118,7 @@ pub(crate) struct Scheduling {
     pub start_time: Option<IgnoredAny>,
     pub end_time: Option<IgnoredAny>,
     pub end_behavior: Option<IgnoredAny>,
-    #[serde(default)]
-    pub maintenance_windows: Vec<Window>,
+    pub maintenance_windows: Option<Vec<Object<Window>>>,
 }
 
 #[derive(Deserialize)]
@@ -121,7 +140,7 @@ impl TryFrom<Window> for types::MaintenanceWindow {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Rollout {
     maximum_per_minute: Option<i32>,
-    exponential_rate: Option<ExponentialRate>,
+    exponential_rate: Option<Object<ExponentialRate>>,
 }
 
 #[derive(Deserialize)]
@@ -129,7 +148,7 @@ pub(crate) struct Rollout {
 struct ExponentialRate {
     base_rate_per_minute: i32,
     increment_factor: f64,
-    rate_increase_criteria: RateIncreaseCriteria,
+    rate_increase_criteria: Object<RateIncreaseCriteria>,
 }
 
 #[derive(Deserialize)]
@@ -142,8 +161,8 @@ struct RateIncreaseCriteria {
 impl TryFrom<Rollout> for types::JobExecutionsRolloutConfig {
     type Error = BuildError;
     fn try_from(Rollout { maximum_per_minute, exponential_rate }: Rollout) -> Result<Self, BuildError> {
-        let rate = |rate: ExponentialRate| {
-            let RateIncreaseCriteria { number_of_notified_things, number_of_succeeded_things } =
+        let rate = |Object(rate): Object<ExponentialRate>| {
+            let Object(RateIncreaseCriteria { number_of_notified_things, number_of_succeeded_things }) =
                 rate.rate_increase_criteria;
             let criteria = types::RateIncreaseCriteria::builder()
                 .set_number_of_notified_things(number_of_notified_things)
@@ -165,7 +184,7 @@ impl TryFrom<Rollout> for types::JobExecutionsRolloutConfig {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Abort {
-    criteria_list: Vec<AbortCriteria>,
+    criteria_list: Vec<Object<AbortCriteria>>,
 }
 
 #[derive(Deserialize)]
@@ -195,7 +214,7 @@ enum AbortAction {
 impl TryFrom<Abort> for types::AbortConfig {
     type Error = BuildError;
     fn try_from(Abort { criteria_list }: Abort) -> Result<Self, BuildError> {
-        let criteria = |criteria: AbortCriteria| {
+        let criteria = |Object(criteria): Object<AbortCriteria>| {
             let AbortAction::Cancel = criteria.action;
             types::AbortCriteria::builder()
                 .failure_type(match criteria.failure_type {
@@ -231,7 +250,7 @@ impl From<Timeout> for types::TimeoutConfig {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Retries {
-    criteria_list: Vec<RetryCriteria>,
+    criteria_list: Vec<Object<RetryCriteria>>,
 }
 
 #[derive(Deserialize)]
@@ -252,7 +271,7 @@ enum RetryFailure {
 impl TryFrom<Retries> for types::JobExecutionsRetryConfig {
     type Error = BuildError;
     fn try_from(Retries { criteria_list }: Retries) -> Result<Self, BuildError> {
-        let criteria = |criteria: RetryCriteria| {
+        let criteria = |Object(criteria): Object<RetryCriteria>| {
             types::RetryCriteria::builder()
                 .failure_type(match criteria.failure_type {
                     RetryFailure::Failed => types::RetryableFailureType::Failed,

@@ -104,6 +104,10 @@ impl ReleaseRequest {
         let retries = from.tag_or(RETRIES, config.retries.as_ref().unwrap_or(&settings.default_retries));
         let timeout = from.tag_or(TIMEOUT, config.timeout.as_ref().unwrap_or(&settings.default_timeout));
         let protocols = from.tag_or(PROTOCOLS, &Protocols::Mqtt);
+        let url_expiry = manifest.and_then(|manifest| manifest.url_expiry);
+        if url_expiry.is_some() && protocols.is_some_and(|protocols| !protocols.has_http()) {
+            from.problems.push(format!("`presignedUrlConfig` is of no use, expected `http` in the tag `{PROTOCOLS}`"));
+        }
         let job_id = from.tag(JOB_ID);
         let package_versions = from.tag(PACKAGE_VERSION);
         let files = match manifest {
@@ -130,7 +134,7 @@ impl ReleaseRequest {
                 of_manifest,
                 job_tags: manifest.map(|manifest| manifest.tags.clone()).unwrap_or_default(),
                 description: manifest.and_then(|manifest| manifest.description.clone()),
-                url_expiry: manifest.and_then(|manifest| manifest.url_expiry).unwrap_or(settings.url_expiry),
+                url_expiry: url_expiry.unwrap_or(settings.url_expiry),
             })
         };
         match whole() {
@@ -225,9 +229,9 @@ impl ReleaseRequest {
 impl Reader<'_> {
     fn targets(&mut self, upload: &Upload, settings: &Settings) -> Vec<Target> {
         let before = self.problems.len();
-        let key = upload.key.strip_prefix(&settings.upload_prefix.0).unwrap_or_default();
-        let groups = self.names(THING_GROUP, key, &settings.allowed_thing_groups, "thing groups");
-        let things = self.names(THING, key, &settings.allowed_things, "things");
+        let folder = settings.folder(&upload.key);
+        let groups = self.names(THING_GROUP, folder, &settings.allowed_thing_groups, "thing groups");
+        let things = self.names(THING, folder, &settings.allowed_things, "things");
         let groups = groups.into_iter().map(Target::ThingGroup);
         let targets: Vec<_> = groups.chain(things.into_iter().map(Target::Thing)).collect();
         if targets.is_empty() && self.problems.len() == before {
@@ -240,10 +244,10 @@ impl Reader<'_> {
         targets
     }
 
-    fn names(&mut self, tag: &str, key: &str, allowed: &List<Fence>, what: &str) -> Vec<String> {
+    fn names(&mut self, tag: &str, folder: &str, allowed: &List<Fence>, what: &str) -> Vec<String> {
         let Ok(Some(Names(names))) = self.tag(tag) else { return Vec::new() };
-        for name in names.iter().filter(|name| !allowed.allows(key, name)) {
-            let place = if allowed.0.iter().any(Fence::is_bound) { " for uploads to this folder" } else { "" };
+        let place = if folder.is_empty() { String::new() } else { format!(" for uploads to `{folder}`") };
+        for name in names.iter().filter(|name| !allowed.allows(folder, name)) {
             self.problem(tag, name, &format!("{what} that this deployment allows{place}"));
         }
         names
@@ -306,7 +310,7 @@ impl Reader<'_> {
             );
             self.problems.push(problem);
         }
-        if let (Some((whose, windows)), false) = (windows_of, self.tags.contains_key(WINDOW))
+        if let Some((whose, windows)) = windows_of
             && let Ok(schedule) = readable.at(now, Lead::WhenChecked)
             && !schedule.opens(windows, now)
         {
@@ -426,14 +430,22 @@ mod tests {
         assert_eq!(check("firmware/lab/a.bin", THING, "bench-1"), Ok(()));
         assert_eq!(check("firmware/prod/a.bin", THING_GROUP, "prod"), Ok(()));
         for (key, tag, name, what) in [
-            ("firmware/lab/a.bin", THING_GROUP, "prod", "thing groups"),
-            ("firmware/prod/a.bin", THING_GROUP, "lab-1", "thing groups"),
-            ("firmware/a.bin", THING_GROUP, "prod", "thing groups"),
-            ("firmware/prod/a.bin", THING, "bench-1", "things"),
+            (
+                "firmware/lab/a.bin",
+                THING_GROUP,
+                "prod",
+                "thing groups that this deployment allows for uploads to `lab/`",
+            ),
+            (
+                "firmware/prod/a.bin",
+                THING_GROUP,
+                "lab-1",
+                "thing groups that this deployment allows for uploads to `prod/`",
+            ),
+            ("firmware/a.bin", THING_GROUP, "prod", "thing groups that this deployment allows"),
+            ("firmware/prod/a.bin", THING, "bench-1", "things that this deployment allows for uploads to `prod/`"),
         ] {
-            let problem = format!(
-                "tag `{tag}` is `{name}`, expected {what} that this deployment allows for uploads to this folder"
-            );
+            let problem = format!("tag `{tag}` is `{name}`, expected {what}");
             assert_eq!(check(key, tag, name), Err(vec![problem]), "{key}");
         }
     }

@@ -300,9 +300,12 @@ impl Schedule {
         self.start.map(as_sent)
     }
 
-    /// Whether one of these windows, which the job has in place of its own, opens before the end. What cannot be read is
-    /// taken to.
+    /// Whether one of these windows opens before the end, where the job has them for lack of windows of its own. What
+    /// cannot be read is taken to.
     pub(crate) fn opens(&self, windows: &[MaintenanceWindow], now: Timestamp) -> bool {
+        if self.openings.is_some() || windows.is_empty() {
+            return true;
+        }
         let from = self.start.unwrap_or(now);
         let opens = |window: &MaintenanceWindow| match window.start_time.parse::<Cron>() {
             Ok(cron) => cron.next(from).is_some_and(|first| self.end.is_none_or(|end| first < end)),

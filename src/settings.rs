@@ -130,6 +130,16 @@ impl Settings {
         *profile == self.signing_profile || self.allowed_signing_profiles.0.contains(profile)
     }
 
+    /// The folder that an upload is fenced in: the longest prefix that groups or things are bound to and that its key lies
+    /// below, without the upload prefix; empty where there is none. Whoever may write to a folder reaches what is bound to
+    /// it, and nothing else.
+    pub fn folder(&self, key: &str) -> &str {
+        let key = key.strip_prefix(&self.upload_prefix.0).unwrap_or_default();
+        let fences = self.allowed_thing_groups.0.iter().chain(&self.allowed_things.0);
+        let around = fences.map(|fence| fence.prefix.as_str()).filter(|prefix| key.starts_with(prefix));
+        around.max_by_key(|prefix| prefix.len()).unwrap_or_default()
+    }
+
     /// The URL of an object version, path style, with all that AWS IoT wants encoded in a placeholder.
     pub(crate) fn s3_url(&self, bucket: &str, key: &str, version: &str) -> String {
         let (region, version) = (&self.region.0, encoded(version));
@@ -375,21 +385,10 @@ impl FromStr for Fence {
     }
 }
 
-impl Fence {
-    /// Whether it is one for uploads below a prefix alone.
-    pub(crate) fn is_bound(&self) -> bool {
-        !self.prefix.is_empty()
-    }
-}
-
 impl List<Fence> {
-    /// Whether an upload may reach this name. `key` is what comes after the upload prefix. Where prefixes are bound, the
-    /// longest of those that the key lies below counts alone: whoever may write to a folder reaches what is bound to it, and
-    /// nothing else.
-    pub fn allows(&self, key: &str, name: &str) -> bool {
-        let around = self.0.iter().map(|fence| fence.prefix.as_str()).filter(|prefix| key.starts_with(prefix));
-        let prefix = around.max_by_key(|prefix| prefix.len()).unwrap_or_default();
-        self.0.iter().any(|fence| fence.prefix == prefix && fence.pattern.matches(name))
+    /// Whether uploads to this folder ([`Settings::folder`]) may reach this name.
+    pub fn allows(&self, folder: &str, name: &str) -> bool {
+        self.0.iter().any(|fence| fence.prefix == folder && fence.pattern.matches(name))
     }
 }
 
@@ -646,14 +645,17 @@ pub(crate) mod tests {
     fn an_allow_list_takes_names_and_beginnings() {
         let groups = settings(&[]).unwrap().allowed_thing_groups;
         for (name, allowed) in [("lab", true), ("lab-2", false), ("eu-", true), ("eu-west", true), ("us", false)] {
-            assert_eq!(groups.allows("any/a.bin", name), allowed, "{name}");
+            assert_eq!(groups.allows("", name), allowed, "{name}");
         }
     }
 
     #[test]
     fn groups_that_are_bound_to_a_prefix_are_reached_from_there_alone() {
-        let bound = [("ALLOWED_THING_GROUPS", "lab/=lab-*,lab/=bench,lab/eu/=lab-eu, prod/=prod-*,shared")];
-        let groups = settings(&bound).unwrap().allowed_thing_groups;
+        let bound = [
+            ("ALLOWED_THING_GROUPS", "lab/=lab-*,lab/=bench,lab/eu/=lab-eu, prod/=prod-*,shared"),
+            ("ALLOWED_THINGS", "desk/=desk-*"),
+        ];
+        let settings = settings(&bound).unwrap();
         for (key, reached) in [
             ("lab/a.bin", vec!["lab-1", "lab-eu", "bench"]),
             ("lab/eu/a.bin", vec!["lab-eu"]),
@@ -662,13 +664,15 @@ pub(crate) mod tests {
             ("a.bin", vec!["shared"]),
             ("lab", vec!["shared"]),
             ("other/lab/a.bin", vec!["shared"]),
+            // A folder that things are bound to is one for groups as well.
+            ("desk/a.bin", vec![]),
         ] {
             let names = ["lab-1", "lab-eu", "bench", "prod-1", "shared", "other"];
-            let allowed: Vec<_> = names.into_iter().filter(|name| groups.allows(key, name)).collect();
+            let folder = settings.folder(&format!("firmware/{key}"));
+            let groups = &settings.allowed_thing_groups;
+            let allowed: Vec<_> = names.into_iter().filter(|name| groups.allows(folder, name)).collect();
             assert_eq!(allowed, reached, "{key}");
         }
-        let bound_alone = settings(&[("ALLOWED_THING_GROUPS", "lab/=lab-*")]).unwrap().allowed_thing_groups;
-        assert!(!bound_alone.allows("a.bin", "lab-1"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use crate::{
     clients::Clients,
-    error::{Failure, Skip, Stop},
+    error::{Failure, Stop},
     file_request::FileRequest,
     settings::Settings,
     signing::SignedImage,
@@ -65,7 +65,7 @@ pub(crate) async fn copy(
     let copy = match call.send().await {
         Ok(copy) => copy,
         // The version was deleted for good meanwhile.
-        Err(error) if is_gone(error.code()) => return Err(Stop::Skipped(Skip::Withdrawn)),
+        Err(error) if is_gone(error.code()) => return Err(file.gone()),
         Err(error) => return Err(Failure::CopyObject { object, key, source: error.into() }.into()),
     };
     if copy.copy_source_version_id.as_ref() != Some(&upload.version_id) {
@@ -124,16 +124,19 @@ pub(crate) async fn ensure(
     }
 }
 
-/// Whether the stream's files are those of the upload, below its own prefix, and AWS IoT reads them with the deployment's
-/// role.
+/// Whether the stream's files are those of the upload, each below its own prefix, and AWS IoT reads them with the
+/// deployment's role.
 fn is_of(stream: &StreamInfo, settings: &Settings, upload: &Upload, copies: &[RawCopy]) -> bool {
-    let prefix = upload.signed_prefix(settings);
-    let is_own = |file: &StreamFile| {
-        let location = file.s3_location();
+    fn folder(key: &str) -> Option<&str> {
+        key.rsplit_once('/').map(|(folder, _)| folder)
+    }
+    let is_streamed = |copy: &RawCopy| {
+        let file = stream.files().iter().find(|file| file.file_id() == Some(i32::from(copy.file_id)));
+        let location = file.and_then(StreamFile::s3_location);
         location.and_then(S3Location::bucket) == Some(&upload.bucket)
-            && location.and_then(S3Location::key).is_some_and(|key| key.starts_with(&prefix))
-            && copies.iter().any(|copy| file.file_id() == Some(i32::from(copy.file_id)))
+            && location.and_then(S3Location::key).and_then(folder) == folder(&copy.key)
     };
-    let files = stream.files();
-    files.len() == copies.len() && files.iter().all(is_own) && stream.role_arn() == Some(&settings.ota_role.arn)
+    stream.files().len() == copies.len()
+        && copies.iter().all(is_streamed)
+        && stream.role_arn() == Some(&settings.ota_role.arn)
 }

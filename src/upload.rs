@@ -269,6 +269,15 @@ impl Upload {
         Ok(Some(Image { size, e_tag: head.e_tag.ok_or(Failure::Incomplete { member: "ETag" })? }))
     }
 
+    /// The same of a version that somebody names: nothing as well where S3 takes the ID for none, or for that of a delete
+    /// marker.
+    pub(crate) async fn image_if_any(&self, aws: &Clients, settings: &Settings) -> Result<Option<Image>, Failure> {
+        match self.image(aws, settings).await {
+            Err(Failure::HeadObject { status: 400 | 405, .. }) => Ok(None),
+            image => image,
+        }
+    }
+
     /// Stops a version that is not, or no longer, the current one of its key.
     pub(crate) async fn check_current(&self, aws: &Clients, settings: &Settings) -> Result<(), Stop> {
         match self.head(aws, settings, None).await? {

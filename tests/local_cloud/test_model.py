@@ -22,7 +22,7 @@ UNSAID = re.compile(
     r"|jobExecutionsRetryConfig\.criteriaList` is `(failed|timed-out):\d+ (failed|timed-out):\d+`)"
     r"|[0-9.]+, expected at most \d decimals|, expected a cron expression"
     # Which letters there are beyond ASCII is not for patterns that every validator takes.
-    r"|letters, digits, spaces and signs of ASCII$"
+    r"|letters, digits, spaces and signs of ASCII$|\.Value` is |` is of no use, "
 )
 SERVICES = {"StartSigningJob": "signer", "CreateStream": "iot", "CreateJob": "iot"}
 
@@ -89,9 +89,12 @@ class Models(unittest.TestCase):
         for case in cases:
             # Those about a member of the manifest, and neither a tag nor a job template.
             reasons = [reason for reason in case["reasons"] or [] if reason.startswith("`")]
-            reasons = [reason for reason in reasons if not UNSAID.search(reason) and " of job template " not in reason]
+            reasons = [reason for reason in reasons if " of job template " not in reason]
+            said = [reason for reason in reasons if not UNSAID.search(reason)]
+            if reasons and not said:
+                continue
             valid[validator.is_valid(case["manifest"])] += 1
-            self.assertEqual(validator.is_valid(case["manifest"]), not reasons, case)
+            self.assertEqual(validator.is_valid(case["manifest"]), not said, case)
         print(dict(valid))
         self.assertGreaterEqual(min(valid[True], valid[False]), ENOUGH / 4)
 

@@ -167,6 +167,8 @@ pub struct State {
     /// What DescribeJobTemplate answers, by the template's ID.
     pub job_templates: BTreeMap<String, Value>,
     faults: Vec<(&'static str, When, Fault)>,
+    /// The key of which S3 answers every head with this status.
+    refused_head: Option<(String, u16)>,
     counter: usize,
     /// Where there will be trouble.
     pub troubles: Vec<(Site, Trouble)>,
@@ -264,6 +266,10 @@ impl Fake {
     }
 
     /// Does something to the state just before the next call of `operation`.
+    pub fn refuse_head(&self, key: &str, status: u16) {
+        self.state().refused_head = Some((key.to_owned(), status));
+    }
+
     pub fn before(&self, operation: &'static str, change: impl FnOnce(&mut State) + Send + 'static) {
         let fault = move |state: &mut State| {
             change(state);
@@ -329,7 +335,10 @@ impl Fake {
         if let Some(answer) = self.fault(operation, When::Before) {
             return answer;
         }
+        let path = percent_decode_str(&call.path).decode_utf8_lossy();
+        let refused = self.state().refused_head.clone().filter(|(key, _)| path.ends_with(key.as_str()));
         let answer = match operation {
+            "HeadObject" if let Some((_, status)) = refused => error(operation, status, "Refused", "injected"),
             "CreateStream" | "DescribeStream" => {
                 let size = async |bucket: &str, key: &str, version: Option<&str>| {
                     let state = self.state();

@@ -269,7 +269,7 @@ async fn what_is_wrong_with_a_file_is_told_with_its_place() {
                  Signer knows no such job"
             ),
             "`files[1].signature` is `.sig`, and of the object `firmware/radio.bin.sig` is told: it is not there, upload \
-             it before the image is tagged",
+             it first",
         ])
     );
     assert_nothing_created(&fake);
@@ -281,6 +281,60 @@ async fn what_is_wrong_with_a_file_is_told_with_its_place() {
         json!(["the manifest has 65537 bytes, expected at most 65536"])
     );
     assert!(!fake.operations().contains(&"GetUpload"));
+}
+
+/// S3 answers to a version ID that is none with 400, and to that of a delete marker with 405.
+#[tokio::test]
+async fn a_version_that_s3_does_not_take_is_told() {
+    for status in [400, 404, 405] {
+        let (fake, upload, [app, _]) = world(&[], |_| ());
+        fake.refuse_head(&app.key, status);
+        assert_eq!(
+            release(&fake, &upload).await["reasons"],
+            json!([format!("`files[0]`: S3 has no version `{}` of `{}`", app.version_id, app.key)]),
+            "{status}"
+        );
+    }
+    // What lies elsewhere is not even looked at.
+    let (fake, upload, _) = world(&[], |manifest| manifest["files"][0]["key"] = json!("elsewhere/a.bin"));
+    fake.refuse_head("elsewhere/a.bin", 403);
+    assert_eq!(
+        release(&fake, &upload).await["reasons"],
+        json!(["`files[0].key` is `elsewhere/a.bin`, expected the key of a firmware image below `firmware/`"])
+    );
+}
+
+#[tokio::test]
+async fn a_file_that_is_deleted_meanwhile_is_told() {
+    let (fake, upload, [app, _]) = world(&[], |_| ());
+    let key = (BUCKET.to_owned(), app.key.clone());
+    fake.before("CopyObject", move |state| drop(state.objects.remove(&key)));
+    assert_eq!(
+        release(&fake, &upload).await["reasons"],
+        json!(["`files[0]`: the object `firmware/app 1.bin` is gone, expected the version that the manifest names"])
+    );
+    assert!(fake.state().jobs.is_empty());
+}
+
+#[tokio::test]
+async fn an_expiry_is_of_use_only_where_there_is_a_url() {
+    let (fake, upload, _) = world(&[], |manifest| manifest["presignedUrlConfig"] = json!({"expiresInSec": 600}));
+    assert_eq!(
+        release(&fake, &upload).await["reasons"],
+        json!(["`presignedUrlConfig` is of no use, expected `http` in the tag `ota:protocols`"])
+    );
+}
+
+#[tokio::test]
+async fn windows_of_the_manifest_go_before_those_of_the_template() {
+    let window = |hour: u8| json!([{"startTime": format!("cron(0 {hour} * * ? *)"), "durationInMinutes": 60}]);
+    let (fake, upload, _) = world(&[("ota:job-template", "canary")], |manifest| {
+        manifest["schedulingConfig"] = json!({"maintenanceWindows": window(2)});
+    });
+    fake.state().job_templates.insert("canary".to_owned(), json!({"maintenanceWindows": window(4)}));
+    assert_eq!(release(&fake, &upload).await["outcome"], "created");
+    let sent = one(fake.calls("CreateJob")).json();
+    assert_eq!(sent["schedulingConfig"]["maintenanceWindows"], window(2));
 }
 
 #[tokio::test]
@@ -317,12 +371,20 @@ async fn a_manifest_that_cannot_be_read_fails_the_release_until_it_can() {
 #[tokio::test]
 async fn a_stream_of_other_files_is_a_conflict() {
     let settings = Settings::from_lookup(crate::releases::setting).expect("good settings");
-    for (ids, is_own) in [(vec![0], false), (vec![0, 3], false), (vec![0, 3, 7], false), (vec![0, 7], true)] {
+    for (ids, is_own) in [
+        (vec![(0, 0)], false),
+        (vec![(0, 0), (3, 3)], false),
+        (vec![(0, 0), (3, 3), (7, 7)], false),
+        (vec![(0, 0), (7, 0)], false),
+        (vec![(7, 7), (0, 0)], true),
+    ] {
         let (fake, upload, _) = world(&[], |_| ());
-        let key = format!("{}0/x", upload.signed_prefix(&settings));
-        let version = fake.state().put(BUCKET, &key, Some(APP.into()), Vec::new());
-        let file = |id| json!({"fileId": id, "s3Location": {"bucket": BUCKET, "key": key, "version": version}});
-        let files: Vec<_> = ids.iter().map(file).collect();
+        let file = |(id, folder)| {
+            let key = format!("{}{folder}/x", upload.signed_prefix(&settings));
+            let version = fake.state().put(BUCKET, &key, Some(APP.into()), Vec::new());
+            json!({"fileId": id, "s3Location": {"bucket": BUCKET, "key": key, "version": version}})
+        };
+        let files: Vec<_> = ids.iter().copied().map(file).collect();
         let body = json!({"roleArn": format!("arn:aws:iam::{ACCOUNT}:role/ota"), "files": files}).to_string();
         let request = http::Request::post(format!("/streams/{}", upload.stream_id()));
         let answer = fake.answer(request.body(body.into()).expect("a request")).await;

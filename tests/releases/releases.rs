@@ -501,7 +501,7 @@ async fn a_signature_that_fits_no_tag_lies_beside_the_image() {
     let told = "tag `ota:signature` is `.sig`, and of the object `firmware/blinky.bin.sig` is told: ";
 
     let rejected = release_unverified(&fake, &upload).await;
-    let absent = "it is not there, upload it before the image is tagged";
+    let absent = "it is not there, upload it first";
     assert_eq!(rejected["reasons"], json!([format!("{told}{absent}")]));
     let mut of_another = good.clone();
     of_another["versionId"] = "v9".into();

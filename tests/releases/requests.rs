@@ -93,7 +93,7 @@ fn template() -> impl Strategy<Value = Value> {
         let one = |failure| json!({"failureType": failure, "numberOfRetries": count});
         json!({"criteriaList": failures.into_iter().map(one).collect::<Vec<_>>()})
     });
-    let cron = "cron\\([0-5]?[0-9] 2 \\? \\* (MON|SAT#1|FRI-SUN) \\*\\)";
+    let cron = "cron\\([0-5]?[0-9] 2 \\? \\* (MON|SAT#1|SUN-SAT) \\*\\)";
     let window = (cron, rarely_bad(1..=1430));
     let window = window.prop_map(|(cron, minutes)| json!({"startTime": cron, "durationInMinutes": minutes}));
     let windows = vec(window, 1..3).prop_map(Value::from);
@@ -121,13 +121,14 @@ fn template() -> impl Strategy<Value = Value> {
 fn manifest() -> impl Strategy<Value = (Value, Vec<Value>)> {
     let text = prop_oneof![9 => "[a-zA-Z0-9 .,:/ä-ü]{1,40}", 1 => "\\PC{0,40}", 1 => "[a\n\u{200b}]{1,9}"];
     let key = prop_oneof![9 => "[a-zA-Z][a-zA-Z0-9 _.:/=+@-]{0,30}", 1 => "\\PC{0,9}|aws:[a-z]{1,9}"];
-    let tag = (key, text.clone()).prop_map(|(key, value)| json!({"Key": key, "Value": value}));
+    let value = prop_oneof![20 => "[a-zA-Z0-9 .:/ä-ü]{0,40}", 1 => "\\PC{0,40}"];
+    let tag = (key, value).prop_map(|(key, value)| json!({"Key": key, "Value": value}));
     let seconds = prop_oneof![20 => 60..=3600_i32, 1 => Just(59), 1 => Just(3601)];
     let members = (
         template(),
         option::weighted(0.4, text),
         option::weighted(0.4, vec(tag, 1..3)),
-        option::weighted(0.4, seconds),
+        option::weighted(0.2, seconds),
         option::weighted(
             0.05,
             prop::sample::select(vec!["jobId", "targets", "document", "namespaceId", "abortconfig"]),
@@ -208,7 +209,7 @@ async fn generated_tags_templates_and_manifests_come_to_requests_or_reasons() {
         fake.set(|behavior| behavior.targets = targets);
         let given: Vec<_> = tags.iter().map(|(tag, value)| (tag.as_str(), value.as_str())).collect();
         let upload = fake.upload(&format!("firmware/{key}"), bytes, &given);
-        let open = [("ALLOWED_THING_GROUPS", "*"), ("ALLOWED_THINGS", "*")];
+        let open = [("ALLOWED_THING_GROUPS", "*"), ("ALLOWED_THINGS", "*"), ("URL_EXPIRY_SECONDS", "3600")];
         let release = run_with(&fake, &event(&upload), &open).await.expect("no failure").remove(0);
         if let Some(manifest) = manifest {
             let line = json!({"manifest": manifest, "outcome": release["outcome"], "reasons": release["reasons"]});
