@@ -230,8 +230,9 @@ impl Reader<'_> {
     fn targets(&mut self, upload: &Upload, settings: &Settings) -> Vec<Target> {
         let before = self.problems.len();
         let folder = settings.folder(&upload.key);
-        let groups = self.names(THING_GROUP, folder, &settings.allowed_thing_groups, "thing groups");
-        let things = self.names(THING, folder, &settings.allowed_things, "things");
+        let groups =
+            self.names(THING_GROUP, folder, &settings.allowed_thing_groups, "thing groups that this deployment allows");
+        let things = self.names(THING, folder, &settings.allowed_things, "things that this deployment allows");
         let groups = groups.into_iter().map(Target::ThingGroup);
         let targets: Vec<_> = groups.chain(things.into_iter().map(Target::Thing)).collect();
         if targets.is_empty() && self.problems.len() == before {
@@ -244,11 +245,11 @@ impl Reader<'_> {
         targets
     }
 
-    fn names(&mut self, tag: &str, folder: &str, allowed: &List<Fence>, what: &str) -> Vec<String> {
+    fn names(&mut self, tag: &str, folder: &str, allowed: &List<Fence>, expected: &str) -> Vec<String> {
         let Ok(Some(Names(names))) = self.tag(tag) else { return Vec::new() };
         let place = if folder.is_empty() { String::new() } else { format!(" for uploads to `{folder}`") };
         for name in names.iter().filter(|name| !allowed.allows(folder, name)) {
-            self.problem(tag, name, &format!("{what} that this deployment allows{place}"));
+            self.problem(tag, name, &format!("{expected}{place}"));
         }
         names
     }

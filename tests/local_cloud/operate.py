@@ -238,6 +238,9 @@ def destroy():
     if empty not in (None, "", "yes"):
         raise Failed(f"EMPTY is `{empty}`, expected `yes`, or nothing to keep the bucket")
     bucket = told["BucketName"]
+    resources = client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=STACK)
+    if empty and "Bucket" not in resources.search("StackResourceSummaries[].LogicalResourceId"):
+        raise Failed(f"EMPTY=yes is for a bucket that the stack has made; {bucket} was there before it")
     if jobs := list(unfinished(bucket)):
         raise Failed(
             f"{len(jobs)} jobs of this stack have not ended, and by its role their devices fetch the image. Wait, or"
@@ -273,10 +276,18 @@ def unfinished(bucket):
     iot = client("iot")
     for status in ("IN_PROGRESS", "SCHEDULED"):
         for job in iot.get_paginator("list_jobs").paginate(status=status).search("jobs[]"):
-            if job["jobId"].startswith("AFR_OTA-"):
-                description = iot.describe_job(jobId=job["jobId"])["job"].get("description", "")
-                if description.startswith(f"s3://{bucket}/"):
-                    yield job["jobId"]
+            if job["jobId"].startswith("AFR_OTA-") and is_of(bucket, job["jobId"]):
+                yield job["jobId"]
+
+
+def is_of(bucket, job_id):
+    """Whether devices fetch what a job gives them from a bucket."""
+    iot = client("iot")
+    ota = json.loads(iot.get_job_document(jobId=job_id)["document"]).get("afr_ota", {})
+    if "streamname" in ota:
+        files = iot.describe_stream(streamId=ota["streamname"])["streamInfo"]["files"]
+        return any(file["s3Location"]["bucket"] == bucket for file in files)
+    return any(f"/{bucket}/" in file.get("update_data_url", "") for file in ota.get("files", []))
 
 
 def versions(bucket):

@@ -16,6 +16,7 @@ from pathlib import Path
 from alive import step
 from cloud import (
     ALLOWED_THING_GROUPS,
+    DEPLOYER,
     ROOT,
     SIGNING_PROFILE,
     Cloud,
@@ -28,7 +29,7 @@ from cloud import (
 
 TAGS = "ota:thing-group=lab"
 IMAGE = bytes(range(256)) * 16
-WANTED = f"SigningProfile={SIGNING_PROFILE} AllowedThingGroups={ALLOWED_THING_GROUPS}"
+WANTED = f"SigningProfile={SIGNING_PROFILE} DeployerPrincipals={DEPLOYER} AllowedThingGroups={ALLOWED_THING_GROUPS}"
 
 
 def make(target, typed="", **variables):
@@ -98,8 +99,8 @@ class Deployments(OperateTest):
     def test_what_is_missing_or_unknown_is_told_in_one_line(self):
         self.assertEqual(
             self.refuse("deploy", STACK="new", PARAMETERS="BucketName=firmware"),
-            "✗ a new stack takes SigningProfile, AllowedThingGroups, too:"
-            " make deploy PARAMETERS='SigningProfile=… AllowedThingGroups=…'",
+            "✗ a new stack takes SigningProfile, DeployerPrincipals, AllowedThingGroups, too:"
+            " make deploy PARAMETERS='SigningProfile=… DeployerPrincipals=… AllowedThingGroups=…'",
         )
         self.assertEqual(
             self.refuse("deploy", STACK="new", PARAMETERS="AllowedThingGroup=lab"),
