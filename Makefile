@@ -17,7 +17,7 @@ export SAM_CLI_TELEMETRY := 0
 .NOTPARALLEL:
 .PHONY: help need setup build firmware demo invoke invoke-cargo watch event test test-docker
 .PHONY: zip deploy attach logs redrive destroy
-.PHONY: torture torture-faults torture-kill torture-soak fuzz mutants check deny sbom lint fmt clean
+.PHONY: torture torture-faults torture-kill torture-soak torture-burst fuzz mutants check deny sbom lint fmt clean
 
 help:
 	@echo "make demo    release a firmware image on a local cloud, by the stack as it is deployed"
@@ -37,10 +37,11 @@ help:
 	@echo "make destroy delete the stack and keep the bucket: STACK=name;  EMPTY=yes deletes the bucket, too, and asks"
 	@echo "make test    unit tests, whole releases, the service models of AWS, replays, and the deployed stack on the local cloud"
 	@echo "make test-docker    every sample event, and a release, by sam local invoke"
-	@echo "make torture all of what make test takes a selection of, by torture-faults, -kill, -soak, fuzz, mutants: PARTS='torture-soak fuzz'"
+	@echo "make torture all of what make test takes a selection of, by torture-faults, -kill, -soak, -burst, fuzz, mutants: PARTS='torture-soak fuzz'"
 	@echo "make torture-faults two faults at any calls, a thousand races, every order of steps"
 	@echo "make torture-kill   kill -9 of the deployed function before and after each of its calls, on the local cloud"
 	@echo "make torture-soak   uploads to it with faults, kills and doubled events, then a redrive: SOAK=500 SEED=1"
+	@echo "make torture-burst  100 uploads at once, with Signer and AWS IoT throttled to their quotas: BURST=100"
 	@echo "make fuzz    each parser on RUNS=100000 inputs that libFuzzer makes up from a corpus; KEEP=yes adds to it"
 	@echo "make mutants change the pure modules in every way, and count the changes that no unit test notices"
 	@echo "make check   format, lint, make deny, and make test"
@@ -109,11 +110,12 @@ test: build .venv/lint/.installed
 	@.venv/ministack/bin/python $(LOCAL_CLOUD)/test_policies.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_attach.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_operate.py
+	@$(VENV)/python $(LOCAL_CLOUD)/test_monitoring.py
 
 test-docker: build
 	@$(VENV)/python $(LOCAL_CLOUD)/test_docker.py
 
-PARTS := torture-faults torture-kill torture-soak fuzz mutants
+PARTS := torture-faults torture-kill torture-soak torture-burst fuzz mutants
 
 torture: need
 	@python3 tests/torture.py $(PARTS)
@@ -121,7 +123,7 @@ torture: need
 torture-faults: need
 	@TORTURE=full cargo test --locked --profile torture --test releases -- --nocapture faults model conformance
 
-torture-kill torture-soak: build
+torture-kill torture-soak torture-burst: build
 	@$(VENV)/python $(LOCAL_CLOUD)/torture.py $(@:torture-%=%)
 
 fuzz: need

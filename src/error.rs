@@ -1,6 +1,6 @@
 //! Every way in which a release stops short of a job, worded, and who must act on it.
 
-use std::{borrow::Cow, error::Error};
+use std::{borrow::Cow, error::Error, fmt, iter};
 
 /// What was expected in place of a value that was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub enum Stop {
     /// By design: nobody has to act.
     Skipped(Skip),
     /// The uploader must act: every problem found, each a sentence. A retry cannot help.
-    Rejected(Vec<String>),
+    Rejected(Kind, Vec<String>),
     /// Time or the operator must help: Lambda retries, then the event goes to the failure queue.
     Failed(Failure),
 }
@@ -27,9 +27,13 @@ impl From<Failure> for Stop {
 pub(crate) fn both<A, B>(one: Result<A, Stop>, other: Result<B, Stop>) -> Result<(A, B), Stop> {
     match (one, other) {
         (Ok(one), Ok(other)) => Ok((one, other)),
-        (Err(Stop::Rejected(one)), Err(Stop::Rejected(other))) => Err(Stop::Rejected([one, other].concat())),
+        (Err(Stop::Rejected(kind, one)), Err(Stop::Rejected(_, other))) => {
+            Err(Stop::Rejected(kind, [one, other].concat()))
+        }
         // What can be mended by time alone is told once the uploader has done the rest.
-        (Err(Stop::Rejected(reasons)), _) | (_, Err(Stop::Rejected(reasons))) => Err(Stop::Rejected(reasons)),
+        (Err(Stop::Rejected(kind, reasons)), _) | (_, Err(Stop::Rejected(kind, reasons))) => {
+            Err(Stop::Rejected(kind, reasons))
+        }
         (Err(stop), _) | (_, Err(stop)) => Err(stop),
     }
 }
@@ -44,6 +48,43 @@ pub(crate) fn all<T>(each: impl IntoIterator<Item = Result<T, Stop>>) -> Result<
         });
     }
     all
+}
+
+/// What of a release is rejected: where the uploader has to mend it. Of several, the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Bucket, key or version of the upload.
+    Place,
+    /// What its tags say.
+    Tags,
+    /// What the manifest says.
+    Manifest,
+    /// The image itself.
+    Object,
+    /// The signature that it brings.
+    Signature,
+    /// What the job template says, or that it is not there.
+    JobTemplate,
+    /// The job ID that it asks for, which another job has.
+    JobId,
+    /// Start, end or window, which came too near while the image was signed.
+    TooLate,
+}
+
+impl Kind {
+    /// The kind's word in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Place => "place",
+            Self::Tags => "tags",
+            Self::Manifest => "manifest",
+            Self::Object => "object",
+            Self::Signature => "signature",
+            Self::JobTemplate => "job-template",
+            Self::JobId => "job-id",
+            Self::TooLate => "too-late",
+        }
+    }
 }
 
 /// Why an upload was skipped.
@@ -77,6 +118,54 @@ impl Skip {
             Self::Withdrawn => "withdrawn",
             Self::JobDeleted => "job-deleted",
         }
+    }
+}
+
+/// A step of a release.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Step {
+    /// What S3 knows of the upload.
+    #[default]
+    Inspect,
+    /// What the release needs, and whether its job is there already.
+    Preflight,
+    /// The signature, and whether it verifies.
+    Sign,
+    /// The raw copy.
+    Copy,
+    /// What devices fetch the image from.
+    Stream,
+    /// The job, and its receipt.
+    Job,
+}
+
+impl Step {
+    /// All of them, in their order.
+    pub const ALL: [Self; 6] = [Self::Inspect, Self::Preflight, Self::Sign, Self::Copy, Self::Stream, Self::Job];
+
+    /// The step's word in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Inspect => "inspect",
+            Self::Preflight => "preflight",
+            Self::Sign => "sign",
+            Self::Copy => "copy",
+            Self::Stream => "stream",
+            Self::Job => "job",
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Inspect => "inspecting the upload",
+            Self::Preflight => "looking up targets and job",
+            Self::Sign => "signing",
+            Self::Copy => "copying the image",
+            Self::Stream => "creating the stream",
+            Self::Job => "creating the job",
+        })
     }
 }
 
@@ -136,6 +225,8 @@ pub enum Failure {
     CopyObject { object: String, key: String, source: Cause },
     #[error("creating the stream `{stream_id}`")]
     CreateStream { stream_id: String, source: Cause },
+    #[error("counting the streams of the account")]
+    ListStreams { source: Cause },
     #[error("looking up the stream `{stream_id}`")]
     DescribeStream { stream_id: String, source: Cause },
     #[error("creating the job `{job_id}`")]
@@ -149,10 +240,17 @@ pub enum Failure {
     #[error("an answer of AWS lacks its `{member}`")]
     Incomplete { member: &'static str },
     #[error("the invocation's time was up while {step}; the next attempt goes on from there")]
-    OutOfTime { step: &'static str },
+    OutOfTime { step: Step },
 }
 
 impl Failure {
+    /// Whether AWS was only called too often: by the account, or just now.
+    pub fn is_throttled(&self) -> bool {
+        let causes = iter::successors(self.source(), |cause| Error::source(*cause));
+        let codes = ["ThrottlingException", "TooManyRequestsException", "SlowDown"];
+        causes.map(ToString::to_string).any(|cause| codes.iter().any(|code| cause.contains(code)))
+    }
+
     /// The message and those of all its causes, each once: an SDK error alone prints no more than "service error".
     pub fn chain(&self) -> String {
         let mut text = self.to_string();
@@ -190,6 +288,17 @@ mod tests {
         for (skip, word) in words {
             assert_eq!(skip.as_str(), word);
         }
+    }
+
+    #[test]
+    fn what_is_throttled_is_told_by_the_code_of_its_cause() {
+        let failure = |code: &str| Failure::CreateJob {
+            job_id: "AFR_OTA-ThrottlingException".into(),
+            source: Box::new(Service(std::io::Error::other(format!("{code}: too many")))),
+        };
+        assert!(failure("ThrottlingException").is_throttled());
+        assert!(failure("SlowDown").is_throttled());
+        assert!(!failure("LimitExceededException").is_throttled());
     }
 
     #[test]

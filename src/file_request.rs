@@ -2,7 +2,7 @@
 
 use crate::{
     custom_signing::{BESIDE, CertFile, CustomSignature, CustomSigning, check_form},
-    error::{Skip, Stop},
+    error::{Kind, Skip, Stop},
     manifest::Manifest,
     options::{FilePath, FileType, SigningJobId},
     settings::{ProfileName, Settings},
@@ -42,9 +42,10 @@ impl FileRequest {
     pub(crate) fn gone(&self) -> Stop {
         match self.place {
             Place::Tags => Stop::Skipped(Skip::Withdrawn),
-            Place::File(_) => {
-                Stop::Rejected(vec![self.problem("is gone, expected the version that the manifest names")])
-            }
+            Place::File(_) => Stop::Rejected(
+                Kind::Manifest,
+                vec![self.problem("is gone, expected the version that the manifest names")],
+            ),
         }
     }
 

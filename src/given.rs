@@ -3,7 +3,7 @@
 use crate::{
     clients::Clients,
     custom_signing::{BESIDE, CustomSignature, CustomSigning, MOST_BYTES, read_beside},
-    error::{Failure, Stop, all, both},
+    error::{Failure, Kind, Stop, all, both},
     file_request::{FileRequest, SignedBy},
     options::SigningJobId,
     record::image_key,
@@ -87,7 +87,7 @@ async fn of_signing_job(
     let (upload, SigningJobId(id)) = (&file.source, id);
     let refused = |problem: &str| {
         let expected = "expected a finished signing job over this very object version";
-        Stop::Rejected(vec![format!("{} is `{id}`, {expected}: {problem}", file.name(SIGNING_JOB))])
+        Stop::Rejected(Kind::Signature, vec![format!("{} is `{id}`, {expected}: {problem}", file.name(SIGNING_JOB))])
     };
     let job = match aws.signer.describe_signing_job().job_id(id).send().await {
         Ok(job) => job,
@@ -170,7 +170,10 @@ async fn of_custom(
     let key = format!("{}{BESIDE}", upload.key);
     let refused = |problem: String| {
         let name = file.name(SIGNATURE);
-        Stop::Rejected(vec![format!("{name} is `{BESIDE}`, and of the object `{key}` is told: {problem}")])
+        Stop::Rejected(
+            Kind::Signature,
+            vec![format!("{name} is `{BESIDE}`, and of the object `{key}` is told: {problem}")],
+        )
     };
     let failure = |source| Failure::GetObject { object: format!("s3://{}/{key}", upload.bucket), source };
     let call = aws.s3.get_object().bucket(&upload.bucket).key(&key);

@@ -4,13 +4,14 @@ use crate::{
     clients::Clients,
     delivery::Delivery,
     dry_run::{self, Known},
-    error::{Failure, Skip, Stop, both},
+    error::{Failure, Kind, Skip, Step, Stop, both},
     file_request::FileRequest,
     given::{self, Signable},
     job::{self, Job},
     job_config::JobConfig,
     manifest::{Manifest, ManifestFile, is_manifest},
-    outcome::{Outcome, Release, Releases, Steps, timed},
+    metrics::{self, Metrics},
+    outcome::{Outcome, Release, Releases, Steps},
     record::{JobRecord, Traces},
     request::{Asked, ReleaseRequest},
     settings::{DryRun, Settings},
@@ -27,7 +28,7 @@ use jiff::Timestamp;
 use lambda_runtime::Diagnostic;
 use serde_json::Value;
 use std::time::{Duration, SystemTime};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// How long before Lambda would end the invocation it ends itself, so that the reason is told.
 const MARGIN: Duration = Duration::from_secs(2);
@@ -36,12 +37,17 @@ const MARGIN: Duration = Duration::from_secs(2);
 /// (<https://docs.aws.amazon.com/general/latest/gr/signer.html>).
 const SIGNED_AT_ONCE: usize = 3;
 
+/// The first pause before a release goes on that AWS has throttled; each is twice as long as the one before.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+
 /// The function: settings and clients, for one event after another.
 #[derive(Debug)]
 pub struct Function {
     settings: Settings,
     aws: Clients,
     clock: fn() -> Timestamp,
+    metrics: Option<Metrics>,
 }
 
 /// At least one record of the event failed; the others are done.
@@ -58,13 +64,19 @@ impl From<InvocationFailed> for Diagnostic {
 impl Function {
     /// A function with these settings and clients.
     pub fn new(settings: Settings, aws: Clients) -> Self {
-        Self { settings, aws, clock: Timestamp::now }
+        Self { settings, aws, clock: Timestamp::now, metrics: None }
     }
 
     /// The same function by another clock.
     #[must_use]
     pub fn with_clock(self, clock: fn() -> Timestamp) -> Self {
         Self { clock, ..self }
+    }
+
+    /// The same function, which writes metrics to standard output under the name that Lambda has for it.
+    #[must_use]
+    pub fn with_metrics(self, function_name: String) -> Self {
+        Self { metrics: Some(Metrics { function_name }), ..self }
     }
 
     /// Works on every record of an event, whatever becomes of the others.
@@ -75,11 +87,25 @@ impl Function {
         let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
         let deadline = Instant::now() + left.saturating_sub(MARGIN);
         let invocation = Invocation { started: (self.clock)(), deadline };
+        if metrics::asks_for_count(event) {
+            return self.count_streams().await.map_err(|failure| {
+                tracing::error!("{}", failure.chain());
+                InvocationFailed(vec![failure.chain()])
+            });
+        }
         let records = upload::records(event).into_iter();
         let releases = join_all(records.map(|record| self.work_on(record, invocation))).await;
         let failed = releases.iter().filter(|release| release.outcome == Outcome::Failed);
         let failures: Vec<_> = failed.map(Release::failure).collect();
         if failures.is_empty() { Ok(Releases { releases }) } else { Err(InvocationFailed(failures)) }
+    }
+
+    /// Tells how many streams the account has; in a dry run without AWS, nothing.
+    async fn count_streams(&self) -> Result<Releases, Failure> {
+        if let (Some(metrics), DryRun::Off | DryRun::OfRealTags) = (&self.metrics, &self.settings.dry_run) {
+            metrics.tell_streams(stream::count(&self.aws).await?, (self.clock)());
+        }
+        Ok(Releases { releases: Vec::new() })
     }
 
     /// Works on one record to its end, which is logged.
@@ -96,6 +122,9 @@ impl Function {
         };
         release.conclude(outcome);
         release.log(&steps);
+        if let Some(metrics) = &self.metrics {
+            metrics.tell(&release, &steps, (self.clock)());
+        }
         release
     }
 
@@ -106,8 +135,24 @@ impl Function {
         release: &mut Release,
         steps: &mut Steps,
     ) -> Result<Outcome, Stop> {
-        let done = timeout_at(invocation.deadline, self.release(upload, invocation, release, steps)).await;
-        done.unwrap_or_else(|_| Err(Failure::OutOfTime { step: steps.under_way() }.into()))
+        let mut pause = FIRST_PAUSE;
+        let patient = async {
+            loop {
+                match self.release(upload, invocation, release, steps).await {
+                    // Lambda's few attempts are over long before a burst of uploads is.
+                    Err(Stop::Failed(failure))
+                        if failure.is_throttled() && Instant::now() + pause < invocation.deadline =>
+                    {
+                        tracing::info!(key = upload.key, "goes on in {pause:?}, as AWS throttles: {}", failure.chain());
+                        sleep(pause).await;
+                        pause = (pause * 2).min(LONGEST_PAUSE);
+                    }
+                    outcome => return outcome,
+                }
+            }
+        };
+        let done = timeout_at(invocation.deadline, patient).await;
+        done.unwrap_or_else(|_| Err(Failure::OutOfTime { step: steps.under_way }.into()))
     }
 
     /// A dry run that calls AWS for nothing: what the event and the settings tell is all that is known.
@@ -133,7 +178,7 @@ impl Function {
             (false, _) => None,
             (true, Some(json)) => Some(Manifest::read(json.as_bytes(), upload, &self.settings)),
             (true, None) => {
-                return Err(Stop::Rejected(vec![
+                return Err(Stop::Rejected(Kind::Manifest, vec![
                     "setting `DRY_RUN_MANIFEST` is not set, expected the JSON of this manifest, as AWS is called for nothing"
                         .to_owned(),
                 ]));
@@ -164,7 +209,7 @@ impl Function {
         known: &[Known<'_>],
         release: &mut Release,
     ) -> Result<Outcome, Stop> {
-        let Self { settings, aws, clock } = self;
+        let Self { settings, aws, clock, .. } = self;
         let mut requests = dry_run::requests(aws, settings, upload, request, job_id, known, clock()).await?;
         release.job_id = Some(job_id.to_owned());
         release.stream_id = request.protocols.has_mqtt().then(|| upload.stream_id());
@@ -188,7 +233,7 @@ impl Function {
         release: &mut Release,
         steps: &mut Steps,
     ) -> Result<Outcome, Stop> {
-        let Self { settings, aws, clock } = self;
+        let Self { settings, aws, clock, .. } = self;
         upload.check_place(settings)?;
         if !upload.has_version() {
             return Err(without_version(upload.tags(aws, settings).await?));
@@ -199,7 +244,7 @@ impl Function {
             upload.check_current(aws, settings),
             Traces::list(aws, settings, upload),
         );
-        let (tags, image, current, traces) = timed(&mut steps.inspect, inspect).await;
+        let (tags, image, current, traces) = steps.timed(Step::Inspect, inspect).await;
         if upload.key.ends_with('/') && matches!(image, Ok(Some(Image { size: 0, .. }))) {
             return Err(Stop::Skipped(Skip::Folder));
         }
@@ -218,7 +263,7 @@ impl Function {
             return Ok(outcome);
         }
         current?;
-        let (manifest, images) = timed(&mut steps.inspect, self.files(upload, image)).await?;
+        let (manifest, images) = steps.timed(Step::Inspect, self.files(upload, image)).await?;
         let sizes: Vec<_> = images.iter().map(|image| image.as_ref().map(|image| image.size)).collect();
         let now = clock();
         let unresolved = Asked { upload, tags: &tags, manifest: manifest.as_ref(), template: None };
@@ -231,7 +276,7 @@ impl Function {
             given::preflight(aws, settings, &files),
             self.describe_template(&asked, &tags),
         );
-        let (job, signable, template) = timed(&mut steps.preflight, preflight).await;
+        let (job, signable, template) = steps.timed(Step::Preflight, preflight).await;
         if let Some(job) = job? {
             return self.adopt(upload, record, job, &tags, release).await;
         }
@@ -255,7 +300,7 @@ impl Function {
         let each = each.map(|((file, image), signable)| self.sign(file, image, signable, &traces, invocation));
         let sign = try_join(claim, each.buffered(SIGNED_AT_ONCE).try_collect::<Vec<_>>());
         let sign = join(sign, job::of_earlier(aws, settings, upload));
-        let (signed, earlier_jobs) = timed(&mut steps.sign, sign).await;
+        let (signed, earlier_jobs) = steps.timed(Step::Sign, sign).await;
         let (claimed, signed) = signed?;
         record = claimed;
         release.job_id = Some(record.job_id.clone());
@@ -268,9 +313,9 @@ impl Function {
         let copies = files.iter().zip(&signed).map(|((file, image), (signed, digests))| {
             stream::copy(aws, settings, file, image, signed, digests.as_ref())
         });
-        let copies = timed(&mut steps.copy, try_join_all(copies)).await?;
+        let copies = steps.timed(Step::Copy, try_join_all(copies)).await?;
         let deliver = Delivery::ensure(aws, settings, upload, request.protocols, &copies);
-        let (delivery, current) = timed(&mut steps.stream, join(deliver, upload.check_current(aws, settings))).await;
+        let (delivery, current) = steps.timed(Step::Stream, join(deliver, upload.check_current(aws, settings))).await;
         let delivery = delivery?;
         release.stream_id = delivery.stream().map(|stream| stream.id.clone());
         current?;
@@ -282,7 +327,7 @@ impl Function {
         let signed: Vec<_> = request.files.iter().zip(signed.iter().map(|(signed, _)| signed)).collect();
         let document = job::document(&signed, &delivery).map_err(Failure::from)?;
         let ensure = job::ensure(aws, settings, upload, &request, (&record.job_id, document), clock());
-        let (job, is_new) = timed(&mut steps.job, ensure).await?;
+        let (job, is_new) = steps.timed(Step::Job, ensure).await?;
         if !is_new {
             return self.adopt(upload, record, job, &tags, release).await;
         }
@@ -421,7 +466,11 @@ impl Function {
         let objects: Vec<_> = objects.collect();
         match request {
             Ok(request) if objects.is_empty() => Ok(request),
-            request => Err(Stop::Rejected(request.err().into_iter().flatten().chain(objects).collect())),
+            Ok(_) => Err(Stop::Rejected(Kind::Object, objects)),
+            Err(problems) => {
+                let kind = if asked.manifest.is_some() { Kind::Manifest } else { Kind::Tags };
+                Err(Stop::Rejected(kind, [problems, objects].concat()))
+            }
         }
     }
 }
@@ -437,10 +486,13 @@ fn warn(upload: &Upload, warnings: impl IntoIterator<Item = String>) {
 fn without_version(tags: Option<Tags>) -> Stop {
     match tags {
         Some(tags) if tags.0.is_empty() => Stop::Skipped(Skip::NoTags),
-        _ => Stop::Rejected(vec![
+        _ => Stop::Rejected(
+            Kind::Place,
+            vec![
             "the event has no version ID, expected an upload to a bucket with versioning enabled (AWS Signer signs \
              object versions only)"
                 .to_owned(),
-        ]),
+        ],
+        ),
     }
 }

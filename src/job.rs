@@ -3,7 +3,7 @@
 use crate::{
     clients::Clients,
     delivery::{Delivery, PresignedUrl},
-    error::{Cause, Failure, Stop},
+    error::{Cause, Failure, Kind, Stop},
     file_request::FileRequest,
     record::JobRecord,
     request::{ReleaseRequest, Target},
@@ -64,9 +64,12 @@ pub(crate) async fn preflight(
         return Ok(Some(own));
     }
     match &request.job_id {
-        Some(asked) if asked.to_string() == job_id => Err(Stop::Rejected(vec![format!(
-            "tag `ota:job-id` asks for the job ID `{job_id}`, which another job has; choose another and upload again"
-        )])),
+        Some(asked) if asked.to_string() == job_id => Err(Stop::Rejected(
+            Kind::JobId,
+            vec![format!(
+                "tag `ota:job-id` asks for the job ID `{job_id}`, which another job has; choose another and upload again"
+            )],
+        )),
         _ => Err(Failure::Conflict { what: format!("the job `{job_id}`") }.into()),
     }
 }
@@ -184,11 +187,11 @@ pub(crate) fn request(
             Part::Window => format!("the {part} has passed while the image was signed: it is {problem}"),
             _ => format!("the {part} has come too near while the image was signed: it is {problem}"),
         };
-        Stop::Rejected(broken.into_iter().map(too_late).collect())
+        Stop::Rejected(Kind::TooLate, broken.into_iter().map(too_late).collect())
     })?;
     if !schedule.opens(&request.config.windows, now) {
         let passed = "the last maintenance window has passed while the image was signed: none opens before the end";
-        return Err(Stop::Rejected(vec![passed.to_owned()]));
+        return Err(Stop::Rejected(Kind::TooLate, vec![passed.to_owned()]));
     }
     schedule.log(job_id);
     let retries = request.retries.to_config().map_err(|error| failed(job_id, error.into()))?;

@@ -54,6 +54,8 @@ pub mod job;
 
 pub mod outcome;
 
+pub mod metrics;
+
 pub mod dry_run;
 
 pub mod handler;

@@ -14,7 +14,11 @@ use tracing_subscriber::{filter::Targets, fmt, prelude::*};
 async fn main() -> Result<(), Error> {
     log_to_stdout();
     let settings = Settings::from_env().inspect_err(|error| tracing::error!("{error}"))?;
-    let function = &Function::new(settings, Clients::from_env().await);
+    let mut function = Function::new(settings, Clients::from_env().await);
+    if let Ok(name) = env::var("AWS_LAMBDA_FUNCTION_NAME") {
+        function = function.with_metrics(name);
+    }
+    let function = &function;
     lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| async move {
         function.handle(&event.payload, deadline(&event.context)).await.map_err(Diagnostic::from)
     }))

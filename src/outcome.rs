@@ -1,13 +1,14 @@
 //! What an upload came to: the function's result, and the final log line.
 
 use crate::{
-    error::{Skip, Stop},
+    error::{Failure, Kind, Skip, Step, Stop},
     job::Job,
 };
 use serde::Serialize;
 use serde_json::Value;
 use std::time::Duration;
 use tokio::time::Instant;
+use tracing::Level;
 
 /// What an event came to: one release a record.
 #[derive(Debug, Serialize)]
@@ -67,6 +68,12 @@ pub struct Release {
     /// Every problem of a release that is rejected.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
+    /// What of a release is rejected; for metrics.
+    #[serde(skip)]
+    pub kind: Option<Kind>,
+    /// Whether it failed as a signature does not verify; for metrics.
+    #[serde(skip)]
+    pub signature_refused: bool,
 }
 
 /// What an upload can come to.
@@ -88,43 +95,35 @@ pub enum Outcome {
     Failed,
 }
 
-/// How long each step took.
+/// How long each step took, and which was begun last.
 #[derive(Debug, Default)]
 pub(crate) struct Steps {
-    pub inspect: Option<Duration>,
-    pub preflight: Option<Duration>,
-    pub sign: Option<Duration>,
-    pub copy: Option<Duration>,
-    pub stream: Option<Duration>,
-    pub job: Option<Duration>,
+    taken: [Option<Duration>; Step::ALL.len()],
+    pub under_way: Step,
 }
 
 impl Steps {
-    /// The step that has not been finished.
-    pub fn under_way(&self) -> &'static str {
-        let steps = [
-            (self.inspect, "inspecting the upload"),
-            (self.preflight, "looking up targets and job"),
-            (self.sign, "signing"),
-            (self.copy, "copying the image"),
-            (self.stream, "creating the stream"),
-        ];
-        steps.into_iter().find(|(taken, _)| taken.is_none()).map_or("creating the job", |(_, step)| step)
+    /// Does the work of a step, or a part of it, and notes how long it took.
+    pub fn timed<'a, T>(&'a mut self, step: Step, work: impl Future<Output = T> + 'a) -> impl Future<Output = T> + 'a {
+        self.under_way = step;
+        // Boxed, as the state of all calls together is large.
+        let work = Box::pin(work);
+        async move {
+            let started = Instant::now();
+            let done = work.await;
+            self.add(step, started.elapsed());
+            done
+        }
     }
-}
 
-/// Does the work of a step, or a part of it, and notes how long it took.
-pub(crate) fn timed<'a, T>(
-    taken: &'a mut Option<Duration>,
-    work: impl Future<Output = T> + 'a,
-) -> impl Future<Output = T> + 'a {
-    // Boxed, as the state of all calls together is large.
-    let work = Box::pin(work);
-    async move {
-        let started = Instant::now();
-        let done = work.await;
-        *taken = Some(taken.unwrap_or_default() + started.elapsed());
-        done
+    pub fn add(&mut self, step: Step, more: Duration) {
+        let taken = &mut self.taken[step as usize];
+        *taken = Some(taken.unwrap_or_default() + more);
+    }
+
+    /// How long a step took, if it was taken.
+    pub fn taken(&self, step: Step) -> Option<Duration> {
+        self.taken[step as usize]
     }
 }
 
@@ -153,12 +152,13 @@ impl Release {
                 }
                 Outcome::Skipped
             }
-            Err(Stop::Rejected(reasons)) => {
-                self.reasons = reasons;
+            Err(Stop::Rejected(kind, reasons)) => {
+                (self.kind, self.reasons) = (Some(kind), reasons);
                 self.forget_ids();
                 Outcome::Rejected
             }
             Err(Stop::Failed(failure)) => {
+                self.signature_refused = matches!(failure, Failure::Signature { .. });
                 self.reason = Some(failure.chain());
                 Outcome::Failed
             }
@@ -172,7 +172,7 @@ impl Release {
 
     /// The final log line: one a record, with all that is known of it.
     pub(crate) fn log(&self, steps: &Steps) {
-        let ms = |taken: Option<Duration>| taken.and_then(|taken| u64::try_from(taken.as_millis()).ok());
+        let ms = |step| steps.taken(step).and_then(|taken| u64::try_from(taken.as_millis()).ok());
         let reasons = (!self.reasons.is_empty()).then(|| self.reasons.join("; "));
         macro_rules! line {
             ($level:ident) => {
@@ -187,23 +187,32 @@ impl Release {
                     streamId = self.stream_id,
                     verified = self.verified,
                     reasons = reasons,
-                    inspectMs = ms(steps.inspect),
-                    preflightMs = ms(steps.preflight),
-                    signMs = ms(steps.sign),
-                    copyMs = ms(steps.copy),
-                    streamMs = ms(steps.stream),
-                    jobMs = ms(steps.job),
+                    inspectMs = ms(Step::Inspect),
+                    preflightMs = ms(Step::Preflight),
+                    signMs = ms(Step::Sign),
+                    copyMs = ms(Step::Copy),
+                    streamMs = ms(Step::Stream),
+                    jobMs = ms(Step::Job),
                 )
             };
         }
+        match self.level() {
+            Level::ERROR => line!(error),
+            Level::WARN => line!(warn),
+            _ => line!(info),
+        }
+    }
+
+    /// How much it matters to whoever reads the log.
+    pub(crate) fn level(&self) -> Level {
         match self.outcome {
-            Outcome::Rejected | Outcome::Failed => line!(error),
+            Outcome::Rejected | Outcome::Failed => Level::ERROR,
             // A job whose tags have changed, a version that is not current any more: somebody may wonder.
-            Outcome::Adopted if self.reason.is_some() => line!(warn),
+            Outcome::Adopted if self.reason.is_some() => Level::WARN,
             Outcome::Skipped if matches!(self.reason.as_deref(), Some("superseded" | "withdrawn" | "job-deleted")) => {
-                line!(warn);
+                Level::WARN
             }
-            Outcome::Created | Outcome::Adopted | Outcome::DryRun | Outcome::Skipped => line!(info),
+            Outcome::Created | Outcome::Adopted | Outcome::DryRun | Outcome::Skipped => Level::INFO,
         }
     }
 }
@@ -248,14 +257,14 @@ mod tests {
         release
     }
 
-    #[test]
-    fn the_step_under_way_is_the_first_that_is_not_finished() {
-        let steps = |finished: usize| {
-            let taken = |step: usize| (step < finished).then_some(Duration::ZERO);
-            let [inspect, preflight, sign, copy, stream] = [0, 1, 2, 3, 4].map(taken);
-            Steps { inspect, preflight, sign, copy, stream, job: None }
-        };
-        let told = [0, 1, 2, 3, 4, 5].map(|finished| steps(finished).under_way());
+    #[tokio::test(start_paused = true)]
+    async fn a_step_is_under_way_from_its_beginning_and_its_parts_add_up() {
+        let mut steps = Steps::default();
+        let mut told = Vec::new();
+        for step in Step::ALL.into_iter().chain([Step::Copy]) {
+            steps.timed(step, tokio::time::sleep(Duration::from_millis(20))).await;
+            told.push(steps.under_way.to_string());
+        }
         assert_eq!(
             told,
             [
@@ -264,9 +273,14 @@ mod tests {
                 "signing",
                 "copying the image",
                 "creating the stream",
-                "creating the job"
+                "creating the job",
+                "copying the image"
             ]
         );
+        let taken = Step::ALL.map(|step| steps.taken(step).unwrap().as_millis());
+        assert_eq!(taken, [20, 20, 20, 40, 20, 20]);
+        drop(steps.timed(Step::Sign, std::future::pending::<()>()));
+        assert_eq!((steps.under_way, steps.taken(Step::Sign)), (Step::Sign, Some(Duration::from_millis(20))));
     }
 
     #[test]
@@ -290,7 +304,7 @@ mod tests {
         let skipped = concluded(Err(Stop::Skipped(Skip::Superseded)));
         assert_eq!((skipped.outcome, skipped.reason.as_deref()), (Outcome::Skipped, Some("superseded")));
         assert_eq!((skipped.job_id, skipped.stream_id), (None, None));
-        let rejected = concluded(Err(Stop::Rejected(vec!["a".into(), "b".into()])));
+        let rejected = concluded(Err(Stop::Rejected(Kind::Tags, vec!["a".into(), "b".into()])));
         assert_eq!((rejected.outcome, rejected.reasons.len(), rejected.job_id), (Outcome::Rejected, 2, None));
         // There was one.
         let deleted = concluded(Err(Stop::Skipped(Skip::JobDeleted)));
@@ -334,7 +348,8 @@ mod tests {
         let log = Log::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone());
-        let steps = Steps { inspect: Some(Duration::from_millis(21)), ..Steps::default() };
+        let mut steps = Steps::default();
+        steps.add(Step::Inspect, Duration::from_millis(21));
         tracing::subscriber::with_default(subscriber.finish(), || release.log(&steps));
         let line = serde_json::from_slice(&log.0.lock().unwrap());
         line.unwrap()
@@ -354,7 +369,7 @@ mod tests {
             (concluded(Err(Stop::Skipped(Skip::Superseded))), "WARN"),
             (concluded(Err(Stop::Skipped(Skip::Withdrawn))), "WARN"),
             (concluded(Err(Stop::Skipped(Skip::JobDeleted))), "WARN"),
-            (concluded(Err(Stop::Rejected(vec!["a".into()]))), "ERROR"),
+            (concluded(Err(Stop::Rejected(Kind::Tags, vec!["a".into()]))), "ERROR"),
             (concluded(Err(Failure::Incomplete { member: "jobArn" }.into())), "ERROR"),
         ];
         for (release, level) in cases {
@@ -365,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_log_line_has_what_is_known_and_no_more() {
-        let rejected = line(&concluded(Err(Stop::Rejected(vec!["a".into(), "b".into()]))));
+        let rejected = line(&concluded(Err(Stop::Rejected(Kind::Tags, vec!["a".into(), "b".into()]))));
         assert_eq!((&rejected["reasons"], &rejected["key"]), (&json!("a; b"), &json!("firmware/a.bin")));
         let created = line(&concluded(Ok(Outcome::Created)));
         assert_eq!((&created["inspectMs"], created.get("signMs"), created.get("reasons")), (&json!(21), None, None));

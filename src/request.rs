@@ -3,7 +3,7 @@
 
 use crate::{
     clock::Minutes,
-    error::{Expected, Failure, Stop},
+    error::{Expected, Failure, Kind, Stop},
     file_request::FileRequest,
     job_config::JobConfig,
     manifest::Manifest,
@@ -157,10 +157,13 @@ impl ReleaseRequest {
     /// What a job template that is not there means: whoever named it must act.
     pub(crate) fn without_template(&self, tags: &Tags, failure: Failure) -> Stop {
         match (&self.job_template, tags.0.contains_key(JOB_TEMPLATE)) {
-            (Some(template), true) => Stop::Rejected(vec![format!(
-                "tag `{JOB_TEMPLATE}` is `{template}`, expected the ID of a job template that AWS IoT has in the \
+            (Some(template), true) => Stop::Rejected(
+                Kind::JobTemplate,
+                vec![format!(
+                    "tag `{JOB_TEMPLATE}` is `{template}`, expected the ID of a job template that AWS IoT has in the \
                  deployment's account and region"
-            )]),
+                )],
+            ),
             _ => failure.into(),
         }
     }
@@ -590,7 +593,7 @@ mod tests {
         let lab = (THING_GROUP, "lab");
         let by_tag = stop(&[lab, (JOB_TEMPLATE, "canary")], &[]);
         assert!(
-            matches!(by_tag, Stop::Rejected(reasons) if reasons[0].starts_with("tag `ota:job-template` is `canary`, "))
+            matches!(by_tag, Stop::Rejected(Kind::JobTemplate, reasons) if reasons[0].starts_with("tag `ota:job-template` is `canary`, "))
         );
         assert!(matches!(stop(&[lab], &[("DEFAULT_JOB_TEMPLATE", "canary")]), Stop::Failed(_)));
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     clients::Clients,
-    error::{Cause, Failure, Stop},
+    error::{Cause, Failure, Kind, Stop},
     file_request::FileRequest,
     record::Traces,
     settings::{ProfileName, Settings},
@@ -11,7 +11,7 @@ use crate::{
     verification::{Certificate, Verification},
 };
 use aws_sdk_signer::{
-    error::ProvideErrorMetadata,
+    error::{ProvideErrorMetadata, SdkError},
     operation::{
         describe_signing_job::DescribeSigningJobOutput, start_signing_job::builders::StartSigningJobFluentBuilder,
     },
@@ -85,7 +85,7 @@ pub(crate) async fn preflight(
         file.problem(&format!("has {} bytes, {expected}", image.size))
     });
     let too_large: Vec<_> = too_large.collect();
-    if too_large.is_empty() { Ok(()) } else { Err(Stop::Rejected(too_large)) }
+    if too_large.is_empty() { Ok(()) } else { Err(Stop::Rejected(Kind::Object, too_large)) }
 }
 
 /// The largest image that a signing platform takes, where that is less than a stream takes
@@ -96,6 +96,22 @@ fn most_bytes(platform: &str) -> Option<u64> {
 
 fn is_throttled(code: Option<&str>) -> bool {
     matches!(code, Some("ThrottlingException" | "TooManyRequestsException"))
+}
+
+/// Calls Signer again while it is called too often by the whole account, as long as the invocation lasts: Lambda's
+/// few attempts are over long before a burst of uploads is. What the SDK tries in between brings chance into the pauses.
+async fn patiently<T, E: ProvideErrorMetadata>(
+    deadline: Instant,
+    call: impl AsyncFn() -> Result<T, SdkError<E>>,
+) -> Result<T, SdkError<E>> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match call().await {
+            Err(error) if is_throttled(error.code()) && Instant::now() + pause < deadline => sleep(pause).await,
+            answer => return answer,
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
 }
 
 /// StartSigningJob of a file, for which `useless` signing jobs were made before.
@@ -134,7 +150,7 @@ impl Signing<'_> {
     pub async fn sign(&self, traces: &Traces, invocation: Invocation) -> Result<SignedImage, Failure> {
         let below = |key: &&String| key.starts_with(&self.file.signed_prefix);
         for (key, version) in traces.signed.iter().filter(|(key, _)| below(key)) {
-            if let Some(signed) = self.earlier(key, version).await? {
+            if let Some(signed) = self.earlier(key, version, invocation.deadline).await? {
                 return Ok(signed);
             }
         }
@@ -142,9 +158,10 @@ impl Signing<'_> {
     }
 
     /// The image as an earlier attempt signed it, if with the same profile.
-    async fn earlier(&self, key: &str, version: &str) -> Result<Option<SignedImage>, Failure> {
+    async fn earlier(&self, key: &str, version: &str, deadline: Instant) -> Result<Option<SignedImage>, Failure> {
         let signing_job = key.rsplit('/').next().unwrap_or_default();
-        let job = match self.aws.signer.describe_signing_job().job_id(signing_job).send().await {
+        let call = self.aws.signer.describe_signing_job().job_id(signing_job);
+        let job = match patiently(deadline, async || call.clone().send().await).await {
             Ok(job) => job,
             Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(None),
             Err(error) => {
@@ -165,7 +182,7 @@ impl Signing<'_> {
     async fn fresh(&self, invocation: Invocation) -> Result<SignedImage, Failure> {
         let mut useless = 0;
         loop {
-            let signing_job = self.start(useless).await?;
+            let signing_job = self.start(useless, invocation.deadline).await?;
             let job = self.wait(&signing_job, invocation.deadline).await?;
             // Some seconds for clocks that differ.
             let completed = job.completed_at.map_or(i64::MAX, |time| time.secs());
@@ -189,10 +206,11 @@ impl Signing<'_> {
         self.signed_image(job, &key, cert_file, read).await
     }
 
-    async fn start(&self, useless: u32) -> Result<String, Failure> {
+    async fn start(&self, useless: u32, deadline: Instant) -> Result<String, Failure> {
         let call = request(self.aws, self.file, self.profile, useless)?;
         let failure = |source| start_failure(&self.file.source, self.profile, source);
-        let answer = call.send().await.map_err(|error| failure(error.into()))?;
+        let answer = patiently(deadline, async || call.clone().send().await).await;
+        let answer = answer.map_err(|error| failure(error.into()))?;
         answer.job_id.ok_or(Failure::Incomplete { member: "jobId" })
     }
 

@@ -124,6 +124,17 @@ pub(crate) async fn ensure(
     }
 }
 
+/// How many streams the account has, by as few calls as it takes: one for 250 of them, as many as AWS IoT lists at once.
+pub(crate) async fn count(aws: &Clients) -> Result<usize, Failure> {
+    let mut pages = aws.iot.list_streams().max_results(250).into_paginator().send();
+    let mut count = 0;
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| Failure::ListStreams { source: error.into() })?;
+        count += page.streams().len();
+    }
+    Ok(count)
+}
+
 /// Whether the stream's files are those of the upload, each below its own prefix, and AWS IoT reads them with the
 /// deployment's role.
 fn is_of(stream: &StreamInfo, settings: &Settings, upload: &Upload, copies: &[RawCopy]) -> bool {

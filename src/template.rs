@@ -2,7 +2,7 @@
 
 use crate::{
     clients::Clients,
-    error::{Expected, Failure, Stop},
+    error::{Expected, Failure, Kind, Stop},
     job_config::{JobConfig, Unchecked},
 };
 use aws_sdk_iot::{error::ProvideErrorMetadata, operation::describe_job_template::DescribeJobTemplateOutput};
@@ -43,6 +43,7 @@ pub(crate) async fn describe(
         Ok(template) => read(template).map_err(|problems| {
             let problems = problems.into_iter();
             Stop::Rejected(
+                Kind::JobTemplate,
                 problems.map(|(path, problem)| format!("`{path}` of job template `{id}` {problem}")).collect(),
             )
         }),

@@ -2,7 +2,7 @@
 
 use crate::{
     clients::Clients,
-    error::{Failure, Skip, Stop},
+    error::{Failure, Kind, Skip, Stop},
     settings::Settings,
 };
 use aws_lambda_events::s3::S3EventRecord;
@@ -150,10 +150,13 @@ impl Record {
             }
             (bucket, None) => named(bucket, None, None),
             (bucket, Some(Ok(key))) => named(bucket, Some(key.into_owned()), object.version_id),
-            (_, Some(Err(_))) => Err(Stop::Rejected(vec![format!(
-                "the key `{}` is not percent-encoded UTF-8; rename the object",
-                object.key.as_deref().unwrap_or_default()
-            )])),
+            (_, Some(Err(_))) => Err(Stop::Rejected(
+                Kind::Place,
+                vec![format!(
+                    "the key `{}` is not percent-encoded UTF-8; rename the object",
+                    object.key.as_deref().unwrap_or_default()
+                )],
+            )),
         };
         let size = object.size.and_then(|size| u64::try_from(size).ok());
         Self { bucket, key: key.or(object.key), size, upload }
@@ -194,7 +197,10 @@ impl Upload {
     pub(crate) fn check_place(&self, settings: &Settings) -> Result<(), Stop> {
         if self.bucket != settings.upload_bucket.0 {
             let (given, ours) = (&self.bucket, &settings.upload_bucket.0);
-            return Err(Stop::Rejected(vec![format!("the bucket is `{given}`, expected the upload bucket `{ours}`")]));
+            return Err(Stop::Rejected(
+                Kind::Place,
+                vec![format!("the bucket is `{given}`, expected the upload bucket `{ours}`")],
+            ));
         }
         if self.key.starts_with(&settings.signed_prefix.0) {
             return Err(Stop::Skipped(Skip::SignedPrefix));
@@ -502,7 +508,7 @@ mod tests {
     fn a_key_that_is_not_utf_8_is_rejected_as_it_came() {
         let record = records(&json!({"Records": [record("firmware/%FF")]})).pop().unwrap();
         assert_eq!(record.key.as_deref(), Some("firmware/%FF"));
-        let Err(Stop::Rejected(reasons)) = record.upload else { panic!("{record:?}") };
+        let Err(Stop::Rejected(Kind::Place, reasons)) = record.upload else { panic!("{record:?}") };
         assert_eq!(reasons, ["the key `firmware/%FF` is not percent-encoded UTF-8; rename the object"]);
     }
 
@@ -607,7 +613,7 @@ mod tests {
         assert!(check("firmware-bucket", "firmware/a.bin").is_ok());
         assert!(matches!(check("firmware-bucket", "SignedImage/a"), Err(Stop::Skipped(Skip::SignedPrefix))));
         assert!(matches!(check("firmware-bucket", "other/a"), Err(Stop::Skipped(Skip::OtherEvent))));
-        let Err(Stop::Rejected(reasons)) = check("foreign", "firmware/a.bin") else { panic!() };
+        let Err(Stop::Rejected(Kind::Place, reasons)) = check("foreign", "firmware/a.bin") else { panic!() };
         assert_eq!(reasons, ["the bucket is `foreign`, expected the upload bucket `firmware-bucket`"]);
     }
 

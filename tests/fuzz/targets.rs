@@ -70,7 +70,7 @@ fn key(data: &[u8]) {
     let record = decoded(text);
     match record.upload {
         Ok(upload) => check_ids(&upload),
-        Err(Stop::Rejected(reasons)) => {
+        Err(Stop::Rejected(_, reasons)) => {
             assert_eq!(record.key.as_deref(), Some(text));
             assert!(reasons[0].contains(text), "{reasons:?}");
         }

@@ -4,11 +4,11 @@
 //! `PUT /_faults` with a [`Plan`] arms it and begins to count anew, `GET /_faults` tells what came of it. Calls of others
 //! than the function go through untouched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
 use bytes::Bytes;
@@ -68,6 +68,8 @@ struct Plan {
     killed: f64,
     /// Where random begins.
     seed: u64,
+    /// Of these operations no more than so many calls go through in any second; the others are throttled.
+    quotas: BTreeMap<String, usize>,
 }
 
 /// The so many-th call of an operation, from 0, and what happens to it.
@@ -102,6 +104,24 @@ struct State {
     plan: Plan,
     told: Told,
     random: fastrand::Rng,
+    /// When the calls of an operation went through, in the last second.
+    lately: BTreeMap<&'static str, VecDeque<Instant>>,
+}
+
+impl State {
+    /// Whether an operation was called too often in the last second; if not, this call counts.
+    fn is_over_quota(&mut self, operation: &'static str) -> bool {
+        let Some(quota) = self.plan.quotas.get(operation) else { return false };
+        let (calls, now) = (self.lately.entry(operation).or_default(), Instant::now());
+        while calls.front().is_some_and(|call| now - *call >= Duration::from_secs(1)) {
+            calls.pop_front();
+        }
+        let is_over = calls.len() >= *quota;
+        if !is_over {
+            calls.push_back(now);
+        }
+        is_over
+    }
 }
 
 /// The plan that is armed; at first there are no faults.
@@ -119,7 +139,7 @@ impl Faults {
         let mut state = self.lock();
         if request.method() == Method::PUT {
             let plan: Plan = serde_json::from_slice(request.body())?;
-            *state = State { random: fastrand::Rng::with_seed(plan.seed), plan, told: Told::default() };
+            *state = State { random: fastrand::Rng::with_seed(plan.seed), plan, ..State::default() };
         }
         Ok(Response::new(serde_json::to_vec(&state.told)?.into()))
     }
@@ -177,13 +197,16 @@ impl Faults {
     fn next(&self, request: &Request<Bytes>) -> Option<Fault> {
         let agent = request.headers().get(USER_AGENT).and_then(|agent| agent.to_str().ok())?;
         let operation = operation(request).filter(|_| agent.starts_with("aws-sdk-rust"))?;
-        let State { plan, told, random } = &mut *self.lock();
+        let mut state = self.lock();
+        let is_over_quota = state.is_over_quota(operation);
+        let State { plan, told, random, .. } = &mut *state;
         told.calls.push(operation);
         let at =
             plan.at.as_ref().filter(|site| site.operation == operation && site.nth + 1 == told.calls_of(operation));
         let chance = random.f64();
         let fault = match at {
             Some(site) => site.fault,
+            None if is_over_quota => Fault::Throttled,
             None if chance < plan.killed => *random.choice(&[Fault::KilledBefore, Fault::KilledAfter])?,
             None if chance < plan.killed + plan.faulty => *random.choice(&FAULTS)?,
             None => return None,

@@ -14,6 +14,7 @@ pub fn operation<B>(request: &Request<B>) -> Option<&'static str> {
         (&Method::GET, "signing-jobs") => "DescribeSigningJob",
         (&Method::GET, "signing-profiles") => "GetSigningProfile",
         (&Method::POST, "streams") => "CreateStream",
+        (&Method::GET, "streams") if path == "/streams" => "ListStreams",
         (&Method::GET, "streams") => "DescribeStream",
         (&Method::GET, "thing-groups") => "DescribeThingGroup",
         (&Method::GET, "job-templates") => "DescribeJobTemplate",

@@ -96,11 +96,13 @@ def report(result, log):
 
 
 def readable(text):
-    """A line of the log: one in JSON as rows, and nothing of SAM's own."""
+    """A line of the log: one in JSON as rows, and nothing of SAM's own, or for CloudWatch alone."""
     try:
         line = json.loads(text)
     except ValueError:
         return [text] if text.strip() and not CHATTER.match(text) else []
+    if isinstance(line, dict) and "_aws" in line:
+        return []
     return log_line(line) if isinstance(line, dict) else [text]
 
 

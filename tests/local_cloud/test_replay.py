@@ -133,6 +133,7 @@ class Output(unittest.TestCase):
         titles = [line for line in output.splitlines() if line in ("Result", "Job document", "Log")]
         self.assertEqual(titles, ["Result", "Job document", "Log"])
         self.assertRegex(output.partition("\nLog\n")[2], r"outcome +dry-run\n")
+        self.assertNotIn("_aws", output, "metrics are for CloudWatch")
 
     def test_a_bad_setting_is_told_from_the_log(self):
         with tempfile.NamedTemporaryFile("w") as file:

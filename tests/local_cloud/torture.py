@@ -2,8 +2,9 @@
 
     torture.py kill    `kill -9` of the function before and after each of its calls
     torture.py soak    uploads by the hundred, while all goes wrong that can; then one redrive
+    torture.py burst   uploads all at once, while Signer and IoT take no more calls than they do of an account
 
-The environment may say SOAK (how many uploads) and SEED (where random begins).
+The environment may say SOAK and BURST (how many uploads) and SEED (where random begins).
 """
 
 import json
@@ -13,6 +14,7 @@ import sys
 import time
 import urllib.request
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -28,6 +30,17 @@ TAGS = f"ota:thing-group={THING_GROUP}"
 FAULTY, KILLED, DOUBLED = 1 / 5, 1 / 10, 5
 # What an invocation makes, by and large, with what the SDK tries again.
 CALLS = 16
+# Calls a second that AWS takes of an account:
+# https://docs.aws.amazon.com/general/latest/gr/signer.html, .../iot-core.html and .../iot_device_management.html
+QUOTAS = {
+    "StartSigningJob": 3,
+    "DescribeSigningJob": 6,
+    "GetSigningProfile": 3,
+    "CreateStream": 15,
+    "DescribeStream": 15,
+    "CreateJob": 10,
+    "DescribeJob": 10,
+}
 # Seconds in which one event at least comes to something.
 PATIENCE = 60
 # Deliveries that are not settled at any time.
@@ -169,6 +182,63 @@ def soak(cloud):
     return len(checks) - failed, failed
 
 
+def burst(cloud):
+    number = count("BURST", 100, at_least=1)
+    images = [random.randbytes(4000) for _ in range(number)]
+    with step("release once without quotas"):
+        first = Upload(cloud, "firmware/before.bin", TAGS, random.randbytes(4000))
+        expect("without quotas, the outcome is", cloud.outcome(first.key, first.version)["outcome"], "created")
+    faults(cloud, {"quotas": QUOTAS})
+    before, invocations, began = cloud.creations(), cloud.invocations(), time.monotonic()
+    with step(f"{number} uploads at once"), ThreadPoolExecutor(number) as pool:
+        uploads = list(pool.map(lambda at: Upload(cloud, f"firmware/burst/{at}.bin", TAGS, images[at]), range(number)))
+    with step("wait until Lambda is done with all of them"):
+        known, deadline = 0, time.monotonic() + PATIENCE
+        while known < number and time.monotonic() < deadline:
+            before_this, known = known, len(final_outcomes(cloud)) - 1 + cloud.failures()
+            if known > before_this:
+                deadline = time.monotonic() + PATIENCE
+            time.sleep(0.5)
+    seconds, told = time.monotonic() - began, faults(cloud)
+    faults(cloud, {})
+    attempts = cloud.invocations() - invocations
+    jobs, streams, _ = (now - then for now, then in zip(cloud.creations(), before, strict=True))
+    calls = Counter(told["calls"])
+    show(
+        "What happened",
+        *rows(
+            {
+                "seconds": round(seconds),
+                "attempts": f"{attempts} for {number} uploads",
+                "StartSigningJob": f"{calls['StartSigningJob']} calls, of which Signer took {number}",
+                "throttled": f"{told['faults'].get('throttled', 0)} of {len(told['calls'])} calls",
+            }
+        ),
+    )
+    print()
+    checks = {
+        f"{number} uploads come to {number} jobs": (len(jobs), number),
+        f"and to {number} streams": (len(streams), number),
+        "no event is lost, or needs a redrive": (cloud.failures(), 0),
+        "Signer was called too often, as it had to be": (told["faults"].get("throttled", 0) > 0 or number < 4, True),
+        "each is released by its first attempt": (attempts, number),
+    }
+    failed = 0
+    descriptions = {client("iot").describe_job(jobId=job)["job"]["description"]: job for job in jobs}
+    try:
+        for upload in uploads:
+            upload.check_job(descriptions[upload.description()])
+    except (Failed, KeyError) as why:
+        failed += 1
+        print(f"✗ each job has its upload's bytes, and a signature over them: {why}")
+    else:
+        print("✓ each job has its upload's bytes, and a signature over them that verifies")
+    for title, (found, expected) in checks.items():
+        print(f"✓ {title}" if found == expected else f"✗ {title}: {found}, expected {expected}")
+        failed += found != expected
+    return len(checks) + 1 - failed, failed
+
+
 def uploads_with_faults(cloud, number, chance):
     """Uploads one after another, some of them told of twice, until Lambda is done with all of them."""
     functions, uploads = client("lambda"), []
@@ -274,7 +344,7 @@ def count(name, default, at_least):
 
 
 def main():
-    torture = {"kill": kill, "soak": soak}[sys.argv[1]]
+    torture = {"kill": kill, "soak": soak, "burst": burst}[sys.argv[1]]
     with Cloud() as cloud:
         cloud.with_stack()
         passed, failed = torture(cloud)

@@ -297,6 +297,17 @@ impl Fake {
         serde_json::from_slice::<Value>(response.body()).expect("JSON")["streamInfo"].clone()
     }
 
+    /// Makes so many streams of others.
+    pub async fn add_streams(&self, number: usize) {
+        for at in 0..number {
+            let file = json!({"fileId": 0, "s3Location": {"bucket": BUCKET, "key": "image", "version": "1"}});
+            let stream = json!({"files": [file], "roleArn": "arn:aws:iam::123456789012:role/ota"});
+            let request = Request::post(format!("/streams/other-{at}")).body(stream.to_string().into());
+            let answer = self.streams.answer(&request.expect("a request"), async |_, _, _| Some(1)).await;
+            assert_eq!(answer.status(), 200, "{answer:?}");
+        }
+    }
+
     /// The bytes that a stream points at.
     pub async fn streamed(&self, id: &str) -> Bytes {
         self.streamed_file(id, 0).await
@@ -339,7 +350,7 @@ impl Fake {
         let refused = self.state().refused_head.clone().filter(|(key, _)| path.ends_with(key.as_str()));
         let answer = match operation {
             "HeadObject" if let Some((_, status)) = refused => error(operation, status, "Refused", "injected"),
-            "CreateStream" | "DescribeStream" => {
+            "CreateStream" | "DescribeStream" | "ListStreams" => {
                 let size = async |bucket: &str, key: &str, version: Option<&str>| {
                     let state = self.state();
                     let versions = state.objects.get(&(bucket.to_owned(), key.to_owned()))?;

@@ -196,6 +196,73 @@ async fn the_final_log_line_is_one_json_object_with_all_that_is_known() {
     assert!(finals[0]["timestamp"].is_string() && finals[0]["level"] == "INFO", "{log}");
 }
 
+/// The lines of metrics in a log, and the other lines.
+fn metrics(log: &str) -> (Vec<Value>, Vec<&str>) {
+    let (metrics, others): (Vec<_>, Vec<_>) = log.lines().partition(|line| line.contains("\"_aws\""));
+    // The specification allows nothing before or after the JSON.
+    (metrics.into_iter().map(|line| serde_json::from_str(line).expect("JSON")).collect(), others)
+}
+
+#[tokio::test]
+async fn each_record_has_one_line_of_metrics_beside_its_final_log_line() {
+    for format in ["JSON", "Text"] {
+        let fake = Fake::new();
+        let good = fake.upload("firmware/blinky.bin", "image", &[("ota:thing-group", "lab")]);
+        let bad = fake.upload("firmware/bad.bin", "image", &[("ota:thing-group", "prod")]);
+        let missing = fake.upload("firmware/missing.bin", "image", &[("ota:thing-group", "eu-missing")]);
+        let mut function = Process::start(&fake, &[("AWS_LAMBDA_LOG_FORMAT", format)]).await;
+        for upload in [&good, &bad, &missing] {
+            function.invoke(event(upload)).await;
+        }
+        let log = function.log().await;
+        let (metrics, others) = metrics(&log);
+        assert_eq!(others.iter().filter(|line| line.contains("outcome")).count(), 3, "{log}");
+        let [created, rejected, failed] = &metrics[..] else { panic!("{log}") };
+        assert!(metrics.iter().all(|line| line["FunctionName"] == "f"), "{log}");
+        assert_eq!(
+            (&created["Created"], &created["Verified"], &created["level"]),
+            (&json!(1), &json!(1), &json!("INFO"))
+        );
+        for step in ["Inspect", "Preflight", "Signing", "Copy", "Stream", "Job"] {
+            assert!(created[format!("{step}Seconds")].is_f64(), "{step}: {created}");
+        }
+        assert_eq!(
+            (&rejected["Rejected"], &rejected["Kind"], &rejected["level"]),
+            (&json!(1), &json!("tags"), &json!("ERROR"))
+        );
+        assert_eq!(
+            (&failed["Failed"], &failed["Step"], &failed["level"]),
+            (&json!(1), &json!("preflight"), &json!("ERROR"))
+        );
+        for line in &metrics {
+            assert!(!line.to_string().contains("firmware/") && line.get("outcome").is_none(), "{line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_streams_of_the_account_are_counted_when_the_schedule_asks() {
+    let fake = Fake::new();
+    fake.add_streams(251).await;
+    let mut function = Process::start(&fake, &[("AWS_LAMBDA_LOG_FORMAT", "JSON")]).await;
+    let asked = json!({ "count": "streams" });
+    assert_eq!(function.invoke(asked.clone()).await, ("response".to_owned(), json!({ "releases": [] })));
+    assert_eq!(fake.operations(), ["ListStreams", "ListStreams"]);
+    fake.instead_of("ListStreams", 403, "AccessDeniedException");
+    let (kind, error) = function.invoke(asked).await;
+    assert_eq!(kind, "error");
+    let message = error["errorMessage"].as_str().expect("a message");
+    assert!(
+        message.starts_with("counting the streams of the account: ") && message.contains("AccessDenied"),
+        "{message}"
+    );
+    let log = function.log().await;
+    assert!(log.contains("\"level\":\"ERROR\",\"message\":\"counting the streams of the account: "), "{log}");
+    let (metrics, _) = metrics(&log);
+    let told: Vec<_> = metrics.iter().map(|line| &line["Streams"]).collect();
+    assert_eq!(told, [&json!(251)]);
+}
+
 #[tokio::test]
 async fn the_log_level_is_honoured_and_never_shows_what_is_sent() {
     for (level, format, lines) in [("ERROR", "JSON", 1), ("TRACE", "JSON", 2), ("INFO", "Text", 2)] {

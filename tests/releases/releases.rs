@@ -646,7 +646,7 @@ async fn a_job_whose_receipt_was_lost_is_adopted_whatever_has_come_since() {
     for newer in [false, true] {
         let fake = Fake::new();
         let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB, ("ota:start", "2026-11-23T22:12")]);
-        fake.before("CreateJob", |state| (0..3).for_each(|_| state.instead_of("PutObject", 503, "SlowDown")));
+        fake.before("CreateJob", |state| (0..3).for_each(|_| state.instead_of("PutObject", 500, "InternalError")));
         assert!(failure(&fake, &upload).await.contains("writing the record"));
         if newer {
             fake.upload("firmware/blinky.bin", "newer", &[]);
@@ -1017,6 +1017,56 @@ async fn a_signing_job_that_is_looked_at_too_often_is_waited_for() {
         (0..6).for_each(|_| fake.instead_of("DescribeSigningJob", 429, code));
     }
     assert_eq!(release(&fake, &upload).await["outcome"], "created");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signing_job_that_cannot_be_started_yet_is_waited_for_while_the_invocation_lasts() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    for code in ["ThrottlingException", "TooManyRequestsException"] {
+        (0..15).for_each(|_| fake.instead_of("StartSigningJob", 429, code));
+    }
+    assert_eq!(release(&fake, &upload).await["outcome"], "created");
+    assert_eq!(fake.calls("StartSigningJob").len(), 31);
+    assert_released_once(&fake, &upload, IMAGE).await;
+
+    let upload = fake.upload("firmware/later.bin", IMAGE, &[LAB]);
+    (0..1000).for_each(|_| fake.instead_of("StartSigningJob", 429, "ThrottlingException"));
+    let reason = failure(&fake, &upload).await;
+    assert!(reason.contains("starting a signing job") || reason.contains("time was up while signing"), "{reason}");
+    assert!(fake.calls("StartSigningJob").len() > 60);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_that_is_throttled_at_any_step_goes_on_while_the_invocation_lasts() {
+    for operation in
+        ["GetObjectTagging", "DescribeThingGroup", "CopyObject", "CreateStream", "DescribeJob", "CreateJob"]
+    {
+        let fake = Fake::new();
+        let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+        let (status, code) =
+            if operation.contains("Object") { (503, "SlowDown") } else { (429, "ThrottlingException") };
+        (0..15).for_each(|_| fake.instead_of(operation, status, code));
+        assert_eq!(release(&fake, &upload).await["outcome"], "created", "{operation}");
+        assert_released_once(&fake, &upload, IMAGE).await;
+
+        let upload = fake.upload("firmware/later.bin", IMAGE, &[LAB]);
+        (0..1000).for_each(|_| fake.instead_of(operation, status, code));
+        let reason = failure(&fake, &upload).await;
+        assert!(reason.contains(code) || reason.contains("the invocation's time was up"), "{operation}: {reason}");
+        assert!(fake.calls(operation).len() > 40, "{operation}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_signing_job_of_an_earlier_attempt_is_looked_at_until_signer_has_time() {
+    let fake = Fake::new();
+    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    fake.instead_of("CopyObject", 403, "AccessDenied");
+    failure(&fake, &upload).await;
+    (0..15).for_each(|_| fake.instead_of("DescribeSigningJob", 429, "ThrottlingException"));
+    assert_eq!(release(&fake, &upload).await["outcome"], "created");
+    assert_eq!(fake.state().signing_jobs.len(), 1);
 }
 
 #[tokio::test]

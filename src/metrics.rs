@@ -1,0 +1,312 @@
+//! Metrics for CloudWatch in its embedded metric format: one line of the log for each record
+//! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
+
+use crate::{
+    error::{Kind, Step},
+    outcome::{Outcome, Release, Steps},
+};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use std::io::{self, Write};
+use tracing::Level;
+
+/// The namespace of all metrics. Deployments are told apart by the dimension `FunctionName`, as Lambda's own metrics are.
+pub const NAMESPACE: &str = "ota-on-upload";
+
+/// A metric of one record. Dimensions have few values, all of them words of this function: each costs as a metric.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Metric {
+    /// What the record came to.
+    Outcome(Outcome),
+    /// `Rejected`, by what the uploader has to mend.
+    RejectedBy(Kind),
+    /// `Failed`, by the step that was under way.
+    FailedBy(Step),
+    /// Whether the signature that the job offers was verified: 1 or 0.
+    Verified(bool),
+    /// A signature does not verify.
+    SignatureRefused,
+    /// How long a step took.
+    Seconds(Step, f64),
+    /// Streams that the account has.
+    Streams(usize),
+}
+
+impl Metric {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Outcome(Outcome::Created) => "Created",
+            Self::Outcome(Outcome::Adopted) => "Adopted",
+            Self::Outcome(Outcome::Skipped) => "Skipped",
+            Self::Outcome(Outcome::Rejected) | Self::RejectedBy(_) => "Rejected",
+            Self::Outcome(Outcome::DryRun) => "DryRun",
+            Self::Outcome(Outcome::Failed) | Self::FailedBy(_) => "Failed",
+            Self::Verified(_) => "Verified",
+            Self::SignatureRefused => "SignatureRefused",
+            Self::Seconds(Step::Inspect, _) => "InspectSeconds",
+            Self::Seconds(Step::Preflight, _) => "PreflightSeconds",
+            Self::Seconds(Step::Sign, _) => "SigningSeconds",
+            Self::Seconds(Step::Copy, _) => "CopySeconds",
+            Self::Seconds(Step::Stream, _) => "StreamSeconds",
+            Self::Seconds(Step::Job, _) => "JobSeconds",
+            Self::Streams(_) => "Streams",
+        }
+    }
+
+    fn unit(self) -> &'static str {
+        if matches!(self, Self::Seconds(..)) { "Seconds" } else { "Count" }
+    }
+
+    fn value(self) -> Value {
+        match self {
+            Self::Verified(verified) => u8::from(verified).into(),
+            Self::Seconds(_, seconds) => seconds.into(),
+            Self::Streams(count) => count.into(),
+            _ => 1.into(),
+        }
+    }
+
+    /// Its dimension beside the function's name.
+    fn dimension(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::RejectedBy(kind) => Some(("Kind", kind.as_str())),
+            Self::FailedBy(step) => Some(("Step", step.as_str())),
+            _ => None,
+        }
+    }
+}
+
+/// Where metrics are told: standard output, under the function's name.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    pub function_name: String,
+}
+
+impl Metrics {
+    /// Tells what became of a record.
+    pub fn tell(&self, release: &Release, steps: &Steps, now: Timestamp) {
+        self.write(release.level(), &of(release, steps), now);
+    }
+
+    /// Tells how many streams the account has.
+    pub fn tell_streams(&self, count: usize, now: Timestamp) {
+        // The alarm on them has to have them, whatever is logged besides.
+        self.write(Level::ERROR, &[Metric::Streams(count)], now);
+    }
+
+    fn write(&self, level: Level, metrics: &[Metric], now: Timestamp) {
+        // Nowhere is left to tell that standard output is gone.
+        let _ = writeln!(io::stdout().lock(), "{}", self.line(level, metrics, now));
+    }
+
+    /// Lambda takes a line without `level` and `timestamp` for one of the level INFO, and drops it where the log level is
+    /// higher (<https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html>).
+    fn line(&self, level: Level, metrics: &[Metric], now: Timestamp) -> Value {
+        let mut members = Map::new();
+        members.insert("timestamp".to_owned(), now.to_string().into());
+        members.insert("level".to_owned(), level.as_str().into());
+        members.insert("FunctionName".to_owned(), self.function_name.clone().into());
+        let mut directives = Vec::new();
+        let (plain, by): (Vec<Metric>, Vec<_>) = metrics.iter().partition(|metric| metric.dimension().is_none());
+        let defined = |metric: &Metric| json!({ "Name": metric.name(), "Unit": metric.unit() });
+        let mut direct = |dimensions: Value, metrics: &[Metric]| {
+            let metrics: Vec<_> = metrics.iter().map(defined).collect();
+            directives.push(json!({ "Namespace": NAMESPACE, "Dimensions": [dimensions], "Metrics": metrics }));
+        };
+        direct(json!(["FunctionName"]), &plain);
+        for metric in by {
+            if let Some((dimension, value)) = metric.dimension() {
+                direct(json!(["FunctionName", dimension]), &[metric]);
+                members.insert(dimension.to_owned(), value.into());
+            }
+        }
+        members.extend(metrics.iter().map(|metric| (metric.name().to_owned(), metric.value())));
+        let about = json!({ "Timestamp": now.as_millisecond(), "CloudWatchMetrics": directives });
+        members.insert("_aws".to_owned(), about);
+        Value::Object(members)
+    }
+}
+
+fn of(release: &Release, steps: &Steps) -> Vec<Metric> {
+    let took = |step| steps.taken(step).map(|taken| Metric::Seconds(step, taken.as_secs_f64()));
+    let optional = [
+        release.kind.map(Metric::RejectedBy),
+        (release.outcome == Outcome::Failed).then_some(Metric::FailedBy(steps.under_way)),
+        release.verified.map(Metric::Verified),
+        release.signature_refused.then_some(Metric::SignatureRefused),
+    ];
+    let optional = optional.into_iter().flatten().chain(Step::ALL.into_iter().filter_map(took));
+    [Metric::Outcome(release.outcome)].into_iter().chain(optional).collect()
+}
+
+/// Whether an event asks for the number of streams: that of the stack's schedule.
+pub(crate) fn asks_for_count(event: &Value) -> bool {
+    *event == json!({ "count": "streams" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Failure, Skip, Stop};
+    use std::{collections::BTreeSet, time::Duration};
+
+    const KINDS: [Kind; 8] = [
+        Kind::Place,
+        Kind::Tags,
+        Kind::Manifest,
+        Kind::Object,
+        Kind::Signature,
+        Kind::JobTemplate,
+        Kind::JobId,
+        Kind::TooLate,
+    ];
+
+    fn metrics() -> Metrics {
+        Metrics { function_name: "firmware".to_owned() }
+    }
+
+    fn concluded(outcome: Result<Outcome, Stop>) -> Release {
+        let mut release = Release { key: Some("firmware/secret name.bin".to_owned()), ..Release::default() };
+        release.conclude(outcome);
+        release
+    }
+
+    fn line(release: &Release, steps: &Steps) -> Value {
+        let now = "2026-11-23T21:40:00.5Z".parse().unwrap();
+        let line = metrics().line(release.level(), &of(release, steps), now);
+        check(&line);
+        line
+    }
+
+    /// Holds a line against the rules of the specification, and against our own on the values of dimensions.
+    fn check(line: &Value) {
+        let members = line.as_object().unwrap();
+        let about = members["_aws"].as_object().unwrap();
+        assert_eq!(about.keys().collect::<Vec<_>>(), ["CloudWatchMetrics", "Timestamp"]);
+        assert!(about["Timestamp"].is_u64());
+        let words: BTreeSet<_> =
+            KINDS.map(Kind::as_str).into_iter().chain(Step::ALL.map(Step::as_str)).chain(["firmware"]).collect();
+        for directive in about["CloudWatchMetrics"].as_array().unwrap() {
+            assert_eq!(
+                directive.as_object().unwrap().keys().collect::<Vec<_>>(),
+                ["Dimensions", "Metrics", "Namespace"]
+            );
+            assert_eq!(directive["Namespace"], NAMESPACE);
+            for set in directive["Dimensions"].as_array().unwrap() {
+                let set = set.as_array().unwrap();
+                assert!((1..=30).contains(&set.len()), "{line}");
+                for dimension in set {
+                    let value = members[dimension.as_str().unwrap()].as_str().unwrap();
+                    assert!(words.contains(value) && value.len() <= 1024, "{value}");
+                }
+            }
+            let metrics = directive["Metrics"].as_array().unwrap();
+            assert!((1..=100).contains(&metrics.len()), "{line}");
+            for metric in metrics {
+                assert_eq!(metric.as_object().unwrap().keys().collect::<Vec<_>>(), ["Name", "Unit"]);
+                assert!(members[metric["Name"].as_str().unwrap()].is_number(), "{line}");
+                assert!(["Count", "Seconds"].contains(&metric["Unit"].as_str().unwrap()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_release_tells_its_outcome_whether_it_is_verified_and_how_long_each_step_took() {
+        let mut release = concluded(Ok(Outcome::Created));
+        release.verified = Some(true);
+        let mut steps = Steps::default();
+        steps.add(Step::Inspect, Duration::from_millis(21));
+        steps.add(Step::Sign, Duration::from_millis(1500));
+        let expected = json!({
+            "timestamp": "2026-11-23T21:40:00.5Z",
+            "level": "INFO",
+            "FunctionName": "firmware",
+            "Created": 1,
+            "Verified": 1,
+            "InspectSeconds": 0.021,
+            "SigningSeconds": 1.5,
+            "_aws": {
+                "Timestamp": 1_795_470_000_500_u64,
+                "CloudWatchMetrics": [{
+                    "Namespace": "ota-on-upload",
+                    "Dimensions": [["FunctionName"]],
+                    "Metrics": [
+                        { "Name": "Created", "Unit": "Count" },
+                        { "Name": "Verified", "Unit": "Count" },
+                        { "Name": "InspectSeconds", "Unit": "Seconds" },
+                        { "Name": "SigningSeconds", "Unit": "Seconds" },
+                    ],
+                }],
+            },
+        });
+        assert_eq!(line(&release, &steps), expected);
+        release.verified = Some(false);
+        assert_eq!(line(&release, &steps)["Verified"], 0);
+    }
+
+    #[test]
+    fn each_outcome_is_counted_by_its_word() {
+        let outcomes = [
+            (Ok(Outcome::Created), "Created"),
+            (Ok(Outcome::Adopted), "Adopted"),
+            (Ok(Outcome::DryRun), "DryRun"),
+            (Err(Stop::Skipped(Skip::NoTags)), "Skipped"),
+            (Err(Stop::Rejected(Kind::Tags, vec!["a".into()])), "Rejected"),
+            (Err(Failure::Incomplete { member: "jobArn" }.into()), "Failed"),
+        ];
+        let words = outcomes.each_ref().map(|(_, word)| *word);
+        for (outcome, word) in outcomes {
+            let line = line(&concluded(outcome), &Steps::default());
+            let counted: Vec<_> = words.into_iter().filter(|word| line.get(word).is_some()).collect();
+            assert_eq!(counted, [word], "{line}");
+            let first = &line["_aws"]["CloudWatchMetrics"][0];
+            assert_eq!(first["Metrics"][0]["Name"], word);
+            assert_eq!(first["Dimensions"], json!([["FunctionName"]]), "alarms are on the function as a whole");
+        }
+    }
+
+    #[test]
+    fn what_is_rejected_is_counted_by_kind_and_what_fails_by_step() {
+        for kind in KINDS {
+            let rejected = line(&concluded(Err(Stop::Rejected(kind, vec!["secret".into()]))), &Steps::default());
+            let by = &rejected["_aws"]["CloudWatchMetrics"][1];
+            assert_eq!(
+                (&by["Dimensions"], &by["Metrics"][0]["Name"]),
+                (&json!([["FunctionName", "Kind"]]), &json!("Rejected"))
+            );
+            assert_eq!((&rejected["Kind"], &rejected["level"]), (&json!(kind.as_str()), &json!("ERROR")));
+            assert!(!rejected.to_string().contains("secret"), "{rejected}");
+        }
+        for step in Step::ALL {
+            let mut steps = Steps::default();
+            steps.under_way = step;
+            let failed = line(&concluded(Err(Failure::Incomplete { member: "x" }.into())), &steps);
+            let by = &failed["_aws"]["CloudWatchMetrics"][1];
+            assert_eq!(
+                (&by["Dimensions"], &by["Metrics"][0]["Name"]),
+                (&json!([["FunctionName", "Step"]]), &json!("Failed"))
+            );
+            assert_eq!(failed["Step"], step.as_str());
+            assert_eq!(failed.get("SignatureRefused"), None);
+        }
+    }
+
+    #[test]
+    fn a_signature_that_does_not_verify_is_counted() {
+        let some = || "x".to_owned();
+        let failure = Failure::Signature { object: some(), certificate: some(), problem: some() };
+        let mut steps = Steps::default();
+        steps.under_way = Step::Sign;
+        let line = line(&concluded(Err(failure.into())), &steps);
+        assert_eq!((&line["SignatureRefused"], &line["Failed"], &line["Step"]), (&json!(1), &json!(1), &json!("sign")));
+    }
+
+    #[test]
+    fn streams_are_told_at_a_level_that_is_always_logged() {
+        let line = metrics().line(Level::ERROR, &[Metric::Streams(8000)], Timestamp::UNIX_EPOCH);
+        check(&line);
+        assert_eq!((&line["Streams"], &line["level"]), (&json!(8000), &json!("ERROR")));
+        assert!(asks_for_count(&json!({ "count": "streams" })));
+        assert!(!asks_for_count(&json!({ "Records": [] })));
+    }
+}

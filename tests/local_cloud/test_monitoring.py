@@ -1,0 +1,374 @@
+"""What operators and the firmware team see of the deployed stack: metrics, alarms, dashboard, queries, notifications.
+
+What MiniStack lacks is done here as AWS does it: metrics are taken from the log, and results put onto the event bus.
+"""
+
+import json
+import re
+import time
+import unittest
+from itertools import combinations
+
+import jmespath
+from samcli.yamlhelper import yaml_parse
+
+from alive import step
+from cloud import ACCOUNT, REGION, ROOT, SIGNING_PROFILE, STACK, Cloud, client, run, sam, self_signed_certificate
+
+TAGS = "ota:thing-group=lab"
+IMAGE = bytes(range(256)) * 16
+NAMESPACE = "ota-on-upload"
+# Those that AWS has, by namespace and the one dimension that is used here:
+# https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html and
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
+AWS_METRICS = {
+    ("AWS/Lambda", "FunctionName"): {
+        *("Invocations", "Errors", "Throttles", "Duration", "ConcurrentExecutions", "DestinationDeliveryFailures"),
+    },
+    ("AWS/SQS", "QueueName"): {"ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"},
+}
+COLUMNS = 24
+INSIGHTS = {
+    *("as", "asc", "bin", "by", "coalesce", "count", "desc", "fields", "filter", "in", "ispresent", "latest", "limit"),
+    *("max", "parse", "pct", "sort", "stats"),
+}
+
+
+def invoke(event):
+    """The function's answer, as Lambda gives it."""
+    payload = json.dumps(event)
+    answer = client("lambda").invoke(FunctionName=cloud.outputs["FunctionName"], Payload=payload)
+    return json.load(answer["Payload"])
+
+
+def metric_lines():
+    """The lines of the log that CloudWatch takes for metrics."""
+    lines = [json.loads(line) for line in cloud.function_log() if line.startswith("{")]
+    return [line for line in lines if "_aws" in line]
+
+
+def metrics_in(line):
+    """What CloudWatch makes of a line in embedded metric format."""
+    for directive in line["_aws"]["CloudWatchMetrics"]:
+        for names in directive["Dimensions"]:
+            for metric in directive["Metrics"]:
+                yield (
+                    directive["Namespace"],
+                    {
+                        "MetricName": metric["Name"],
+                        "Dimensions": [{"Name": name, "Value": line[name]} for name in names],
+                        "Timestamp": line["_aws"]["Timestamp"] / 1000,
+                        "Unit": metric["Unit"],
+                        "Value": line[metric["Name"]],
+                    },
+                )
+
+
+def identity(namespace, name, dimensions):
+    return namespace, name, frozenset((each["Name"], each["Value"]) for each in dimensions)
+
+
+def queue_on(topic):
+    """A queue that gets what a topic tells; returns its URL."""
+    url = client("sqs").create_queue(QueueName=topic.rpartition(":")[2][:70])["QueueUrl"]
+    arn = client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    allow = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
+    allow |= {"Resource": arn, "Condition": {"ArnEquals": {"aws:SourceArn": topic}}}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    client("sqs").set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+    raw = {"RawMessageDelivery": "true"}
+    client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes=raw)
+    return url
+
+
+def messages(queue, expected, seconds=10):
+    """The messages in a queue, once there are as many as are expected, and none after."""
+    found, deadline = [], time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        answer = client("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1)
+        found += [message["Body"] for message in answer.get("Messages", [])]
+        if len(found) >= expected:
+            deadline = min(deadline, time.monotonic() + 1)
+    return found
+
+
+def widget_metrics(widget):
+    """The metrics of a widget in full: name and value of each dimension; of a search, those that it looks for."""
+    before = []
+    for metric in widget["properties"].get("metrics", []):
+        if isinstance(metric[0], dict):
+            search = re.fullmatch(
+                r"SEARCH\('\{([^}]+)\} MetricName=\"(\w+)\" FunctionName=\"([^\"]+)\"', '(\w+)', \d+\)",
+                metric[0]["expression"],
+            )
+            namespace, *dimensions = search[1].split(",")
+            yield namespace, search[2], {name: search[3] if name == "FunctionName" else None for name in dimensions}
+            continue
+        names = [part for part in metric if isinstance(part, str)]
+        if names == ["..."]:
+            names = before
+        before = names = [known if part == "." else part for part, known in zip(names, before or names, strict=True)]
+        namespace, name, *dimensions = names
+        yield namespace, name, dict(zip(dimensions[::2], dimensions[1::2], strict=True))
+
+
+class Monitoring(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        """Brings about each outcome once, by the deployed function."""
+        cls.function = cloud.outputs["FunctionName"]
+        cls.queue = cloud.outputs["FailureQueueUrl"].rpartition("/")[2]
+        key, versions = "firmware/blinky.bin", {}
+        uploads = {
+            "created": (key, TAGS),
+            "rejected": ('firmware/bad "name".bin', f"{TAGS}&ota:retries=lots&ota:strat=now"),
+            "skipped": ("firmware/untagged.bin", ""),
+            "failed": ("firmware/missing.bin", "ota:thing-group=lab-missing"),
+        }
+        for outcome, (name, tags) in uploads.items():
+            versions[outcome] = cloud.upload(name, IMAGE, tags)
+            found = cloud.outcome(name, versions[outcome])
+            if found["outcome"] != outcome:
+                raise AssertionError(found)
+        again = json.loads(cloud.notification(key, versions["created"]))
+        cls.results = {
+            "created": {"releases": [cls.told(key, versions["created"])]},
+            "adopted": invoke(again),
+            "rejected": invoke(json.loads(cloud.notification(uploads["rejected"][0], versions["rejected"]))),
+            "skipped": invoke(json.loads(cloud.notification(uploads["skipped"][0], versions["skipped"]))),
+        }
+        cls.rehearse(uploads["skipped"][0], versions["skipped"])
+        cls.refuse_a_signature()
+        invoke({"count": "streams"})
+        cls.lines = metric_lines()
+        cls.told_metrics = {
+            identity(namespace, metric["MetricName"], metric["Dimensions"])
+            for line in cls.lines
+            for namespace, metric in metrics_in(line)
+        }
+
+    @classmethod
+    def told(cls, key, version):
+        """The result of a release, which its log line tells as well."""
+        line = cloud.outcome(key, version)
+        members = ("outcome", "bucket", "key", "versionId", "jobId", "jobArn", "streamId")
+        return {member: line[member] for member in members}
+
+    @classmethod
+    def rehearse(cls, key, version):
+        """A dry run of an upload that gets its tags now, with the stack's own settings but for that."""
+        tag_set = {"TagSet": [{"Key": "ota:thing-group", "Value": "lab"}]}
+        bucket = cloud.outputs["BucketName"]
+        client("s3").put_object_tagging(Bucket=bucket, Key=key, VersionId=version, Tagging=tag_set)
+        event = json.loads(cloud.notification(key, version, "tagged-later.json"))
+        functions = client("lambda")
+        settings = functions.get_function_configuration(FunctionName=cls.function)["Environment"]["Variables"]
+        for dry_run in ("true", "false"):
+            variables = {"Variables": settings | {"DRY_RUN": dry_run}}
+            functions.update_function_configuration(FunctionName=cls.function, Environment=variables)
+            functions.get_waiter("function_updated_v2").wait(FunctionName=cls.function)
+            if dry_run == "true":
+                cls.results["dry-run"] = invoke(event)
+
+    @classmethod
+    def refuse_a_signature(cls):
+        """Has an image signed, then its certificate replaced, and then the signature released."""
+        key = "firmware/refused.bin"
+        version = cloud.upload(key, IMAGE)
+        cloud.outcome(key, version)
+        bucket, signer = cloud.outputs["BucketName"], client("signer")
+        source = {"s3": {"bucketName": bucket, "key": key, "version": version}}
+        destination = {"s3": {"bucketName": bucket, "prefix": "SignedImage/by-hand/"}}
+        job = signer.start_signing_job(source=source, destination=destination, profileName=SIGNING_PROFILE)["jobId"]
+        arn = signer.get_signing_profile(profileName=SIGNING_PROFILE)["signingMaterial"]["certificateArn"]
+        certificate, private_key = self_signed_certificate()
+        client("acm").import_certificate(CertificateArn=arn, Certificate=certificate, PrivateKey=private_key)
+        tags = {"ota:thing-group": "lab", "ota:signing-job": job}
+        tag_set = {"TagSet": [{"Key": tag, "Value": value} for tag, value in tags.items()]}
+        client("s3").put_object_tagging(Bucket=bucket, Key=key, VersionId=version, Tagging=tag_set)
+        invoke(json.loads(cloud.notification(key, version, "tagged-later.json")))
+
+    def check_metric(self, namespace, name, dimensions, where):
+        """There is such a metric, of this stack's own function or queue."""
+        if namespace == NAMESPACE:
+            known = {
+                frozenset(dict(of).keys()) if None in dimensions.values() else of
+                for space, told, of in self.told_metrics
+                if (space, told) == (namespace, name) and ("FunctionName", self.function) in of
+            }
+            wanted = dimensions.keys() if None in dimensions.values() else dimensions.items()
+            self.assertIn(frozenset(wanted), known, f"{where}: {name}")
+            return
+        ((dimension, value),) = dimensions.items()
+        self.assertIn(name, AWS_METRICS[namespace, dimension], where)
+        self.assertEqual(value, {"FunctionName": self.function, "QueueName": self.queue}[dimension], where)
+
+    def test_each_outcome_is_told_by_the_function_as_it_is_deployed(self):
+        names = {name for namespace, name, of in self.told_metrics if namespace == NAMESPACE and len(of) == 1}
+        seconds = {f"{step}Seconds" for step in ("Inspect", "Preflight", "Signing", "Copy", "Stream", "Job")}
+        outcomes = {"Created", "Adopted", "Skipped", "Rejected", "Failed", "DryRun"}
+        self.assertEqual(names, outcomes | seconds | {"Verified", "SignatureRefused", "Streams"})
+        finals = [line for line in cloud.function_log() if '"outcome":' in line]
+        counted = [line for line in self.lines if "Streams" not in line]
+        self.assertEqual(len(counted), len(finals), "one line of metrics for each final log line")
+        (count,) = [line["Streams"] for line in self.lines if "Streams" in line]
+        self.assertEqual(count, len(cloud.creations()[1]))
+
+    def test_every_alarm_is_on_a_metric_that_there_is_and_tells_its_topic(self):
+        alarms = client("cloudwatch").describe_alarms()["MetricAlarms"]
+        self.assertEqual(len(alarms), 8)
+        for alarm in alarms:
+            name = alarm["AlarmName"]
+            dimensions = {each["Name"]: each["Value"] for each in alarm["Dimensions"]}
+            self.check_metric(alarm["Namespace"], alarm["MetricName"], dimensions, name)
+            self.assertEqual(alarm["AlarmActions"], [cloud.outputs["AlarmTopicArn"]], name)
+            self.assertIn(alarm["TreatMissingData"], ("notBreaching", "ignore"), name)
+            self.assertTrue(alarm["AlarmDescription"].endswith("."), name)
+        by_metric = {alarm["MetricName"]: alarm for alarm in alarms}
+        timeout = client("lambda").get_function_configuration(FunctionName=self.function)["Timeout"]
+        self.assertEqual(by_metric["Duration"]["Threshold"], 0.8 * timeout * 1000)
+        self.assertEqual(by_metric["Streams"]["Threshold"], 8000)
+
+    def test_the_alarms_ring_for_what_the_function_tells(self):
+        queue = queue_on(cloud.outputs["AlarmTopicArn"])
+        cloudwatch = client("cloudwatch")
+        for line in self.lines:
+            for namespace, metric in metrics_in(line):
+                cloudwatch.put_metric_data(Namespace=namespace, MetricData=[metric])
+        rung = [json.loads(message) for message in messages(queue, 2)]
+        rung = {each["Trigger"]["MetricName"] for each in rung if each["Trigger"]["Namespace"] == NAMESPACE}
+        self.assertEqual(rung, {"Rejected", "SignatureRefused"})
+
+    def test_no_two_widgets_of_the_dashboard_overlap_and_each_metric_on_it_is_there(self):
+        ((name),) = [entry["DashboardName"] for entry in client("cloudwatch").list_dashboards()["DashboardEntries"]]
+        self.assertEqual(name, f"{STACK}-{REGION}")
+        widgets = json.loads(client("cloudwatch").get_dashboard(DashboardName=name)["DashboardBody"])["widgets"]
+        for widget in widgets:
+            self.assertLessEqual(widget["x"] + widget["width"], COLUMNS, widget)
+        for one, other in combinations(widgets, 2):
+            apart = any(
+                a[at] + a[size] <= b[at]
+                for a, b in ((one, other), (other, one))
+                for at, size in (("x", "width"), ("y", "height"))
+            )
+            self.assertTrue(apart, f"{one} overlaps {other}")
+        covered = sum(widget["width"] * widget["height"] for widget in widgets)
+        bottom = max(widget["y"] + widget["height"] for widget in widgets)
+        self.assertEqual(covered, COLUMNS * bottom, "there are holes in it")
+
+        shown = [(each, widget) for widget in widgets for each in widget_metrics(widget)]
+        for (namespace, metric, dimensions), widget in shown:
+            self.check_metric(namespace, metric, dimensions, widget["properties"]["title"])
+        alarms = {alarm["AlarmArn"] for alarm in client("cloudwatch").describe_alarms()["MetricAlarms"]}
+        (listed,) = [widget["properties"]["alarms"] for widget in widgets if widget["type"] == "alarm"]
+        self.assertEqual(set(listed), alarms)
+        (log,) = [widget["properties"]["query"] for widget in widgets if widget["type"] == "log"]
+        self.assertIn(f"SOURCE '{cloud.outputs['LogGroupName']}'", log)
+        self.check_query(log)
+
+    def test_saved_queries_ask_for_what_the_log_has(self):
+        # MiniStack has no such resource.
+        resources = yaml_parse((ROOT / "template.yaml").read_text())["Resources"].values()
+        queries = [each["Properties"] for each in resources if each["Type"] == "AWS::Logs::QueryDefinition"]
+        self.assertEqual(len(queries), 5)
+        for query in queries:
+            self.assertEqual(query["LogGroupNames"], [{"Ref": "LogGroup"}])
+            self.check_query(query["QueryString"])
+
+    def check_query(self, query):
+        lines = [json.loads(line) for line in cloud.function_log() if line.startswith("{")]
+        logged = {member for line in lines for member in line}
+        text = re.sub(r"#.*|SOURCE '[^']*'|\"[^\"]*\"|'[^']*'|/.*?/|@\w+|\d\w*", " ", query)
+        named = set(re.findall(r"(?:as|by) (\w+)", text))
+        members = set(re.findall(r"[A-Za-z]\w*", text)) - INSIGHTS - named - {"step", "hour"}
+        self.assertTrue(members, query)
+        self.assertEqual(members - logged, set(), query)
+
+    def test_the_firmware_team_is_told_what_is_created_or_rejected_and_nothing_else(self):
+        config = client("lambda").get_function_event_invoke_config(FunctionName=self.function, Qualifier="$LATEST")
+        bus = client("events").describe_event_bus(Name=cloud.outputs["ReleaseBusName"])
+        self.assertEqual(config["DestinationConfig"]["OnSuccess"]["Destination"], bus["Arn"])
+        queue = queue_on(cloud.outputs["ReleaseTopicArn"])
+        entries = [self.entry(result) for result in self.results.values()]
+        # What an attempt made that then failed.
+        entries.append(self.entry(self.results["adopted"], attempt=2))
+        for entry in entries:
+            put = client("events").put_events(Entries=[entry])
+            self.assertEqual(put["FailedEntryCount"], 0, put)
+        told = sorted(text.split(":")[0].strip('"') for text in messages(queue, 3))
+        self.assertEqual(told, ["CREATED", "CREATED", "REJECTED"])
+
+    def entry(self, result, attempt=1):
+        """A result as Lambda puts it onto a bus:
+        https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+        """
+        detail = {
+            "version": "1.0",
+            "timestamp": "2026-11-23T21:40:00.000Z",
+            "requestContext": {
+                "requestId": "11111111-2222-4333-8444-555555555555",
+                "functionArn": f"{cloud.outputs['FunctionArn']}:$LATEST",
+                "condition": "Success",
+                "approximateInvokeCount": attempt,
+            },
+            "requestPayload": {"Records": []},
+            "responseContext": {"statusCode": 200, "executedVersion": "$LATEST"},
+            "responsePayload": result,
+        }
+        return {
+            "Source": "lambda",
+            "DetailType": "Lambda Function Invocation Result - Success",
+            "Detail": json.dumps(detail),
+            "EventBusName": cloud.outputs["ReleaseBusName"],
+        }
+
+    def test_what_the_firmware_team_reads_names_the_upload_and_every_reason(self):
+        # MiniStack finds no members of lists.
+        events, bus = client("events"), cloud.outputs["ReleaseBusName"]
+        texts = {}
+        for rule in events.list_rules(EventBusName=bus)["Rules"]:
+            pattern = json.loads(rule["EventPattern"])["detail"]
+            ((outcome,), *_) = jmespath.search('["$or"[], @][].responsePayload.releases.outcome', pattern)
+            event = {"detail": json.loads(self.entry(self.results[outcome])["Detail"])}
+            (target,) = events.list_targets_by_rule(Rule=rule["Name"], EventBusName=bus)["Targets"]
+            self.assertEqual(target["Arn"], cloud.outputs["ReleaseTopicArn"])
+            text = target["InputTransformer"]["InputTemplate"]
+            self.assertTrue(all(line.startswith('"') and line.endswith('"') for line in text.splitlines()), text)
+            for name, path in target["InputTransformer"]["InputPathsMap"].items():
+                value = jmespath.search(path.removeprefix("$."), event)
+                self.assertIsNotNone(value, f"{path} of {outcome}")
+                self.assertIn(f"<{name}>", text)
+                text = text.replace(f"<{name}>", value if isinstance(value, str) else json.dumps(value))
+            self.assertIsNone(re.search(r"<\w+>", text), text)
+            texts[outcome] = text
+        created, rejected = (self.results[outcome]["releases"][0] for outcome in ("created", "rejected"))
+        self.assertIn(created["key"], texts["created"])
+        self.assertIn(created["jobId"], texts["created"])
+        self.assertEqual(len(rejected["reasons"]), 2)
+        for word in [rejected["key"], *rejected["reasons"]]:
+            self.assertIn(word, texts["rejected"])
+
+    def test_the_role_may_tell_results_to_this_bus_alone(self):
+        roles = client("lambda").get_function_configuration(FunctionName=self.function)["Role"]
+        simulate = client("iam").simulate_principal_policy
+        bus = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus"
+        for resource, expected in ((f"{bus}/{cloud.outputs['ReleaseBusName']}", True), (f"{bus}/default", False)):
+            answer = simulate(PolicySourceArn=roles, ActionNames=["events:PutEvents"], ResourceArns=[resource])
+            (result,) = answer["EvaluationResults"]
+            self.assertEqual(result["EvalDecision"] == "allowed", expected, resource)
+
+
+def main():
+    global cloud
+    with Cloud() as cloud:
+        with step("provision the account"):
+            cloud.provision()
+        with step("sam build"):
+            sam("build")
+        with step("sam deploy"):
+            cloud.deploy()
+        return not unittest.main(verbosity=2, exit=False).result.wasSuccessful()
+
+
+if __name__ == "__main__":
+    run(main)
