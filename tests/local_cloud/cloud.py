@@ -308,6 +308,14 @@ def failures(outputs):
     return sum(map(int, client("sqs").get_queue_attributes(**queue)["Attributes"].values()))
 
 
+def template_url(template):
+    """Where a template lies that is too long to be handed over in a request."""
+    s3 = client("s3")
+    s3.create_bucket(Bucket="templates")
+    s3.put_object(Bucket="templates", Key="template.yaml", Body=template)
+    return f"https://s3.{REGION}.amazonaws.com/templates/template.yaml"
+
+
 def presigned(placeholder):
     """Where a placeholder of a presigned URL points, and the bytes that devices get from there."""
     url = urlsplit(unquote(placeholder.removeprefix("${aws:iot:s3-presigned-url-v2:").removesuffix("}")))

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from ministack.core.iam_evaluator import EvalContext, combine_resource_policy, evaluate, parse_policy_document
 
-from cloud import ACCOUNT, REGION, ROOT, client
+from cloud import ACCOUNT, REGION, ROOT, client, template_url
 
 EVERYTHING = {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
@@ -61,8 +61,12 @@ class Stack:
         template = (ROOT / "template.yaml").read_text().replace("CodeUri: .\n", "CodeUri: s3://code/code.zip\n")
         cloudformation.create_stack(
             StackName=name,
-            TemplateBody=template,
-            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+            TemplateURL=template_url(template),
+            # MiniStack knows no saved queries.
+            Parameters=[
+                {"ParameterKey": key, "ParameterValue": value}
+                for key, value in (parameters | {"SavedQueries": "false"}).items()
+            ],
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         )
         cloudformation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})

@@ -6,7 +6,7 @@ import subprocess
 import unittest
 
 from alive import step
-from cloud import ACCOUNT, BUCKET, REGION, ROOT, STACK, THING_GROUP, VENV, Cloud, client, run, sam
+from cloud import ACCOUNT, BUCKET, REGION, ROOT, STACK, THING_GROUP, VENV, Cloud, client, run, sam, template_url
 
 TAGS = f"ota:thing-group={THING_GROUP}"
 IMAGE = bytes(range(256))
@@ -99,7 +99,9 @@ class Attach(unittest.TestCase):
         given = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]} | other
         cloudformation.create_stack(
             StackName="own",
-            TemplateBody=cloudformation.get_template(StackName=STACK, TemplateStage="Original")["TemplateBody"],
+            TemplateURL=template_url(
+                cloudformation.get_template(StackName=STACK, TemplateStage="Original")["TemplateBody"]
+            ),
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         )

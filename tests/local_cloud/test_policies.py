@@ -77,6 +77,7 @@ class PolicyTest(unittest.TestCase):
 class FunctionRole(PolicyTest):
     def setUp(self):
         role, bucket, queue = stack.role("FunctionRole"), stack.bucket, self.arn_of_queue()
+        bus = aws("events", f"event-bus/{stack.ids['ReleaseBus']}")
         log = aws("logs", f"log-group:/aws/lambda/{stack.name}")
         ota_role = f"arn:aws:iam::{ACCOUNT}:role/{stack.ids['OtaRole']}"
         upload, signed, beside = objects(bucket, "firmware/a.bin", "SignedImage/0a/x", "other/a.bin")
@@ -132,6 +133,8 @@ class FunctionRole(PolicyTest):
                     ("iot:CreateJob", aws("iot", "thing/any/$package")),
                     ("logs:CreateLogStream", f"{log}:log-stream:1"),
                     ("logs:PutLogEvents", f"{log}:log-stream:1"),
+                    ("events:PutEvents", bus),
+                    ("iot:ListStreams", "*"),
                     ("sqs:SendMessage", queue),
                     ("sqs:ReceiveMessage", queue),
                     ("sqs:DeleteMessage", queue),
@@ -215,6 +218,9 @@ class FunctionRole(PolicyTest):
                     ("iot:Publish", aws("iot", "topic/$aws/things/lab-1/jobs/notify")),
                     ("logs:PutLogEvents", aws("logs", "log-group:/aws/lambda/other:log-stream:1")),
                     ("logs:DeleteLogStream", f"{log}:log-stream:1"),
+                    ("events:PutEvents", aws("events", "event-bus/default")),
+                    ("events:PutEvents", f"{bus}2"),
+                    ("events:DeleteEventBus", bus),
                     ("sqs:SendMessage", f"{queue}2"),
                     ("sqs:PurgeQueue", queue),
                     *[
@@ -247,7 +253,8 @@ class FunctionRole(PolicyTest):
             return any(request.allowed(caller) is not allowed for request, allowed in self.requests_of_the_role())
 
         # What a key prefix of AllowedThingGroups becomes lets nothing: no group has a `/` in its name.
-        harmless = {"TargetThingGroups: without arn:*:iot:*:*:thinggroup/prod/de/"}
+        # That streams are listed can be allowed for all of them only.
+        harmless = {"TargetThingGroups: without arn:*:iot:*:*:thinggroup/prod/de/", "CountStreams: any resource"}
         self.check_each_part_decides(self.role.policy, decides, harmless)
 
     def requests_of_the_role(self):
@@ -444,6 +451,10 @@ class Bucket(PolicyTest):
         self.check(NEIGHBOURS[0], [(request, False) for request, _ in requests], bucket.bucket_policy)
 
 
+# The policies of topics, and who may publish there.
+TOPICS = {"ReleaseTopicPolicy": "events.amazonaws.com", "AlarmTopicPolicy": "cloudwatch.amazonaws.com"}
+
+
 class Services(unittest.TestCase):
     """No service does for somebody else what it does for this account."""
 
@@ -453,8 +464,8 @@ class Services(unittest.TestCase):
         attributes = client("sqs").get_queue_attributes(QueueUrl=guest.ids["FailureQueue"], AttributeNames=["Policy"])
         (queue,) = json.loads(attributes["Attributes"]["Policy"])["Statement"]
         function = json.loads(client("lambda").get_policy(FunctionName=guest.ids["Function"])["Policy"])
-        (call,) = function["Statement"]
         rule = aws("events", f"rule/{guest.ids['UploadRule']}")
+        (call,) = [each for each in function["Statement"] if rule in json.dumps(each)]
         for statement, action in ((queue, "sqs:SendMessage"), (call, "lambda:InvokeFunction")):
             self.assertEqual(
                 (statement["Principal"], statement["Action"]), ({"Service": "events.amazonaws.com"}, action)
@@ -476,16 +487,26 @@ class Services(unittest.TestCase):
                 self.assertEqual(statement["Condition"]["ArnLike"], {"aws:SourceArn": aws("iot", "*")})
 
         policy = json.loads(client("lambda").get_policy(FunctionName=stack.ids["Function"])["Policy"])
-        (statement,) = policy["Statement"]
-        self.assertEqual(statement["Principal"], {"Service": "s3.amazonaws.com"})
-        self.assertEqual(statement["Condition"]["StringEquals"], {"AWS:SourceAccount": ACCOUNT})
-        self.assertEqual(statement["Condition"]["ArnLike"], {"AWS:SourceArn": stack.bucket})
+        count = aws("events", f"rule/{stack.ids['CountStreams']}")
+        told = {"s3.amazonaws.com": stack.bucket, "events.amazonaws.com": count}
+        self.assertEqual({each["Principal"]["Service"] for each in policy["Statement"]}, set(told))
+        for statement in policy["Statement"]:
+            self.assertEqual(statement["Condition"]["StringEquals"], {"AWS:SourceAccount": ACCOUNT})
+            source = told[statement["Principal"]["Service"]]
+            self.assertEqual(statement["Condition"]["ArnLike"], {"AWS:SourceArn": source})
 
     def test_no_other_policy_of_the_stack_trusts_a_service(self):
         trusting = {name for name, each in resources().items() if '"Principal": {"Service"' in json.dumps(each)}
-        self.assertEqual(trusting, {"FunctionRole", "OtaRole", "FailureQueuePolicy"})
+        self.assertEqual(trusting, {"FunctionRole", "OtaRole", "FailureQueuePolicy", *TOPICS})
         granting = {name for name, each in resources().items() if each["Type"] == "AWS::Lambda::Permission"}
-        self.assertEqual(granting, {"UploadPermission", "UploadRulePermission"})
+        self.assertEqual(granting, {"UploadPermission", "UploadRulePermission", "CountPermission"})
+
+    def test_topics_take_what_the_stack_itself_tells(self):
+        for name, service in TOPICS.items():
+            (statement,) = resources()[name]["Properties"]["PolicyDocument"]["Statement"]
+            self.assertEqual((statement["Principal"], statement["Action"]), ({"Service": service}, "sns:Publish"))
+            keys = {key for keys in statement["Condition"].values() for key in keys}
+            self.assertEqual(keys, {"aws:SourceAccount", "aws:SourceArn"})
 
 
 class Encryption(unittest.TestCase):
