@@ -150,16 +150,17 @@ mod tests {
     use crate::error::{Failure, Skip, Stop};
     use std::{collections::BTreeSet, time::Duration};
 
-    const KINDS: [Kind; 8] = [
-        Kind::Place,
-        Kind::Tags,
-        Kind::Manifest,
-        Kind::Object,
-        Kind::Signature,
-        Kind::JobTemplate,
-        Kind::JobId,
-        Kind::TooLate,
+    const KINDS: [(Kind, &str); 8] = [
+        (Kind::Place, "place"),
+        (Kind::Tags, "tags"),
+        (Kind::Manifest, "manifest"),
+        (Kind::Object, "object"),
+        (Kind::Signature, "signature"),
+        (Kind::JobTemplate, "job-template"),
+        (Kind::JobId, "job-id"),
+        (Kind::TooLate, "too-late"),
     ];
+    const STEPS: [&str; 6] = ["inspect", "preflight", "sign", "copy", "stream", "job"];
 
     fn metrics() -> Metrics {
         Metrics { function_name: "firmware".to_owned() }
@@ -184,8 +185,7 @@ mod tests {
         let about = members["_aws"].as_object().unwrap();
         assert_eq!(about.keys().collect::<Vec<_>>(), ["CloudWatchMetrics", "Timestamp"]);
         assert!(about["Timestamp"].is_u64());
-        let words: BTreeSet<_> =
-            KINDS.map(Kind::as_str).into_iter().chain(Step::ALL.map(Step::as_str)).chain(["firmware"]).collect();
+        let words: BTreeSet<_> = KINDS.map(|(_, word)| word).into_iter().chain(STEPS).chain(["firmware"]).collect();
         for directive in about["CloudWatchMetrics"].as_array().unwrap() {
             assert_eq!(
                 directive.as_object().unwrap().keys().collect::<Vec<_>>(),
@@ -267,17 +267,17 @@ mod tests {
 
     #[test]
     fn what_is_rejected_is_counted_by_kind_and_what_fails_by_step() {
-        for kind in KINDS {
+        for (kind, word) in KINDS {
             let rejected = line(&concluded(Err(Stop::Rejected(kind, vec!["secret".into()]))), &Steps::default());
             let by = &rejected["_aws"]["CloudWatchMetrics"][1];
             assert_eq!(
                 (&by["Dimensions"], &by["Metrics"][0]["Name"]),
                 (&json!([["FunctionName", "Kind"]]), &json!("Rejected"))
             );
-            assert_eq!((&rejected["Kind"], &rejected["level"]), (&json!(kind.as_str()), &json!("ERROR")));
+            assert_eq!((&rejected["Kind"], &rejected["level"]), (&json!(word), &json!("ERROR")));
             assert!(!rejected.to_string().contains("secret"), "{rejected}");
         }
-        for step in Step::ALL {
+        for (step, word) in Step::ALL.into_iter().zip(STEPS) {
             let mut steps = Steps::default();
             steps.under_way = step;
             let failed = line(&concluded(Err(Failure::Incomplete { member: "x" }.into())), &steps);
@@ -286,7 +286,7 @@ mod tests {
                 (&by["Dimensions"], &by["Metrics"][0]["Name"]),
                 (&json!([["FunctionName", "Step"]]), &json!("Failed"))
             );
-            assert_eq!(failed["Step"], step.as_str());
+            assert_eq!(failed["Step"], word);
             assert_eq!(failed.get("SignatureRefused"), None);
         }
     }
