@@ -3,7 +3,7 @@
 use crate::{
     fake::{ACCOUNT, BUCKET, Fake, REGION},
     faults::{all, deliver, on_a_clock_of_its_own},
-    releases::{LAB, assert_nothing_created, event, failure, one, presigned, record, release, run_with, sign},
+    releases::{LAB, assert_nothing_created, event, failure, one, presigned, receipt, record, release, run_with, sign},
 };
 use ota_on_upload::{settings::Settings, upload::Upload};
 use serde_json::{Value, json};
@@ -222,6 +222,7 @@ async fn each_file_may_be_signed_in_a_way_of_its_own() {
     let released = run_with(&fake, &event(&upload), &[("ALLOW_UNVERIFIED", "true")]).await.expect("no failure");
     assert_eq!(released[0]["outcome"], "created");
     assert_eq!(one(fake.calls("StartSigningJob")).json()["profileName"], "OtherProfile");
+    assert_eq!(receipt(&fake, &upload)["verified"], false, "not every signature is");
     let files = document(&one(fake.calls("CreateJob")).json())["afr_ota"]["files"].clone();
     assert_eq!((&files[1]["sig-sha256-ecdsa"], &files[1]["certfile"]), (&json!(ELSEWHERE), &json!("/radio.pem")));
 }

@@ -635,7 +635,7 @@ async fn a_job_that_an_operator_deleted_is_not_made_again() {
 }
 
 /// The receipt of an upload, as it lies in the bucket.
-fn receipt(fake: &Fake, upload: &Upload) -> Value {
+pub fn receipt(fake: &Fake, upload: &Upload) -> Value {
     let key = format!("{}release.json", upload.signed_prefix(&Settings::from_lookup(setting).expect("good settings")));
     let bytes = fake.state().objects[&(BUCKET.to_owned(), key)][0].bytes.clone().expect("a record");
     serde_json::from_slice(&bytes).expect("JSON")
