@@ -535,7 +535,6 @@ pub(crate) mod tests {
             let default = match default {
                 None => "–",
                 Some("") => "none",
-                Some("-1") if name == "ReservedConcurrency" => "none",
                 Some(default) => default,
             };
             (name, default)
