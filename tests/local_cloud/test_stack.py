@@ -212,7 +212,8 @@ class Releases(StackTest):
         key = ec.generate_private_key(ec.SECP256R1())
         signature = base64.b64encode(key.sign(IMAGE, ec.ECDSA(hashes.SHA256()))).decode()
         # As it is, so that S3 decodes each `+` to a space.
-        tags = f"{TAGS}&ota:signature={signature.replace('=', '%3D')}&ota:certificate=/certs/own.pem"
+        signed = f"ota:signature={signature.replace('=', '%3D')}&ota:signature-algorithm=SHA256withECDSA"
+        tags = f"{TAGS}&{signed}&ota:certificate=/certs/own.pem"
         self.check_unverified(self.create("firmware/signed elsewhere.bin", tags), "sig-sha256-ecdsa", signature)
 
     def test_a_signature_that_fits_no_tag_lies_beside_the_image(self):
