@@ -29,7 +29,11 @@ from cloud import (
 
 TAGS = "ota:thing-group=lab"
 IMAGE = bytes(range(256)) * 16
-WANTED = f"SigningProfile={SIGNING_PROFILE} DeployerPrincipals={DEPLOYER} AllowedThingGroups={ALLOWED_THING_GROUPS}"
+# MiniStack knows no saved queries.
+WANTED = (
+    f"SigningProfile={SIGNING_PROFILE} DeployerPrincipals={DEPLOYER} AllowedThingGroups={ALLOWED_THING_GROUPS}"
+    " SavedQueries=false"
+)
 
 
 def make(target, typed="", **variables):
