@@ -6,7 +6,7 @@ import subprocess
 import unittest
 
 from alive import step
-from cloud import ACCOUNT, BUCKET, REGION, ROOT, STACK, THING_GROUP, VENV, Cloud, client, run, sam, template_url
+from cloud import ACCOUNT, BUCKET, REGION, ROOT, STACK, THING_GROUP, VENV, Cloud, build, client, run, template_url
 
 TAGS = f"ota:thing-group={THING_GROUP}"
 IMAGE = bytes(range(256))
@@ -167,7 +167,7 @@ def main():
                 Bucket=BUCKET, NotificationConfiguration={"QueueConfigurations": [theirs]}
             )
         with step("sam build"):
-            sam("build")
+            build()
         with step("sam deploy"):
             cloud.deploy(ExistingBucket="true")
         return not unittest.main(verbosity=2, exit=False).result.wasSuccessful()

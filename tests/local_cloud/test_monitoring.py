@@ -12,8 +12,7 @@ from itertools import combinations
 import jmespath
 from samcli.yamlhelper import yaml_parse
 
-from alive import step
-from cloud import ACCOUNT, REGION, ROOT, SIGNING_PROFILE, STACK, Cloud, client, run, sam, self_signed_certificate
+from cloud import ACCOUNT, REGION, ROOT, SIGNING_PROFILE, STACK, Cloud, client, run, self_signed_certificate
 
 TAGS = "ota:thing-group=lab"
 IMAGE = bytes(range(256)) * 16
@@ -366,12 +365,7 @@ class Monitoring(unittest.TestCase):
 def main():
     global cloud
     with Cloud() as cloud:
-        with step("provision the account"):
-            cloud.provision()
-        with step("sam build"):
-            sam("build")
-        with step("sam deploy"):
-            cloud.deploy()
+        cloud.with_stack()
         return not unittest.main(verbosity=2, exit=False).result.wasSuccessful()
 
 

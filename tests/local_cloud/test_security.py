@@ -20,9 +20,9 @@ from cloud import (
     STACK,
     THING_GROUP,
     Cloud,
+    build,
     client,
     run,
-    sam,
 )
 
 TAGS = f"ota:thing-group={THING_GROUP}"
@@ -322,7 +322,7 @@ def main():
             client("iot").create_thing(thingName="production")
             key = client("kms").create_key()["KeyMetadata"]["Arn"]
         with step("sam build"):
-            sam("build")
+            build()
         with step("sam deploy"):
             groups = f"{ALLOWED_THING_GROUPS},bound/=bound-*"
             cloud.deploy(AllowedSigningProfiles=OTHER_PROFILE, AllowedThingGroups=groups, KmsKeyArn=key)

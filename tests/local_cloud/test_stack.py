@@ -30,6 +30,12 @@ from torture import survive_kill
 
 TAGS = "ota:thing-group=lab"
 IMAGE = bytes(range(256)) * 64
+ABORT = {
+    "failureType": "FAILED",
+    "action": "CANCEL",
+    "thresholdPercentage": 20.5,
+    "minNumberOfExecutedThings": 10,
+}
 LAB = f"arn:aws:iot:{REGION}:{ACCOUNT}:thinggroup/lab"
 
 
@@ -129,16 +135,7 @@ class Releases(StackTest):
             "jobExecutionsRolloutConfig": {"maximumPerMinute": 50},
             "timeoutConfig": {"inProgressTimeoutInMinutes": 30},
             "jobExecutionsRetryConfig": {"criteriaList": [{"failureType": "FAILED", "numberOfRetries": 1}]},
-            "abortConfig": {
-                "criteriaList": [
-                    {
-                        "failureType": "FAILED",
-                        "action": "CANCEL",
-                        "thresholdPercentage": 20.5,
-                        "minNumberOfExecutedThings": 10,
-                    }
-                ]
-            },
+            "abortConfig": {"criteriaList": [ABORT]},
         }
         iot.create_job_template(jobTemplateId="canary", description="slowly", document="{}", **template)
         outcome = self.create("firmware/canary.bin", f"{TAGS}&ota:job-template=canary&ota:retries=2")
@@ -174,16 +171,7 @@ class Releases(StackTest):
         uploads = [release(key, tags="", image=image) for key, image in images.items()]
         self.assertEqual([upload["reason"] for upload in uploads], ["no-tags", "no-tags"])
         said = {
-            "abortConfig": {
-                "criteriaList": [
-                    {
-                        "failureType": "FAILED",
-                        "action": "CANCEL",
-                        "thresholdPercentage": 20.5,
-                        "minNumberOfExecutedThings": 10,
-                    }
-                ]
-            },
+            "abortConfig": {"criteriaList": [ABORT]},
             "jobExecutionsRolloutConfig": {"maximumPerMinute": 50},
             "destinationPackageVersions": [f"arn:aws:iot:{REGION}:{ACCOUNT}:package/app/version/2.0"],
         }
