@@ -3,6 +3,7 @@
 use crate::{
     clients::Clients,
     delivery::{Delivery, PresignedUrl},
+    device_limits,
     error::{Failure, Stop},
     file_request::{FileRequest, SignedBy},
     given::{self, GivenSignature},
@@ -35,6 +36,8 @@ pub(crate) struct Requests {
     pub start_signing_jobs: Vec<Value>,
     pub create_stream: Option<Value>,
     pub create_job: Value,
+    /// The limits of device libraries that the job exceeds, as far as that is known.
+    pub warnings: Vec<String>,
 }
 
 /// What is known of a file: its size in bytes, and the signature that it has already.
@@ -65,6 +68,7 @@ pub(crate) async fn requests(
     let delivery = Delivery::of(request.protocols, stream, urls);
     let files: Vec<_> = request.files.iter().zip(&signed).collect();
     let mut document = job::document(&files, &delivery).map_err(Failure::from)?.text;
+    let warnings = device_limits::warnings(job_id, &document, &files);
     for unknown in [FROM_SIGNER, FROM_S3] {
         document = document.replace(&encoded(unknown).to_string(), unknown);
     }
@@ -89,7 +93,7 @@ pub(crate) async fn requests(
     }
     let _not_sent = create_job.customize().interceptor(capture.clone()).send().await;
     let create_job = with("jobId", job_id, capture.take());
-    Ok(Requests { start_signing_jobs, create_stream, create_job })
+    Ok(Requests { start_signing_jobs, create_stream, create_job, warnings })
 }
 
 /// A file as it would be signed.

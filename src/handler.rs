@@ -3,6 +3,7 @@
 use crate::{
     clients::Clients,
     delivery::Delivery,
+    device_limits,
     dry_run::{self, Known},
     error::{Failure, Kind, Skip, Step, Stop, both},
     file_request::FileRequest,
@@ -211,6 +212,7 @@ impl Function {
     ) -> Result<Outcome, Stop> {
         let Self { settings, aws, clock, .. } = self;
         let mut requests = dry_run::requests(aws, settings, upload, request, job_id, known, clock()).await?;
+        warn(upload, requests.warnings);
         release.job_id = Some(job_id.to_owned());
         release.stream_id = request.protocols.has_mqtt().then(|| upload.stream_id());
         let time = |member: &str| requests.create_job["schedulingConfig"][member].as_str().map(str::to_owned);
@@ -326,6 +328,7 @@ impl Function {
         warn(upload, first.and_then(|until| request.outlives(until, clock())));
         let signed: Vec<_> = request.files.iter().zip(signed.iter().map(|(signed, _)| signed)).collect();
         let document = job::document(&signed, &delivery).map_err(Failure::from)?;
+        warn(upload, device_limits::warnings(&record.job_id, &document.text, &signed));
         let ensure = job::ensure(aws, settings, upload, &request, (&record.job_id, document), clock());
         let (job, is_new) = steps.timed(Step::Job, ensure).await?;
         if !is_new {

@@ -52,6 +52,8 @@ mod delivery;
 
 pub mod job;
 
+mod device_limits;
+
 pub mod outcome;
 
 pub mod metrics;

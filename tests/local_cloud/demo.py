@@ -85,7 +85,7 @@ def report(cloud, outcome):
         show("Stream", *rows({"stream": stream["streamArn"], "file": file, "role": stream["roleArn"]}))
     show("Signature", f"✓ verifies with the certificate over all {len(image):,} bytes that devices fetch")
     if "streamId" in outcome:  # the parser wants a stream
-        show("What a device understands", *device(document).splitlines())
+        show("The job document, read by the parser of rustot", *device(document).splitlines())
     show("Job executions", *executions(iot, job_id))
     print(f"\njobArn: {outcome['jobArn']}")
     return 0

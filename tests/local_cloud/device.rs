@@ -1,5 +1,5 @@
-//! Reads an IoT job document from standard input as a device does, by the parser of the OTA agent `rustot`, and prints
-//! what the device understood; exit status 1 where a device would refuse it.
+//! Reads an IoT job document from standard input with the parser of the OTA agent `rustot`, and prints the result. Exits
+//! with status 1 if the parser refuses the document. The agent itself is not run: its buffer for signatures is too short.
 
 use std::io;
 use std::process::ExitCode;
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(why) => {
-            eprintln!("a device would refuse this job document: {why}");
+            eprintln!("the parser of rustot refuses this job document: {why}");
             ExitCode::FAILURE
         }
     }

@@ -338,6 +338,23 @@ async fn the_log_warns_of_a_job_of_an_earlier_version_that_still_goes_on() {
 }
 
 #[tokio::test]
+async fn the_log_warns_of_limits_of_device_libraries_in_a_release_and_in_a_dry_run() {
+    let tags = [("ota:thing-group", "lab")];
+    for (dry_run, outcome) in [("false", "created"), ("true", "dry-run")] {
+        for (bytes, warnings) in [(4 << 20, 0), ((4 << 20) + 1, 1)] {
+            let fake = Fake::new();
+            let upload = fake.upload("firmware/blinky.bin", vec![7; bytes], &tags);
+            let over = [("AWS_LAMBDA_LOG_FORMAT", "JSON"), ("DRY_RUN", dry_run)];
+            let mut function = Process::start(&fake, &over).await;
+            let (_, answer) = function.invoke(event(&upload)).await;
+            assert_eq!(answer["releases"][0]["outcome"], outcome, "{answer}");
+            let log = function.log().await;
+            assert_eq!(log.matches("the FreeRTOS OTA library (v3) ignores images over").count(), warnings, "{log}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_dry_run_needs_neither_credentials_nor_an_endpoint() {
     let upload = Upload::new(BUCKET.into(), "firmware/blinky.bin".into(), "v1".into());
     let over = [
