@@ -7,7 +7,8 @@ VENV := .venv/aws/bin
 AS_STEP := python3 $(LOCAL_CLOUD)/alive.py
 
 # As they were given: make would take a `$` for a variable of its own.
-GIVEN := FIRMWARE MANIFEST TAGS KEY EVENT MODE ENV_VARS STACK RELEASE BUCKET VERSION OUT PARAMETERS SINCE FOLLOW PATIENCE EMPTY YES
+GIVEN := FIRMWARE MANIFEST TAGS KEY EVENT MODE ENV_VARS STACK RELEASE BUCKET VERSION OUT PARAMETERS SINCE FOLLOW PATIENCE EMPTY YES \
+    ARCHITECTURE PARTS
 # Only who says so right there releases, empties a bucket, or changes one unasked.
 $(foreach name,RELEASE EMPTY YES,$(if $(filter command line,$(origin $(name))),,$(eval override $(name) :=)))
 $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
@@ -105,6 +106,7 @@ zip deploy logs redrive destroy: setup
 test: build .venv/lint/.installed
 	@cargo test --locked
 	@$(VENV)/python tests/test_troubleshooting.py
+	@$(VENV)/python tests/test_tools.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_model.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_replay.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_stack.py
@@ -117,10 +119,8 @@ test: build .venv/lint/.installed
 test-docker: build
 	@$(VENV)/python $(LOCAL_CLOUD)/test_docker.py
 
-PARTS := torture-faults torture-kill torture-soak torture-burst fuzz mutants
-
 torture: need
-	@python3 tests/torture.py $(PARTS)
+	@python3 tests/torture.py
 
 torture-faults: need
 	@TORTURE=full cargo test --locked --profile torture --test releases -- --nocapture faults model conformance
@@ -147,7 +147,7 @@ deny: setup
 	fi
 
 sbom: .venv/sbom/.installed
-	@.venv/sbom/bin/python tests/sbom.py $(or $(ARCHITECTURE),x86_64)
+	@.venv/sbom/bin/python tests/sbom.py
 
 lint: setup .venv/lint/.installed
 	@$(AS_STEP) "cargo fmt" cargo fmt --check

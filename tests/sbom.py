@@ -1,6 +1,6 @@
 """What the function is made of: a CycloneDX document, checked against the schema and against what cargo builds.
 
-sbom.py ARCHITECTURE
+The environment variable ARCHITECTURE is `x86_64` (the default) or `arm64`.
 """
 
 import json
@@ -57,7 +57,11 @@ def describe(target):
 
 
 def main():
-    machine = {"x86_64": "x86_64", "arm64": "aarch64"}[sys.argv[1]]
+    machines = {"x86_64": "x86_64", "arm64": "aarch64"}
+    architecture = os.environ.get("ARCHITECTURE") or "x86_64"
+    if architecture not in machines:
+        sys.exit(f"✗ ARCHITECTURE is {architecture!a}, expected x86_64 or arm64")
+    machine = machines[architecture]
     install()
     document, crates = describe(f"{machine}-unknown-linux-gnu")
     text = json.dumps(document, indent=2) + "\n"
@@ -69,7 +73,7 @@ def main():
         sys.exit(f"✗ the document and what cargo builds differ in {sorted(told ^ crates)}")
     if str(ROOT) in text:
         sys.exit(f"✗ the document has {ROOT} in it")
-    path = ROOT / f"target/ota-on-upload-{sys.argv[1]}.cdx.json"
+    path = ROOT / f"target/ota-on-upload-{architecture}.cdx.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(text)
     print(f"✓ {path.relative_to(ROOT)} names {len(crates)} crates, and is valid CycloneDX 1.5")

@@ -1,15 +1,16 @@
 """The parts of the torture, each a target of make, one after another.
 
-    python3 torture.py PART...
-
-shows what each says, and counts in its last line what held.
+The environment variable PARTS names the parts, with a space between; without it, all of them run. Shows what each part
+prints, and counts in the last line what held.
 """
 
+import os
 import re
 import subprocess
 import sys
 import time
 
+PARTS = ("torture-faults", "torture-kill", "torture-soak", "torture-burst", "fuzz", "mutants")
 COUNTS = re.compile(r"\b(\d+) passed[,;] (\d+) failed")
 
 
@@ -24,9 +25,10 @@ def run(part):
     return passed, failed or int(process.returncode != 0 or passed == 0)
 
 
-def main(*parts):
-    if not parts:
-        sys.exit(__doc__)
+def main():
+    parts = (os.environ.get("PARTS") or " ".join(PARTS)).split()
+    if unknown := [part for part in parts if part not in PARTS]:
+        sys.exit(f"✗ PARTS has {', '.join(map(ascii, unknown))}, expected some of: {' '.join(PARTS)}")
     summary = []
     for part in parts:
         started = time.monotonic()
@@ -41,4 +43,4 @@ def main(*parts):
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main())

@@ -40,11 +40,19 @@ def step(title):
         print(f"{start}{mark} {title} ({time.monotonic() - started:.1f} s)", flush=True)
 
 
+def printable(text, kept=""):
+    """A text with its unprintable characters escaped, so that a key or a bucket name cannot control the terminal."""
+    return "".join(
+        letter if letter.isprintable() or letter in kept else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
 def show(title, *lines):
     """Prints a paragraph with a title."""
-    print(f"\n{title}")
+    print(f"\n{printable(title)}")
     for line in lines:
-        print(f"    {line}".rstrip())
+        print(f"    {printable(line)}".rstrip())
 
 
 def rows(facts):

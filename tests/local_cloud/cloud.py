@@ -34,7 +34,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from alive import step
+from alive import printable, step
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
@@ -510,7 +510,7 @@ def run(program):
     try:
         sys.exit(program())
     except Failed as why:
-        sys.exit(f"✗ {why}")
+        sys.exit(printable(f"✗ {why}", kept="\n\t"))
     except KeyboardInterrupt:
         sys.exit(130)
 

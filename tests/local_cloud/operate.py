@@ -24,11 +24,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from samcli.lib.package.utils import make_zip_with_lambda_permissions
 from samcli.yamlhelper import yaml_parse
 
-from alive import log_line, rows, show, step
+from alive import log_line, printable, rows, show, step
 from cloud import ROOT, Failed, build, client, failures, run, sam
 
 STACK = os.environ.get("STACK") or "ota-on-upload"
@@ -148,7 +148,7 @@ def logs():
             if line not in seen:
                 seen.add(line)
                 for text in readable(event["message"]):
-                    print(text, flush=True)
+                    print(printable(text, "\t"), flush=True)
         if not follow:
             break
         # What other instances of the function log arrives up to a minute late.
@@ -281,13 +281,33 @@ def unfinished(bucket):
 
 
 def is_of(bucket, job_id):
-    """Whether devices fetch what a job gives them from a bucket."""
+    """Whether devices fetch the files of a job from a bucket. The job, and its document, may be another's."""
     iot = client("iot")
-    ota = json.loads(iot.get_job_document(jobId=job_id)["document"]).get("afr_ota", {})
-    if "streamname" in ota:
-        files = iot.describe_stream(streamId=ota["streamname"])["streamInfo"]["files"]
-        return any(file["s3Location"]["bucket"] == bucket for file in files)
-    return any(f"/{bucket}/" in file.get("update_data_url", "") for file in ota.get("files", []))
+    stream, urls = sources(iot.get_job_document(jobId=job_id).get("document", ""))
+    if not stream:
+        return any(f"/{bucket}/" in url for url in urls)
+    try:
+        files = iot.describe_stream(streamId=stream)["streamInfo"]["files"]
+    except (iot.exceptions.ResourceNotFoundException, iot.exceptions.InvalidRequestException, ParamValidationError):
+        return False  # Devices cannot fetch from a stream that does not exist.
+    return any(file["s3Location"]["bucket"] == bucket for file in files)
+
+
+def sources(document):
+    """The stream that a job document names, if any, and the URLs of its files."""
+    try:
+        document = json.loads(document)
+    except ValueError:
+        return None, []
+    ota = members(members(document).get("afr_ota"))
+    files = ota.get("files")
+    urls = [members(file).get("update_data_url") for file in files] if isinstance(files, list) else []
+    stream = ota.get("streamname")
+    return stream if isinstance(stream, str) else None, [url for url in urls if isinstance(url, str)]
+
+
+def members(value):
+    return value if isinstance(value, dict) else {}
 
 
 def versions(bucket):

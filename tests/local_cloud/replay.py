@@ -21,7 +21,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 import engine
-from alive import log_line, show, step
+from alive import log_line, printable, show, step
 from cloud import (
     KEPT,
     ROOT,
@@ -168,8 +168,9 @@ def write_event():
     }
     path = Path(os.environ.get("OUT") or "event.json")
     path.write_text(json.dumps({"Records": [record]}, indent=2) + "\n")
-    print(f"✓ {path} tells of s3://{bucket}/{key}, version {head['VersionId']}")
-    print(f"  make invoke MODE=account EVENT={path} checks its release; RELEASE=yes beside it makes the job")
+    print(printable(f"✓ {path} tells of s3://{bucket}/{key}, version {head['VersionId']}"))
+    checks = f"  make invoke MODE=account EVENT={path} checks its release; RELEASE=yes beside it makes the job"
+    print(printable(checks))
 
 
 COMMANDS = {
