@@ -15,6 +15,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cloud import STACK, Failed, run
+from intrinsics import resolved
 
 # Whoever owns the bucket decides on its versioning and life cycle, and keeps the signed prefix out of it.
 NOT_OURS = "KeepVersioning"
@@ -63,24 +64,6 @@ def deployed(cloudformation, name):
     template = cloudformation.get_template(StackName=name, TemplateStage="Processed")["TemplateBody"]
     document = template["Resources"]["BucketPolicy"]["Properties"]["PolicyDocument"]
     return values, [resolved(each, values) for each in document["Statement"] if each["Sid"] != NOT_OURS]
-
-
-def resolved(node, values):
-    """A part of the template as CloudFormation would have it."""
-    if isinstance(node, list):
-        return [resolved(each, values) for each in node]
-    if not isinstance(node, dict):
-        return node
-    match node:
-        case {"Ref": name}:
-            return values[name]
-        case {"Fn::GetAtt": path}:
-            return values[".".join(path)]
-        case {"Fn::Sub": text}:
-            return re.sub(r"\$\{([^}]+)\}", lambda name: values[name[1]], text)
-        case {"Fn::Split": [delimiter, text]}:
-            return resolved(text, values).split(delimiter)
-    return {key: resolved(value, values) for key, value in node.items()}
 
 
 def check(s3, bucket, values):
