@@ -106,6 +106,7 @@ test: build .venv/lint/.installed
 	@cargo test --locked
 	@$(VENV)/python tests/test_troubleshooting.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_template.py
+	@$(VENV)/python $(LOCAL_CLOUD)/test_denials.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_model.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_replay.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_stack.py
