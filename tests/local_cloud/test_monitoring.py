@@ -7,7 +7,7 @@ import json
 import re
 import time
 import unittest
-from itertools import combinations
+from itertools import combinations, count
 
 from samcli.yamlhelper import yaml_parse
 
@@ -27,6 +27,7 @@ AWS_METRICS = {
     ("AWS/SQS", "QueueName"): {"ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"},
 }
 COLUMNS = 24
+numbers = count()
 INSIGHTS = {
     *("as", "asc", "bin", "by", "coalesce", "count", "desc", "fields", "filter", "in", "ispresent", "latest", "limit"),
     *("max", "parse", "pct", "sort", "stats"),
@@ -68,8 +69,9 @@ def identity(namespace, name, dimensions):
 
 
 def queue_on(topic):
-    """A queue that gets what a topic tells; returns its URL."""
-    url = client("sqs").create_queue(QueueName=topic.rpartition(":")[2][:70])["QueueUrl"]
+    """A new queue that gets what a topic tells; returns its URL."""
+    name = f"{topic.rpartition(':')[2][:60]}-{next(numbers)}"
+    url = client("sqs").create_queue(QueueName=name)["QueueUrl"]
     arn = client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     allow = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
     allow |= {"Resource": arn, "Condition": {"ArnEquals": {"aws:SourceArn": topic}}}
@@ -219,8 +221,8 @@ class Monitoring(unittest.TestCase):
         finals = [line for line in cloud.function_log() if '"outcome":' in line]
         counted = [line for line in self.lines if not {"Streams", "Unreadable"} & set(line)]
         self.assertEqual(len(counted), len(finals), "one line of metrics for each final log line")
-        (count,) = [line["Streams"] for line in self.lines if "Streams" in line]
-        self.assertEqual(count, len(cloud.creations()[1]))
+        (streams,) = [line["Streams"] for line in self.lines if "Streams" in line]
+        self.assertEqual(streams, len(cloud.creations()[1]))
 
     def test_every_alarm_is_on_a_metric_that_there_is_and_tells_its_topic(self):
         alarms = client("cloudwatch").describe_alarms()["MetricAlarms"]
