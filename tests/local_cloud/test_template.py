@@ -3,10 +3,17 @@ alarm for all rules, notifications of any key, and the largest values that param
 
 import json
 import re
+import subprocess
+import tempfile
+import textwrap
 import unittest
 from itertools import cycle
+from pathlib import Path
 
-from cloud import ROOT, isolate
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from cloud import ROOT, isolate, self_signed_certificate
 from intrinsics import holds, resolved
 from lint import transformed
 
@@ -229,6 +236,25 @@ class Regions(unittest.TestCase):
         for partition, admitted in {"aws": True, "aws-cn": True, "aws-eusc": True, "aws-us-gov": False}.items():
             self.assertEqual(holds(assertion["Assert"], {"AWS::Partition": partition}), admitted, partition)
         self.assertIn("GovCloud", assertion["AssertDescription"])
+
+
+class Certificate(unittest.TestCase):
+    def test_the_commands_of_the_readme_make_a_certificate_for_code_signing_alone(self):
+        """With the extensions of https://docs.aws.amazon.com/freertos/latest/userguide/ota-code-sign-cert-win.html"""
+        (commands,) = re.findall(
+            r"^ +cat > cert\.cnf.*?cert\.pem\n", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            command = ["bash", "-e", "-c", textwrap.dedent(commands)]
+            subprocess.run(command, cwd=folder, check=True, capture_output=True)
+            pems = [(Path(folder) / "cert.pem").read_bytes(), self_signed_certificate()[0].encode()]
+        for pem in pems:
+            found = {type(each.value): each.value for each in x509.load_pem_x509_certificate(pem).extensions}
+            self.assertFalse(found[x509.BasicConstraints].ca)
+            usage = found[x509.KeyUsage]
+            self.assertTrue(usage.digital_signature)
+            self.assertFalse(usage.key_cert_sign or usage.crl_sign or usage.key_agreement)
+            self.assertEqual(list(found[x509.ExtendedKeyUsage]), [ExtendedKeyUsageOID.CODE_SIGNING])
 
 
 class Sizes(unittest.TestCase):
