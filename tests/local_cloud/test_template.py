@@ -363,6 +363,10 @@ class Sizes(unittest.TestCase):
             documents = [json.dumps(each["PolicyDocument"], separators=(",", ":")) for each in policies]
             self.assertLess(sum(map(len, documents)), 10240, name)
 
+    def test_no_managed_policy_has_a_quota_of_its_own(self):
+        """Such a policy may have only 6,144 characters."""
+        self.assertEqual(of_type("AWS::IAM::ManagedPolicy") | of_type("AWS::IAM::Policy"), {})
+
     def test_the_policy_of_the_bucket_is_below_20_kb(self):
         """https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-policies.html"""
         (policy,) = of_type("AWS::S3::BucketPolicy").values()
