@@ -105,12 +105,12 @@ zip deploy logs redrive destroy: setup
 test: build .venv/lint/.installed
 	@cargo test --locked
 	@$(VENV)/python tests/test_troubleshooting.py
-	@$(VENV)/python $(LOCAL_CLOUD)/test_template.py
-	@$(VENV)/python $(LOCAL_CLOUD)/test_denials.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_model.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_replay.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_stack.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_security.py
+	@$(VENV)/python $(LOCAL_CLOUD)/test_template.py
+	@$(VENV)/python $(LOCAL_CLOUD)/test_denials.py
 	@.venv/ministack/bin/python $(LOCAL_CLOUD)/test_policies.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_attach.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_operate.py
