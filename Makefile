@@ -111,6 +111,8 @@ test: build .venv/lint/.installed
 	@$(VENV)/python $(LOCAL_CLOUD)/test_replay.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_stack.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_security.py
+	@$(VENV)/python $(LOCAL_CLOUD)/test_template.py
+	@$(VENV)/python $(LOCAL_CLOUD)/test_denials.py
 	@.venv/ministack/bin/python $(LOCAL_CLOUD)/test_policies.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_attach.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_operate.py

@@ -15,9 +15,14 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cloud import STACK, Failed, run
+from denials import because, denials
+from intrinsics import resolved
 
 # Whoever owns the bucket decides on its versioning and life cycle, and keeps the signed prefix out of it.
 NOT_OURS = "KeepVersioning"
+NOT_THERE = ("NoSuchBucketPolicy", "NoSuchLifecycleConfiguration", "ServerSideEncryptionConfigurationNotFoundError")
+# In bytes: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-policies.html
+LARGEST_POLICY = 20480
 
 
 def attach():
@@ -29,6 +34,7 @@ def attach():
         check(s3, bucket, values)
         before = now(s3, bucket)
         after = merged(before, statements, "".join(re.findall("[A-Za-z0-9]+", name.title())))
+        check_policy(after["policy"], values)
         if after == before:
             print(f"✓ {values['BucketName']} is attached to {name} already")
             return
@@ -56,40 +62,25 @@ def deployed(cloudformation, name):
     values = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
     if values.get("ExistingBucket") != "true":
         raise Failed(f"the stack {name} is not deployed with ExistingBucket=true: it has a bucket of its own")
-    found = cloudformation.describe_stack_resource(StackName=name, LogicalResourceId="FunctionRole")
-    role = found["StackResourceDetail"]["PhysicalResourceId"]
-    values |= {"AWS::Partition": partition, "AWS::Region": region, "AWS::AccountId": account, "FunctionRole": role}
-    values["FunctionRole.Arn"] = f"arn:{partition}:iam::{account}:role/{role}"
+    values |= {"AWS::Partition": partition, "AWS::Region": region, "AWS::AccountId": account}
+    for role in ("FunctionRole", "OtaRole"):
+        found = cloudformation.describe_stack_resource(StackName=name, LogicalResourceId=role)
+        values[role] = found["StackResourceDetail"]["PhysicalResourceId"]
+        values[f"{role}.Arn"] = f"arn:{partition}:iam::{account}:role/{values[role]}"
     template = cloudformation.get_template(StackName=name, TemplateStage="Processed")["TemplateBody"]
     document = template["Resources"]["BucketPolicy"]["Properties"]["PolicyDocument"]
     return values, [resolved(each, values) for each in document["Statement"] if each["Sid"] != NOT_OURS]
 
 
-def resolved(node, values):
-    """A part of the template as CloudFormation would have it."""
-    if isinstance(node, list):
-        return [resolved(each, values) for each in node]
-    if not isinstance(node, dict):
-        return node
-    match node:
-        case {"Ref": name}:
-            return values[name]
-        case {"Fn::GetAtt": path}:
-            return values[".".join(path)]
-        case {"Fn::Sub": text}:
-            return re.sub(r"\$\{([^}]+)\}", lambda name: values[name[1]], text)
-        case {"Fn::Split": [delimiter, text]}:
-            return resolved(text, values).split(delimiter)
-    return {key: resolved(value, values) for key, value in node.items()}
-
-
 def check(s3, bucket, values):
     """That releases can be made of this bucket, and what they are made of stays."""
-    where, name = s3.get_bucket_location(**bucket).get("LocationConstraint") or "us-east-1", bucket["Bucket"]
+    where, name = region(s3, bucket, values["AWS::AccountId"]), bucket["Bucket"]
     if where != values["AWS::Region"]:
         raise Failed(
-            f"the bucket {name} is in {where}, and the stack in {values['AWS::Region']}: they must be in one region"
+            f"the bucket {name} is in {where}, and the stack in {values['AWS::Region']}. Signer reads only buckets of"
+            f" its region: deploy the stack in {where}, or choose a bucket in {values['AWS::Region']}"
         )
+    check_encryption(s3, bucket, values["KmsKeyArn"])
     if s3.get_bucket_versioning(**bucket).get("Status") != "Enabled":
         raise Failed(f"the bucket {name} has no versioning, and every step of a release names a version: enable it")
     signed = values["SignedPrefix"]
@@ -102,6 +93,65 @@ def check(s3, bucket, values):
                 f"the rule {rule.get('ID', '')} of the life cycle of the bucket {name} takes away what is below "
                 f"{signed}, where devices fetch from for as long as a job goes on: limit it to other prefixes"
             )
+
+
+def region(s3, bucket, account):
+    """The region of a bucket, wherever this session is: S3 redirects requests for a bucket of another region."""
+    name = bucket["Bucket"]
+    try:
+        found = s3.get_bucket_location(**bucket, ExpectedBucketOwner=account).get("LocationConstraint")
+    except ClientError as error:
+        headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        if elsewhere := headers.get("x-amz-bucket-region"):
+            return elsewhere
+        match error.response["Error"]["Code"]:
+            case "NoSuchBucket" | "404":
+                raise Failed(f"there is no bucket {name}: create it, or name another in BucketName") from error
+            case "AccessDenied" | "403":
+                raise Failed(
+                    f"the bucket {name} is not of the account {account}, or you lack s3:GetBucketLocation. The stack"
+                    " and its bucket must be of one account"
+                ) from error
+        raise
+    # The names of the two oldest regions: https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketLocation.html
+    return {None: "us-east-1", "": "us-east-1", "EU": "eu-west-1"}.get(found, found)
+
+
+def check_encryption(s3, bucket, key):
+    """That the stack's roles may use the key that the bucket encrypts with."""
+    rules = optional(lambda: s3.get_bucket_encryption(**bucket)["ServerSideEncryptionConfiguration"]["Rules"], [])
+    defaults = [rule.get("ApplyServerSideEncryptionByDefault", {}) for rule in rules]
+    for used in filter(None, (default.get("KMSMasterKeyID") for default in defaults)):
+        # By its ID, too, but not by an alias, which says nothing of the key.
+        if "alias/" not in used and used.rpartition("/")[2] != key.rpartition("/")[2]:
+            raise Failed(
+                f"the bucket {bucket['Bucket']} encrypts with the key {used}, which the stack's roles may not use:"
+                " deploy the stack with the ARN of that key in KmsKeyArn"
+            )
+
+
+def check_policy(policy, values):
+    """That a policy is not too large, and denies no request of a release."""
+    name, size = values["BucketName"], len(json.dumps(policy).encode())
+    if size > LARGEST_POLICY:
+        raise Failed(
+            f"the policy of the bucket {name} would have {size} bytes with the stack's statements, and S3 allows"
+            f" {LARGEST_POLICY}: shorten its other statements, or DeployerPrincipals"
+        )
+    certain = []
+    for statement, denied, is_certain in denials(policy["Statement"], values):
+        problem = f"`{statement.get('Sid', json.dumps(statement))}`"
+        reason = f" ({why})" if (why := because(statement)) else ""
+        if is_certain:
+            certain.append("\n    ".join([f"  {problem}{reason} denies", *map(str, denied)]))
+        else:
+            print(f"! the statement {problem} may deny {denied[0]}{reason}: it depends on what only the request shows")
+    if certain:
+        roles = json.dumps({"ArnNotEquals": {"aws:PrincipalArn": [values["FunctionRole.Arn"], values["OtaRole.Arn"]]}})
+        raise Failed(
+            f"the policy of the bucket {name} denies what a release needs. Exempt the stack's roles in the condition of"
+            f" each of these statements, by {roles}, or remove the statement:\n" + "\n".join(certain)
+        )
 
 
 def takes_away(rule):
@@ -126,7 +176,7 @@ def optional(read, default):
     try:
         return read()
     except ClientError as error:
-        if error.response["Error"]["Code"] in ("NoSuchBucketPolicy", "NoSuchLifecycleConfiguration"):
+        if error.response["Error"]["Code"] in NOT_THERE:
             return default
         raise
 

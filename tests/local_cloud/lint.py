@@ -20,12 +20,17 @@ class NoManagedPolicies:
         return {}
 
 
-def main():
-    isolate()
+def transformed():
+    """The template as CloudFormation gets to see it."""
     template = yaml_parse((ROOT / "template.yaml").read_text())
     template["Resources"]["Function"]["Properties"]["CodeUri"] = "s3://where-sam-deploy/puts-it"
+    return transform(template, {}, NoManagedPolicies())
+
+
+def main():
+    isolate()
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-        json.dump(transform(template, {}, NoManagedPolicies()), file)
+        json.dump(transformed(), file)
         file.flush()
         return subprocess.run([VENV / "lint/bin/checkov", "--file", file.name, *OPTIONS]).returncode
 

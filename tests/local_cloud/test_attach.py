@@ -76,6 +76,20 @@ class Attach(unittest.TestCase):
             self.assertEqual((code, bucket()), (1, before), output)
             self.assertEqual("✗ the rule tidy of the life cycle" in output, refused, output)
 
+    def test_2_a_bucket_whose_policy_denies_a_release_is_refused(self):
+        s3, (policy, _) = client("s3"), bucket()
+        header = {"Null": {"s3:x-amz-server-side-encryption": "true"}}
+        encrypted = {"Sid": "Encrypted", "Effect": "Deny", "Principal": "*", "Action": "s3:PutObject"}
+        encrypted |= {"Resource": f"arn:aws:s3:::{BUCKET}/*", "Condition": header}
+        denying = {"Version": "2012-10-17", "Statement": [THEIRS, encrypted]}
+        s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(denying))
+        before = bucket()
+        code, output = attach(YES="yes")
+        self.assertEqual((code, bucket()), (1, before), output)
+        self.assertIn(f"✗ the policy of the bucket {BUCKET} denies what a release needs", output)
+        self.assertIn("`Encrypted` (a release sends no encryption header", output)
+        s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(policy))
+
     def test_3_what_was_there_stays_and_what_the_stack_needs_is_added(self):
         code, output = attach(YES="yes")
         self.assertEqual(code, 0, output)

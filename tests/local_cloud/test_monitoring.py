@@ -7,12 +7,12 @@ import json
 import re
 import time
 import unittest
-from itertools import combinations
+from itertools import combinations, count
 
-import jmespath
 from samcli.yamlhelper import yaml_parse
 
 from cloud import ACCOUNT, REGION, ROOT, SIGNING_PROFILE, STACK, Cloud, client, run, self_signed_certificate
+from test_template import HOSTILE
 
 TAGS = "ota:thing-group=lab"
 IMAGE = bytes(range(256)) * 16
@@ -27,6 +27,7 @@ AWS_METRICS = {
     ("AWS/SQS", "QueueName"): {"ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"},
 }
 COLUMNS = 24
+numbers = count()
 INSIGHTS = {
     *("as", "asc", "bin", "by", "coalesce", "count", "desc", "fields", "filter", "in", "ispresent", "latest", "limit"),
     *("max", "parse", "pct", "sort", "stats"),
@@ -68,8 +69,9 @@ def identity(namespace, name, dimensions):
 
 
 def queue_on(topic):
-    """A queue that gets what a topic tells; returns its URL."""
-    url = client("sqs").create_queue(QueueName=topic.rpartition(":")[2][:70])["QueueUrl"]
+    """A new queue that gets what a topic tells; returns its URL."""
+    name = f"{topic.rpartition(':')[2][:60]}-{next(numbers)}"
+    url = client("sqs").create_queue(QueueName=name)["QueueUrl"]
     arn = client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     allow = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
     allow |= {"Resource": arn, "Condition": {"ArnEquals": {"aws:SourceArn": topic}}}
@@ -116,7 +118,7 @@ class Monitoring(unittest.TestCase):
     def setUpClass(cls):
         """Brings about each outcome once, by the deployed function."""
         cls.function = cloud.outputs["FunctionName"]
-        cls.queue = cloud.outputs["FailureQueueUrl"].rpartition("/")[2]
+        cls.queues = {cloud.outputs[name].rpartition("/")[2] for name in ("FailureQueueUrl", "NotificationQueueUrl")}
         key, versions = "firmware/blinky.bin", {}
         uploads = {
             "created": (key, TAGS),
@@ -139,6 +141,7 @@ class Monitoring(unittest.TestCase):
         cls.rehearse(uploads["skipped"][0], versions["skipped"])
         cls.refuse_a_signature()
         invoke({"count": "streams"})
+        cls.discard()
         cls.lines = metric_lines()
         cls.told_metrics = {
             identity(namespace, metric["MetricName"], metric["Dimensions"])
@@ -168,6 +171,14 @@ class Monitoring(unittest.TestCase):
             functions.get_waiter("function_updated_v2").wait(FunctionName=cls.function)
             if dry_run == "true":
                 cls.results["dry-run"] = invoke(event)
+
+    @classmethod
+    def discard(cls):
+        """Hands the function an event of the failure queue that is no event of S3."""
+        attributes = ["QueueArn"]
+        queue = client("sqs").get_queue_attributes(QueueUrl=cloud.outputs["FailureQueueUrl"], AttributeNames=attributes)
+        record = {"messageId": "1", "eventSource": "aws:sqs", "body": "no event", "awsRegion": REGION}
+        invoke({"Records": [record | {"eventSourceARN": queue["Attributes"]["QueueArn"]}]})
 
     @classmethod
     def refuse_a_signature(cls):
@@ -200,26 +211,28 @@ class Monitoring(unittest.TestCase):
             return
         ((dimension, value),) = dimensions.items()
         self.assertIn(name, AWS_METRICS[namespace, dimension], where)
-        self.assertEqual(value, {"FunctionName": self.function, "QueueName": self.queue}[dimension], where)
+        self.assertIn(value, {"FunctionName": {self.function}, "QueueName": self.queues}[dimension], where)
 
     def test_each_outcome_is_told_by_the_function_as_it_is_deployed(self):
         names = {name for namespace, name, of in self.told_metrics if namespace == NAMESPACE and len(of) == 1}
         seconds = {f"{step}Seconds" for step in ("Inspect", "Preflight", "Signing", "Copy", "Stream", "Job")}
         outcomes = {"Created", "Adopted", "Skipped", "Rejected", "Failed", "DryRun"}
-        self.assertEqual(names, outcomes | seconds | {"Verified", "SignatureRefused", "Streams"})
+        self.assertEqual(names, outcomes | seconds | {"Verified", "SignatureRefused", "Streams", "Unreadable"})
         finals = [line for line in cloud.function_log() if '"outcome":' in line]
-        counted = [line for line in self.lines if "Streams" not in line]
+        counted = [line for line in self.lines if not {"Streams", "Unreadable"} & set(line)]
         self.assertEqual(len(counted), len(finals), "one line of metrics for each final log line")
-        (count,) = [line["Streams"] for line in self.lines if "Streams" in line]
-        self.assertEqual(count, len(cloud.creations()[1]))
+        (streams,) = [line["Streams"] for line in self.lines if "Streams" in line]
+        self.assertEqual(streams, len(cloud.creations()[1]))
 
     def test_every_alarm_is_on_a_metric_that_there_is_and_tells_its_topic(self):
         alarms = client("cloudwatch").describe_alarms()["MetricAlarms"]
-        self.assertEqual(len(alarms), 8)
+        self.assertEqual(len(alarms), 11)
         for alarm in alarms:
             name = alarm["AlarmName"]
             dimensions = {each["Name"]: each["Value"] for each in alarm["Dimensions"]}
-            self.check_metric(alarm["Namespace"], alarm["MetricName"], dimensions, name)
+            # The alarm on several metrics, which MiniStack lacks: test_template.py checks it.
+            if alarm["Namespace"] != "AWS/Events":
+                self.check_metric(alarm["Namespace"], alarm["MetricName"], dimensions, name)
             self.assertEqual(alarm["AlarmActions"], [cloud.outputs["AlarmTopicArn"]], name)
             self.assertIn(alarm["TreatMissingData"], ("notBreaching", "ignore"), name)
             self.assertTrue(alarm["AlarmDescription"].endswith("."), name)
@@ -234,9 +247,9 @@ class Monitoring(unittest.TestCase):
         for line in self.lines:
             for namespace, metric in metrics_in(line):
                 cloudwatch.put_metric_data(Namespace=namespace, MetricData=[metric])
-        rung = [json.loads(message) for message in messages(queue, 2)]
+        rung = [json.loads(message) for message in messages(queue, 3)]
         rung = {each["Trigger"]["MetricName"] for each in rung if each["Trigger"]["Namespace"] == NAMESPACE}
-        self.assertEqual(rung, {"Rejected", "SignatureRefused"})
+        self.assertEqual(rung, {"Rejected", "SignatureRefused", "Unreadable"})
 
     def test_no_two_widgets_of_the_dashboard_overlap_and_each_metric_on_it_is_there(self):
         ((name),) = [entry["DashboardName"] for entry in client("cloudwatch").list_dashboards()["DashboardEntries"]]
@@ -299,8 +312,21 @@ class Monitoring(unittest.TestCase):
         for entry in entries:
             put = client("events").put_events(Entries=[entry])
             self.assertEqual(put["FailedEntryCount"], 0, put)
-        told = sorted(text.split(":")[0].strip('"') for text in messages(queue, 3))
-        self.assertEqual(told, ["CREATED", "CREATED", "REJECTED"])
+        told = [json.loads(text) for text in messages(queue, 3)]
+        self.assertEqual(sorted(each["message"].split(":")[0] for each in told), ["CREATED", "CREATED", "REJECTED"])
+        results = [self.results[outcome]["releases"] for outcome in ("created", "adopted", "rejected")]
+        self.assertCountEqual([each["releases"] for each in told], results)
+
+    def test_the_firmware_team_is_told_of_any_key_and_any_reason(self):
+        queue = queue_on(cloud.outputs["ReleaseTopicArn"])
+        releases = [
+            {"outcome": "rejected", "key": f"firmware/{text}", "versionId": str(number), "reasons": [text, "a"]}
+            for number, text in enumerate(HOSTILE)
+        ]
+        for release in releases:
+            client("events").put_events(Entries=[self.entry({"releases": [release]})])
+        told = [json.loads(text)["releases"] for text in messages(queue, len(releases), 60)]
+        self.assertCountEqual(told, [[release] for release in releases])
 
     def entry(self, result, attempt=1):
         """A result as Lambda puts it onto a bus:
@@ -325,32 +351,6 @@ class Monitoring(unittest.TestCase):
             "Detail": json.dumps(detail),
             "EventBusName": cloud.outputs["ReleaseBusName"],
         }
-
-    def test_what_the_firmware_team_reads_names_the_upload_and_every_reason(self):
-        # MiniStack finds no members of lists.
-        events, bus = client("events"), cloud.outputs["ReleaseBusName"]
-        texts = {}
-        for rule in events.list_rules(EventBusName=bus)["Rules"]:
-            pattern = json.loads(rule["EventPattern"])["detail"]
-            ((outcome,), *_) = jmespath.search('["$or"[], @][].responsePayload.releases.outcome', pattern)
-            event = {"detail": json.loads(self.entry(self.results[outcome])["Detail"])}
-            (target,) = events.list_targets_by_rule(Rule=rule["Name"], EventBusName=bus)["Targets"]
-            self.assertEqual(target["Arn"], cloud.outputs["ReleaseTopicArn"])
-            text = target["InputTransformer"]["InputTemplate"]
-            self.assertTrue(all(line.startswith('"') and line.endswith('"') for line in text.splitlines()), text)
-            for name, path in target["InputTransformer"]["InputPathsMap"].items():
-                value = jmespath.search(path.removeprefix("$."), event)
-                self.assertIsNotNone(value, f"{path} of {outcome}")
-                self.assertIn(f"<{name}>", text)
-                text = text.replace(f"<{name}>", value if isinstance(value, str) else json.dumps(value))
-            self.assertIsNone(re.search(r"<\w+>", text), text)
-            texts[outcome] = text
-        created, rejected = (self.results[outcome]["releases"][0] for outcome in ("created", "rejected"))
-        self.assertIn(created["key"], texts["created"])
-        self.assertIn(created["jobId"], texts["created"])
-        self.assertEqual(len(rejected["reasons"]), 2)
-        for word in [rejected["key"], *rejected["reasons"]]:
-            self.assertIn(word, texts["rejected"])
 
     def test_the_role_may_tell_results_to_this_bus_alone(self):
         roles = client("lambda").get_function_configuration(FunctionName=self.function)["Role"]

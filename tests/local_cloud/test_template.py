@@ -1,0 +1,385 @@
+"""Checks the template against what AWS documents and the local cloud does not show: permissions of EventBridge, an
+alarm for all rules, notifications of any key, and the largest values that parameters admit."""
+
+import json
+import re
+import subprocess
+import tempfile
+import textwrap
+import unittest
+from itertools import cycle
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from cloud import ROOT, isolate, self_signed_certificate
+from intrinsics import holds, resolved
+from lint import transformed
+
+ACCOUNT = "123456789012"
+SERVICE = "events.amazonaws.com"
+isolate()
+TEMPLATE = transformed()
+
+
+def of_type(name):
+    return {key: each["Properties"] for key, each in TEMPLATE["Resources"].items() if each["Type"] == name}
+
+
+def resource(node):
+    """The logical ID of the resource that a `Ref` or an attribute names."""
+    match node:
+        case {"Ref": name} | {"Fn::GetAtt": [name, *_]}:
+            return name
+    raise ValueError(f"{node} names no resource")
+
+
+def rules():
+    return of_type("AWS::Events::Rule")
+
+
+def targets():
+    """Each rule's logical ID with each of its targets."""
+    return [(rule, target) for rule, properties in rules().items() for target in properties["Targets"]]
+
+
+class EventBridge(unittest.TestCase):
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-troubleshooting.html: with `SourceAccount` in the
+    permission, EventBridge never invokes the function."""
+
+    def test_each_permission_names_the_source_as_its_service_sends_it(self):
+        permissions = of_type("AWS::Lambda::Permission")
+        self.assertEqual(set(permissions), {"UploadPermission", "UploadRulePermission", "CountPermission"})
+        for name, permission in permissions.items():
+            sources = {key for key in permission if key.startswith("Source")}
+            expected = {SERVICE: {"SourceArn"}, "s3.amazonaws.com": {"SourceArn", "SourceAccount"}}
+            self.assertEqual(sources, expected[permission["Principal"]], name)
+
+    def test_each_rule_that_invokes_the_function_is_permitted_to(self):
+        invoking = {rule for rule, target in targets() if resource(target["Arn"]) == "Function"}
+        permissions = of_type("AWS::Lambda::Permission").values()
+        permitted = {resource(each["SourceArn"]) for each in permissions if each["Principal"] == SERVICE}
+        self.assertEqual(permitted, invoking)
+
+    def test_each_dead_letter_queue_admits_its_rules_by_their_arns_alone(self):
+        """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html#eb-dlq-perms"""
+        admitted = set()
+        for policy in of_type("AWS::SQS::QueuePolicy").values():
+            (queue,) = map(resource, policy["Queues"])
+            for statement in policy["PolicyDocument"]["Statement"]:
+                self.assertEqual(statement["Principal"], {"Service": SERVICE})
+                ((operator, keys),) = statement["Condition"].items()
+                self.assertEqual((operator, list(keys)), ("ArnEquals", ["aws:SourceArn"]), queue)
+                arns = keys["aws:SourceArn"]
+                admitted |= {(queue, resource(arn)) for arn in (arns if isinstance(arns, list) else [arns])}
+        dead = {
+            (resource(each["DeadLetterConfig"]["Arn"]), rule) for rule, each in targets() if "DeadLetterConfig" in each
+        }
+        self.assertEqual(admitted, dead)
+
+    def test_each_notification_has_a_dead_letter_queue_and_an_alarm_watches_each(self):
+        topics = set(of_type("AWS::SNS::Topic"))
+        queues = {
+            rule: resource(target["DeadLetterConfig"]["Arn"])
+            for rule, target in targets()
+            if resource(target["Arn"]) in topics
+        }
+        self.assertEqual(set(queues), {"TellCreated", "TellRejected"})
+        watched = {
+            resource(alarm["Dimensions"][0]["Value"])
+            for alarm in of_type("AWS::CloudWatch::Alarm").values()
+            if alarm.get("MetricName") == "ApproximateNumberOfMessagesVisible"
+        }
+        self.assertLessEqual(set(queues.values()), watched)
+
+    def test_one_alarm_counts_what_every_rule_fails_to_deliver(self):
+        """By the dimensions that rules of the default bus and of other buses have:
+        https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-monitoring.html#eb-metrics
+        """
+        for existing in ("true", "false"):
+            values, expected = {"ExistingBucket": existing, "ReleaseBus": "stack"}, set()
+            for name, rule in rules().items():
+                bus = resolved(rule["EventBusName"], values) if "EventBusName" in rule else None
+                # As AWS has them: https://github.com/aws-cloudformation/cloudformation-coverage-roadmap/issues/1131
+                values |= {name: f"{bus}|stack-{name}-1" if bus else f"stack-{name}-1"}
+                path = f"{bus}/stack-{name}-1" if bus else f"stack-{name}-1"
+                values |= {f"{name}.Arn": f"arn:aws:events:eu-west-1:{ACCOUNT}:rule/{path}"}
+                condition = TEMPLATE["Resources"][name].get("Condition")
+                if condition and not holds({"Condition": condition}, values, TEMPLATE["Conditions"]):
+                    continue
+                dimensions = {("RuleName", f"stack-{name}-1")} | ({("EventBusName", bus)} if bus else set())
+                kept = any("DeadLetterConfig" in target for target in rule["Targets"])
+                for metric in ["FailedInvocations", *(["InvocationsFailedToBeSentToDlq"] if kept else [])]:
+                    expected.add((metric, frozenset(dimensions)))
+            alarm = of_type("AWS::CloudWatch::Alarm")["DeliveryAlarm"]
+            total, *metrics = resolved(alarm["Metrics"], values, TEMPLATE["Conditions"])
+            counted = set()
+            for each in metrics:
+                stat, metric = each["MetricStat"], each["MetricStat"]["Metric"]
+                self.assertEqual((stat["Stat"], stat["Period"], each["ReturnData"]), ("Sum", 300, False))
+                self.assertEqual(metric["Namespace"], "AWS/Events")
+                dimensions = frozenset((dimension["Name"], dimension["Value"]) for dimension in metric["Dimensions"])
+                counted.add((metric["MetricName"], dimensions))
+            self.assertEqual(counted, expected)
+            self.assertEqual((total["Expression"], total["ReturnData"]), ("SUM(METRICS())", True))
+            self.assertEqual(len({each["Id"] for each in [total, *metrics]}), len(metrics) + 1)
+            # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Create-alarm-on-metric-math-expression.html
+            self.assertLessEqual(len(metrics), 10)
+
+
+class InvalidJson(Exception):
+    """EventBridge does not deliver the event, and counts a failed invocation."""
+
+
+def delivered(target, event):
+    """What EventBridge hands to a target, by its documented rules:
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-transform-target-input.html
+    """
+    transformer = target["InputTransformer"]
+    variables = {}
+    for name, path in transformer["InputPathsMap"].items():
+        value = event
+        for member, index in re.findall(r"\.([^.\[]+)|\[(\d+)\]", path.removeprefix("$")):
+            value = value[int(index)] if index else value[member]
+        variables[name] = value
+
+    def inserted(match):
+        literal, name = match.groups()
+        if literal:  # a string: values are not escaped, and lists lose their quotes
+            return re.sub(r"<(\w+)>", lambda each: as_text(variables[each[1]]), literal)
+        value = variables[name]
+        return f'"{value}"' if isinstance(value, str) else json.dumps(value)
+
+    def as_text(value):
+        return value if isinstance(value, str) else json.dumps(value).replace('"', "")
+
+    text = re.sub(r'("(?:\\.|[^"\\])*")|<(\w+)>', inserted, transformer["InputTemplate"])
+    lines = [text] if text.startswith("{") else text.splitlines()
+    try:
+        for line in lines:
+            json.loads(line)
+    except ValueError as error:
+        raise InvalidJson(text) from error
+    return text
+
+
+# Text of keys and reasons that JSON, a template or a shell could take for its own.
+HOSTILE = [
+    *(
+        '"',
+        "\\",
+        '\\"',
+        "\\\\",
+        "\n",
+        "\r\n",
+        "\t",
+        "\0",
+        "\x1b[31m",
+        "\x7f",
+        "\u2028",
+        "größe",
+        "\U0001f512",
+        "'",
+        "`",
+    ),
+    *(
+        "<releases>",
+        "<message>",
+        "<",
+        ">",
+        "<aws.events.event.json>",
+        "${AWS::AccountId}",
+        "$.detail",
+        "{}",
+        "[",
+        "}",
+        ",",
+    ),
+    *('", "message": "', "</releases>", "\\u0022", "\\n", "%22", "&quot;", "null", ""),
+]
+
+
+class Notifications(unittest.TestCase):
+    def test_each_key_and_each_reason_arrives_as_it_is(self):
+        for rule in ("TellCreated", "TellRejected"):
+            (target,) = rules()[rule]["Targets"]
+            for text in HOSTILE:
+                releases = [
+                    {"outcome": "created", "key": f"firmware/{text}.bin", "jobId": text},
+                    {"outcome": "rejected", "key": text, "reasons": [f"tag `ota:start` is `{text}`", text]},
+                ]
+                event = {"detail": {"responsePayload": {"releases": releases}}}
+                told = json.loads(delivered(target, event))
+                self.assertEqual(told["releases"], releases)
+                self.assertRegex(told["message"], r"^(CREATED|REJECTED): [\w :,.-]+\.$")
+                self.assertEqual(set(told), {"message", "releases"})
+
+    def test_a_template_of_quoted_strings_would_lose_them(self):
+        """The rules above do find what was wrong with such a template."""
+        transformer = {
+            "InputPathsMap": {"key": "$.detail.releases[0].key"},
+            "InputTemplate": '"REJECTED: <key>"\n"Sorry."',
+        }
+        for key, arrives in (("a", True), ('a"', False), ("a\\", False), ("a\nb", False)):
+            event = {"detail": {"releases": [{"key": key}]}}
+            if arrives:
+                delivered({"InputTransformer": transformer}, event)
+            else:
+                with self.assertRaises(InvalidJson, msg=key):
+                    delivered({"InputTransformer": transformer}, event)
+
+
+class Regions(unittest.TestCase):
+    def test_a_stack_in_govcloud_is_refused(self):
+        (assertion,) = TEMPLATE["Rules"]["SignerSignsForIot"]["Assertions"]
+        for partition, admitted in {"aws": True, "aws-cn": True, "aws-eusc": True, "aws-us-gov": False}.items():
+            self.assertEqual(holds(assertion["Assert"], {"AWS::Partition": partition}), admitted, partition)
+        self.assertIn("GovCloud", assertion["AssertDescription"])
+
+
+class Certificate(unittest.TestCase):
+    def test_the_commands_of_the_readme_make_a_certificate_for_code_signing_alone(self):
+        """With the extensions of https://docs.aws.amazon.com/freertos/latest/userguide/ota-code-sign-cert-win.html"""
+        (commands,) = re.findall(
+            r"^ +cat > cert\.cnf.*?cert\.pem\n", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            command = ["bash", "-e", "-c", textwrap.dedent(commands)]
+            subprocess.run(command, cwd=folder, check=True, capture_output=True)
+            pems = [(Path(folder) / "cert.pem").read_bytes(), self_signed_certificate()[0].encode()]
+        for pem in pems:
+            found = {type(each.value): each.value for each in x509.load_pem_x509_certificate(pem).extensions}
+            self.assertFalse(found[x509.BasicConstraints].ca)
+            usage = found[x509.KeyUsage]
+            self.assertTrue(usage.digital_signature)
+            self.assertFalse(usage.key_cert_sign or usage.crl_sign or usage.key_agreement)
+            self.assertEqual(list(found[x509.ExtendedKeyUsage]), [ExtendedKeyUsageOID.CODE_SIGNING])
+
+
+class Sizes(unittest.TestCase):
+    """The largest values that parameters admit, in the longest of names, fit into the quotas of AWS."""
+
+    # An item of a list: the shortest that costs a policy the most. A key prefix becomes an ARN, too.
+    ITEMS = {
+        "AllowedThingGroups": "a/=a",
+        "AllowedThings": "a/=a",
+        "AllowedSigningProfiles": "aa",
+        "DeployerPrincipals": f"arn:aws:iam::{ACCOUNT}:role/a",
+    }
+    # Each condition adds a statement, or else nothing.
+    WITH_ALL = {name: {"Fn::Equals": ["", ""]} for name in TEMPLATE["Conditions"]}
+    LEAST = {"AllowedThingGroups": 20, "AllowedThings": 10, "AllowedSigningProfiles": 5, "DeployerPrincipals": 20}
+
+    def admits(self, name, value):
+        parameter = TEMPLATE["Parameters"][name]
+        return len(value) <= parameter["MaxLength"] and re.fullmatch(parameter["AllowedPattern"], value) is not None
+
+    def largest(self, name):
+        """The largest value that a parameter admits."""
+        parameter = TEMPLATE["Parameters"][name]
+        if "AllowedValues" in parameter:
+            return max(map(str, parameter["AllowedValues"]), key=len)
+        if parameter["Type"] == "Number":
+            return str(parameter["MaxValue"])
+        if name in self.ITEMS:
+            return self.largest_list(name)
+        # JSON has two characters for a quote.
+        quotes = next(number for number in range(4096) if not self.admits(name, '"' * (number + 1)))
+        return '"' * quotes + "a" * (parameter["MaxLength"] - quotes)
+
+    def largest_list(self, name):
+        """As many items as are admitted, and the items as long as they may be."""
+        item, most = self.ITEMS[name], TEMPLATE["Parameters"][name]["MaxLength"]
+        items = [item]
+        while self.admits(name, ",".join([*items, item])):
+            items.append(item)
+        self.assertLess(len(",".join([*items, item])), most, f"{name} bounds the number of its items")
+        self.assertGreaterEqual(len(items), self.LEAST[name])
+        full = set()
+        for at in cycle(range(len(items))):
+            longer = [*items[:at], f"{items[at]}a", *items[at + 1 :]]
+            if self.admits(name, ",".join(longer)):
+                items = longer
+            else:
+                full.add(at)
+            if len(full) == len(items):
+                break
+        value = ",".join(items)
+        self.assertTrue(self.admits(name, value))
+        self.assertFalse(self.admits(name, f"{value}a"))
+        self.assertEqual(len(value), most)
+        return value
+
+    def values(self):
+        """Values of everything that the template names, as long as they may be."""
+        names = {"AWS::Partition": "aws-iso-b", "AWS::Region": "r" * 16, "AWS::AccountId": ACCOUNT}
+        names |= {"AWS::StackName": "s" * 128, "AWS::URLSuffix": "amazonaws.com.cn"}
+        values = {name: self.largest(name) for name in self.bounded()} | names
+        at = f"{names['AWS::Partition']}:{{}}:{names['AWS::Region']}:{ACCOUNT}"
+        for role in of_type("AWS::IAM::Role"):
+            values |= {role: "r" * 64, f"{role}.Arn": f"arn:{names['AWS::Partition']}:iam::{ACCOUNT}:role/{'r' * 64}"}
+        for queue in of_type("AWS::SQS::Queue"):
+            values[f"{queue}.Arn"] = f"arn:{at.format('sqs')}:{'q' * 80}"
+        values["ReleaseBus.Arn"] = f"arn:{at.format('events')}:event-bus/{names['AWS::StackName']}"
+        values["LogGroup.Arn"] = f"arn:{at.format('logs')}:log-group:/aws/lambda/{names['AWS::StackName']}:*"
+        return values
+
+    def bounded(self):
+        """The parameters that an environment variable or a policy has."""
+        roles, policies = of_type("AWS::IAM::Role"), of_type("AWS::S3::BucketPolicy")
+        text = json.dumps([self.environment(), roles, policies])
+        named = set(re.findall(r'"Ref": "(\w+)"', text)) | set(re.findall(r"\$\{(\w+)", text))
+        return {name for name in TEMPLATE["Parameters"] if name in named}
+
+    def environment(self):
+        return of_type("AWS::Lambda::Function")["Function"]["Environment"]["Variables"]
+
+    def test_each_parameter_is_bounded(self):
+        self.assertLessEqual({"UploadPrefix", "DryRunManifest", "DeployerPrincipals", "DefaultStart"}, self.bounded())
+        for name in self.bounded():
+            parameter = TEMPLATE["Parameters"][name]
+            if parameter["Type"] == "Number":
+                self.assertIn("MaxValue", parameter, name)
+            elif "AllowedValues" not in parameter:
+                self.assertLessEqual({"AllowedPattern", "MaxLength"}, set(parameter), name)
+                for beyond in ("ü", "\x01", "\u2028"):  # which JSON or UTF-8 has more than two bytes for
+                    self.assertFalse(self.admits(name, beyond), f"{name}: {beyond!r}")
+
+    def test_the_environment_is_below_4_kb(self):
+        """https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+
+        Lambda measures the variables as JSON: its error message about too many quotes what it measured.
+        """
+        environment = resolved(self.environment(), self.values(), self.WITH_ALL)
+        size = len(json.dumps(environment, separators=(",", ":")).encode())
+        self.assertLess(size, 4096)
+        self.assertGreater(size, 3500, "the bounds are tighter than they need be")
+
+    def test_the_inline_policies_of_each_role_are_below_10240_characters(self):
+        """Without white space: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"""
+        for name, role in of_type("AWS::IAM::Role").items():
+            policies = resolved(role["Policies"], self.values(), self.WITH_ALL)
+            documents = [json.dumps(each["PolicyDocument"], separators=(",", ":")) for each in policies]
+            self.assertLess(sum(map(len, documents)), 10240, name)
+
+    def test_no_managed_policy_has_a_quota_of_its_own(self):
+        """Such a policy may have only 6,144 characters."""
+        self.assertEqual(of_type("AWS::IAM::ManagedPolicy") | of_type("AWS::IAM::Policy"), {})
+
+    def test_the_policy_of_the_bucket_is_below_20_kb(self):
+        """https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-policies.html"""
+        (policy,) = of_type("AWS::S3::BucketPolicy").values()
+        document = resolved(policy["PolicyDocument"], self.values(), self.WITH_ALL)
+        self.assertLess(len(json.dumps(document).encode()), 20480)
+
+    def test_an_example_manifest_fits_into_a_dry_run(self):
+        manifest = json.loads((ROOT / "events/manifests/gateway.ota.json").read_text())
+        self.assertTrue(self.admits("DryRunManifest", json.dumps(manifest)))
+        self.assertTrue(
+            self.admits("DryRunTags", "ota:thing-group=lab&ota:start=2026-12-01%2002:00&ota:retries=failed:2")
+        )
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
