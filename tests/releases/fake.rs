@@ -62,12 +62,39 @@ impl Call {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Version {
     pub id: String,
     /// Nothing for a delete marker.
     pub bytes: Option<Bytes>,
     pub tags: Vec<(String, String)>,
+    pub storage: Storage,
+}
+
+/// How S3 stores an object version.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Storage {
+    /// `x-amz-storage-class`.
+    pub class: Option<&'static str>,
+    /// `x-amz-archive-status`.
+    pub archive_status: Option<&'static str>,
+    /// `x-amz-restore`.
+    pub restore: Option<&'static str>,
+    /// Whether a customer's key encrypts it.
+    pub has_customer_key: bool,
+}
+
+impl Storage {
+    /// GetObject's refusal, and that of whatever else reads the bytes.
+    fn refusal(self) -> Option<(u16, &'static str)> {
+        let is_archived = matches!(self.class, Some("GLACIER" | "DEEP_ARCHIVE")) || self.archive_status.is_some();
+        let is_restored = self.restore.is_some_and(|restore| restore.contains("ongoing-request=\"false\""));
+        match self {
+            _ if self.has_customer_key => Some((400, "InvalidRequest")),
+            _ if is_archived && !is_restored => Some((403, "InvalidObjectState")),
+            _ => None,
+        }
+    }
 }
 
 /// What can be set for a test.
@@ -107,6 +134,8 @@ pub struct Behavior {
     pub clock: fn() -> jiff::Timestamp,
     /// Things and thing groups that exist.
     pub targets: Vec<&'static str>,
+    /// Package versions that exist, `package:version` (`*`: all), and their state.
+    pub packages: Vec<(&'static str, &'static str)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,6 +253,16 @@ impl Fake {
                 copies_another_version: false,
                 clock: now,
                 targets: vec!["thinggroup/lab", "thinggroup/eu-west", "thing/bench-1"],
+                packages: vec![
+                    ("blinky:1.2.0", "PUBLISHED"),
+                    ("blinky:1.0", "PUBLISHED"),
+                    ("radio:2.0", "DEPRECATED"),
+                    ("radio:2.0-rc.1", "PUBLISHED"),
+                    ("app:2.0", "PUBLISHED"),
+                    ("app:3.0", "PUBLISHED"),
+                    ("gateway-app:2.1.0", "PUBLISHED"),
+                    ("gateway-radio:0.9.4", "PUBLISHED"),
+                ],
             }),
             streams: Streams::new(REGION, ACCOUNT),
             key: EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, KEY).expect("a key"),
@@ -249,6 +288,21 @@ impl Fake {
         let tags = tags.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect();
         let id = self.state().put(BUCKET, key, Some(bytes.into()), tags);
         Upload::new(BUCKET.into(), key.into(), id)
+    }
+
+    /// Copies an object onto itself, as a change of its metadata or encryption does.
+    pub fn copy_onto_itself(&self, upload: &Upload) -> Upload {
+        let mut state = self.state();
+        let version = state.version(BUCKET, &upload.key, Some(&upload.version_id)).expect("it").clone();
+        let id = state.put(BUCKET, &upload.key, version.bytes, version.tags);
+        Upload::new(BUCKET.into(), upload.key.clone(), id)
+    }
+
+    /// Changes how S3 stores an object version.
+    pub fn store(&self, upload: &Upload, storage: Storage) {
+        let mut state = self.state();
+        let versions = state.objects.get_mut(&(BUCKET.to_owned(), upload.key.clone())).expect("the object");
+        versions.iter_mut().find(|version| version.id == upload.version_id).expect("the version").storage = storage;
     }
 
     pub fn delete(&self, key: &str) {
@@ -369,6 +423,15 @@ impl Fake {
                 let template = self.state().job_templates.get(id).map(ok);
                 template.unwrap_or_else(|| error(operation, 404, "ResourceNotFoundException", "no such job template"))
             }
+            "GetPackageVersion" => {
+                let names: Vec<_> = path.split('/').collect();
+                let &[_, "packages", package, "versions", version] = &names[..] else { panic!("{path}") };
+                let packages = self.behavior.lock().expect("no panic").packages.clone();
+                let known = packages.iter().find(|(name, _)| is_version(name, package, version));
+                let missing = || error(operation, 404, "ResourceNotFoundException", "no such package version");
+                let status = known.map(|(_, status)| (!status.is_empty()).then_some(status));
+                status.map_or_else(missing, |status| ok(&json!({"packageName": package, "status": status})))
+            }
             "StartSigningJob" => self.start_signing_job(&call),
             "DescribeSigningJob" => self.describe_signing_job(&call),
             "GetSigningProfile" => self.get_signing_profile(&call),
@@ -400,9 +463,11 @@ impl Fake {
             source["bucketName"].as_str().expect("a bucket").to_owned(),
             source["key"].as_str().expect("a key").to_owned(),
         );
-        let Some(bytes) = state.bytes(&place.0, &place.1, source["version"].as_str()) else {
+        let version = state.version(&place.0, &place.1, source["version"].as_str());
+        let Some(bytes) = version.and_then(|version| version.bytes.clone()) else {
             return error(call.operation, 404, "ResourceNotFoundException", "no such source");
         };
+        assert!(version.expect("it").storage.refusal().is_none(), "Signer cannot read {place:?}");
         if !PROFILES.iter().any(|known| request["profileName"] == *known) {
             return error(call.operation, 404, "ResourceNotFoundException", "no such profile");
         }
@@ -488,7 +553,7 @@ impl Fake {
         let not_found = || error(call.operation, 404, "ResourceNotFoundException", "not found");
         let id = percent_decode_str(call.path.split('/').nth(2).expect("an id")).decode_utf8().expect("UTF-8");
         let id = id.as_ref();
-        let Behavior { targets, clock, .. } = self.behavior.lock().expect("no panic").clone();
+        let Behavior { targets, packages, clock, .. } = self.behavior.lock().expect("no panic").clone();
         match call.operation {
             "DescribeThingGroup" if targets.contains(&format!("thinggroup/{id}").as_str()) => {
                 ok(&json!({"thingGroupName": id}))
@@ -507,7 +572,7 @@ impl Fake {
             }
             "CreateJob" => {
                 let mut job = call.json();
-                if let Some(problem) = refusal(&job, &targets, clock()) {
+                if let Some(problem) = refusal(&job, &targets, &packages, clock()) {
                     return error(call.operation, 400, "InvalidRequestException", &problem);
                 }
                 job["status"] = "SCHEDULED".into();
@@ -544,7 +609,7 @@ pub fn now() -> jiff::Timestamp {
 }
 
 /// Why AWS IoT would refuse this CreateJob, by its documented rules.
-fn refusal(job: &Value, targets: &[&str], now: jiff::Timestamp) -> Option<String> {
+fn refusal(job: &Value, targets: &[&str], packages: &[(&str, &str)], now: jiff::Timestamp) -> Option<String> {
     let arns = job["targets"].as_array()?;
     let known = |arn: &Value| {
         let resource = arn.as_str().and_then(|arn| arn.strip_prefix(&format!("arn:aws:iot:{REGION}:{ACCOUNT}:")));
@@ -582,10 +647,17 @@ fn refusal(job: &Value, targets: &[&str], now: jiff::Timestamp) -> Option<String
     let versions: Vec<_> = job["destinationPackageVersions"].as_array().into_iter().flatten().collect();
     let is_version = |arn: &Value| {
         let names = arn.as_str().and_then(|arn| arn.strip_prefix(&format!("arn:aws:iot:{REGION}:{ACCOUNT}:package/")));
-        names.is_some_and(|names| names.split('/').count() == 3 && names.contains("/version/"))
+        let names = names.and_then(|names| names.split_once("/version/"));
+        names.is_some_and(|(package, version)| {
+            version.starts_with('$') || packages.iter().any(|(known, _)| is_version(known, package, version))
+        })
     };
     (versions.len() > 25 || !versions.iter().all(|arn| is_version(arn)))
         .then(|| format!("package versions {versions:?}"))
+}
+
+fn is_version(known: &str, package: &str, version: &str) -> bool {
+    known == "*" || known == format!("{package}:{version}")
 }
 
 fn operation(request: &Request<Bytes>) -> &'static str {
@@ -623,7 +695,7 @@ impl State {
         self.counter += 1;
         let id = format!("v{:04}.{}", self.counter, "x".repeat(26));
         let versions = self.objects.entry((bucket.to_owned(), key.to_owned())).or_default();
-        versions.insert(0, Version { id: id.clone(), bytes, tags });
+        versions.insert(0, Version { id: id.clone(), bytes, tags, storage: Storage::default() });
         id
     }
 
@@ -679,9 +751,13 @@ impl State {
                 let (place, source_version) = source.split_once("?versionId=").expect("a version");
                 let place = percent_decode_str(place).decode_utf8().expect("UTF-8");
                 let (from_bucket, from_key) = place.split_once('/').expect("a key");
-                let Some(bytes) = self.bytes(from_bucket, from_key, Some(source_version)) else {
+                let source = self.version(from_bucket, from_key, Some(source_version));
+                let Some(bytes) = source.and_then(|version| version.bytes.clone()) else {
                     return fail(404, "NoSuchVersion");
                 };
+                if let Some((status, code)) = source.expect("it").storage.refusal() {
+                    return fail(status, code);
+                }
                 if call.header("x-amz-copy-source-if-match").is_some_and(|tag| tag != e_tag(&bytes)) {
                     return fail(412, "PreconditionFailed");
                 }
@@ -703,6 +779,8 @@ impl State {
                 copied.headers_mut().insert("x-amz-copy-source-version-id", copied_version.parse().expect("text"));
                 copied
             }
+            // Not the form of a version ID.
+            _ if version.as_ref().is_some_and(|version| version.contains(' ')) => fail(400, "InvalidArgument"),
             _ => {
                 let code = if version.is_some() { "NoSuchVersion" } else { "NoSuchKey" };
                 let Some(found) = self.version(&bucket, &key, version.as_deref()) else { return fail(404, code) };
@@ -713,10 +791,23 @@ impl State {
                     });
                     return xml(&format!("<Tagging><TagSet>{}</TagSet></Tagging>", tags.collect::<String>()));
                 }
+                let Storage { class, archive_status, restore, has_customer_key } = found.storage;
+                match found.storage.refusal() {
+                    Some((status, code)) if call.operation != "HeadObject" || has_customer_key => {
+                        return fail(status, code);
+                    }
+                    _ => {}
+                }
                 let (id, length, e_tag) = (found.id.clone(), bytes.len().to_string(), e_tag(bytes));
                 let body = if call.operation.starts_with("Get") { bytes.clone() } else { Bytes::new() };
                 let headers = [("x-amz-version-id", id.as_str()), ("content-length", &length), ("etag", &e_tag)];
-                answer(StatusCode::OK, &headers, body)
+                let stored = [
+                    ("x-amz-storage-class", class),
+                    ("x-amz-archive-status", archive_status),
+                    ("x-amz-restore", restore),
+                ];
+                let stored = stored.into_iter().filter_map(|(name, value)| Some((name, value?)));
+                answer(StatusCode::OK, &headers.into_iter().chain(stored).collect::<Vec<_>>(), body)
             }
         }
     }

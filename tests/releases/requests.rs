@@ -206,7 +206,7 @@ async fn generated_tags_templates_and_manifests_come_to_requests_or_reasons() {
             };
             targets.extend(value.split(' ').map(|name| &*format!("{kind}/{name}").leak()));
         }
-        fake.set(|behavior| behavior.targets = targets);
+        fake.set(|behavior| (behavior.targets, behavior.packages) = (targets, vec![("*", "PUBLISHED")]));
         let given: Vec<_> = tags.iter().map(|(tag, value)| (tag.as_str(), value.as_str())).collect();
         let upload = fake.upload(&format!("firmware/{key}"), bytes, &given);
         let open = [("ALLOWED_THING_GROUPS", "*"), ("ALLOWED_THINGS", "*"), ("URL_EXPIRY_SECONDS", "3600")];
