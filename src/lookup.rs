@@ -54,7 +54,7 @@ where
 }
 
 fn does_not_exist(place: &str, value: &str, kind: &str) -> String {
-    format!("{place} is `{value}`, which does not exist; expected {kind} of the deployment's account and region")
+    format!("{place} is `{value}`, which does not exist, expected {kind} of the deployment's account and region")
 }
 
 /// A package version that CreateJob would be given.

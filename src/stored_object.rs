@@ -38,10 +38,10 @@ const UNDER_CUSTOMER_KEY: &str = "InvalidRequest";
 /// What GetObject's error code says of an object that S3 never returns as it is.
 pub(crate) fn unreadable(code: Option<&str>) -> Option<&'static str> {
     match code? {
-        ARCHIVED => Some("is archived; expected an object that S3 returns at once: restore it, or upload it again"),
+        ARCHIVED => Some("is archived, expected an object that S3 returns at once: restore it, or upload it again"),
         UNDER_CUSTOMER_KEY => Some(
-            "is encrypted with a customer-provided key (SSE-C); expected an encryption for which S3 has the key: upload it \
-             again with SSE-S3 or SSE-KMS",
+            "is encrypted with a customer-provided key (SSE-C), expected encryption with a key that S3 has: upload it again \
+             with SSE-S3 or SSE-KMS",
         ),
         _ => None,
     }
@@ -59,7 +59,7 @@ fn archived(head: &HeadObjectOutput) -> Option<String> {
     }
     let state = if restore.is_empty() { "" } else { " and its restore is not finished" };
     let expected = "expected an object that S3 returns at once";
-    Some(format!("is archived (`{archive}`){state}; {expected}: restore it and put its tags again, or upload it again"))
+    Some(format!("is archived (`{archive}`){state}, {expected}: restore it and put its tags again, or upload it again"))
 }
 
 impl Upload {

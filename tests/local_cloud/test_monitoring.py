@@ -12,7 +12,18 @@ from itertools import combinations
 import jmespath
 from samcli.yamlhelper import yaml_parse
 
-from cloud import ACCOUNT, REGION, ROOT, SIGNING_PROFILE, STACK, Cloud, client, run, self_signed_certificate
+from cloud import (
+    ACCOUNT,
+    PROFILE_TO_COME,
+    REGION,
+    ROOT,
+    SIGNING_PROFILE,
+    STACK,
+    Cloud,
+    client,
+    run,
+    self_signed_certificate,
+)
 
 TAGS = "ota:thing-group=lab"
 IMAGE = bytes(range(256)) * 16
@@ -122,7 +133,7 @@ class Monitoring(unittest.TestCase):
             "created": (key, TAGS),
             "rejected": ('firmware/bad "name".bin', f"{TAGS}&ota:retries=lots&ota:strat=now"),
             "skipped": ("firmware/untagged.bin", ""),
-            "failed": ("firmware/missing.bin", "ota:thing-group=lab-missing"),
+            "failed": ("firmware/failing.bin", f"{TAGS}&ota:signing-profile={PROFILE_TO_COME}"),
         }
         for outcome, (name, tags) in uploads.items():
             versions[outcome] = cloud.upload(name, IMAGE, tags)
@@ -365,7 +376,7 @@ class Monitoring(unittest.TestCase):
 def main():
     global cloud
     with Cloud() as cloud:
-        cloud.with_stack()
+        cloud.with_stack(AllowedSigningProfiles=PROFILE_TO_COME)
         return not unittest.main(verbosity=2, exit=False).result.wasSuccessful()
 
 

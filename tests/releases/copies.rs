@@ -67,9 +67,7 @@ async fn a_copy_onto_itself_is_skipped_whatever_became_of_the_job() {
         }
         let jobs = fake.state().jobs.len();
         let copy = fake.copy_onto_itself(&upload);
-        for event in
-            [copied(&copy), copied(&copy), copied_by_event_bridge(&copy, "CopyObject"), self::event(&copy)]
-        {
+        for event in [copied(&copy), copied(&copy), copied_by_event_bridge(&copy, "CopyObject"), self::event(&copy)] {
             fake.state().calls.clear();
             assert_unchanged(&work(&fake, &event).await);
             for operation in ["StartSigningJob", "CopyObject", "CreateStream", "CreateJob"] {
@@ -79,7 +77,10 @@ async fn a_copy_onto_itself_is_skipped_whatever_became_of_the_job() {
         assert_eq!(fake.state().jobs.len(), jobs);
         let (original, copied) = (receipt(&fake, &upload), receipt(&fake, &copy));
         assert_eq!((&copied["jobArn"], &copied["tags"]), (&original["jobArn"], &original["tags"]));
-        assert_eq!((&copied["versionId"], &copied["unchangedSince"]), (&json!(copy.version_id), &json!(upload.version_id)));
+        assert_eq!(
+            (&copied["versionId"], &copied["unchangedSince"]),
+            (&json!(copy.version_id), &json!(upload.version_id))
+        );
     }
 }
 
@@ -161,8 +162,12 @@ async fn only_a_copy_can_be_unchanged() {
 async fn without_a_receipt_that_has_the_digest_a_copy_is_a_release() {
     let changes: [fn(&Fake, &Upload); 4] = [
         |fake, upload| fake.delete(&format!("{}release.json", signed_prefix(upload))),
-        |fake, upload| change_receipt(fake, upload, |receipt| drop(receipt.as_object_mut().expect("it").remove("sha256"))),
-        |fake, upload| change_receipt(fake, upload, |receipt| drop(receipt.as_object_mut().expect("it").remove("jobArn"))),
+        |fake, upload| {
+            change_receipt(fake, upload, |receipt| drop(receipt.as_object_mut().expect("it").remove("sha256")))
+        },
+        |fake, upload| {
+            change_receipt(fake, upload, |receipt| drop(receipt.as_object_mut().expect("it").remove("jobArn")))
+        },
         |fake, upload| change_receipt(fake, upload, |receipt| receipt["sha256"] = json!(sha256(b"other"))),
     ];
     for change in changes {

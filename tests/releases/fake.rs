@@ -1,7 +1,7 @@
 //! S3, Signer and IoT in process, behind the HTTP connector of the real clients: it keeps object versions, signs with a
 //! real key, enforces the rules of CreateJob, and remembers every request.
 
-use crate::{operations, streams::Streams};
+use crate::{operations, packages::Packages, streams::Streams};
 use aws_lc_rs::{
     rand::SystemRandom,
     signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey},
@@ -34,6 +34,9 @@ pub const ACCOUNT: &str = "111122223333";
 pub const REGION: &str = "us-east-1";
 pub const BUCKET: &str = "ota-firmware-111122223333";
 pub const PROFILE: &str = "OtaSigning";
+/// The package versions that exist, all of them published.
+const PACKAGES: [&str; 7] =
+    ["blinky:1.0", "blinky:1.2.0", "radio:2.0", "app:2.0", "app:3.0", "gateway-app:2.1.0", "gateway-radio:0.9.4"];
 const PROFILES: [&str; 2] = [PROFILE, "OtherProfile"];
 /// The key of the certificate, in PKCS #8.
 const KEY: &[u8] = include_bytes!("../certificates/p256-key.der");
@@ -134,8 +137,6 @@ pub struct Behavior {
     pub clock: fn() -> jiff::Timestamp,
     /// Things and thing groups that exist.
     pub targets: Vec<&'static str>,
-    /// Package versions that exist, `package:version` (`*`: all), and their state.
-    pub packages: Vec<(&'static str, &'static str)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,6 +221,7 @@ pub struct Fake {
     state: Mutex<State>,
     pub behavior: Mutex<Behavior>,
     pub streams: Streams,
+    pub packages: Packages,
     key: EcdsaKeyPair,
     started: tokio::time::Instant,
     clients: Clients,
@@ -233,7 +235,7 @@ impl std::fmt::Debug for Fake {
 
 impl Fake {
     pub fn new() -> Arc<Self> {
-        Arc::new_cyclic(|fake| Self {
+        let fake = Arc::new_cyclic(|fake| Self {
             state: Mutex::default(),
             behavior: Mutex::new(Behavior {
                 latency: Duration::ZERO,
@@ -253,22 +255,15 @@ impl Fake {
                 copies_another_version: false,
                 clock: now,
                 targets: vec!["thinggroup/lab", "thinggroup/eu-west", "thing/bench-1"],
-                packages: vec![
-                    ("blinky:1.2.0", "PUBLISHED"),
-                    ("blinky:1.0", "PUBLISHED"),
-                    ("radio:2.0", "DEPRECATED"),
-                    ("radio:2.0-rc.1", "PUBLISHED"),
-                    ("app:2.0", "PUBLISHED"),
-                    ("app:3.0", "PUBLISHED"),
-                    ("gateway-app:2.1.0", "PUBLISHED"),
-                    ("gateway-radio:0.9.4", "PUBLISHED"),
-                ],
             }),
             streams: Streams::new(REGION, ACCOUNT),
+            packages: Packages::new(REGION, ACCOUNT),
             key: EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, KEY).expect("a key"),
             started: tokio::time::Instant::now(),
             clients: clients_of(fake.clone()),
-        })
+        });
+        fake.add_packages(PACKAGES, &["PUBLISH"]);
+        fake
     }
 
     pub fn clients(&self) -> Clients {
@@ -312,6 +307,11 @@ impl Fake {
     /// The next call of `operation` is answered so, without effect.
     pub fn instead_of(&self, operation: &'static str, status: u16, code: &'static str) {
         self.state().instead_of(operation, status, code);
+    }
+
+    /// The next call of `operation` is answered with this, without effect.
+    pub fn answer_with(&self, operation: &'static str, body: Value) {
+        self.at(operation, When::Before, Box::new(move |_| Some(ok(&body))));
     }
 
     /// The next call of `operation` has its effect, but is answered so.
@@ -359,6 +359,21 @@ impl Fake {
             let request = Request::post(format!("/streams/other-{at}")).body(stream.to_string().into());
             let answer = self.streams.answer(&request.expect("a request"), async |_, _, _| Some(1)).await;
             assert_eq!(answer.status(), 200, "{answer:?}");
+        }
+    }
+
+    /// Makes package versions, `package:version`, and changes their state by these actions of UpdatePackageVersion.
+    pub fn add_packages<'a>(&self, names: impl IntoIterator<Item = &'a str>, actions: &[&str]) {
+        for (package, version) in names.into_iter().filter_map(|name| name.split_once(':')) {
+            let package = format!("/packages/{package}");
+            let version = format!("{package}/versions/{version}");
+            let create = [("PUT", &package, Value::Null), ("PUT", &version, Value::Null)];
+            let update = actions.iter().map(|action| ("PATCH", &version, json!({"action": action})));
+            for (method, path, body) in create.into_iter().chain(update) {
+                let request = Request::builder().method(method).uri(path).body(body.to_string().into());
+                // Generated names may be none that a URI can have.
+                request.iter().for_each(|request| drop(self.packages.answer(request)));
+            }
         }
     }
 
@@ -423,15 +438,7 @@ impl Fake {
                 let template = self.state().job_templates.get(id).map(ok);
                 template.unwrap_or_else(|| error(operation, 404, "ResourceNotFoundException", "no such job template"))
             }
-            "GetPackageVersion" => {
-                let names: Vec<_> = path.split('/').collect();
-                let &[_, "packages", package, "versions", version] = &names[..] else { panic!("{path}") };
-                let packages = self.behavior.lock().expect("no panic").packages.clone();
-                let known = packages.iter().find(|(name, _)| is_version(name, package, version));
-                let missing = || error(operation, 404, "ResourceNotFoundException", "no such package version");
-                let status = known.map(|(_, status)| (!status.is_empty()).then_some(status));
-                status.map_or_else(missing, |status| ok(&json!({"packageName": package, "status": status})))
-            }
+            "GetPackageVersion" => self.packages.answer(&request),
             "StartSigningJob" => self.start_signing_job(&call),
             "DescribeSigningJob" => self.describe_signing_job(&call),
             "GetSigningProfile" => self.get_signing_profile(&call),
@@ -553,7 +560,7 @@ impl Fake {
         let not_found = || error(call.operation, 404, "ResourceNotFoundException", "not found");
         let id = percent_decode_str(call.path.split('/').nth(2).expect("an id")).decode_utf8().expect("UTF-8");
         let id = id.as_ref();
-        let Behavior { targets, packages, clock, .. } = self.behavior.lock().expect("no panic").clone();
+        let Behavior { targets, clock, .. } = self.behavior.lock().expect("no panic").clone();
         match call.operation {
             "DescribeThingGroup" if targets.contains(&format!("thinggroup/{id}").as_str()) => {
                 ok(&json!({"thingGroupName": id}))
@@ -572,7 +579,7 @@ impl Fake {
             }
             "CreateJob" => {
                 let mut job = call.json();
-                if let Some(problem) = refusal(&job, &targets, &packages, clock()) {
+                if let Some(problem) = refusal(&job, &targets, &self.packages, clock()) {
                     return error(call.operation, 400, "InvalidRequestException", &problem);
                 }
                 job["status"] = "SCHEDULED".into();
@@ -609,7 +616,7 @@ pub fn now() -> jiff::Timestamp {
 }
 
 /// Why AWS IoT would refuse this CreateJob, by its documented rules.
-fn refusal(job: &Value, targets: &[&str], packages: &[(&str, &str)], now: jiff::Timestamp) -> Option<String> {
+fn refusal(job: &Value, targets: &[&str], packages: &Packages, now: jiff::Timestamp) -> Option<String> {
     let arns = job["targets"].as_array()?;
     let known = |arn: &Value| {
         let resource = arn.as_str().and_then(|arn| arn.strip_prefix(&format!("arn:aws:iot:{REGION}:{ACCOUNT}:")));
@@ -648,16 +655,10 @@ fn refusal(job: &Value, targets: &[&str], packages: &[(&str, &str)], now: jiff::
     let is_version = |arn: &Value| {
         let names = arn.as_str().and_then(|arn| arn.strip_prefix(&format!("arn:aws:iot:{REGION}:{ACCOUNT}:package/")));
         let names = names.and_then(|names| names.split_once("/version/"));
-        names.is_some_and(|(package, version)| {
-            version.starts_with('$') || packages.iter().any(|(known, _)| is_version(known, package, version))
-        })
+        names.is_some_and(|(package, version)| version.starts_with('$') || packages.status(package, version).is_some())
     };
     (versions.len() > 25 || !versions.iter().all(|arn| is_version(arn)))
         .then(|| format!("package versions {versions:?}"))
-}
-
-fn is_version(known: &str, package: &str, version: &str) -> bool {
-    known == "*" || known == format!("{package}:{version}")
 }
 
 fn operation(request: &Request<Bytes>) -> &'static str {

@@ -6,11 +6,13 @@ use crate::{
     faults::{all, deliver, on_a_clock_of_its_own},
     releases::{LAB, assert_nothing_created, event, release, run_with, setting},
 };
+use bytes::Bytes;
 use ota_on_upload::{settings::Settings, upload::Upload};
 use serde_json::{Value, json};
 use std::{
     io,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 const DRY: (&str, &str) = ("DRY_RUN", "true");
@@ -71,7 +73,7 @@ async fn every_target_that_does_not_exist_is_rejected_with_all_other_problems() 
     ];
     let upload = fake.upload("firmware/blinky.bin", vec![0; 16 * 1024 * 1024 + 1], &tags);
     let missing = |tag: &str, name: &str, kind: &str| {
-        format!("tag `{tag}` is `{name}`, which does not exist; expected {kind} {FOREIGN}")
+        format!("tag `{tag}` is `{name}`, which does not exist, expected {kind} {FOREIGN}")
     };
     let reasons = reasons(&fake, &upload, &[]).await;
     assert_eq!(
@@ -115,10 +117,9 @@ async fn a_job_that_exists_is_adopted_whatever_became_of_its_targets() {
     assert_eq!(release(&fake, &upload).await["outcome"], "created");
     let settings = Settings::from_lookup(setting).expect("good settings");
     fake.delete(&format!("{}release.json", upload.signed_prefix(&settings)));
-    fake.set(|behavior| {
-        behavior.targets.clear();
-        behavior.packages.clear();
-    });
+    fake.set(|behavior| behavior.targets.clear());
+    let request = http::Request::delete("/packages/blinky/versions/1.2.0").body(Bytes::new()).expect("a request");
+    assert_eq!(fake.packages.answer(&request).status(), 200);
     assert_eq!(release(&fake, &upload).await["outcome"], "adopted");
 }
 
@@ -155,8 +156,9 @@ fn naming(named: Named, versions: &[(&str, &str)]) -> (Arc<Fake>, Upload, Vec<(&
 #[tokio::test]
 async fn a_package_version_that_does_not_exist_is_rejected_wherever_it_is_named() {
     let versions = [("blinky", "1.2.0"), ("blink", "1"), ("radio", "9")];
-    let missing =
-        |place: &str, value: &str| format!("{place} is `{value}`, which does not exist; expected a package version {FOREIGN}");
+    let missing = |place: &str, value: &str| {
+        format!("{place} is `{value}`, which does not exist, expected a package version {FOREIGN}")
+    };
     for named in [Named::Tag, Named::Manifest, Named::Template] {
         let (fake, upload, over) = naming(named, &versions);
         let expected = [(1, "blink", "1"), (2, "radio", "9")].map(|(at, package, version)| {
@@ -181,12 +183,12 @@ async fn a_package_version_that_does_not_exist_is_rejected_wherever_it_is_named(
 #[tokio::test]
 async fn a_package_version_may_be_published_deprecated_or_with_a_warning_a_draft() {
     for named in [Named::Tag, Named::Manifest, Named::Template, Named::DefaultTemplate] {
-        for (status, is_warned) in [("PUBLISHED", false), ("DEPRECATED", false), ("DRAFT", true)] {
+        for (actions, is_warned) in [(&[][..], true), (&["PUBLISH"], false), (&["PUBLISH", "DEPRECATE"], false)] {
             let (fake, upload, over) = naming(named, &[("blinky", "1.2.0"), ("other", "1")]);
-            fake.set(|behavior| behavior.packages = vec![("blinky:1.2.0", "PUBLISHED"), ("other:1", status)]);
+            fake.add_packages(["other:1"], actions);
             let warned = warnings(async {
                 let created = run_with(&fake, &event(&upload), &over).await.expect("no failure").remove(0);
-                assert_eq!(created["outcome"], "created", "{named:?} {status}");
+                assert_eq!(created["outcome"], "created", "{named:?} {actions:?}");
             });
             let warned = warned.await;
             assert_eq!(warned.contains("the package version `other:1` is a draft"), is_warned, "{named:?} {warned}");
@@ -198,8 +200,8 @@ async fn a_package_version_may_be_published_deprecated_or_with_a_warning_a_draft
 
 #[tokio::test]
 async fn a_package_version_without_a_state_is_a_failure() {
-    let (fake, upload, _) = naming(Named::Tag, &[("blinky", "1")]);
-    fake.set(|behavior| behavior.packages = vec![("*", "")]);
+    let (fake, upload, _) = naming(Named::Tag, &[("blinky", "1.2.0")]);
+    fake.answer_with("GetPackageVersion", json!({}));
     let failed = run_with(&fake, &event(&upload), &[]).await.expect_err("a failure");
     assert!(failed.contains("lacks its `status`"), "{failed}");
     assert_nothing_created(&fake);
@@ -220,10 +222,8 @@ async fn package_versions_are_looked_up_ten_at_a_time() {
     let names: Vec<_> = (0..25).map(|package| format!("p{package}")).collect();
     let versions: Vec<_> = names.iter().map(|name| (name.as_str(), "1")).collect();
     let (fake, upload, over) = naming(Named::Template, &versions);
-    fake.set(|behavior| {
-        behavior.packages = vec![("*", "PUBLISHED")];
-        behavior.latency = std::time::Duration::from_secs(1);
-    });
+    fake.add_packages(names.iter().map(|name| format!("{name}:1")).collect::<Vec<_>>().iter().map(String::as_str), &[]);
+    fake.set(|behavior| behavior.latency = Duration::from_secs(1));
     assert_eq!(run_with(&fake, &event(&upload), &over).await.expect("no failure")[0]["outcome"], "created");
     let at: Vec<_> = fake.calls("GetPackageVersion").iter().map(|call| call.answered_at.as_secs()).collect();
     let first = at[0];
@@ -291,8 +291,8 @@ const STORED: [(Option<&str>, Option<&str>, Option<&str>, Option<&str>); 16] = [
 ];
 const ARCHIVED: &str =
     "expected an object that S3 returns at once: restore it and put its tags again, or upload it again";
-const CUSTOMER_KEY: &str = "is encrypted with a customer-provided key (SSE-C); expected an encryption for which S3 has \
-                            the key: upload it again with SSE-S3 or SSE-KMS";
+const CUSTOMER_KEY: &str = "is encrypted with a customer-provided key (SSE-C), expected encryption with a key that S3 \
+                            has: upload it again with SSE-S3 or SSE-KMS";
 
 /// A manifest of an image, and that.
 fn manifest(fake: &Fake) -> (Upload, Upload) {
@@ -312,7 +312,7 @@ async fn an_archived_object_is_rejected_until_it_is_restored() {
             assert_eq!(release(&fake, &upload).await["outcome"], "created", "{storage:?}");
             continue;
         };
-        assert_eq!(reasons(&fake, &upload, &[]).await, json!([format!("the object {problem}; {ARCHIVED}")]));
+        assert_eq!(reasons(&fake, &upload, &[]).await, json!([format!("the object {problem}, {ARCHIVED}")]));
         fake.store(&upload, Storage { restore: RESTORED, archive_status: None, ..storage });
         assert_eq!(release(&fake, &upload).await["outcome"], "created", "{storage:?}");
         // What was released may be archived.
@@ -324,7 +324,7 @@ async fn an_archived_object_is_rejected_until_it_is_restored() {
         fake.store(&image, storage);
         let told = reasons(&fake, &upload, &[]).await;
         assert_eq!(told.as_array().map(Vec::len), Some(2), "{told}");
-        assert_eq!(told[1], format!("`files[0]`: the object `firmware/image.bin` {problem}; {ARCHIVED}"));
+        assert_eq!(told[1], format!("`files[0]`: the object `firmware/image.bin` {problem}, {ARCHIVED}"));
     }
 }
 
@@ -410,7 +410,7 @@ async fn a_signature_beside_the_image_that_s3_does_not_return_is_rejected() {
     for (storage, problem) in [
         (
             Storage { class: Some("GLACIER"), ..Storage::default() },
-            "it is archived; expected an object that S3 returns at once: restore it, or upload it again".to_owned(),
+            "it is archived, expected an object that S3 returns at once: restore it, or upload it again".to_owned(),
         ),
         (Storage { has_customer_key: true, ..Storage::default() }, format!("it {CUSTOMER_KEY}")),
     ] {
@@ -418,7 +418,8 @@ async fn a_signature_beside_the_image_that_s3_does_not_return_is_rejected() {
         let upload = fake.upload("firmware/blinky.bin", IMAGE, &tags);
         let beside = fake.upload("firmware/blinky.bin.sig", "{}", &[]);
         fake.store(&beside, storage);
-        let told = format!("tag `ota:signature` is `.sig`, and of the object `firmware/blinky.bin.sig` is told: {problem}");
+        let told =
+            format!("tag `ota:signature` is `.sig`, and of the object `firmware/blinky.bin.sig` is told: {problem}");
         assert_eq!(reasons(&fake, &upload, &[("ALLOW_UNVERIFIED", "true")]).await, json!([told]));
     }
 }

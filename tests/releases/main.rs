@@ -11,6 +11,8 @@ mod manifests;
 mod model;
 #[path = "../local_cloud/operations.rs"]
 mod operations;
+#[path = "../local_cloud/packages.rs"]
+mod packages;
 mod process;
 mod releases;
 mod requests;

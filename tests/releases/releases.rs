@@ -225,7 +225,7 @@ async fn local_times_and_windows_reach_the_job_in_utc() {
         ("ota:end", "2027-01-01T00:00Z"),
         ("ota:end-behavior", "stop-rollout"),
         ("ota:window", "sat/sun 00:30 90m"),
-        ("ota:package-version", "blinky:1.2.0 radio:2.0-rc.1"),
+        ("ota:package-version", "blinky:1.2.0 radio:2.0"),
     ];
     let upload = fake.upload("firmware/blinky.bin", IMAGE, &tags);
     let created = release(&fake, &upload).await;
@@ -242,7 +242,7 @@ async fn local_times_and_windows_reach_the_job_in_utc() {
     let arn = |resource| format!("arn:aws:iot:{REGION}:{ACCOUNT}:{resource}");
     assert_eq!(
         job["destinationPackageVersions"],
-        json!([arn("package/blinky/version/1.2.0"), arn("package/radio/version/2.0-rc.1")])
+        json!([arn("package/blinky/version/1.2.0"), arn("package/radio/version/2.0")])
     );
 }
 
