@@ -18,7 +18,7 @@ use crate::{
     settings::{DryRun, Settings},
     signing::{Invocation, SignedImage, Signing},
     stored_object::StoredObject,
-    stream, template, unchanged,
+    stream, unchanged,
     upload::{self, Image, Record, Tags, Upload, hex},
     verification::{Digests, Verification},
 };
@@ -259,10 +259,10 @@ impl Function {
         let traces = traces?;
 
         // What happened to a job that exists is past: neither bad tags nor a newer version matter any more.
-        let recorded = match &image {
+        let recorded = match image.as_ref().ok().filter(|_| is_copy) {
             _ if traces.has_record => Some(JobRecord::read(aws, settings, upload).await?),
-            Ok(image) if is_copy => steps.timed(Step::Inspect, self.unchanged(upload, image, &tags)).await?,
-            _ => None,
+            Some(image) => steps.timed(Step::Inspect, unchanged::record(aws, settings, upload, image, &tags)).await?,
+            None => None,
         };
         if let Some(record) = &recorded
             && let Some(outcome) = self.adopt_recorded(upload, record, &tags, release).await?
@@ -279,22 +279,11 @@ impl Function {
         let files: Vec<_> = asked.files.iter().zip(images.iter().flatten()).collect();
         let is_recorded = recorded.is_some();
         let mut record = recorded.unwrap_or_else(|| JobRecord::new(upload, asked.job_id(upload), tags.clone()));
-        let preflight = join4(
-            job::preflight(aws, settings, upload, &asked, &record.job_id),
-            lookup::targets(aws, settings, &asked),
-            given::preflight(aws, settings, &files),
-            self.resolve(&asked, unresolved, &sizes, now),
-        );
-        let (job, targets, signable, resolved) = steps.timed(Step::Preflight, preflight).await;
-        if let Ok(Some(job)) = job {
-            return self.adopt(upload, record, job, &tags, release).await;
-        }
-        let (resolved, signable) = both(both(resolved, both(job, targets)), signable)?;
-        let (request, drafts) = resolved.0;
-        if let Some(origins) = request.origins(&tags) {
-            tracing::info!(key = upload.key, "{origins}");
-        }
-        warn(upload, request.warnings(now).into_iter().chain(drafts));
+        let preflight = self.preflight(upload, &record.job_id, unresolved, &asked, &files);
+        let (request, signable) = match steps.timed(Step::Preflight, preflight).await? {
+            Preflight::Exists(job) => return self.adopt(upload, record, job, &tags, release).await,
+            Preflight::Ready(request, signable) => (*request, signable),
+        };
         if settings.dry_run != DryRun::Off {
             let known = sizes.iter().zip(&signable);
             let known: Vec<_> = known.map(|(size, signable)| Known { size: *size, given: signable.given() }).collect();
@@ -309,10 +298,7 @@ impl Function {
         let (signed, earlier_jobs) = steps.timed(Step::Sign, sign).await;
         let (claimed, signed) = signed?;
         record = claimed;
-        record.sha256 = match &manifest {
-            Some(manifest) => manifest.sha256.clone(),
-            None => signed.iter().find_map(|(_, digests)| Some(hex(digests.as_ref()?.sha256.as_ref()))),
-        };
+        record.sha256 = sha256(manifest.as_ref(), &signed);
         release.job_id = Some(record.job_id.clone());
         if record.job_arn.is_some()
             && let Some(outcome) = self.adopt_recorded(upload, &record, &tags, release).await?
@@ -347,13 +333,37 @@ impl Function {
         Ok(Outcome::Created)
     }
 
-    /// The receipt of an unchanged copy, which is put as its record; or the record of another attempt that was first.
-    async fn unchanged(&self, upload: &Upload, image: &Image, tags: &Tags) -> Result<Option<JobRecord>, Failure> {
-        let Self { settings, aws, .. } = self;
-        match unchanged::receipt(aws, settings, upload, image, tags).await? {
-            Some(receipt) if settings.dry_run == DryRun::Off => receipt.claim(aws, settings, upload).await.map(Some),
-            receipt => Ok(receipt),
+    /// Looks up all that a release needs, before anything is created. A job that exists is adopted, whatever became of
+    /// its targets and signing profiles.
+    async fn preflight<'a>(
+        &self,
+        upload: &Upload,
+        job_id: &str,
+        unresolved: Asked<'_>,
+        asked: &ReleaseRequest,
+        files: &[(&'a FileRequest, &Image)],
+    ) -> Result<Preflight<'a>, Stop> {
+        let Self { settings, aws, clock, .. } = self;
+        let (now, tags) = (clock(), unresolved.tags);
+        let sizes: Vec<_> = files.iter().map(|(_, image)| Some(image.size)).collect();
+        let check = |template: &JobConfig| self.check(Asked { template: Some(template), ..unresolved }, &sizes, now);
+        let lookups = join4(
+            job::preflight(aws, settings, upload, asked, job_id),
+            lookup::targets(aws, settings, asked),
+            given::preflight(aws, settings, files),
+            lookup::resolve(aws, settings, asked, tags, check),
+        );
+        let (job, targets, signable, resolved) = lookups.await;
+        if let Ok(Some(job)) = job {
+            return Ok(Preflight::Exists(job));
         }
+        let ((resolved, _), signable) = both(both(resolved, both(job, targets)), signable)?;
+        let (request, drafts) = resolved;
+        if let Some(origins) = request.origins(tags) {
+            tracing::info!(key = upload.key, "{origins}");
+        }
+        warn(upload, [request.warnings(now), drafts].concat());
+        Ok(Preflight::Ready(Box::new(request), signable))
     }
 
     /// What the upload says as a manifest, and what S3 knows of each file: that of the upload itself, where it is none.
@@ -413,31 +423,6 @@ impl Function {
         };
         let (signed, ()) = try_join(sign, digests).await?;
         Ok((signed, verification.and_then(Verification::into_digests)))
-    }
-
-    /// The request with what its job template says, and warnings about its package versions. Those of tags and manifest
-    /// apply whatever the template says, and are looked up at the same time.
-    async fn resolve(
-        &self,
-        asked: &ReleaseRequest,
-        unresolved: Asked<'_>,
-        sizes: &[Option<u64>],
-        now: Timestamp,
-    ) -> Result<(ReleaseRequest, Vec<String>), Stop> {
-        let (aws, settings, tags) = (&self.aws, &self.settings, unresolved.tags);
-        let template = async {
-            let Some(template) = &asked.job_template else { return Ok(asked.clone()) };
-            let missing = |failure| asked.without_template(tags, failure);
-            let template = template::describe(aws, template, missing).await?;
-            self.check(Asked { template: Some(&template), ..unresolved }, sizes, now)
-        };
-        let versions = lookup::package_versions(aws, settings, asked, tags);
-        let (request, drafts) = join(template, versions).await;
-        let (request, mut drafts) = both(request, drafts)?;
-        if asked.package_arns(settings).is_none() {
-            drafts = lookup::package_versions(aws, settings, &request, tags).await?;
-        }
-        Ok((request, drafts))
     }
 
     /// Adopts the job that the record of this version speaks of. One that was made and is gone was deleted by an
@@ -519,6 +504,20 @@ impl Function {
             }
         }
     }
+}
+
+/// What is known before anything is created.
+enum Preflight<'a> {
+    /// The job of this version.
+    Exists(Job),
+    /// The request with what its job template says, and how each file is signed.
+    Ready(Box<ReleaseRequest>, Vec<Signable<'a>>),
+}
+
+/// The SHA-256 of the upload in hexadecimal digits, if its bytes were read: of a manifest, or of the one image.
+fn sha256(manifest: Option<&Manifest>, signed: &[(SignedImage, Option<Digests>)]) -> Option<String> {
+    let image = || signed.first()?.1.as_ref().map(|digests| hex(digests.sha256.as_ref()));
+    manifest.map_or_else(image, |manifest| manifest.sha256.clone())
 }
 
 /// Tells what is allowed but hardly meant.

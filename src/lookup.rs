@@ -1,19 +1,21 @@
-//! Looks up in AWS IoT what a release names: its targets and package versions. CreateJob refuses a missing one, but only
-//! after the image is signed and streamed.
+//! Looks up in AWS IoT what a release names: its targets, package versions and job template. CreateJob refuses a missing
+//! one, but only after the image is signed and streamed.
 
 use crate::{
     clients::Clients,
-    error::{Cause, Failure, Kind, Stop, all},
+    error::{Cause, Failure, Kind, Stop, all, both},
+    job_config::JobConfig,
     request::{ReleaseRequest, Target},
     settings::Settings,
     tags::{JOB_TEMPLATE, PACKAGE_VERSION, THING, THING_GROUP},
+    template,
     upload::Tags,
 };
 use aws_sdk_iot::{
     error::{ProvideErrorMetadata, SdkError},
     types::PackageVersionStatus,
 };
-use futures::{StreamExt, stream};
+use futures::{StreamExt, future::join, stream};
 
 /// Requests at the same time: AWS IoT allows ten a second for each of these operations
 /// (<https://docs.aws.amazon.com/general/latest/gr/iot_device_management.html>).
@@ -57,6 +59,31 @@ fn does_not_exist(place: &str, value: &str, kind: &str) -> String {
     format!("{place} is `{value}`, which does not exist, expected {kind} of the deployment's account and region")
 }
 
+/// The request with what its job template says, as `check` makes it of the template, and warnings about its package
+/// versions. Those of tags and manifest apply whatever the template says, and are looked up at the same time.
+///
+/// # Errors
+/// Those of the template, of `check` and of [`package_versions`].
+pub(crate) async fn resolve(
+    aws: &Clients,
+    settings: &Settings,
+    asked: &ReleaseRequest,
+    tags: &Tags,
+    check: impl FnOnce(&JobConfig) -> Result<ReleaseRequest, Stop>,
+) -> Result<(ReleaseRequest, Vec<String>), Stop> {
+    let request = async {
+        let Some(template) = &asked.job_template else { return Ok(asked.clone()) };
+        let missing = |failure| asked.without_template(tags, failure);
+        check(&template::describe(aws, template, missing).await?)
+    };
+    let (request, drafts) = join(request, package_versions(aws, settings, asked, tags)).await;
+    let (request, mut drafts) = both(request, drafts)?;
+    if asked.package_arns(settings).is_none() {
+        drafts = package_versions(aws, settings, &request, tags).await?;
+    }
+    Ok((request, drafts))
+}
+
 /// A package version that CreateJob would be given.
 struct PackageVersion {
     package: String,
@@ -74,7 +101,7 @@ struct PackageVersion {
 /// # Errors
 /// Rejects the release with all missing versions if a tag, the manifest or the job template of a tag names them: the
 /// uploader must act. Fails if they are those of the deployment's default job template: the operator must act.
-pub(crate) async fn package_versions(
+async fn package_versions(
     aws: &Clients,
     settings: &Settings,
     request: &ReleaseRequest,

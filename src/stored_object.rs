@@ -6,7 +6,11 @@ use crate::{
     settings::Settings,
     upload::{Image, Upload, is_gone},
 };
-use aws_sdk_s3::{error::ProvideErrorMetadata, operation::head_object::HeadObjectOutput, types::StorageClass};
+use aws_sdk_s3::{
+    error::ProvideErrorMetadata,
+    operation::head_object::HeadObjectOutput,
+    types::{ArchiveStatus, StorageClass},
+};
 
 /// What S3 has of an object version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +56,7 @@ pub(crate) fn unreadable(code: Option<&str>) -> Option<&'static str> {
 fn archived(head: &HeadObjectOutput) -> Option<String> {
     let class = head.storage_class.as_ref();
     let class = class.filter(|class| matches!(class, StorageClass::Glacier | StorageClass::DeepArchive));
-    let archive = class.map(StorageClass::as_str).or(head.archive_status.as_ref().map(|status| status.as_str()))?;
+    let archive = class.map(StorageClass::as_str).or(head.archive_status.as_ref().map(ArchiveStatus::as_str))?;
     let restore = head.restore.as_deref().unwrap_or_default();
     if restore.contains("ongoing-request=\"false\"") {
         return None;
@@ -66,11 +70,10 @@ impl Upload {
     /// What S3 has of this version; `None` if it is gone.
     pub(crate) async fn object(&self, aws: &Clients, settings: &Settings) -> Result<Option<StoredObject>, Failure> {
         match self.head(aws, settings, Some(&self.version_id)).await {
-            Ok(None) => Ok(None),
+            // Or a delete marker.
+            Ok(None) | Err(Failure::HeadObject { status: 405, .. }) => Ok(None),
             Ok(Some(head)) if let Some(problem) = archived(&head) => Ok(Some(StoredObject::Unreadable(problem))),
             Ok(Some(head)) => Image::of(head).map(StoredObject::Image).map(Some),
-            // A delete marker.
-            Err(Failure::HeadObject { status: 405, .. }) => Ok(None),
             Err(failure @ Failure::HeadObject { status: 400, .. }) => self.explain(aws, settings, failure).await,
             Err(failure) => Err(failure),
         }
@@ -113,5 +116,58 @@ impl Upload {
             Some(_) => Err(Stop::Skipped(Skip::Superseded)),
             None => Err(head.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archived_object_is_told_from_one_that_is_readable() {
+        let restored = Some("ongoing-request=\"false\", expiry-date=\"Fri, 25 Dec 2026 00:00:00 GMT\"");
+        let restoring = Some("ongoing-request=\"true\"");
+        for (class, status, restore, expected) in [
+            (None, None, None, None),
+            (Some("STANDARD"), None, None, None),
+            (Some("GLACIER_IR"), None, None, None),
+            (Some("INTELLIGENT_TIERING"), None, None, None),
+            (Some("GLACIER"), None, restored, None),
+            (Some("GLACIER"), None, None, Some("is archived (`GLACIER`), ")),
+            (Some("DEEP_ARCHIVE"), None, None, Some("is archived (`DEEP_ARCHIVE`), ")),
+            (Some("GLACIER"), None, restoring, Some("is archived (`GLACIER`) and its restore is not finished, ")),
+            (Some("INTELLIGENT_TIERING"), Some("ARCHIVE_ACCESS"), None, Some("is archived (`ARCHIVE_ACCESS`), ")),
+        ] {
+            let head = HeadObjectOutput::builder().set_storage_class(class.map(StorageClass::from));
+            let head = head.set_archive_status(status.map(ArchiveStatus::from));
+            let problem = archived(&head.set_restore(restore.map(str::to_owned)).build());
+            let problem = problem.as_deref();
+            assert_eq!(problem.is_some(), expected.is_some(), "{class:?} {problem:?}");
+            assert!(problem.unwrap_or_default().starts_with(expected.unwrap_or_default()), "{problem:?}");
+        }
+    }
+
+    #[test]
+    fn codes_of_get_object_explain_what_it_does_not_return() {
+        for (code, expected) in [
+            (Some("InvalidObjectState"), Some("is archived")),
+            (Some("InvalidRequest"), Some("is encrypted with a customer-provided key")),
+            (Some("InvalidArgument"), None),
+            (Some("NoSuchVersion"), None),
+            (Some("AccessDenied"), None),
+            (None, None),
+        ] {
+            let problem = unreadable(code);
+            assert!(problem.unwrap_or_default().starts_with(expected.unwrap_or_default()), "{code:?} {problem:?}");
+            assert_eq!(problem.is_some(), expected.is_some(), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_no_image() {
+        let image = Image { size: 1, e_tag: "\"e\"".to_owned() };
+        assert_eq!(StoredObject::Image(image.clone()).image().expect("an image"), image);
+        let rejected = StoredObject::Unreadable("is archived".to_owned()).image().expect_err("a rejection");
+        assert!(matches!(rejected, Stop::Rejected(Kind::Object, reasons) if reasons == ["the object is archived"]));
     }
 }

@@ -5,16 +5,31 @@ use crate::{
     clients::Clients,
     error::Failure,
     record::JobRecord,
-    settings::Settings,
+    settings::{DryRun, Settings},
     upload::{Image, Tags, Upload, hex},
     verification::Verification,
 };
+
+/// The record of a version that CopyObject wrote, if it is unchanged: its [`receipt`], which is put unless this is a dry
+/// run; or the record of another attempt that was first.
+pub(crate) async fn record(
+    aws: &Clients,
+    settings: &Settings,
+    upload: &Upload,
+    image: &Image,
+    tags: &Tags,
+) -> Result<Option<JobRecord>, Failure> {
+    match receipt(aws, settings, upload, image, tags).await? {
+        Some(receipt) if settings.dry_run == DryRun::Off => receipt.claim(aws, settings, upload).await.map(Some),
+        receipt => Ok(receipt),
+    }
+}
 
 /// The receipt of a version that CopyObject wrote, if bytes and tags are those of the previous version's receipt: that
 /// receipt, for this version. `None` if anything differs or is not known, as with a delete marker in between.
 ///
 /// ETags are not compared: encryption and uploads in parts change them.
-pub(crate) async fn receipt(
+async fn receipt(
     aws: &Clients,
     settings: &Settings,
     upload: &Upload,

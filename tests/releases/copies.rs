@@ -163,10 +163,10 @@ async fn without_a_receipt_that_has_the_digest_a_copy_is_a_release() {
     let changes: [fn(&Fake, &Upload); 4] = [
         |fake, upload| fake.delete(&format!("{}release.json", signed_prefix(upload))),
         |fake, upload| {
-            change_receipt(fake, upload, |receipt| drop(receipt.as_object_mut().expect("it").remove("sha256")))
+            change_receipt(fake, upload, |receipt| drop(receipt.as_object_mut().expect("it").remove("sha256")));
         },
         |fake, upload| {
-            change_receipt(fake, upload, |receipt| drop(receipt.as_object_mut().expect("it").remove("jobArn")))
+            change_receipt(fake, upload, |receipt| drop(receipt.as_object_mut().expect("it").remove("jobArn")));
         },
         |fake, upload| change_receipt(fake, upload, |receipt| receipt["sha256"] = json!(sha256(b"other"))),
     ];

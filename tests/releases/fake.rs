@@ -372,7 +372,9 @@ impl Fake {
             for (method, path, body) in create.into_iter().chain(update) {
                 let request = Request::builder().method(method).uri(path).body(body.to_string().into());
                 // Generated names may be none that a URI can have.
-                request.iter().for_each(|request| drop(self.packages.answer(request)));
+                if let Ok(request) = request {
+                    self.packages.answer(&request);
+                }
             }
         }
     }

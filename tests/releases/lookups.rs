@@ -265,8 +265,10 @@ fn one_fault_at_any_lookup_comes_to_one_job() {
 const RESTORED: Option<&str> = Some("ongoing-request=\"false\", expiry-date=\"Fri, 25 Dec 2026 00:00:00 GMT\"");
 const RESTORING: Option<&str> = Some("ongoing-request=\"true\"");
 
+type Text = Option<&'static str>;
+
 /// Storage class, archive status and restore; what is said of an object that cannot be read.
-const STORED: [(Option<&str>, Option<&str>, Option<&str>, Option<&str>); 16] = [
+const STORED: [(Text, Text, Text, Text); 16] = [
     (None, None, None, None),
     (Some("STANDARD"), None, None, None),
     (Some("REDUCED_REDUNDANCY"), None, None, None),

@@ -636,7 +636,7 @@ async fn a_job_that_an_operator_deleted_is_not_made_again() {
 }
 
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(bytes))
 }
 
 /// The receipt of an upload, as it lies in the bucket.
