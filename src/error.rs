@@ -65,6 +65,10 @@ pub enum Kind {
     Signature,
     /// What the job template says, or that it is not there.
     JobTemplate,
+    /// A thing group or thing that does not exist.
+    Target,
+    /// A package version that does not exist.
+    PackageVersion,
     /// The job ID that it asks for, which another job has.
     JobId,
     /// Start, end or window, which came too near while the image was signed.
@@ -81,6 +85,8 @@ impl Kind {
             Self::Object => "object",
             Self::Signature => "signature",
             Self::JobTemplate => "job-template",
+            Self::Target => "target",
+            Self::PackageVersion => "package-version",
             Self::JobId => "job-id",
             Self::TooLate => "too-late",
         }
@@ -104,6 +110,8 @@ pub enum Skip {
     Withdrawn,
     /// An operator deleted the job of this version: it is never made again.
     JobDeleted,
+    /// The object was copied onto itself: key, bytes and tags are those of the previous version, which has its job.
+    Unchanged,
 }
 
 impl Skip {
@@ -117,6 +125,7 @@ impl Skip {
             Self::Superseded => "superseded",
             Self::Withdrawn => "withdrawn",
             Self::JobDeleted => "job-deleted",
+            Self::Unchanged => "unchanged",
         }
     }
 }
@@ -191,6 +200,8 @@ pub enum Failure {
     WriteRecord { key: String, source: Cause },
     #[error("looking up the target `{target}`")]
     DescribeTarget { target: String, source: Cause },
+    #[error("looking up the package version `{version}`")]
+    GetPackageVersion { version: String, source: Cause },
     #[error("looking up the job template `{template}`")]
     DescribeJobTemplate { template: String, source: Cause },
     #[error("looking up the signing profile `{profile}`")]
@@ -284,6 +295,7 @@ mod tests {
             (Skip::Superseded, "superseded"),
             (Skip::Withdrawn, "withdrawn"),
             (Skip::JobDeleted, "job-deleted"),
+            (Skip::Unchanged, "unchanged"),
         ];
         for (skip, word) in words {
             assert_eq!(skip.as_str(), word);

@@ -10,6 +10,7 @@ use crate::{
     settings::{ProfileName, Settings},
     signed_object::SignatureAlgorithm,
     signing::{self, SignedImage},
+    stored_object::unreadable,
     tags::{SIGNATURE, SIGNING_JOB},
     upload::{Image, Upload, is_gone},
     verification::Verification,
@@ -182,6 +183,7 @@ async fn of_custom(
         Err(error) if is_gone(error.code()) => {
             return Err(refused("it is not there, upload it first".to_owned()));
         }
+        Err(error) if let Some(problem) = unreadable(error.code()) => return Err(refused(format!("it {problem}"))),
         Err(error) => return Err(failure(error.into()).into()),
     };
     let length = answer.content_length.unwrap_or_default();

@@ -10,6 +10,7 @@ use crate::{
     given::{self, Signable},
     job::{self, Job},
     job_config::JobConfig,
+    lookup,
     manifest::{Manifest, ManifestFile, is_manifest},
     metrics::{self, Metrics},
     outcome::{Outcome, Release, Releases, Steps},
@@ -17,13 +18,14 @@ use crate::{
     request::{Asked, ReleaseRequest},
     settings::{DryRun, Settings},
     signing::{Invocation, SignedImage, Signing},
-    stream, template,
-    upload::{self, Image, Record, Tags, Upload},
+    stored_object::StoredObject,
+    stream, unchanged,
+    upload::{self, Image, Record, Tags, Upload, hex},
     verification::{Digests, Verification},
 };
 use futures::{
     StreamExt, TryStreamExt,
-    future::{join, join_all, join3, join4, try_join, try_join_all},
+    future::{join, join_all, join4, try_join, try_join_all},
 };
 use jiff::Timestamp;
 use lambda_runtime::Diagnostic;
@@ -113,12 +115,13 @@ impl Function {
     async fn work_on(&self, record: Record, invocation: Invocation) -> Release {
         let mut release = Release { bucket: record.bucket, key: record.key, ..Release::default() };
         release.version_id = record.upload.as_ref().ok().map(|upload| upload.version_id.clone());
+        let is_copy = record.is_copy;
         let mut steps = Steps::default();
         let outcome = match (record.upload, &self.settings.dry_run) {
             (Ok(upload), DryRun::Offline(tags, manifest)) => {
                 self.release_offline(&upload, record.size, (tags, manifest.as_deref()), &mut release).await
             }
-            (Ok(upload), _) => self.release_in_time(&upload, invocation, &mut release, &mut steps).await,
+            (Ok(upload), _) => self.release_in_time((&upload, is_copy), invocation, &mut release, &mut steps).await,
             (Err(stop), _) => Err(stop),
         };
         release.conclude(outcome);
@@ -131,7 +134,7 @@ impl Function {
 
     async fn release_in_time(
         &self,
-        upload: &Upload,
+        (upload, is_copy): (&Upload, bool),
         invocation: Invocation,
         release: &mut Release,
         steps: &mut Steps,
@@ -139,7 +142,7 @@ impl Function {
         let mut pause = FIRST_PAUSE;
         let patient = async {
             loop {
-                match self.release(upload, invocation, release, steps).await {
+                match self.release((upload, is_copy), invocation, release, steps).await {
                     // Lambda's few attempts are over long before a burst of uploads is.
                     Err(Stop::Failed(failure))
                         if failure.is_throttled() && Instant::now() + pause < invocation.deadline =>
@@ -230,7 +233,7 @@ impl Function {
     /// The recipe. Each step can be taken again: what an earlier attempt left is found and used.
     async fn release(
         &self,
-        upload: &Upload,
+        (upload, is_copy): (&Upload, bool),
         invocation: Invocation,
         release: &mut Release,
         steps: &mut Steps,
@@ -242,55 +245,47 @@ impl Function {
         }
         let inspect = join4(
             upload.tags(aws, settings),
-            upload.image(aws, settings),
+            upload.object(aws, settings),
             upload.check_current(aws, settings),
             Traces::list(aws, settings, upload),
         );
-        let (tags, image, current, traces) = steps.timed(Step::Inspect, inspect).await;
-        if upload.key.ends_with('/') && matches!(image, Ok(Some(Image { size: 0, .. }))) {
+        let (tags, object, current, traces) = steps.timed(Step::Inspect, inspect).await;
+        if upload.key.ends_with('/') && matches!(object, Ok(Some(StoredObject::Image(Image { size: 0, .. })))) {
             return Err(Stop::Skipped(Skip::Folder));
         }
         let tags = tags?.ok_or(Stop::Skipped(Skip::Withdrawn))?;
         if tags.0.is_empty() {
             return Err(Stop::Skipped(Skip::NoTags));
         }
-        let image = image?.ok_or(Stop::Skipped(Skip::Withdrawn))?;
+        let image = object?.ok_or(Stop::Skipped(Skip::Withdrawn))?.image();
         let traces = traces?;
 
         // What happened to a job that exists is past: neither bad tags nor a newer version matter any more.
-        let recorded = if traces.has_record { Some(JobRecord::read(aws, settings, upload).await?) } else { None };
+        let recorded = match image.as_ref().ok().filter(|_| is_copy) {
+            _ if traces.has_record => Some(JobRecord::read(aws, settings, upload).await?),
+            Some(image) => steps.timed(Step::Inspect, unchanged::record(aws, settings, upload, image, &tags)).await?,
+            None => None,
+        };
         if let Some(record) = &recorded
             && let Some(outcome) = self.adopt_recorded(upload, record, &tags, release).await?
         {
             return Ok(outcome);
         }
         current?;
-        let (manifest, images) = steps.timed(Step::Inspect, self.files(upload, image)).await?;
+        let files = self.files(upload, image.as_ref().ok().cloned());
+        let (manifest, images) = steps.timed(Step::Inspect, files).await?;
         let sizes: Vec<_> = images.iter().map(|image| image.as_ref().map(|image| image.size)).collect();
         let now = clock();
         let unresolved = Asked { upload, tags: &tags, manifest: manifest.as_ref(), template: None };
-        let asked = self.check(unresolved, &sizes, now)?;
+        let (asked, _) = both(self.check(unresolved, &sizes, now), image)?;
         let files: Vec<_> = asked.files.iter().zip(images.iter().flatten()).collect();
         let is_recorded = recorded.is_some();
         let mut record = recorded.unwrap_or_else(|| JobRecord::new(upload, asked.job_id(upload), tags.clone()));
-        let preflight = join3(
-            job::preflight(aws, settings, upload, &asked, &record.job_id),
-            given::preflight(aws, settings, &files),
-            self.describe_template(&asked, &tags),
-        );
-        let (job, signable, template) = steps.timed(Step::Preflight, preflight).await;
-        if let Some(job) = job? {
-            return self.adopt(upload, record, job, &tags, release).await;
-        }
-        let request = template.and_then(|template| match template {
-            Some(template) => self.check(Asked { template: Some(&template), ..unresolved }, &sizes, now),
-            None => Ok(asked.clone()),
-        });
-        let (request, signable) = both(request, signable)?;
-        if let Some(origins) = request.origins(&tags) {
-            tracing::info!(key = upload.key, "{origins}");
-        }
-        warn(upload, request.warnings(now));
+        let preflight = self.preflight(upload, &record.job_id, unresolved, &asked, &files);
+        let (request, signable) = match steps.timed(Step::Preflight, preflight).await? {
+            Preflight::Exists(job) => return self.adopt(upload, record, job, &tags, release).await,
+            Preflight::Ready(request, signable) => (*request, signable),
+        };
         if settings.dry_run != DryRun::Off {
             let known = sizes.iter().zip(&signable);
             let known: Vec<_> = known.map(|(size, signable)| Known { size: *size, given: signable.given() }).collect();
@@ -305,6 +300,7 @@ impl Function {
         let (signed, earlier_jobs) = steps.timed(Step::Sign, sign).await;
         let (claimed, signed) = signed?;
         record = claimed;
+        record.sha256 = sha256(manifest.as_ref(), &signed);
         release.job_id = Some(record.job_id.clone());
         if record.job_arn.is_some()
             && let Some(outcome) = self.adopt_recorded(upload, &record, &tags, release).await?
@@ -340,26 +336,65 @@ impl Function {
         Ok(Outcome::Created)
     }
 
-    /// What the upload says as a manifest, and what S3 knows of each file: that of the upload itself, where it is none.
-    /// Nothing of those of a manifest that are not there, which is among its problems.
-    async fn files(&self, upload: &Upload, image: Image) -> Result<(Option<Manifest>, Vec<Option<Image>>), Stop> {
-        let Self { settings, aws, .. } = self;
-        if !is_manifest(upload) {
-            return Ok((None, vec![Some(image)]));
+    /// Looks up all that a release needs, before anything is created. A job that exists is adopted, whatever became of
+    /// its targets and signing profiles.
+    async fn preflight<'a>(
+        &self,
+        upload: &Upload,
+        job_id: &str,
+        unresolved: Asked<'_>,
+        asked: &ReleaseRequest,
+        files: &[(&'a FileRequest, &Image)],
+    ) -> Result<Preflight<'a>, Stop> {
+        let Self { settings, aws, clock, .. } = self;
+        let (now, tags) = (clock(), unresolved.tags);
+        let sizes: Vec<_> = files.iter().map(|(_, image)| Some(image.size)).collect();
+        let check = |template: &JobConfig| self.check(Asked { template: Some(template), ..unresolved }, &sizes, now);
+        let lookups = join4(
+            job::preflight(aws, settings, upload, asked, job_id),
+            lookup::targets(aws, settings, asked),
+            given::preflight(aws, settings, files),
+            lookup::resolve(aws, settings, asked, tags, check),
+        );
+        let (job, targets, signable, resolved) = lookups.await;
+        if let Ok(Some(job)) = job {
+            return Ok(Preflight::Exists(job));
         }
-        let mut manifest = Manifest::get(aws, settings, upload, &image).await?;
-        let image = |file: &ManifestFile| {
+        let ((resolved, _), signable) = both(both(resolved, both(job, targets)), signable)?;
+        let (request, drafts) = resolved;
+        if let Some(origins) = request.origins(tags) {
+            tracing::info!(key = upload.key, "{origins}");
+        }
+        warn(upload, [request.warnings(now), drafts].concat());
+        Ok(Preflight::Ready(Box::new(request), signable))
+    }
+
+    /// What the upload says as a manifest, and what S3 knows of each file: that of the upload itself, where it is none.
+    /// Nothing of those that are not there or cannot be read, which is among the problems of a manifest.
+    async fn files(
+        &self,
+        upload: &Upload,
+        image: Option<Image>,
+    ) -> Result<(Option<Manifest>, Vec<Option<Image>>), Stop> {
+        let Self { settings, aws, .. } = self;
+        let mut manifest = match &image {
+            Some(image) if is_manifest(upload) => Manifest::get(aws, settings, upload, image).await?,
+            None if is_manifest(upload) => Manifest::default(),
+            _ => return Ok((None, vec![image])),
+        };
+        let object = |file: &ManifestFile| {
             let source = file.is_placed.then(|| file.source.clone());
             async move {
                 match source {
-                    Some(source) => source.image_if_any(aws, settings).await,
+                    Some(source) => source.object(aws, settings).await,
                     None => Ok(None),
                 }
             }
         };
-        let images = try_join_all(manifest.files.iter().map(image)).await?;
-        manifest.tell_missing(&images);
-        Ok((Some(manifest), images))
+        let objects = try_join_all(manifest.files.iter().map(object)).await?;
+        manifest.check_objects(&objects);
+        let images = objects.into_iter().map(|object| object?.image().ok());
+        Ok((Some(manifest), images.collect()))
     }
 
     /// The signature over one file and, where it is verified, the digests of what was signed.
@@ -393,13 +428,6 @@ impl Function {
         Ok((signed, verification.and_then(Verification::into_digests)))
     }
 
-    /// The job template that a release asks for.
-    async fn describe_template(&self, asked: &ReleaseRequest, tags: &Tags) -> Result<Option<JobConfig>, Stop> {
-        let Some(template) = &asked.job_template else { return Ok(None) };
-        let missing = |failure| asked.without_template(tags, failure);
-        template::describe(&self.aws, template, missing).await.map(Some)
-    }
-
     /// Adopts the job that the record of this version speaks of. One that was made and is gone was deleted by an
     /// operator: it is never made again. Nothing where an attempt died before it made the job.
     async fn adopt_recorded(
@@ -409,6 +437,9 @@ impl Function {
         tags: &Tags,
         release: &mut Release,
     ) -> Result<Option<Outcome>, Stop> {
+        if record.unchanged_since.is_some() && record.tags == *tags {
+            return Err(Stop::Skipped(Skip::Unchanged));
+        }
         release.job_id = Some(record.job_id.clone());
         let job = match record.job_arn {
             Some(_) => {
@@ -476,6 +507,20 @@ impl Function {
             }
         }
     }
+}
+
+/// What is known before anything is created.
+enum Preflight<'a> {
+    /// The job of this version.
+    Exists(Job),
+    /// The request with what its job template says, and how each file is signed.
+    Ready(Box<ReleaseRequest>, Vec<Signable<'a>>),
+}
+
+/// The SHA-256 of the upload in hexadecimal digits, if its bytes were read: of a manifest, or of the one image.
+fn sha256(manifest: Option<&Manifest>, signed: &[(SignedImage, Option<Digests>)]) -> Option<String> {
+    let image = || signed.first()?.1.as_ref().map(|digests| hex(digests.sha256.as_ref()));
+    manifest.map_or_else(image, |manifest| manifest.sha256.clone())
 }
 
 /// Tells what is allowed but hardly meant.

@@ -6,7 +6,7 @@ use crate::{
     error::{Cause, Failure, Kind, Stop},
     file_request::FileRequest,
     record::JobRecord,
-    request::{ReleaseRequest, Target},
+    request::ReleaseRequest,
     schedule::{Lead, Part, Schedule},
     settings::Settings,
     signed_object::SignatureAlgorithm,
@@ -18,7 +18,7 @@ use aws_sdk_iot::{
     operation::create_job::{CreateJobError, CreateJobOutput, builders::CreateJobFluentBuilder},
     types::{JobStatus, PresignedUrlConfig},
 };
-use futures::{TryFutureExt, TryStreamExt, future::join_all, stream, try_join};
+use futures::{TryFutureExt, future::join_all};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::time::Duration;
@@ -44,11 +44,10 @@ impl Job {
     }
 }
 
-/// How many targets are looked up at the same time: AWS IoT allows ten such calls a second.
-const LOOKUPS: usize = 10;
-
-/// Looks for what CreateJob would fail on: a target that is not there, and a job ID that is taken. Answers with the
-/// job if it is of this very upload.
+/// The job with this ID if it is of this upload, so that the release adopts it.
+///
+/// # Errors
+/// Another job has the ID: rejects the release if a tag asks for it.
 pub(crate) async fn preflight(
     aws: &Clients,
     settings: &Settings,
@@ -56,10 +55,7 @@ pub(crate) async fn preflight(
     request: &ReleaseRequest,
     job_id: &str,
 ) -> Result<Option<Job>, Stop> {
-    let targets = stream::iter(request.targets.iter().map(Ok))
-        .try_for_each_concurrent(LOOKUPS, |target| describe(aws, settings, target));
-    let (job, ()) = try_join!(find(aws, job_id), targets)?;
-    let Some(job) = job else { return Ok(None) };
+    let Some(job) = find(aws, job_id).await? else { return Ok(None) };
     if let Some(own) = own(aws, settings, upload, job_id, job).await? {
         return Ok(Some(own));
     }
@@ -71,20 +67,6 @@ pub(crate) async fn preflight(
             )],
         )),
         _ => Err(Failure::Conflict { what: format!("the job `{job_id}`") }.into()),
-    }
-}
-
-async fn describe(aws: &Clients, settings: &Settings, target: &Target) -> Result<(), Failure> {
-    let failure = |source| Failure::DescribeTarget { target: target.arn(settings), source };
-    match target {
-        Target::ThingGroup(name) => {
-            let call = aws.iot.describe_thing_group().thing_group_name(name).send();
-            call.await.map(drop).map_err(|error| failure(error.into()))
-        }
-        Target::Thing(name) => {
-            let call = aws.iot.describe_thing().thing_name(name).send();
-            call.await.map(drop).map_err(|error| failure(error.into()))
-        }
     }
 }
 
@@ -157,17 +139,22 @@ pub(crate) async fn of_earlier(aws: &Clients, settings: &Settings, upload: &Uplo
         let earlier = upload.earlier(aws, settings, EARLIER).await.ok()?;
         Some(join_all(earlier.iter().map(|version| unfinished(aws, settings, version))).await)
     };
-    timeout(PATIENCE, look).await.ok().flatten().unwrap_or_default().into_iter().flatten().collect()
+    let found = timeout(PATIENCE, look).await.ok().flatten().unwrap_or_default();
+    let mut jobs: Vec<_> = found.into_iter().flatten().collect();
+    // Unchanged copies have the job of the version that they are copies of.
+    jobs.dedup();
+    jobs
 }
 
 async fn unfinished(aws: &Clients, settings: &Settings, version: &Upload) -> Option<String> {
-    let JobRecord { job_id, job_arn, .. } = JobRecord::read(aws, settings, version).await.ok()?;
+    let JobRecord { job_id, job_arn, version_id, unchanged_since, .. } =
+        JobRecord::read(aws, settings, version).await.ok()?;
+    let version_id = unchanged_since.unwrap_or(version_id);
     let status = job_arn.and(find(aws, &job_id).await.ok().flatten())?.status?;
     matches!(status, JobStatus::Scheduled | JobStatus::InProgress).then(|| {
         format!(
-            "the job `{job_id}` of the earlier version `{}` is {status}, and goes on beside this one; \
-             `aws iot cancel-job --job-id {job_id}` ends it",
-            version.version_id
+            "the job `{job_id}` of the earlier version `{version_id}` is {status}, and goes on beside this one; \
+             `aws iot cancel-job --job-id {job_id}` ends it"
         )
     })
 }

@@ -10,6 +10,8 @@
 
 pub mod upload;
 
+mod stored_object;
+
 pub mod clock;
 
 pub mod window;
@@ -38,9 +40,13 @@ pub mod file_request;
 
 pub mod request;
 
+mod lookup;
+
 pub mod record;
 
 mod verification;
+
+mod unchanged;
 
 pub mod signing;
 

@@ -8,12 +8,14 @@ use crate::{
     manifest_json::{Abort, FileMember, JobTag, Members, Object, PresignedUrl, Retries, Rollout, Scheduling, Timeout},
     options::{is_package, is_package_version},
     settings::{Settings, UrlExpiry},
-    upload::{Image, Upload, is_gone},
+    stored_object::StoredObject,
+    upload::{Image, Upload, hex, is_gone},
 };
 use aws_sdk_iot::types::{MaintenanceWindow, Tag};
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 use std::{collections::BTreeMap, fmt};
 
 /// What the key of a manifest ends in.
@@ -82,6 +84,8 @@ pub struct Manifest {
     pub(crate) description: Option<String>,
     /// How long a presigned URL is good.
     pub(crate) url_expiry: Option<UrlExpiry>,
+    /// The SHA-256 of its own bytes, in hexadecimal digits.
+    pub(crate) sha256: Option<String>,
     /// Every problem, each a sentence with the path of the member at fault.
     pub(crate) problems: Vec<String>,
 }
@@ -127,8 +131,9 @@ impl Manifest {
             Err(error) if is_gone(error.code()) => return Err(Stop::Skipped(Skip::Withdrawn)),
             Err(error) => return Err(failure(error.into()).into()),
         };
-        let json = answer.body.collect().await;
-        Ok(Self::read(&json.map_err(|error| failure(error.into()))?.into_bytes(), upload, settings))
+        let json = answer.body.collect().await.map_err(|error| failure(error.into()))?.into_bytes();
+        let sha256 = Some(hex(&Sha256::digest(&json)));
+        Ok(Self { sha256, ..Self::read(&json, upload, settings) })
     }
 
     /// Reads the JSON of a manifest that was uploaded. All that is wrong with it is among its problems.
@@ -160,12 +165,15 @@ impl Manifest {
         manifest
     }
 
-    /// Adds to the problems the files that S3 does not have.
-    pub(crate) fn tell_missing(&mut self, images: &[Option<Image>]) {
-        let missing = self.files.iter().zip(images).filter(|(file, image)| file.is_placed && image.is_none());
-        for (ManifestFile { at, source, .. }, _) in missing {
-            let Upload { key, version_id, .. } = source;
-            self.problems.push(format!("`files[{at}]`: S3 has no version `{version_id}` of `{key}`"));
+    /// Adds to the problems the files that S3 does not have, and those whose bytes it does not return.
+    pub(crate) fn check_objects(&mut self, objects: &[Option<StoredObject>]) {
+        for (file, object) in self.files.iter().zip(objects).filter(|(file, _)| file.is_placed) {
+            let (at, Upload { key, version_id, .. }) = (file.at, &file.source);
+            self.problems.push(match object {
+                Some(StoredObject::Image(_)) => continue,
+                Some(StoredObject::Unreadable(problem)) => format!("`files[{at}]`: the object `{key}` {problem}"),
+                None => format!("`files[{at}]`: S3 has no version `{version_id}` of `{key}`"),
+            });
         }
     }
 

@@ -150,13 +150,15 @@ mod tests {
     use crate::error::{Failure, Skip, Stop};
     use std::{collections::BTreeSet, time::Duration};
 
-    const KINDS: [(Kind, &str); 8] = [
+    const KINDS: [(Kind, &str); 10] = [
         (Kind::Place, "place"),
         (Kind::Tags, "tags"),
         (Kind::Manifest, "manifest"),
         (Kind::Object, "object"),
         (Kind::Signature, "signature"),
         (Kind::JobTemplate, "job-template"),
+        (Kind::Target, "target"),
+        (Kind::PackageVersion, "package-version"),
         (Kind::JobId, "job-id"),
         (Kind::TooLate, "too-late"),
     ];

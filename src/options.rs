@@ -153,7 +153,7 @@ pub(crate) const MOST_PACKAGES: usize = 25;
 /// forms of an ARN, `…/version/$default` (the package's default version) and `…/version/$null` (the package is
 /// uninstalled): no tag can say them, as S3 takes no `$`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PackageVersions(Vec<(String, String)>);
+pub struct PackageVersions(pub(crate) Vec<(String, String)>);
 
 impl FromStr for PackageVersions {
     type Err = Expected;
@@ -191,7 +191,8 @@ pub(crate) fn is_package_version(name: &str) -> bool {
 /// (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreatePackageVersion.html>)
 fn is_package_name(name: &str, longest: usize) -> bool {
     let takes = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    (1..=longest).contains(&name.len()) && name.bytes().all(takes)
+    // In the path of a lookup these two would address another resource.
+    (1..=longest).contains(&name.len()) && name.bytes().all(takes) && !matches!(name, "." | "..")
 }
 
 impl PackageVersions {

@@ -4,7 +4,7 @@ use crate::{
     clients::Clients,
     error::Failure,
     settings::Settings,
-    upload::{Tags, Upload},
+    upload::{Tags, Upload, is_gone},
 };
 use aws_sdk_s3::{error::ProvideErrorMetadata, primitives::ByteStream, types::ObjectVersion};
 use serde::{Deserialize, Serialize};
@@ -95,6 +95,12 @@ pub struct JobRecord {
     /// Whether the signature of the job that was made was verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified: Option<bool>,
+    /// The SHA-256 of the uploaded bytes, in hexadecimal digits. `None` if they were not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// The version ID that the job was made for, if this version is an unchanged copy of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unchanged_since: Option<String>,
     /// The tags as they were read.
     pub tags: Tags,
 }
@@ -112,19 +118,31 @@ impl JobRecord {
             start_time: None,
             end_time: None,
             verified: None,
+            sha256: None,
+            unchanged_since: None,
             tags,
         }
     }
 
-    /// Reads the record of an upload.
+    /// The record of an upload. Fails if there is none.
     pub(crate) async fn read(aws: &Clients, settings: &Settings, upload: &Upload) -> Result<Self, Failure> {
+        let missing =
+            || Failure::ReadRecord { key: record_key(&upload.signed_prefix(settings)), source: "it is gone".into() };
+        Self::find(aws, settings, upload).await?.ok_or_else(missing)
+    }
+
+    /// The record of an upload; `None` if there is none.
+    pub(crate) async fn find(aws: &Clients, settings: &Settings, upload: &Upload) -> Result<Option<Self>, Failure> {
         let key = record_key(&upload.signed_prefix(settings));
         let failure = |source| Failure::ReadRecord { key: key.clone(), source };
         let call = aws.s3.get_object().bucket(&upload.bucket).key(&key);
-        let answer = call.expected_bucket_owner(&settings.ota_role.account).send().await;
-        let body = answer.map_err(|error| failure(error.into()))?.body.collect().await;
-        serde_json::from_slice(&body.map_err(|error| failure(error.into()))?.into_bytes())
-            .map_err(|error| failure(error.into()))
+        let answer = match call.expected_bucket_owner(&settings.ota_role.account).send().await {
+            Ok(answer) => answer,
+            Err(error) if is_gone(error.code()) => return Ok(None),
+            Err(error) => return Err(failure(error.into())),
+        };
+        let body = answer.body.collect().await.map_err(|error| failure(error.into()))?;
+        serde_json::from_slice(&body.into_bytes()).map(Some).map_err(|error| failure(error.into()))
     }
 
     /// Puts this record where there is none. Where another attempt was first, its record is the one that counts.

@@ -69,7 +69,7 @@ pub struct ReleaseRequest {
     /// before it.
     pub config: JobConfig,
     /// What the manifest says.
-    of_manifest: JobConfig,
+    pub(crate) of_manifest: JobConfig,
     /// The tags of the job.
     pub job_tags: Vec<Tag>,
     /// The description of the job, where the manifest has one.

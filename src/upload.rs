@@ -34,6 +34,8 @@ pub struct Record {
     pub key: Option<String>,
     /// The object's size in bytes, where it is told: an event about tags does not tell it.
     pub size: Option<u64>,
+    /// Whether CopyObject wrote the object.
+    pub is_copy: bool,
     /// The upload, where the record speaks of one.
     pub upload: Result<Upload, Stop>,
 }
@@ -101,7 +103,7 @@ fn named(bucket: Option<String>, key: Option<String>, version_id: Option<String>
 
 impl Record {
     fn stopped(stop: Stop) -> Self {
-        Self { bucket: None, key: None, size: None, upload: Err(stop) }
+        Self { bucket: None, key: None, size: None, is_copy: false, upload: Err(stop) }
     }
 
     /// Keys are not encoded in events of EventBridge
@@ -115,7 +117,8 @@ impl Record {
         } else {
             Err(Stop::Skipped(Skip::OtherEvent))
         };
-        Self { bucket, key, size: event.pointer("/detail/object/size").and_then(Value::as_u64), upload }
+        let is_copy = text("/detail/reason").as_deref() == Some("CopyObject");
+        Self { bucket, key, size: event.pointer("/detail/object/size").and_then(Value::as_u64), is_copy, upload }
     }
 
     fn read(record: &Value) -> Self {
@@ -159,7 +162,8 @@ impl Record {
             )),
         };
         let size = object.size.and_then(|size| u64::try_from(size).ok());
-        Self { bucket, key: key.or(object.key), size, upload }
+        let is_copy = record.event_name.as_deref().is_some_and(|name| name.ends_with("ObjectCreated:Copy"));
+        Self { bucket, key: key.or(object.key), size, is_copy, upload }
     }
 }
 
@@ -267,29 +271,14 @@ impl Upload {
         }
     }
 
-    /// What was uploaded; nothing where the version is gone.
-    pub(crate) async fn image(&self, aws: &Clients, settings: &Settings) -> Result<Option<Image>, Failure> {
-        let Some(head) = self.head(aws, settings, Some(&self.version_id)).await? else { return Ok(None) };
-        let size = head.content_length.and_then(|length| u64::try_from(length).ok());
-        let size = size.ok_or(Failure::Incomplete { member: "Content-Length" })?;
-        Ok(Some(Image { size, e_tag: head.e_tag.ok_or(Failure::Incomplete { member: "ETag" })? }))
-    }
-
-    /// The same of a version that somebody names: nothing as well where S3 takes the ID for none, or for that of a delete
-    /// marker.
-    pub(crate) async fn image_if_any(&self, aws: &Clients, settings: &Settings) -> Result<Option<Image>, Failure> {
-        match self.image(aws, settings).await {
-            Err(Failure::HeadObject { status: 400 | 405, .. }) => Ok(None),
-            image => image,
-        }
-    }
-
     /// Stops a version that is not, or no longer, the current one of its key.
     pub(crate) async fn check_current(&self, aws: &Clients, settings: &Settings) -> Result<(), Stop> {
-        match self.head(aws, settings, None).await? {
-            Some(head) if head.version_id.as_ref() == Some(&self.version_id) => Ok(()),
-            Some(_) => Err(Stop::Skipped(Skip::Superseded)),
-            None => Err(Stop::Skipped(Skip::Withdrawn)),
+        match self.head(aws, settings, None).await {
+            Ok(Some(head)) if head.version_id.as_ref() == Some(&self.version_id) => Ok(()),
+            Ok(Some(_)) => Err(Stop::Skipped(Skip::Superseded)),
+            Ok(None) => Err(Stop::Skipped(Skip::Withdrawn)),
+            Err(head @ Failure::HeadObject { status: 400, .. }) => self.check_listed_current(aws, settings, head).await,
+            Err(failure) => Err(failure.into()),
         }
     }
 
@@ -308,7 +297,7 @@ impl Upload {
     }
 
     /// The head of a version, or else of the key; nothing where there is none.
-    async fn head(
+    pub(crate) async fn head(
         &self,
         aws: &Clients,
         settings: &Settings,
@@ -346,6 +335,15 @@ pub struct Image {
     pub e_tag: String,
 }
 
+impl Image {
+    /// What the head of a version says.
+    pub(crate) fn of(head: HeadObjectOutput) -> Result<Self, Failure> {
+        let size = head.content_length.and_then(|length| u64::try_from(length).ok());
+        let size = size.ok_or(Failure::Incomplete { member: "Content-Length" })?;
+        Ok(Self { size, e_tag: head.e_tag.ok_or(Failure::Incomplete { member: "ETag" })? })
+    }
+}
+
 /// The object tags with the prefix `ota:`, sorted. Others are somebody else's.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
@@ -380,7 +378,8 @@ fn hash_of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
     hash.finalize().into()
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes in lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
@@ -649,6 +648,22 @@ mod tests {
         let tag = |key: &str| Tag::builder().key(key).value("x").build().unwrap();
         let tags = Tags::from(vec![tag("team"), tag("ota:start"), tag("OTA:start"), tag("ota")]);
         assert_eq!(tags, Tags([("ota:start".to_owned(), "x".to_owned())].into()));
+    }
+
+    #[test]
+    fn a_head_without_size_or_entity_tag_is_incomplete() {
+        let head = |length: Option<i64>, e_tag: Option<&str>| {
+            let head = HeadObjectOutput::builder().set_content_length(length);
+            Image::of(head.set_e_tag(e_tag.map(str::to_owned)).build())
+        };
+        assert_eq!(head(Some(7), Some("e")).unwrap(), Image { size: 7, e_tag: "e".to_owned() });
+        for (head, member) in [
+            (head(None, Some("e")), "Content-Length"),
+            (head(Some(-1), Some("e")), "Content-Length"),
+            (head(Some(7), None), "ETag"),
+        ] {
+            assert!(matches!(head, Err(Failure::Incomplete { member: missing }) if missing == member), "{member}");
+        }
     }
 
     #[test]

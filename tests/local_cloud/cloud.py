@@ -1,4 +1,6 @@
-"""The local cloud: MiniStack, behind the front that adds IoT streams, set up as an AWS account is before a deployment.
+"""The local cloud: MiniStack, behind the front that adds IoT streams and packages.
+
+It is set up as an AWS account is before a deployment.
 
     cloud.py serve
 
@@ -54,6 +56,10 @@ ALLOWED_THINGS = "lab-*"
 DEPLOYER = f"arn:aws:iam::{ACCOUNT}:user/firmware-ci"
 THING_GROUP = "lab"
 THINGS = ("lab-device-1", "lab-device-2", "lab-device-3")
+# Those of the sample manifest.
+PACKAGE_VERSIONS = ("gateway-app:2.1.0", "gateway-radio:0.9.4")
+# For stacks that allow it, so that a release fails until it exists.
+PROFILE_TO_COME = "profile_to_come"
 
 
 class Failed(Exception):
@@ -146,9 +152,10 @@ class Cloud:
         return process
 
     def provision(self, tags=""):
-        """Makes what a deployment expects of the account: a certificate, a signing profile, and things in groups.
+        """Makes what a deployment expects of the account: a certificate, a signing profile, things in groups, packages.
 
-        Among them are the targets in `tags`, in the form of the x-amz-tagging header, that releases may go to.
+        Among them are the targets in `tags`, in the form of the x-amz-tagging header, that releases may go to, and the
+        package versions in them.
         """
         things = {*THINGS, *_allowed(tags, "ota:thing", ALLOWED_THINGS)}
         thing_groups = {THING_GROUP, *_allowed(tags, "ota:thing-group", ALLOWED_THING_GROUPS)}
@@ -167,6 +174,7 @@ class Cloud:
             iot.create_thing_group(thingGroupName=group)
             for thing in things:
                 iot.add_thing_to_thing_group(thingName=thing, thingGroupName=group)
+        publish(*PACKAGE_VERSIONS, *" ".join(parse_qs(tags).get("ota:package-version", [])).split())
 
     def without_stack(self, bucket):
         """Makes what a function needs of a stack that is not there: bucket and OTA role; returns the role's ARN."""
@@ -301,6 +309,16 @@ class Cloud:
 def client(service):
     """The client of an AWS service."""
     return boto3.client(service)
+
+
+def publish(*names):
+    """Creates and publishes package versions, `package:version`. Other names are for the function to refuse."""
+    iot = client("iot")
+    for package, version in [name.split(":") for name in names if re.fullmatch(r"[\w.-]+:[\w.-]+", name, re.ASCII)]:
+        with suppress(iot.exceptions.ConflictException):
+            iot.create_package(packageName=package)
+        iot.create_package_version(packageName=package, versionName=version)
+        iot.update_package_version(packageName=package, versionName=version, action="PUBLISH")
 
 
 def failures(outputs):

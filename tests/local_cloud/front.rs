@@ -1,11 +1,12 @@
-//! The endpoint of the local cloud: answers for IoT streams, which MiniStack lacks, hands on all else to it, and has calls
-//! of the function go wrong where it is told to.
+//! The endpoint of the local cloud: answers for IoT streams and software packages, which MiniStack lacks, hands on all else
+//! to it, and has calls of the function go wrong where it is told to.
 //!
 //! `iot-streams UPSTREAM ACCOUNT HOST` prints the address it listens on, a free port of that host, as its first line.
 //! Region and credentials come from the environment, as for any AWS client.
 
 mod faults;
 mod operations;
+mod packages;
 mod streams;
 
 use std::env;
@@ -28,6 +29,7 @@ use tokio::net::TcpListener;
 use tokio::task::LocalSet;
 
 use faults::Faults;
+use packages::Packages;
 use streams::Streams;
 
 type AnyError = Box<dyn Error + Send + Sync>;
@@ -59,6 +61,7 @@ async fn serve(listener: TcpListener, front: Rc<Front>) -> Result<(), AnyError> 
 struct Front {
     faults: Faults,
     streams: Streams,
+    packages: Packages,
     s3: aws_sdk_s3::Client,
     upstream: Authority,
     client: Client<HttpConnector, Full<Bytes>>,
@@ -72,6 +75,7 @@ impl Front {
         Ok(Self {
             faults: Faults::default(),
             streams: Streams::new(region.as_ref(), account),
+            packages: Packages::new(region.as_ref(), account),
             s3: aws_sdk_s3::Client::from_conf(path_style),
             upstream: upstream.parse::<Uri>()?.into_parts().authority.ok_or("the upstream is not a URL with a host")?,
             client: Client::builder(TokioExecutor::new()).build_http(),
@@ -100,6 +104,9 @@ impl Front {
             let object_size =
                 async |bucket: &str, key: &str, version: Option<&str>| self.object_size(bucket, key, version).await;
             return Ok(self.streams.answer(&request, object_size).await);
+        }
+        if Packages::serves(request.uri().path()) {
+            return Ok(self.packages.answer(&request));
         }
         self.forward(request).await.or_else(|error| bad_gateway(&*error))
     }

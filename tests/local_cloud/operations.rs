@@ -19,6 +19,7 @@ pub fn operation<B>(request: &Request<B>) -> Option<&'static str> {
         (&Method::GET, "thing-groups") => "DescribeThingGroup",
         (&Method::GET, "job-templates") => "DescribeJobTemplate",
         (&Method::GET, "things") => "DescribeThing",
+        (&Method::GET, "packages") => "GetPackageVersion",
         (&Method::GET, "jobs") if path.ends_with("/job-document") => "GetJobDocument",
         (&Method::GET, "jobs") => "DescribeJob",
         (&Method::PUT, "jobs") => "CreateJob",

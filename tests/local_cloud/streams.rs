@@ -254,14 +254,14 @@ impl Definition {
 }
 
 /// A failed request: its HTTP status, the name of the exception, and the body.
-struct Refusal {
-    status: StatusCode,
-    kind: &'static str,
-    body: Value,
+pub struct Refusal {
+    pub status: StatusCode,
+    pub kind: &'static str,
+    pub body: Value,
 }
 
 impl Refusal {
-    fn new(status: StatusCode, kind: &'static str, message: impl Display) -> Self {
+    pub fn new(status: StatusCode, kind: &'static str, message: impl Display) -> Self {
         Self { status, kind, body: json!({ "message": message.to_string() }) }
     }
 
@@ -324,7 +324,7 @@ fn epoch_seconds() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-fn respond(status: StatusCode, error: Option<&str>, body: &Value) -> Response<Bytes> {
+pub fn respond(status: StatusCode, error: Option<&str>, body: &Value) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(body.to_string()));
     *response.status_mut() = status;
     let headers = response.headers_mut();

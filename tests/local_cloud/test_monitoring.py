@@ -11,7 +11,18 @@ from itertools import combinations, count
 
 from samcli.yamlhelper import yaml_parse
 
-from cloud import ACCOUNT, REGION, ROOT, SIGNING_PROFILE, STACK, Cloud, client, run, self_signed_certificate
+from cloud import (
+    ACCOUNT,
+    PROFILE_TO_COME,
+    REGION,
+    ROOT,
+    SIGNING_PROFILE,
+    STACK,
+    Cloud,
+    client,
+    run,
+    self_signed_certificate,
+)
 from test_template import HOSTILE
 
 TAGS = "ota:thing-group=lab"
@@ -124,7 +135,7 @@ class Monitoring(unittest.TestCase):
             "created": (key, TAGS),
             "rejected": ('firmware/bad "name".bin', f"{TAGS}&ota:retries=lots&ota:strat=now"),
             "skipped": ("firmware/untagged.bin", ""),
-            "failed": ("firmware/missing.bin", "ota:thing-group=lab-missing"),
+            "failed": ("firmware/failing.bin", f"{TAGS}&ota:signing-profile={PROFILE_TO_COME}"),
         }
         for outcome, (name, tags) in uploads.items():
             versions[outcome] = cloud.upload(name, IMAGE, tags)
@@ -365,7 +376,7 @@ class Monitoring(unittest.TestCase):
 def main():
     global cloud
     with Cloud() as cloud:
-        cloud.with_stack()
+        cloud.with_stack(AllowedSigningProfiles=PROFILE_TO_COME)
         return not unittest.main(verbosity=2, exit=False).result.wasSuccessful()
 
 

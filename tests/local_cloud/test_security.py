@@ -15,6 +15,7 @@ from cloud import (
     ALLOWED_THING_GROUPS,
     BUCKET,
     DEPLOYER,
+    PROFILE_TO_COME,
     REGION,
     SIGNING_PROFILE,
     STACK,
@@ -22,6 +23,7 @@ from cloud import (
     Cloud,
     build,
     client,
+    publish,
     run,
 )
 
@@ -48,7 +50,7 @@ def release(tags=TAGS):
 def fail():
     """An upload that fails for good, and whether it was kept."""
     before, key = cloud.failures(), next(names)
-    event = cloud.notification(key, cloud.upload(key, IMAGE, f"{TAGS}-to-come"))
+    event = cloud.notification(key, cloud.upload(key, IMAGE, f"{TAGS}&ota:signing-profile={PROFILE_TO_COME}"))
     client("lambda").invoke(FunctionName=cloud.outputs["FunctionName"], InvocationType="Event", Payload=event)
     cloud.outcome(key, json.loads(event)["Records"][0]["s3"]["object"]["versionId"])
     return {"outcome": "kept" if cloud.failures() > before else "lost"}
@@ -309,6 +311,7 @@ def main():
             same = {member: profile[member] for member in taken}
             client("signer").put_signing_profile(profileName=OTHER_PROFILE, **same)
             client("signer").put_signing_profile(profileName="somebody_elses", **same)
+            publish("fw:1")
             client("iot").create_job_template(jobTemplateId="canary", description="slowly", document="{}")
             for group in ("production", "bound-1"):
                 client("iot").create_thing_group(thingGroupName=group)
@@ -318,7 +321,8 @@ def main():
             build()
         with step("sam deploy"):
             groups = f"{ALLOWED_THING_GROUPS},bound/=bound-*"
-            cloud.deploy(AllowedSigningProfiles=OTHER_PROFILE, AllowedThingGroups=groups, KmsKeyArn=key)
+            profiles = f"{OTHER_PROFILE},{PROFILE_TO_COME}"
+            cloud.deploy(AllowedSigningProfiles=profiles, AllowedThingGroups=groups, KmsKeyArn=key)
         # Each test says itself when the function hears of an upload.
         client("s3").put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration={})
         return not unittest.main(verbosity=2, exit=False).result.wasSuccessful()

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cloud import (
     ACCOUNT,
     CERTIFICATE_ON_DEVICE,
+    PROFILE_TO_COME,
     REGION,
     SIGNING_PROFILE,
     THINGS,
@@ -22,6 +23,7 @@ from cloud import (
     Failed,
     device,
     presigned,
+    publish,
     run,
 )
 from operate import redrive
@@ -99,6 +101,7 @@ class Releases(StackTest):
             "ota:file-path": "/app/blinky.bin",
             "ota:file-type": "7",
         }
+        publish("blinky:1.2.0", "radio:0.9")
         outcome = self.create("firmware/all tags.bin", urlencode(tags))
         self.assertEqual(outcome["jobId"], "AFR_OTA-all-tags")
         job = iot.describe_job(jobId=outcome["jobId"])["job"]
@@ -178,6 +181,7 @@ class Releases(StackTest):
         files = [{"key": upload["key"], "versionId": upload["versionId"]} for upload in uploads]
         files[1] |= {"filePath": "/radio.bin", "fileId": 7, "fileType": 203}
         manifest = {"files": files, "tags": [{"Key": "team", "Value": "gateways"}], **said}
+        publish("app:2.0")
         outcome = self.create("firmware/gateway/2.0.ota.json", f"{TAGS}&ota:timeout=30m", json.dumps(manifest))
         self.assertIs(outcome["verified"], True)
 
@@ -313,6 +317,25 @@ class LaterEvents(StackTest):
         outcome = invoke("tagged-later.json", key, skipped["versionId"])
         self.assertEqual(outcome["outcome"], "created", outcome)
 
+    def test_what_does_not_exist_is_rejected_before_anything_is_created(self):
+        before = cloud.creations()
+        outcome = release("firmware/nowhere.bin", "ota:thing-group=lab-none&ota:package-version=blinky:9")
+        self.assertEqual(outcome["outcome"], "rejected", outcome)
+        for name in ("lab-none", "blinky:9"):
+            self.assertIn(f"`{name}`, which does not exist", outcome["reasons"])
+        self.assertEqual(cloud.creations(), before, "something was created")
+
+    def test_a_copy_onto_itself_is_not_released_again(self):
+        first = self.create("firmware/copied.bin")
+        where = {"Bucket": first["bucket"], "Key": first["key"]}
+        jobs, streams, _ = cloud.creations()
+        changed = {"MetadataDirective": "REPLACE", "Metadata": {"reviewed": "yes"}}
+        for _ in range(2):
+            copy = s3.copy_object(**where, CopySource=where, **changed)
+            skipped = cloud.outcome(first["key"], copy["VersionId"])
+            self.assertEqual((skipped["outcome"], skipped["reason"]), ("skipped", "unchanged"), skipped)
+        self.assertEqual(cloud.creations()[:2], (jobs, streams))
+
     def test_a_job_that_was_deleted_is_not_made_again(self):
         first = self.create("firmware/deleted.bin")
         iot.delete_job(jobId=first["jobId"], force=True)
@@ -325,13 +348,16 @@ class LaterEvents(StackTest):
 class Redrive(StackTest):
     def test_a_release_that_failed_for_good_is_redriven_from_the_failure_queue(self):
         key = "firmware/redriven.bin"
-        version = cloud.upload(key, IMAGE, "ota:thing-group=lab-to-come")
+        version = cloud.upload(key, IMAGE, f"{TAGS}&ota:signing-profile={PROFILE_TO_COME}")
         failed = cloud.outcome(key, version)
         self.assertEqual(failed["outcome"], "failed", failed)
-        self.assertIn("lab-to-come", failed["reason"])
+        self.assertIn(PROFILE_TO_COME, failed["reason"])
         self.await_failures(1)
 
-        iot.create_thing_group(thingGroupName="lab-to-come")
+        signer = boto3.client("signer")
+        profile = signer.get_signing_profile(profileName=SIGNING_PROFILE)
+        same = {name: profile[name] for name in ("platformId", "signingMaterial", "signingParameters")}
+        signer.put_signing_profile(profileName=PROFILE_TO_COME, **same)
         redrive(cloud.outputs)
         outcomes = [each["outcome"] for each in cloud.outcomes(key, version)]
         self.assertEqual(outcomes, ["failed", "failed", "failed", "created"])
@@ -388,7 +414,7 @@ def main():
     global cloud, iot, s3
     with Cloud() as cloud:
         iot, s3 = boto3.client("iot"), boto3.client("s3")
-        cloud.with_stack(AllowUnverified="true")
+        cloud.with_stack(AllowUnverified="true", AllowedSigningProfiles=PROFILE_TO_COME)
         return not unittest.main(verbosity=2, exit=False).result.wasSuccessful()
 
 

@@ -1,7 +1,7 @@
 //! S3, Signer and IoT in process, behind the HTTP connector of the real clients: it keeps object versions, signs with a
 //! real key, enforces the rules of CreateJob, and remembers every request.
 
-use crate::{operations, streams::Streams};
+use crate::{operations, packages::Packages, streams::Streams};
 use aws_lc_rs::{
     rand::SystemRandom,
     signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey},
@@ -34,6 +34,9 @@ pub const ACCOUNT: &str = "111122223333";
 pub const REGION: &str = "us-east-1";
 pub const BUCKET: &str = "ota-firmware-111122223333";
 pub const PROFILE: &str = "OtaSigning";
+/// The package versions that exist, all of them published.
+const PACKAGES: [&str; 7] =
+    ["blinky:1.0", "blinky:1.2.0", "radio:2.0", "app:2.0", "app:3.0", "gateway-app:2.1.0", "gateway-radio:0.9.4"];
 const PROFILES: [&str; 2] = [PROFILE, "OtherProfile"];
 /// The key of the certificate, in PKCS #8.
 const KEY: &[u8] = include_bytes!("../certificates/p256-key.der");
@@ -62,12 +65,39 @@ impl Call {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Version {
     pub id: String,
     /// Nothing for a delete marker.
     pub bytes: Option<Bytes>,
     pub tags: Vec<(String, String)>,
+    pub storage: Storage,
+}
+
+/// How S3 stores an object version.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Storage {
+    /// `x-amz-storage-class`.
+    pub class: Option<&'static str>,
+    /// `x-amz-archive-status`.
+    pub archive_status: Option<&'static str>,
+    /// `x-amz-restore`.
+    pub restore: Option<&'static str>,
+    /// Whether a customer's key encrypts it.
+    pub has_customer_key: bool,
+}
+
+impl Storage {
+    /// GetObject's refusal, and that of whatever else reads the bytes.
+    fn refusal(self) -> Option<(u16, &'static str)> {
+        let is_archived = matches!(self.class, Some("GLACIER" | "DEEP_ARCHIVE")) || self.archive_status.is_some();
+        let is_restored = self.restore.is_some_and(|restore| restore.contains("ongoing-request=\"false\""));
+        match self {
+            _ if self.has_customer_key => Some((400, "InvalidRequest")),
+            _ if is_archived && !is_restored => Some((403, "InvalidObjectState")),
+            _ => None,
+        }
+    }
 }
 
 /// What can be set for a test.
@@ -191,6 +221,7 @@ pub struct Fake {
     state: Mutex<State>,
     pub behavior: Mutex<Behavior>,
     pub streams: Streams,
+    pub packages: Packages,
     key: EcdsaKeyPair,
     started: tokio::time::Instant,
     clients: Clients,
@@ -204,7 +235,7 @@ impl std::fmt::Debug for Fake {
 
 impl Fake {
     pub fn new() -> Arc<Self> {
-        Arc::new_cyclic(|fake| Self {
+        let fake = Arc::new_cyclic(|fake| Self {
             state: Mutex::default(),
             behavior: Mutex::new(Behavior {
                 latency: Duration::ZERO,
@@ -226,10 +257,13 @@ impl Fake {
                 targets: vec!["thinggroup/lab", "thinggroup/eu-west", "thing/bench-1"],
             }),
             streams: Streams::new(REGION, ACCOUNT),
+            packages: Packages::new(REGION, ACCOUNT),
             key: EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, KEY).expect("a key"),
             started: tokio::time::Instant::now(),
             clients: clients_of(fake.clone()),
-        })
+        });
+        fake.add_packages(PACKAGES, &["PUBLISH"]);
+        fake
     }
 
     pub fn clients(&self) -> Clients {
@@ -251,6 +285,21 @@ impl Fake {
         Upload::new(BUCKET.into(), key.into(), id)
     }
 
+    /// Copies an object onto itself, as a change of its metadata or encryption does.
+    pub fn copy_onto_itself(&self, upload: &Upload) -> Upload {
+        let mut state = self.state();
+        let version = state.version(BUCKET, &upload.key, Some(&upload.version_id)).expect("it").clone();
+        let id = state.put(BUCKET, &upload.key, version.bytes, version.tags);
+        Upload::new(BUCKET.into(), upload.key.clone(), id)
+    }
+
+    /// Changes how S3 stores an object version.
+    pub fn store(&self, upload: &Upload, storage: Storage) {
+        let mut state = self.state();
+        let versions = state.objects.get_mut(&(BUCKET.to_owned(), upload.key.clone())).expect("the object");
+        versions.iter_mut().find(|version| version.id == upload.version_id).expect("the version").storage = storage;
+    }
+
     pub fn delete(&self, key: &str) {
         self.state().put(BUCKET, key, None, Vec::new());
     }
@@ -258,6 +307,11 @@ impl Fake {
     /// The next call of `operation` is answered so, without effect.
     pub fn instead_of(&self, operation: &'static str, status: u16, code: &'static str) {
         self.state().instead_of(operation, status, code);
+    }
+
+    /// The next call of `operation` is answered with this, without effect.
+    pub fn answer_with(&self, operation: &'static str, body: Value) {
+        self.at(operation, When::Before, Box::new(move |_| Some(ok(&body))));
     }
 
     /// The next call of `operation` has its effect, but is answered so.
@@ -305,6 +359,23 @@ impl Fake {
             let request = Request::post(format!("/streams/other-{at}")).body(stream.to_string().into());
             let answer = self.streams.answer(&request.expect("a request"), async |_, _, _| Some(1)).await;
             assert_eq!(answer.status(), 200, "{answer:?}");
+        }
+    }
+
+    /// Makes package versions, `package:version`, and changes their state by these actions of UpdatePackageVersion.
+    pub fn add_packages<'a>(&self, names: impl IntoIterator<Item = &'a str>, actions: &[&str]) {
+        for (package, version) in names.into_iter().filter_map(|name| name.split_once(':')) {
+            let package = format!("/packages/{package}");
+            let version = format!("{package}/versions/{version}");
+            let create = [("PUT", &package, Value::Null), ("PUT", &version, Value::Null)];
+            let update = actions.iter().map(|action| ("PATCH", &version, json!({"action": action})));
+            for (method, path, body) in create.into_iter().chain(update) {
+                let request = Request::builder().method(method).uri(path).body(body.to_string().into());
+                // Generated names may be none that a URI can have.
+                if let Ok(request) = request {
+                    self.packages.answer(&request);
+                }
+            }
         }
     }
 
@@ -369,6 +440,7 @@ impl Fake {
                 let template = self.state().job_templates.get(id).map(ok);
                 template.unwrap_or_else(|| error(operation, 404, "ResourceNotFoundException", "no such job template"))
             }
+            "GetPackageVersion" => self.packages.answer(&request),
             "StartSigningJob" => self.start_signing_job(&call),
             "DescribeSigningJob" => self.describe_signing_job(&call),
             "GetSigningProfile" => self.get_signing_profile(&call),
@@ -400,9 +472,11 @@ impl Fake {
             source["bucketName"].as_str().expect("a bucket").to_owned(),
             source["key"].as_str().expect("a key").to_owned(),
         );
-        let Some(bytes) = state.bytes(&place.0, &place.1, source["version"].as_str()) else {
+        let version = state.version(&place.0, &place.1, source["version"].as_str());
+        let Some(bytes) = version.and_then(|version| version.bytes.clone()) else {
             return error(call.operation, 404, "ResourceNotFoundException", "no such source");
         };
+        assert!(version.expect("it").storage.refusal().is_none(), "Signer cannot read {place:?}");
         if !PROFILES.iter().any(|known| request["profileName"] == *known) {
             return error(call.operation, 404, "ResourceNotFoundException", "no such profile");
         }
@@ -507,7 +581,7 @@ impl Fake {
             }
             "CreateJob" => {
                 let mut job = call.json();
-                if let Some(problem) = refusal(&job, &targets, clock()) {
+                if let Some(problem) = refusal(&job, &targets, &self.packages, clock()) {
                     return error(call.operation, 400, "InvalidRequestException", &problem);
                 }
                 job["status"] = "SCHEDULED".into();
@@ -544,7 +618,7 @@ pub fn now() -> jiff::Timestamp {
 }
 
 /// Why AWS IoT would refuse this CreateJob, by its documented rules.
-fn refusal(job: &Value, targets: &[&str], now: jiff::Timestamp) -> Option<String> {
+fn refusal(job: &Value, targets: &[&str], packages: &Packages, now: jiff::Timestamp) -> Option<String> {
     let arns = job["targets"].as_array()?;
     let known = |arn: &Value| {
         let resource = arn.as_str().and_then(|arn| arn.strip_prefix(&format!("arn:aws:iot:{REGION}:{ACCOUNT}:")));
@@ -582,7 +656,8 @@ fn refusal(job: &Value, targets: &[&str], now: jiff::Timestamp) -> Option<String
     let versions: Vec<_> = job["destinationPackageVersions"].as_array().into_iter().flatten().collect();
     let is_version = |arn: &Value| {
         let names = arn.as_str().and_then(|arn| arn.strip_prefix(&format!("arn:aws:iot:{REGION}:{ACCOUNT}:package/")));
-        names.is_some_and(|names| names.split('/').count() == 3 && names.contains("/version/"))
+        let names = names.and_then(|names| names.split_once("/version/"));
+        names.is_some_and(|(package, version)| version.starts_with('$') || packages.status(package, version).is_some())
     };
     (versions.len() > 25 || !versions.iter().all(|arn| is_version(arn)))
         .then(|| format!("package versions {versions:?}"))
@@ -623,7 +698,7 @@ impl State {
         self.counter += 1;
         let id = format!("v{:04}.{}", self.counter, "x".repeat(26));
         let versions = self.objects.entry((bucket.to_owned(), key.to_owned())).or_default();
-        versions.insert(0, Version { id: id.clone(), bytes, tags });
+        versions.insert(0, Version { id: id.clone(), bytes, tags, storage: Storage::default() });
         id
     }
 
@@ -679,9 +754,13 @@ impl State {
                 let (place, source_version) = source.split_once("?versionId=").expect("a version");
                 let place = percent_decode_str(place).decode_utf8().expect("UTF-8");
                 let (from_bucket, from_key) = place.split_once('/').expect("a key");
-                let Some(bytes) = self.bytes(from_bucket, from_key, Some(source_version)) else {
+                let source = self.version(from_bucket, from_key, Some(source_version));
+                let Some(bytes) = source.and_then(|version| version.bytes.clone()) else {
                     return fail(404, "NoSuchVersion");
                 };
+                if let Some((status, code)) = source.expect("it").storage.refusal() {
+                    return fail(status, code);
+                }
                 if call.header("x-amz-copy-source-if-match").is_some_and(|tag| tag != e_tag(&bytes)) {
                     return fail(412, "PreconditionFailed");
                 }
@@ -703,6 +782,8 @@ impl State {
                 copied.headers_mut().insert("x-amz-copy-source-version-id", copied_version.parse().expect("text"));
                 copied
             }
+            // Not the form of a version ID.
+            _ if version.as_ref().is_some_and(|version| version.contains(' ')) => fail(400, "InvalidArgument"),
             _ => {
                 let code = if version.is_some() { "NoSuchVersion" } else { "NoSuchKey" };
                 let Some(found) = self.version(&bucket, &key, version.as_deref()) else { return fail(404, code) };
@@ -713,10 +794,23 @@ impl State {
                     });
                     return xml(&format!("<Tagging><TagSet>{}</TagSet></Tagging>", tags.collect::<String>()));
                 }
+                let Storage { class, archive_status, restore, has_customer_key } = found.storage;
+                match found.storage.refusal() {
+                    Some((status, code)) if call.operation != "HeadObject" || has_customer_key => {
+                        return fail(status, code);
+                    }
+                    _ => {}
+                }
                 let (id, length, e_tag) = (found.id.clone(), bytes.len().to_string(), e_tag(bytes));
                 let body = if call.operation.starts_with("Get") { bytes.clone() } else { Bytes::new() };
                 let headers = [("x-amz-version-id", id.as_str()), ("content-length", &length), ("etag", &e_tag)];
-                answer(StatusCode::OK, &headers, body)
+                let stored = [
+                    ("x-amz-storage-class", class),
+                    ("x-amz-archive-status", archive_status),
+                    ("x-amz-restore", restore),
+                ];
+                let stored = stored.into_iter().filter_map(|(name, value)| Some((name, value?)));
+                answer(StatusCode::OK, &headers.into_iter().chain(stored).collect::<Vec<_>>(), body)
             }
         }
     }

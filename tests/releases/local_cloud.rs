@@ -1,11 +1,12 @@
 //! The real handler on the local cloud: somebody else's S3, Signer and IoT Jobs, over HTTP.
 
-use crate::releases::event;
+use crate::releases::{event, record};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::{
     config::Credentials,
-    types::{Tag, Tagging},
+    types::{MetadataDirective, StorageClass, Tag, Tagging},
 };
+use base64::{Engine, prelude::BASE64_STANDARD};
 use ota_on_upload::{clients::Clients, handler::Function, settings::Settings, upload::Upload};
 use serde_json::{Value, json};
 use std::{
@@ -122,4 +123,65 @@ async fn the_handler_releases_once_on_the_local_cloud() {
     s3.delete_object().bucket(&bucket).key(key).send().await.expect("a delete marker");
     let withdrawn = release(&function, &event(&newer)).await;
     assert_eq!((&withdrawn["outcome"], &withdrawn["reason"]), (&json!("skipped"), &json!("withdrawn")), "{withdrawn}");
+
+    Box::pin(reject_what_can_never_succeed(&cloud, &function, &s3, &iot)).await;
+    Box::pin(skip_a_copy_onto_itself(&cloud, &function, &s3)).await;
+}
+
+async fn reject_what_can_never_succeed(
+    cloud: &LocalCloud,
+    function: &Function,
+    s3: &aws_sdk_s3::Client,
+    iot: &aws_sdk_iot::Client,
+) {
+    let (bucket, tags) = (cloud.text("bucket"), format!("ota:thing-group={}", cloud.text("thingGroup")));
+    let put = |tags: String| {
+        s3.put_object().bucket(&bucket).key("firmware/new.bin").body(IMAGE.to_vec().into()).tagging(tags)
+    };
+    let upload =
+        |version: Option<String>| Upload::new(bucket.clone(), "firmware/new.bin".into(), version.expect("a version"));
+    let versioned = format!("{tags}&ota:package-version=blinky:1.2.0");
+    let key = BASE64_STANDARD.encode([7; 32]);
+    let md5 = "y4HAEFCYWuvAXWFTtA1Qpg==";
+    for (put, problem) in [
+        (put(versioned.clone()), "tag `ota:package-version` is `blinky:1.2.0`, which does not exist"),
+        (put(tags.clone()).storage_class(StorageClass::DeepArchive), "the object is archived (`DEEP_ARCHIVE`)"),
+        (
+            put(tags).sse_customer_algorithm("AES256").sse_customer_key(key).sse_customer_key_md5(md5),
+            "the object is encrypted with a customer-provided key",
+        ),
+    ] {
+        let version = put.send().await.expect("an upload").version_id;
+        let rejected = release(function, &event(&upload(version))).await;
+        assert_eq!(rejected["outcome"], "rejected", "{rejected}");
+        assert!(rejected["reasons"][0].as_str().is_some_and(|reason| reason.starts_with(problem)), "{rejected}");
+    }
+    iot.create_package().package_name("blinky").send().await.expect("a package");
+    let version = iot.create_package_version().package_name("blinky").version_name("1.2.0").send().await;
+    version.expect("a package version");
+    let version = put(versioned).send().await.expect("an upload").version_id;
+    assert_eq!(release(function, &event(&upload(version))).await["outcome"], "created");
+}
+
+async fn skip_a_copy_onto_itself(cloud: &LocalCloud, function: &Function, s3: &aws_sdk_s3::Client) {
+    let (bucket, key) = (cloud.text("bucket"), "firmware/copied.bin");
+    let tags = format!("ota:thing-group={}", cloud.text("thingGroup"));
+    let put = s3.put_object().bucket(&bucket).key(key).body(IMAGE.to_vec().into()).tagging(tags).send().await;
+    let upload = |version: Option<String>| Upload::new(bucket.clone(), key.into(), version.expect("a version"));
+    let first = upload(put.expect("an upload").version_id);
+    assert_eq!(release(function, &event(&first)).await["outcome"], "created");
+    for _ in 0..2 {
+        let copy = s3.copy_object().bucket(&bucket).key(key).copy_source(format!("{bucket}/{key}"));
+        let copy = copy.metadata_directive(MetadataDirective::Replace).metadata("reviewed", "yes").send().await;
+        let copy = upload(copy.expect("a copy").version_id);
+        let copied = json!({"Records": [record(&copy, "ObjectCreated:Copy")]});
+        for _ in 0..2 {
+            let skipped = release(function, &copied).await;
+            assert_eq!(
+                (&skipped["outcome"], &skipped["reason"]),
+                (&json!("skipped"), &json!("unchanged")),
+                "{skipped}"
+            );
+        }
+    }
 }

@@ -1,14 +1,18 @@
 //! Whole releases: through the real handler and the real clients, in process, as a real process, and on the local cloud.
 
 mod conformance;
+mod copies;
 mod corpus;
 mod fake;
 mod faults;
 mod local_cloud;
+mod lookups;
 mod manifests;
 mod model;
 #[path = "../local_cloud/operations.rs"]
 mod operations;
+#[path = "../local_cloud/packages.rs"]
+mod packages;
 mod process;
 mod releases;
 mod requests;

@@ -209,11 +209,13 @@ async fn each_record_has_one_line_of_metrics_beside_its_final_log_line() {
         let fake = Fake::new();
         let good = fake.upload("firmware/blinky.bin", "image", &[("ota:thing-group", "lab")]);
         let bad = fake.upload("firmware/bad.bin", "image", &[("ota:thing-group", "prod")]);
-        let missing = fake.upload("firmware/missing.bin", "image", &[("ota:thing-group", "eu-missing")]);
+        let denied = fake.upload("firmware/denied.bin", "image", &[("ota:thing-group", "eu-west")]);
         let mut function = Process::start(&fake, &[("AWS_LAMBDA_LOG_FORMAT", format)]).await;
-        for upload in [&good, &bad, &missing] {
+        for upload in [&good, &bad] {
             function.invoke(event(upload)).await;
         }
+        fake.instead_of("DescribeThingGroup", 403, "AccessDeniedException");
+        function.invoke(event(&denied)).await;
         let log = function.log().await;
         let (metrics, others) = metrics(&log);
         assert_eq!(others.iter().filter(|line| line.contains("outcome")).count(), 3, "{log}");
@@ -376,12 +378,13 @@ async fn a_dry_run_needs_neither_credentials_nor_an_endpoint() {
 #[tokio::test]
 async fn a_failed_release_fails_the_invocation_with_its_whole_reason() {
     let fake = Fake::new();
-    let upload = fake.upload("firmware/blinky.bin", "image", &[("ota:thing-group", "eu-missing")]);
+    let upload = fake.upload("firmware/blinky.bin", "image", &[("ota:thing-group", "eu-west")]);
+    fake.instead_of("DescribeThingGroup", 403, "AccessDeniedException");
     let mut function = Process::start(&fake, &[]).await;
     let (kind, error) = function.invoke(event(&upload)).await;
     assert_eq!((kind.as_str(), &error["errorType"]), ("error", &json!("ReleaseFailed")));
     let message = error["errorMessage"].as_str().expect("a message");
-    assert!(message.contains("thinggroup/eu-missing") && message.contains("ResourceNotFoundException"), "{message}");
+    assert!(message.contains("thinggroup/eu-west") && message.contains("AccessDeniedException"), "{message}");
 }
 
 #[tokio::test]

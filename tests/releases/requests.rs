@@ -21,6 +21,7 @@ const ENOUGH: usize = 200;
 /// The tags of images that are signed already: what they say goes into the document alone.
 const SIGNED_BEFORE: [&str; 4] = ["ota:signing-job", "ota:signature", "ota:signature-algorithm", "ota:certificate"];
 
+const VERSIONS: &str = "arn:aws:iot:us-east-1:111122223333:package/";
 const NAMES: &str = "[a-zA-Z0-9:_-]{1,128}( [a-zA-Z0-9:_-]{1,120})?";
 const LENGTH: &str = "([1-9][0-9]{0,2}m|[1-9][0-9]?h|[1-9][0-9]?d([1-9]h)?)";
 const TIME: &str = "202[6-8]-(0[1-9]|1[0-2])-[0-3][0-9][T ][0-2][0-9]:[0-5][0-9]Z?";
@@ -97,7 +98,8 @@ fn template() -> impl Strategy<Value = Value> {
     let window = (cron, rarely_bad(1..=1430));
     let window = window.prop_map(|(cron, minutes)| json!({"startTime": cron, "durationInMinutes": minutes}));
     let windows = vec(window, 1..3).prop_map(Value::from);
-    let version = "arn:aws:iot:us-east-1:111122223333:package/[a-z]{3,9}/version/([0-9.]{1,9}|[$]default|[$]null)";
+    let version = format!("{VERSIONS}[a-z]{{3,9}}/version/([0-9.]{{1,9}}|[$]default|[$]null)");
+    let version = string_regex(&version).expect("a pattern");
     let versions = vec(version, 1..=26).prop_map(Value::from);
     let members = (
         some(rollout.boxed()),
@@ -193,11 +195,20 @@ async fn generated_tags_templates_and_manifests_come_to_requests_or_reasons() {
             tags.retain(|(tag, _)| tag != "ota:file-path" && tag != "ota:file-type");
             manifest
         });
+        let arns = |said: &Value| {
+            let arns = said["destinationPackageVersions"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            arns.map(|arn| arn.replace("/version/", ":").replace(VERSIONS, "")).collect::<Vec<_>>()
+        };
+        let mut packages = [arns(&template), manifest.as_ref().map(arns).unwrap_or_default()].concat();
         let mut targets = Vec::new();
         for (tag, value) in &tags {
             let kind = match tag.as_str() {
                 "ota:thing-group" => "thinggroup",
                 "ota:thing" => "thing",
+                "ota:package-version" => {
+                    packages.extend(value.split(' ').map(str::to_owned));
+                    continue;
+                }
                 "ota:job-template" => {
                     fake.state().job_templates.insert(value.clone(), template.clone());
                     continue;
@@ -207,6 +218,7 @@ async fn generated_tags_templates_and_manifests_come_to_requests_or_reasons() {
             targets.extend(value.split(' ').map(|name| &*format!("{kind}/{name}").leak()));
         }
         fake.set(|behavior| behavior.targets = targets);
+        fake.add_packages(packages.iter().map(String::as_str), &["PUBLISH"]);
         let given: Vec<_> = tags.iter().map(|(tag, value)| (tag.as_str(), value.as_str())).collect();
         let upload = fake.upload(&format!("firmware/{key}"), bytes, &given);
         let open = [("ALLOWED_THING_GROUPS", "*"), ("ALLOWED_THINGS", "*"), ("URL_EXPIRY_SECONDS", "3600")];

@@ -1,0 +1,58 @@
+//! Recognizes an object that was copied onto itself, to change its metadata, encryption or storage class: a new version
+//! with the bytes and tags of the previous one, whose release the fleet has already.
+
+use crate::{
+    clients::Clients,
+    error::Failure,
+    record::JobRecord,
+    settings::{DryRun, Settings},
+    upload::{Image, Tags, Upload, hex},
+    verification::Verification,
+};
+
+/// The record of a version that CopyObject wrote, if it is unchanged: its [`receipt`], which is put unless this is a dry
+/// run; or the record of another attempt that was first.
+pub(crate) async fn record(
+    aws: &Clients,
+    settings: &Settings,
+    upload: &Upload,
+    image: &Image,
+    tags: &Tags,
+) -> Result<Option<JobRecord>, Failure> {
+    match receipt(aws, settings, upload, image, tags).await? {
+        Some(receipt) if settings.dry_run == DryRun::Off => receipt.claim(aws, settings, upload).await.map(Some),
+        receipt => Ok(receipt),
+    }
+}
+
+/// The receipt of a version that CopyObject wrote, if bytes and tags are those of the previous version's receipt: that
+/// receipt, for this version. `None` if anything differs or is not known, as with a delete marker in between.
+///
+/// ETags are not compared: encryption and uploads in parts change them.
+async fn receipt(
+    aws: &Clients,
+    settings: &Settings,
+    upload: &Upload,
+    image: &Image,
+    tags: &Tags,
+) -> Result<Option<JobRecord>, Failure> {
+    if image.size > settings.max_image_bytes.0 {
+        return Ok(None);
+    }
+    let Some(previous) = upload.earlier(aws, settings, 1).await?.pop() else { return Ok(None) };
+    let Some(receipt) = JobRecord::find(aws, settings, &previous).await? else { return Ok(None) };
+    if receipt.job_arn.is_none() || receipt.sha256.is_none() || receipt.tags != *tags {
+        return Ok(None);
+    }
+    let verification = Verification::new(aws, settings, upload, image);
+    if receipt.sha256 != Some(hex(verification.digests().await?.sha256.as_ref())) {
+        return Ok(None);
+    }
+    let since = receipt.unchanged_since.unwrap_or(previous.version_id);
+    tracing::info!(
+        key = upload.key,
+        "bytes and tags are those of version `{since}`, whose job is `{}`",
+        receipt.job_id
+    );
+    Ok(Some(JobRecord { version_id: upload.version_id.clone(), unchanged_since: Some(since), ..receipt }))
+}
