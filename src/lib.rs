@@ -8,7 +8,13 @@
 //! The modules, in the order of the pipeline. Each may use those above it, `settings`, `clients` and `error`;
 //! none uses `handler`, which puts them in order.
 
+mod spelling;
+
+pub mod tags;
+
 pub mod upload;
+
+pub mod zone;
 
 pub mod clock;
 
@@ -20,13 +26,17 @@ pub mod schedule;
 
 pub mod options;
 
-pub mod tags;
-
 pub mod job_config;
 
 pub mod template;
 
+mod text;
+
+mod json;
+
 mod manifest_json;
+
+mod helper_file;
 
 pub mod manifest;
 
@@ -39,6 +49,8 @@ pub mod file_request;
 pub mod request;
 
 pub mod record;
+
+mod certificate;
 
 mod verification;
 

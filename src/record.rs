@@ -1,11 +1,6 @@
 //! What attempts leave below a version's own signed prefix, for the next attempt: its objects, and the record of its job.
 
-use crate::{
-    clients::Clients,
-    error::Failure,
-    settings::Settings,
-    upload::{Tags, Upload},
-};
+use crate::{clients::Clients, error::Failure, settings::Settings, tags::Tags, upload::Upload};
 use aws_sdk_s3::{error::ProvideErrorMetadata, primitives::ByteStream, types::ObjectVersion};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
