@@ -351,10 +351,9 @@ impl Function {
     /// Nothing of those of a manifest that are not there, which is among its problems.
     async fn files(&self, upload: &Upload, image: Image) -> Result<(Option<Manifest>, Vec<Option<Image>>), Stop> {
         let Self { settings, aws, .. } = self;
-        if !is_manifest(&upload.key) {
+        let Some(mut manifest) = Manifest::get(aws, settings, upload, &image).await? else {
             return Ok((None, vec![Some(image)]));
-        }
-        let mut manifest = Manifest::get(aws, settings, upload, &image).await?;
+        };
         let image = |file: &ManifestFile| {
             let source = file.is_placed.then(|| file.source.clone());
             async move {

@@ -10,6 +10,11 @@ pub(crate) fn is_manifest(key: &str) -> bool {
     key.to_lowercase().ends_with(MANIFEST)
 }
 
+/// Whether a key is that of JSON of any kind, by a part of its name.
+pub(crate) fn is_json(key: &str) -> bool {
+    key.rsplit('/').next().unwrap_or_default().to_lowercase().contains(".json")
+}
+
 /// Whether a key is that of an image, for all that its name shows.
 pub(crate) fn is_image(key: &str) -> bool {
     !is_manifest(key) && problem(key).is_none()

@@ -3,7 +3,7 @@
 use crate::{
     clients::Clients,
     error::{Failure, Skip, Stop},
-    helper_file::is_image,
+    helper_file::{is_image, is_json, is_manifest},
     job_config::{JobConfig, Unchecked},
     json::{Node, Object, Problems, document, list, text, whole_number},
     manifest_json::{abort, description, package_versions, retries, rollout, tags, timeout, url_expiry, windows},
@@ -14,6 +14,7 @@ use crate::{
 };
 use aws_sdk_iot::types::Tag;
 use aws_sdk_s3::error::ProvideErrorMetadata;
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// The most bytes of a manifest: many times what ten files and a job need.
@@ -72,12 +73,34 @@ pub(crate) struct ManifestFile {
 }
 
 impl Manifest {
-    /// Reads the manifest that was uploaded.
-    pub(crate) async fn get(aws: &Clients, settings: &Settings, upload: &Upload, image: &Image) -> Result<Self, Stop> {
+    /// Reads an upload that is a manifest by its name, or by its content, which is a problem then. `None` if it is an image.
+    pub(crate) async fn get(
+        aws: &Clients,
+        settings: &Settings,
+        upload: &Upload,
+        image: &Image,
+    ) -> Result<Option<Self>, Stop> {
+        let is_named = is_manifest(&upload.key);
+        if !is_named && !is_json(&upload.key) {
+            return Ok(None);
+        }
         if image.size > MOST_BYTES {
             let problem = format!("the manifest has {} bytes, expected at most {MOST_BYTES}", image.size);
-            return Ok(Self::unreadable(&problem));
+            return Ok(is_named.then(|| Self::unreadable(&problem)));
         }
+        let bytes = Self::fetch(aws, settings, upload).await?;
+        if !is_named && !names_files(&bytes) {
+            return Ok(None);
+        }
+        let mut manifest = Self::read(&bytes, upload, settings);
+        if !is_named {
+            let problem = "the object names files as a manifest does; expected a name that ends in `.ota.json`";
+            manifest.problems.insert(0, problem.to_owned());
+        }
+        Ok(Some(manifest))
+    }
+
+    async fn fetch(aws: &Clients, settings: &Settings, upload: &Upload) -> Result<Vec<u8>, Stop> {
         let failure = |source| Failure::GetObject { object: upload.to_string(), source };
         let call = aws.s3.get_object().bucket(&upload.bucket).key(&upload.key).version_id(&upload.version_id);
         let answer = match call.expected_bucket_owner(&settings.ota_role.account).send().await {
@@ -86,7 +109,7 @@ impl Manifest {
             Err(error) => return Err(failure(error.into()).into()),
         };
         let json = answer.body.collect().await;
-        Ok(Self::read(&json.map_err(|error| failure(error.into()))?.into_bytes(), upload, settings))
+        Ok(json.map_err(|error| failure(error.into()))?.to_vec())
     }
 
     /// Reads a manifest that was uploaded: JSON, in UTF-8 or as editors of Windows write it. All that is wrong with it is
@@ -153,6 +176,14 @@ impl Manifest {
             self.problems.push(format!("`files[{at}]`: S3 has no version `{version_id}` of `{key}`"));
         }
     }
+}
+
+/// Whether a text is an object that names files, as nothing but a manifest does.
+fn names_files(bytes: &[u8]) -> bool {
+    let json = decode(bytes).ok().and_then(|json| serde_json::from_str::<Value>(&json).ok());
+    let files = json.as_ref().and_then(|json| json.get("files")?.as_array());
+    let is_file = |file: &Value| ["key", "versionId"].iter().all(|member| file[member].is_string());
+    files.is_some_and(|files| !files.is_empty() && files.iter().all(is_file))
 }
 
 /// `files`. Of more than a stream takes, the first ones.
@@ -248,7 +279,7 @@ mod tests {
     use super::*;
     use crate::settings::tests::settings;
     use proptest::prelude::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn read(json: &str) -> Manifest {
         let upload = Upload::new("b".into(), "firmware/a.ota.json".into(), "v1".into());
@@ -578,6 +609,24 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn json_that_names_files_is_a_manifest() {
+        for (json, expected) in [
+            (full(), true),
+            (json!({"files": [{"key": "a", "versionId": "b", "x": 1}], "x": 1}), true),
+            (json!({"files": []}), false),
+            (json!({"files": ["a"]}), false),
+            (json!({"files": [{"key": "a"}]}), false),
+            (json!([{"key": "a", "versionId": "b"}]), false),
+            (json!({"key": "a", "versionId": "b"}), false),
+            (json!("files"), false),
+        ] {
+            assert_eq!(names_files(json.to_string().as_bytes()), expected, "{json}");
+        }
+        assert!(names_files(format!("\u{feff}{}", full()).as_bytes()));
+        assert!(!names_files(b"") && !names_files(b"\x7fELF") && !names_files(b"{\"files\": ["));
     }
 
     #[test]

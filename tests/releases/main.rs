@@ -4,6 +4,7 @@ mod conformance;
 mod corpus;
 mod fake;
 mod faults;
+mod inputs;
 mod local_cloud;
 mod manifests;
 mod model;
