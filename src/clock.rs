@@ -1,6 +1,9 @@
 //! Durations, dates and times as people write them.
 
-use crate::{error::Expected, zone::Zone};
+use crate::{
+    error::Expected,
+    zone::{Zone, read_offset},
+};
 use jiff::{
     Timestamp,
     civil::{Date, DateTime},
@@ -128,19 +131,6 @@ pub(crate) fn instead_of_time(value: &str) -> Option<Expected> {
     }
     let is_time = !minutes.is_empty() && (rest.is_empty() || rest == "Z");
     is_time.then(|| Expected(format!("{minutes}, such as `{time}{rest}`").into()))
-}
-
-/// An offset from UTC (`+01:00`, `-0500`, `+01`), and that its `+` was lost on the way here, if it was.
-pub(crate) fn read_offset(text: &str) -> Option<(Offset, &'static str)> {
-    let sign = text.chars().next().filter(|sign| ['+', '-', ' '].contains(sign))?;
-    let digits = text[1..].replacen(':', "", 1);
-    let is_offset = (digits.len() == 2 || digits.len() == 4) && digits.bytes().all(|digit| digit.is_ascii_digit());
-    let number: i32 = is_offset.then(|| digits.parse().ok())??;
-    let (hours, minutes) = if digits.len() == 2 { (number, 0) } else { (number / 100, number % 100) };
-    let seconds = (hours * 60 + minutes) * 60;
-    let offset = Offset::from_seconds(if sign == '-' { -seconds } else { seconds });
-    let plus = if sign == ' ' { " (its `+` was read as a space, and would be written `%2B`)" } else { "" };
-    offset.ok().filter(|_| minutes < 60).map(|offset| (offset, plus))
 }
 
 /// Every day from one on.

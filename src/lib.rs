@@ -30,19 +30,19 @@ pub mod job_config;
 
 pub mod template;
 
+pub mod signed_object;
+
 mod text;
 
 mod json;
 
-mod manifest_json;
+pub mod custom_signing;
 
 mod helper_file;
 
+mod manifest_json;
+
 pub mod manifest;
-
-pub mod signed_object;
-
-pub mod custom_signing;
 
 pub mod file_request;
 

@@ -257,8 +257,9 @@ impl Reader<'_> {
         } else {
             format!("{} ({what} that this deployment allows{place})", one_of(patterns))
         };
-        for name in names.iter().filter(|name| !allowed.allows(folder, name)) {
-            self.problem(tag, name, &expected);
+        let refused: Vec<_> = names.iter().filter(|name| !allowed.allows(folder, name)).map(String::as_str).collect();
+        if !refused.is_empty() {
+            self.problem(tag, &refused.join(" "), &expected);
         }
         names
     }
@@ -666,6 +667,7 @@ mod tests {
             (THING_GROUP, "lаb", names),
             (THING_GROUP, "../lab", names),
             (THING_GROUP, "prod", "one of `lab`, `eu-*` (thing groups that this deployment allows)"),
+            (THING_GROUP, "prod fleet", "one of `lab`, `eu-*` (thing groups that this deployment allows)"),
             (THING, "camera", "`thing-*` (things that this deployment allows)"),
             (THING, "thing-1  thing-2", names),
             (RETRIES, "lots", retries),

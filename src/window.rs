@@ -5,9 +5,9 @@
 //! another.
 
 use crate::{
-    clock::{DAY, Minutes, days, read_offset},
+    clock::{DAY, Minutes, days},
     error::Expected,
-    zone::Zone,
+    zone::{Zone, read_offset},
 };
 use jiff::{
     SignedDuration, Timestamp,

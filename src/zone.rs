@@ -1,6 +1,6 @@
 //! Time zones by their names, and what was meant by an offset in place of a name.
 
-use crate::{clock::read_offset, error::Expected, spelling::one_of};
+use crate::{error::Expected, spelling::one_of};
 use jiff::{
     Timestamp,
     tz::{Offset, TimeZone, TimeZoneDatabase, TimeZoneFollowingTransitions},
@@ -78,6 +78,19 @@ fn instead_of_offset(zones: &TimeZoneDatabase, value: &str) -> Option<String> {
             (!names.is_empty()).then(|| format!("{utc} all year is {}{lost}", one_of(names)))
         }
     }
+}
+
+/// An offset from UTC (`+01:00`, `-0500`, `+01`), and that its `+` was lost on the way here, if it was.
+pub(crate) fn read_offset(text: &str) -> Option<(Offset, &'static str)> {
+    let sign = text.chars().next().filter(|sign| ['+', '-', ' '].contains(sign))?;
+    let digits = text[1..].replacen(':', "", 1);
+    let is_offset = (digits.len() == 2 || digits.len() == 4) && digits.bytes().all(|digit| digit.is_ascii_digit());
+    let number: i32 = is_offset.then(|| digits.parse().ok())??;
+    let (hours, minutes) = if digits.len() == 2 { (number, 0) } else { (number / 100, number % 100) };
+    let seconds = (hours * 60 + minutes) * 60;
+    let offset = Offset::from_seconds(if sign == '-' { -seconds } else { seconds });
+    let plus = if sign == ' ' { " (its `+` was read as a space, and would be written `%2B`)" } else { "" };
+    offset.ok().filter(|_| minutes < 60).map(|offset| (offset, plus))
 }
 
 /// An offset as it is written: `UTC-02:00`.

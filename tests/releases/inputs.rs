@@ -15,10 +15,10 @@ const ELSEWHERE: &str =
 
 /// The reasons of a release that is rejected before anything is created.
 async fn reasons(fake: &Arc<Fake>, upload: &Upload) -> Vec<String> {
-    rejected(fake, release(fake, upload).await)
+    rejected(fake, &release(fake, upload).await)
 }
 
-fn rejected(fake: &Fake, release: Value) -> Vec<String> {
+fn rejected(fake: &Fake, release: &Value) -> Vec<String> {
     assert_eq!(release["outcome"], "rejected", "{release}");
     assert_nothing_created(fake);
     serde_json::from_value(release["reasons"].clone()).expect("reasons")
@@ -68,10 +68,10 @@ async fn a_dry_run_rejects_tags_that_s3_would_refuse() {
         let over = [("DRY_RUN", "true"), ("DRY_RUN_TAGS", tags)];
         run_with(&fake, &event(&upload), &over).await.expect("no failure").remove(0)
     };
-    let many = |count: usize| (0..count).map(|at| format!("&k{at}=v")).collect::<String>();
+    let many = |count: usize| (0..count).map(|at| format!("&k{at}=v")).collect::<Vec<_>>().concat();
     assert_eq!(dry_run(&format!("ota:thing-group=lab{}", many(9))).await["outcome"], "dry-run");
     let bad = format!("ota:thing-group=lab&ota:thing-group=eu-1&ota:retries=lots&team={}{}", "x".repeat(257), many(7));
-    let told = rejected(&fake, dry_run(&bad).await);
+    let told = rejected(&fake, &dry_run(&bad).await);
     assert_eq!(
         told[..3],
         [
@@ -90,13 +90,13 @@ async fn no_early_end_hides_a_problem_of_the_tags() {
     let fake = Fake::new();
     let upload = fake.upload("firmware/a.ota.json", "{}", &[]);
     let over = [("DRY_RUN", "true"), ("DRY_RUN_TAGS", "ota:thing-group=lab&ota:retries=lots")];
-    let told = rejected(&fake, run_with(&fake, &event(&upload), &over).await.expect("no failure").remove(0));
+    let told = rejected(&fake, &run_with(&fake, &event(&upload), &over).await.expect("no failure").remove(0));
     assert!(told[0].starts_with("tag `ota:retries` is `lots`, "), "{told:?}");
     assert!(told[1].starts_with("setting `DRY_RUN_MANIFEST` is not set, ") && told.len() == 2, "{told:?}");
 
     let mut unversioned = event(&upload);
     unversioned["Records"][0]["s3"]["object"]["versionId"] = Value::Null;
-    let told = rejected(&fake, run_with(&fake, &unversioned, &over).await.expect("no failure").remove(0));
+    let told = rejected(&fake, &run_with(&fake, &unversioned, &over).await.expect("no failure").remove(0));
     assert!(told[0].starts_with("the event has no version ID, ") && told.len() == 3, "{told:?}");
 }
 
@@ -175,7 +175,7 @@ async fn a_signature_reaches_the_document_without_line_breaks() {
     bad["signatureAlgoritm"] = bad["signatureAlgorithm"].take();
     bad.as_object_mut().expect("an object").remove("signatureAlgorithm");
     fake.upload("firmware/app.bin.sig", bad.to_string(), &[]);
-    let told = rejected(&fake, run_with(&fake, &event(&upload), &unverified).await.expect("no failure").remove(0));
+    let told = rejected(&fake, &run_with(&fake, &event(&upload), &unverified).await.expect("no failure").remove(0));
     let head = "tag `ota:signature` is `.sig`, but the object `firmware/app.bin.sig` cannot be used:";
     assert_eq!(
         told,
