@@ -1,10 +1,13 @@
-//! Durations, dates and times as people write them, and the clocks of their time zones.
+//! Durations, dates and times as people write them.
 
-use crate::error::Expected;
+use crate::{
+    error::Expected,
+    zone::{Zone, read_offset},
+};
 use jiff::{
     Timestamp,
     civil::{Date, DateTime},
-    tz::{AmbiguousOffset, Offset, TimeZone, TimeZoneDatabase, TimeZoneFollowingTransitions},
+    tz::{AmbiguousOffset, Offset, TimeZone},
 };
 use std::{fmt, str::FromStr};
 
@@ -49,67 +52,13 @@ impl fmt::Display for Minutes {
     }
 }
 
-/// A time zone by its IANA name (<https://www.iana.org/time-zones>), as the database within this binary has it: the image
-/// that Lambda runs need not have one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Zone(TimeZone);
-
-impl FromStr for Zone {
-    type Err = Expected;
-    fn from_str(value: &str) -> Result<Self, Expected> {
-        let zones = TimeZoneDatabase::bundled();
-        let get = |name: &str| zones.get(name).ok().filter(|zone| !zone.is_unknown());
-        if let Some(zone) = get(value) {
-            return Ok(Self(zone));
-        }
-        let with_plus = value.replace(' ', "+");
-        if get(&with_plus).is_some() {
-            return Err(Expected(format!("`{with_plus}`: its `+` was read as a space, write it as `%2B`").into()));
-        }
-        let given = value.to_lowercase();
-        let likeness = |zone: &str| strsim::normalized_damerau_levenshtein(&zone.to_lowercase(), &given);
-        let names: Vec<_> = zones.available().map(|zone| zone.to_string()).collect();
-        let nearest = names.iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
-        let nearest = nearest.filter(|zone| likeness(zone) > 0.75).map(|zone| format!(", did you mean `{zone}`?"));
-        let expected = "the IANA name of a time zone such as `Europe/Berlin`";
-        Err(Expected(format!("{expected}{}", nearest.unwrap_or_default()).into()))
-    }
-}
-
-impl Zone {
-    /// The zone's IANA name.
-    pub fn name(&self) -> &str {
-        self.0.iana_name().unwrap_or("UTC")
-    }
-
-    /// Whether its clocks are those of AWS IoT.
-    pub fn is_utc(&self) -> bool {
-        self.0 == TimeZone::UTC
-    }
-
-    /// How far its clocks are ahead of UTC at a time.
-    pub(crate) fn offset(&self, time: Timestamp) -> Offset {
-        self.0.to_offset(time)
-    }
-
-    /// When its clocks change, after a time.
-    pub(crate) fn changes(&self, after: Timestamp) -> TimeZoneFollowingTransitions<'_> {
-        self.0.following(after)
-    }
-
-    /// A time as its clocks show it: `2026-12-01T02:00+01:00[Europe/Berlin]`.
-    pub(crate) fn local(&self, time: Timestamp) -> String {
-        time.to_zoned_datetime(self.0.clone()).strftime("%Y-%m-%dT%H:%M%:z[%Q]").to_string()
-    }
-}
-
 /// A time of UTC as tags take it: `2026-12-01T02:00Z`.
 pub(crate) fn utc(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%MZ").to_string()
 }
 
 /// A date and time to the minute as it was written: `2026-12-01T02:00`, with a space for the `T` if one likes, in UTC if a
-/// `Z` ends it.
+/// `Z` ends it. Seconds may be there if they are zero, with a fraction or without: `2026-12-01T02:00:00.000Z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DateAndTime {
     shown: DateTime,
@@ -119,8 +68,10 @@ pub struct DateAndTime {
 impl DateAndTime {
     /// Reads one, if it is one.
     pub fn read(value: &str) -> Option<Self> {
-        let (text, is_utc) = value.strip_suffix('Z').map_or((value, false), |text| (text, true));
-        let has_shape = text.len() == 16
+        let (text, seconds, rest) = parts(value)?;
+        let is_utc = rest == "Z";
+        let is_full_minute = (rest.is_empty() || is_utc) && seconds.bytes().all(|byte| b":.0".contains(&byte));
+        let has_shape = is_full_minute
             && text.bytes().enumerate().all(|(at, byte)| match at {
                 4 | 7 => byte == b'-',
                 10 => byte == b'T' || byte == b' ',
@@ -155,25 +106,31 @@ impl DateAndTime {
     }
 }
 
-/// What to write for a date and time that carries its offset from UTC.
-pub(crate) fn without_offset(value: &str) -> Option<Expected> {
-    let (time, offset) = value.split_at_checked("2026-12-01T02:00".len())?;
-    let (offset, plus) = read_offset(offset)?;
-    let utc = offset.to_timestamp(DateAndTime::read(time)?.shown).map(utc).ok()?;
-    Some(Expected(format!("no offset{plus}: write `{utc}`, or `{time}` and its zone in `ota:timezone`").into()))
+/// A date and time: up to the minute, its seconds (`:00.000`), and what follows them.
+fn parts(value: &str) -> Option<(&str, &str, &str)> {
+    let (time, rest) = value.split_at_checked("2026-12-01T02:00".len())?;
+    let end = rest.find(|letter: char| !letter.is_ascii_digit() && !":.".contains(letter)).unwrap_or(rest.len());
+    let (seconds, rest) = rest.split_at(end);
+    let (whole, fraction) = seconds.split_once('.').unwrap_or((seconds, "0"));
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_whole = whole.len() == 3 && whole.strip_prefix(':').is_some_and(is_number);
+    let are_seconds = is_whole && (1..=9).contains(&fraction.len()) && is_number(fraction);
+    (seconds.is_empty() || are_seconds).then_some((time, seconds, rest))
 }
 
-/// An offset from UTC (`+01:00`, `-0500`, `+01`), and that its `+` was lost on the way here, if it was.
-pub(crate) fn read_offset(text: &str) -> Option<(Offset, &'static str)> {
-    let sign = text.chars().next().filter(|sign| ['+', '-', ' '].contains(sign))?;
-    let digits = text[1..].replacen(':', "", 1);
-    let is_offset = (digits.len() == 2 || digits.len() == 4) && digits.bytes().all(|digit| digit.is_ascii_digit());
-    let number: i32 = is_offset.then(|| digits.parse().ok())??;
-    let (hours, minutes) = if digits.len() == 2 { (number, 0) } else { (number / 100, number % 100) };
-    let seconds = (hours * 60 + minutes) * 60;
-    let offset = Offset::from_seconds(if sign == '-' { -seconds } else { seconds });
-    let plus = if sign == ' ' { " (its `+` was read as a space, and would be written `%2B`)" } else { "" };
-    offset.ok().filter(|_| minutes < 60).map(|offset| (offset, plus))
+/// What to write for a date and time that has an offset from UTC, or a part of a minute.
+pub(crate) fn instead_of_time(value: &str) -> Option<Expected> {
+    let (time, seconds, rest) = parts(value)?;
+    let shown = DateAndTime::read(time)?.shown;
+    let minutes = if DateAndTime::read(&format!("{time}{seconds}")).is_none() { "whole minutes" } else { "" };
+    if let Some((offset, plus)) = read_offset(rest) {
+        let and = if minutes.is_empty() { "" } else { " and " };
+        let utc = offset.to_timestamp(shown).map(utc).ok()?;
+        let zoned = format!("`{time}` and its zone in `ota:timezone`");
+        return Some(Expected(format!("{minutes}{and}no offset{plus}: write `{utc}`, or {zoned}").into()));
+    }
+    let is_time = !minutes.is_empty() && (rest.is_empty() || rest == "Z");
+    is_time.then(|| Expected(format!("{minutes}, such as `{time}{rest}`").into()))
 }
 
 /// Every day from one on.
@@ -218,14 +175,33 @@ mod tests {
 
     #[test]
     fn dates_and_times_are_to_the_minute() {
-        for text in ["2026-12-01T02:00", "2026-12-01 02:00", "2026-12-01T02:00Z", "2026-12-01 02:00Z"] {
+        for text in [
+            "2026-12-01T02:00",
+            "2026-12-01 02:00",
+            "2026-12-01T02:00Z",
+            "2026-12-01 02:00Z",
+            "2026-12-01T02:00:00",
+            "2026-12-01T02:00:00Z",
+            "2026-12-01 02:00:00.000",
+            "2026-12-01T02:00:00.0Z",
+            "2026-12-01T02:00:00.000Z",
+            "2026-12-01T02:00:00.000000000Z",
+        ] {
             let time = DateAndTime::read(text).unwrap();
             assert_eq!(time.in_zone(&zone("UTC")), Ok("2026-12-01T02:00:00Z".parse().unwrap()), "{text}");
             assert_eq!(time.is_utc(), text.ends_with('Z'));
         }
         let bad = [
             "2026-12-01",
-            "2026-12-01T02:00:00",
+            "2026-12-01T02:00:30",
+            "2026-12-01T02:00:00.001",
+            "2026-12-01T02:00:0",
+            "2026-12-01T02:00:",
+            "2026-12-01T02:00:00.",
+            "2026-12-01T02:00:00.0000000000",
+            "2026-12-01T02:00:00:00",
+            "2026-12-01T02:00.000",
+            "2026-12-01T02:00:60",
             "2026-12-01T2:00",
             "2026-02-29T02:00",
             "2026-12-01T24:00",
@@ -283,27 +259,17 @@ mod tests {
     }
 
     #[test]
-    fn every_zone_of_the_database_is_taken() {
-        let names: Vec<_> = TimeZoneDatabase::bundled().available().map(|name| name.to_string()).collect();
-        assert!(names.len() > 500, "{names:?}");
-        for name in names {
-            let zone: Result<Zone, _> = name.parse();
-            assert!(zone.is_ok_and(|zone| zone.name() == name), "{name}");
-        }
-    }
-
-    /// No feature of the crate is on by which it would look for a database of the system.
-    #[test]
-    fn the_database_is_the_one_in_the_binary() {
-        assert_eq!(format!("{:?}", jiff::tz::db()), format!("{:?}", TimeZoneDatabase::bundled()));
-    }
-
-    proptest! {
-        // Each is compared with all names.
-        #![proptest_config(ProptestConfig::with_cases(16))]
-        #[test]
-        fn no_text_makes_the_zone_parser_panic(text in "\\PC*") {
-            let _ = text.parse::<Zone>();
+    fn a_part_of_a_minute_is_answered_with_the_whole_one() {
+        let instead = |value: &str| instead_of_time(value).map(|Expected(expected)| expected.into_owned());
+        let minutes = |text: &str| Some(format!("whole minutes, such as `{text}`"));
+        assert_eq!(instead("2026-12-01T02:00:30"), minutes("2026-12-01T02:00"));
+        assert_eq!(instead("2026-12-01 02:00:00.001Z"), minutes("2026-12-01 02:00Z"));
+        let zoned = "write `2026-12-01T01:00Z`, or `2026-12-01T02:00` and its zone in `ota:timezone`";
+        assert_eq!(instead("2026-12-01T02:00:00+01:00"), Some(format!("no offset: {zoned}")));
+        assert_eq!(instead("2026-12-01T02:00:00.000+01"), Some(format!("no offset: {zoned}")));
+        assert_eq!(instead("2026-12-01T02:00:30+0100"), Some(format!("whole minutes and no offset: {zoned}")));
+        for other in ["2026-12-01T02:00", "2026-12-01T02:00:00Z", "2026-12-01T02:00:", "2026-13-01T02:00:30", "soon"] {
+            assert_eq!(instead(other), None, "{other}");
         }
     }
 
@@ -317,15 +283,15 @@ mod tests {
             let sign = if offset < 0 { "-" } else if lost { " " } else { "+" };
             let colon = if colon { ":" } else { "" };
             let written = format!("{shown}{sign}{:02}{colon}{:02}", offset.abs() / 60, offset.abs() % 60);
-            let Expected(instead) = without_offset(&written).unwrap();
+            let Expected(instead) = instead_of_time(&written).unwrap();
             prop_assert!(instead.contains(&format!("`{}`", utc(time))), "{} {}", written, instead);
             prop_assert_eq!(instead.contains("%2B"), sign == " ");
         }
 
         #[test]
         fn no_text_makes_a_parser_panic(text in "\\PC*") {
-            let _ = (text.parse::<Minutes>(), DateAndTime::read(&text), without_offset(&text));
-            let _ = without_offset(&format!("2026-12-01T02:00{text}"));
+            let _ = (text.parse::<Minutes>(), DateAndTime::read(&text), instead_of_time(&text));
+            let _ = instead_of_time(&format!("2026-12-01T02:00{text}"));
         }
 
         #[test]

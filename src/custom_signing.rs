@@ -1,10 +1,14 @@
 //! Custom code signing: a signature that was made elsewhere, in a tag or in an object beside the image.
 
-use crate::{error::Expected, signed_object::SignatureAlgorithm};
+use crate::{
+    error::Expected,
+    json::{document, text},
+    signed_object::SignatureAlgorithm,
+    text::decode,
+};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use serde::Deserialize;
+use der::{Decode, asn1::UintRef};
 use std::str::FromStr;
-use x509_cert::der::{Decode, asn1::UintRef};
 
 /// The value of `ota:signature`, and what is put after the image's key, where the signature is in an object of its own.
 pub(crate) const BESIDE: &str = ".sig";
@@ -73,32 +77,43 @@ pub fn check_form(signature: &str, algorithm: SignatureAlgorithm) -> Result<(), 
     }
 }
 
-/// The object beside the image.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct SignatureObject {
-    version_id: String,
-    signature: String,
-    signature_algorithm: String,
+/// A signature without the line breaks and blanks that tools put into base64.
+pub(crate) fn without_breaks(base64: &str) -> String {
+    base64.split_ascii_whitespace().collect()
 }
 
 /// Reads the object beside the image: the signature in base64, and its algorithm.
 ///
 /// # Errors
-/// Why it is none, or none of this version.
-pub fn read_beside(json: &[u8], version_id: &str) -> Result<(String, SignatureAlgorithm), String> {
-    let object: SignatureObject = serde_json::from_slice(json).map_err(|error| {
-        format!("it is not `{{\"versionId\":\"…\",\"signature\":\"…\",\"signatureAlgorithm\":\"…\"}}`: {error}")
-    })?;
-    if object.version_id != version_id {
-        return Err(format!("its `versionId` is `{}`, expected `{version_id}`, that of the image", object.version_id));
+/// Every problem, each a sentence: the object has another form, or is not of this version.
+pub fn read_beside(bytes: &[u8], version_id: &str) -> Result<(String, SignatureAlgorithm), Vec<String>> {
+    let mut problems = Vec::new();
+    let read = decode(bytes).and_then(|json| {
+        document(&json, &mut problems, |from| {
+            let version = from.required("versionId", text);
+            let algorithm = from.required("signatureAlgorithm", text);
+            let signature = from.required("signature", text);
+            if let Some(version) = version.filter(|version| version != version_id) {
+                from.problem("versionId", &format!("is `{version}`, expected `{version_id}`, that of the image"));
+            }
+            let algorithm = algorithm?;
+            let algorithm = algorithm.parse().map_err(|Expected(expected)| {
+                from.problem("signatureAlgorithm", &format!("is `{algorithm}`, expected {expected}"));
+            });
+            let (signature, algorithm) = (without_breaks(&signature?), algorithm.ok()?);
+            if let Err(problem) = check_form(&signature, algorithm) {
+                from.problem("signature", &format!("is no signature by {}: {problem}", algorithm.name()));
+            }
+            Some((signature, algorithm))
+        })
+    });
+    match read {
+        Ok(Some(signature)) if problems.is_empty() => Ok(signature),
+        Ok(_) => Err(problems),
+        Err(problem) => Err(vec![format!(
+            "expected `{{\"versionId\":\"…\",\"signature\":\"…\",\"signatureAlgorithm\":\"…\"}}`: {problem}"
+        )]),
     }
-    let name = &object.signature_algorithm;
-    let algorithm = name
-        .parse()
-        .map_err(|Expected(expected)| format!("its `signatureAlgorithm` is `{name}`, expected {expected}"))?;
-    check_form(&object.signature, algorithm).map_err(|problem| format!("its `signature`: {problem}"))?;
-    Ok((object.signature, algorithm))
 }
 
 #[cfg(test)]
@@ -166,21 +181,42 @@ mod tests {
             object[member] = value.into();
             read(&object).unwrap_err()
         };
-        assert_eq!(with("versionId", "v2"), "its `versionId` is `v2`, expected `v1`, that of the image");
-        assert_eq!(
-            with("signatureAlgorithm", "RSA"),
-            "its `signatureAlgorithm` is `RSA`, expected `SHA256withECDSA`, `SHA256withRSA`, `SHA1withECDSA` or `SHA1withRSA`"
-        );
-        assert_eq!(with("signature", "?"), "its `signature`: it is not base64");
-        let shape = "it is not `{\"versionId\":\"…\",\"signature\":\"…\",\"signatureAlgorithm\":\"…\"}`: ";
-        assert_eq!(
-            with("comment", "x"),
-            format!(
-                "{shape}unknown field `comment`, expected one of `versionId`, `signature`, `signatureAlgorithm` at line 1 column 10"
-            )
-        );
-        for text in ["", "{}", "[]", "{\"versionId\":1}", "{\"versionId\":\"v1\",\"versionId\":\"v1\"}"] {
-            assert!(read_beside(text.as_bytes(), "v1").unwrap_err().starts_with(shape), "{text}");
+        let algorithms = "`SHA256withECDSA`, `SHA256withRSA`, `SHA1withECDSA` or `SHA1withRSA`";
+        for (member, value, problem) in [
+            ("versionId", "v2", "`versionId` is `v2`, expected `v1`, that of the image".to_owned()),
+            ("signatureAlgorithm", "RSA", format!("`signatureAlgorithm` is `RSA`, expected {algorithms}")),
+            ("signature", "?", "`signature` is no signature by SHA256withRSA: it is not base64".to_owned()),
+            ("comment", "x", "`comment` is not known".to_owned()),
+            ("Signature", "x", "`Signature` is not known, did you mean `signature`?".to_owned()),
+        ] {
+            assert_eq!(with(member, value), [problem]);
+        }
+        let all = json!({"versionId": "v2", "signature": 7, "signatureAlgorithm": "RSA", "version": "v1"});
+        assert_eq!(read(&all).unwrap_err().len(), 4, "{:?}", read(&all));
+        assert_eq!(read(&json!({})).unwrap_err().len(), 3);
+        let twice = "{\"versionId\":\"v1\",\"versionId\":\"v1\"}";
+        assert!(read_beside(twice.as_bytes(), "v1").unwrap_err().contains(&"`versionId` is there twice".to_owned()));
+        let shape = "expected `{\"versionId\":\"…\",\"signature\":\"…\",\"signatureAlgorithm\":\"…\"}`: ";
+        for text in [&b""[..], b"[]", b"{", b"\x1f\x8b", b"{\0}\0"] {
+            let problems = read_beside(text, "v1").unwrap_err();
+            assert!(problems.len() == 1 && problems[0].starts_with(shape), "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn a_signature_is_read_however_it_is_broken_into_lines_and_encoded() {
+        let signature = of(&[7; 256]);
+        for (length, end) in [(64, "\n"), (76, "\r\n"), (1000, "\n"), (64, " \t\n"), (4, " ")] {
+            let lines =
+                signature.as_bytes().chunks(length).map(|line| format!("{}{end}", str::from_utf8(line).unwrap()));
+            let broken = lines.collect::<String>();
+            assert_eq!(without_breaks(&broken), signature);
+            let object = json!({"versionId": "v1", "signature": broken, "signatureAlgorithm": "SHA256withRSA"});
+            let marked = format!("\u{feff}{object}");
+            let utf_16 = |unit: fn(u16) -> [u8; 2]| marked.encode_utf16().flat_map(unit).collect::<Vec<_>>();
+            for bytes in [marked.clone().into_bytes(), utf_16(u16::to_le_bytes), utf_16(u16::to_be_bytes)] {
+                assert_eq!(read_beside(&bytes, "v1"), Ok((signature.clone(), RSA)));
+            }
         }
     }
 

@@ -86,7 +86,8 @@ mod tests {
         request::{Asked, ReleaseRequest},
         settings::tests::settings,
         stream::{RawCopy, Stream},
-        upload::{Tags, Upload},
+        tags::Tags,
+        upload::Upload,
     };
 
     const ECDSA: SignatureAlgorithm = SignatureAlgorithm::Sha256WithEcdsa;

@@ -1,7 +1,7 @@
 //! What is asked for of one file: by the tags of an upload, or by its manifest.
 
 use crate::{
-    custom_signing::{BESIDE, CertFile, CustomSignature, CustomSigning, check_form},
+    custom_signing::{BESIDE, CertFile, CustomSignature, CustomSigning, check_form, without_breaks},
     error::{Kind, Skip, Stop},
     manifest::Manifest,
     options::{FilePath, FileType, SigningJobId},
@@ -88,7 +88,9 @@ impl Reader<'_> {
             let read = from.file(profile, &file.source, signed_prefix, file.id, settings);
             self.problems.append(&mut from.problems);
             let Some(read) = read else { continue };
-            if let Some(twin) = files.iter().find(|other| other.path == read.path) {
+            // A file without a key, which is a problem already, has no path either.
+            let is_twin = |other: &&FileRequest| other.path == read.path && !read.path.0.is_empty();
+            if let Some(twin) = files.iter().find(is_twin) {
                 let (path, twin) = (&read.path.0, &twin.source.key);
                 self.problems
                     .push(format!("{} is `{path}`, expected another path than that of `{twin}`", read.name(FILE_PATH)));
@@ -118,7 +120,7 @@ impl Reader<'_> {
         let profile = self.tag_or(SIGNING_PROFILE, default);
         let is_given = self.tags.contains_key(SIGNING_PROFILE);
         if let Some(profile) = profile.as_ref().filter(|profile| is_given && !settings.allows_profile(profile)) {
-            self.problem(SIGNING_PROFILE, &profile.0, "a signing profile that this deployment allows");
+            self.problem(SIGNING_PROFILE, &profile.0, &settings.expected_profile());
         }
         profile
     }
@@ -164,6 +166,11 @@ impl Reader<'_> {
                 place.short(SIGNATURE)
             ));
         }
+        let signature = match place {
+            // S3 decodes a `+` in the header of an upload to a space, and allows no line breaks.
+            Place::Tags => signature.replace(' ', "+"),
+            Place::File(_) => without_breaks(signature),
+        };
         if signature == BESIDE {
             if let Some(value) = self.tags.get(SIGNATURE_ALGORITHM) {
                 let expected = format!("no such {kind}, as the object beside the image tells it");
@@ -171,8 +178,6 @@ impl Reader<'_> {
             }
             return Ok(cert_file?.map(|cert_file| CustomSigning { signature: CustomSignature::Beside, cert_file }));
         }
-        // S3 decodes a `+` in the header of an upload to a space.
-        let signature = if place == Place::Tags { signature.replace(' ', "+") } else { signature.clone() };
         let algorithm = algorithm?.unwrap_or(SignatureAlgorithm::Sha256WithEcdsa);
         if let Err(problem) = check_form(&signature, algorithm) {
             self.problems.push(format!(

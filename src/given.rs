@@ -106,8 +106,10 @@ async fn of_signing_job(
         Err(failure) => return Err(failure.into()),
     };
     let certificate = job.signing_material().map(SigningMaterial::certificate_arn);
-    let certificate = certificate.ok_or(Failure::Incomplete { member: "signingMaterial.certificateArn" })?.to_owned();
-    Ok(GivenSignature { signature, algorithm, cert_file, certificate: Some(certificate) })
+    if settings.verify_signatures.0 && certificate.is_none() {
+        return Err(Failure::Incomplete { member: "signingMaterial.certificateArn" }.into());
+    }
+    Ok(GivenSignature { signature, algorithm, cert_file, certificate: certificate.map(str::to_owned) })
 }
 
 /// The key of the job's signed object, and the certificate's path on the device; or why the job is of no use.
@@ -132,7 +134,7 @@ fn check<'a>(
     }
     let profile = job.profile_name().unwrap_or_default();
     if !settings.allows_profile(&ProfileName(profile.to_owned())) {
-        return Err(format!("its profile is `{profile}`, which this deployment does not allow"));
+        return Err(format!("its profile is `{profile}`, expected {}", settings.expected_profile()));
     }
     let signed = job.signed_object().and_then(|object| object.s3());
     let (bucket, key) = signed.map(|at| (at.bucket_name(), at.key())).unwrap_or_default();
@@ -169,26 +171,26 @@ async fn of_custom(
     }
     let upload = &file.source;
     let key = format!("{}{BESIDE}", upload.key);
-    let refused = |problem: String| {
+    let refused = |problems: Vec<String>| {
         let name = file.name(SIGNATURE);
-        Stop::Rejected(
-            Kind::Signature,
-            vec![format!("{name} is `{BESIDE}`, and of the object `{key}` is told: {problem}")],
-        )
+        let reason = |problem| format!("{name} is `{BESIDE}`, but the object `{key}` cannot be used: {problem}");
+        Stop::Rejected(Kind::Signature, problems.into_iter().map(reason).collect())
     };
     let failure = |source| Failure::GetObject { object: format!("s3://{}/{key}", upload.bucket), source };
     let call = aws.s3.get_object().bucket(&upload.bucket).key(&key);
     let answer = match call.expected_bucket_owner(&settings.ota_role.account).send().await {
         Ok(answer) => answer,
         Err(error) if is_gone(error.code()) => {
-            return Err(refused("it is not there, upload it first".to_owned()));
+            return Err(refused(vec!["it is not there, upload it first".to_owned()]));
         }
-        Err(error) if let Some(problem) = unreadable(error.code()) => return Err(refused(format!("it {problem}"))),
+        Err(error) if let Some(problem) = unreadable(error.code()) => {
+            return Err(refused(vec![format!("it {problem}")]));
+        }
         Err(error) => return Err(failure(error.into()).into()),
     };
     let length = answer.content_length.unwrap_or_default();
     if length > MOST_BYTES {
-        return Err(refused(format!("it has {length} bytes, expected at most {MOST_BYTES}")));
+        return Err(refused(vec![format!("it has {length} bytes, expected at most {MOST_BYTES}")]));
     }
     let json = answer.body.collect().await.map_err(|error| failure(error.into()))?.into_bytes();
     let (signature, algorithm) = read_beside(&json, &upload.version_id).map_err(refused)?;

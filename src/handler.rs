@@ -8,10 +8,11 @@ use crate::{
     error::{Failure, Kind, Skip, Step, Stop, both},
     file_request::FileRequest,
     given::{self, Signable},
+    helper_file::{self, is_manifest},
     job::{self, Job},
     job_config::JobConfig,
     lookup,
-    manifest::{Manifest, ManifestFile, is_manifest},
+    manifest::{Manifest, ManifestFile},
     metrics::{self, Metrics},
     outcome::{Outcome, Release, Releases, Steps},
     record::{JobRecord, Traces},
@@ -19,8 +20,10 @@ use crate::{
     settings::{DryRun, Settings},
     signing::{Invocation, SignedImage, Signing},
     stored_object::StoredObject,
-    stream, unchanged,
-    upload::{self, Image, Record, Tags, Upload, hex},
+    stream,
+    tags::{TagHeader, Tags},
+    unchanged,
+    upload::{self, Image, Record, Upload, hex},
     verification::{Digests, Verification},
 };
 use futures::{
@@ -118,8 +121,8 @@ impl Function {
         let is_copy = record.is_copy;
         let mut steps = Steps::default();
         let outcome = match (record.upload, &self.settings.dry_run) {
-            (Ok(upload), DryRun::Offline(tags, manifest)) => {
-                self.release_offline(&upload, record.size, (tags, manifest.as_deref()), &mut release).await
+            (Ok(upload), DryRun::Offline(header, manifest)) => {
+                self.release_offline(&upload, record.size, (header, manifest.as_deref()), &mut release).await
             }
             (Ok(upload), _) => self.release_in_time((&upload, is_copy), invocation, &mut release, &mut steps).await,
             (Err(stop), _) => Err(stop),
@@ -164,34 +167,30 @@ impl Function {
         &self,
         upload: &Upload,
         size: Option<u64>,
-        (tags, manifest): (&Tags, Option<&str>),
+        (header, manifest): (&TagHeader, Option<&str>),
         release: &mut Release,
     ) -> Result<Outcome, Stop> {
         upload.check_place(&self.settings)?;
         if upload.key.ends_with('/') && size == Some(0) {
             return Err(Stop::Skipped(Skip::Folder));
         }
-        if !upload.has_version() {
-            return Err(without_version(Some(tags.clone())));
-        }
+        let TagHeader { tags, problems } = header;
         if tags.0.is_empty() {
             return Err(Stop::Skipped(Skip::NoTags));
         }
+        let header = if problems.is_empty() { Ok(()) } else { Err(Stop::Rejected(Kind::Tags, problems.clone())) };
         let now = (self.clock)();
-        let manifest = match (is_manifest(upload), manifest) {
-            (false, _) => None,
-            (true, Some(json)) => Some(Manifest::read(json.as_bytes(), upload, &self.settings)),
-            (true, None) => {
-                return Err(Stop::Rejected(Kind::Manifest, vec![
-                    "setting `DRY_RUN_MANIFEST` is not set, expected the JSON of this manifest, as AWS is called for nothing"
-                        .to_owned(),
-                ]));
-            }
-        };
+        let manifest = is_manifest(&upload.key).then(|| match manifest {
+            Some(json) => Manifest::read(json.as_bytes(), upload, &self.settings),
+            None => Manifest::unreadable(
+                "setting `DRY_RUN_MANIFEST` is not set, expected the JSON of this manifest, as AWS is called for nothing",
+            ),
+        });
         // The size that the event tells of a manifest is its own.
         let sizes = manifest.as_ref().map_or_else(|| vec![size], |manifest| vec![None; manifest.files.len()]);
         let asked = Asked { upload, tags, manifest: manifest.as_ref(), template: None };
-        let mut request = self.check(asked, &sizes, now)?;
+        let checked = both(both(check_version(upload), header), self.check(asked, &sizes, now));
+        let (_, mut request) = checked?;
         if let Some(template) = request.job_template {
             release.reason = Some(format!(
                 "the job template `{template}` is unresolved, as AWS is called for nothing: `createJob` is without what it \
@@ -220,7 +219,7 @@ impl Function {
         release.stream_id = request.protocols.has_mqtt().then(|| upload.stream_id());
         let time = |member: &str| requests.create_job["schedulingConfig"][member].as_str().map(str::to_owned);
         (release.start_time, release.end_time) = (time("startTime"), time("endTime"));
-        if is_manifest(upload) {
+        if is_manifest(&upload.key) {
             release.start_signing_jobs = requests.start_signing_jobs;
         } else {
             release.start_signing_job = requests.start_signing_jobs.pop();
@@ -240,8 +239,8 @@ impl Function {
     ) -> Result<Outcome, Stop> {
         let Self { settings, aws, clock, .. } = self;
         upload.check_place(settings)?;
-        if !upload.has_version() {
-            return Err(without_version(upload.tags(aws, settings).await?));
+        if let Err(stop) = check_version(upload) {
+            return Err(self.without_version(stop, upload).await?);
         }
         let inspect = join4(
             upload.tags(aws, settings),
@@ -336,6 +335,17 @@ impl Function {
         Ok(Outcome::Created)
     }
 
+    /// What becomes of an upload without a version, which was rejected for that: the problems with its tags are added.
+    async fn without_version(&self, rejected: Stop, upload: &Upload) -> Result<Stop, Failure> {
+        let Some(tags) = upload.tags(&self.aws, &self.settings).await? else { return Ok(rejected) };
+        if tags.0.is_empty() {
+            return Ok(Stop::Skipped(Skip::NoTags));
+        }
+        let asked = Asked { upload, tags: &tags, manifest: None, template: None };
+        let checked = both::<(), _>(Err(rejected), self.check(asked, &[None], (self.clock)()));
+        Ok(checked.err().unwrap_or(Stop::Skipped(Skip::NoTags)))
+    }
+
     /// Looks up all that a release needs, before anything is created. A job that exists is adopted, whatever became of
     /// its targets and signing profiles.
     async fn preflight<'a>(
@@ -377,11 +387,11 @@ impl Function {
         image: Option<Image>,
     ) -> Result<(Option<Manifest>, Vec<Option<Image>>), Stop> {
         let Self { settings, aws, .. } = self;
-        let mut manifest = match &image {
-            Some(image) if is_manifest(upload) => Manifest::get(aws, settings, upload, image).await?,
-            None if is_manifest(upload) => Manifest::default(),
-            _ => return Ok((None, vec![image])),
+        let manifest = match &image {
+            Some(image) => Manifest::get(aws, settings, upload, image).await?,
+            None => is_manifest(&upload.key).then(Manifest::default),
         };
+        let Some(mut manifest) = manifest else { return Ok((None, vec![image])) };
         let object = |file: &ManifestFile| {
             let source = file.is_placed.then(|| file.source.clone());
             async move {
@@ -497,7 +507,8 @@ impl Function {
                 _ => None,
             }
         });
-        let objects: Vec<_> = objects.collect();
+        let helper = helper_file::problem(&asked.upload.key).map(|problem| format!("the object {problem}"));
+        let objects: Vec<_> = helper.into_iter().chain(objects).collect();
         match request {
             Ok(request) if objects.is_empty() => Ok(request),
             Ok(_) => Err(Stop::Rejected(Kind::Object, objects)),
@@ -530,17 +541,12 @@ fn warn(upload: &Upload, warnings: impl IntoIterator<Item = String>) {
     }
 }
 
-/// What becomes of an upload to a bucket that keeps no versions.
-fn without_version(tags: Option<Tags>) -> Stop {
-    match tags {
-        Some(tags) if tags.0.is_empty() => Stop::Skipped(Skip::NoTags),
-        _ => Stop::Rejected(
-            Kind::Place,
-            vec![
-            "the event has no version ID, expected an upload to a bucket with versioning enabled (AWS Signer signs \
-             object versions only)"
-                .to_owned(),
-        ],
-        ),
+/// Rejects an upload to a bucket that keeps no versions.
+fn check_version(upload: &Upload) -> Result<(), Stop> {
+    if upload.has_version() {
+        return Ok(());
     }
+    let problem = "the event has no version ID, expected an upload to a bucket with versioning enabled (AWS Signer signs \
+                   object versions only)";
+    Err(Stop::Rejected(Kind::Place, vec![problem.to_owned()]))
 }

@@ -58,9 +58,9 @@ impl Unchecked {
     /// windows are
     /// (<https://docs.aws.amazon.com/iot/latest/developerguide/jobs-configurations-details.html>).
     ///
-    /// # Errors
-    /// Every problem: the path of the member, and the rest of a sentence on it.
-    pub fn check(self, windows_at: &str) -> Result<JobConfig, Vec<(String, String)>> {
+    /// Returns the configuration, which cannot be used if there are problems, and every problem: the path of the member,
+    /// and the rest of a sentence on it.
+    pub fn check(self, windows_at: &str) -> (JobConfig, Vec<(String, String)>) {
         let mut from = Checks { problems: Vec::new() };
         if let Some(rollout) = &self.rollout {
             from.rollout(rollout);
@@ -87,11 +87,8 @@ impl Unchecked {
             let path = "jobExecutionsRetryConfig.criteriaList".to_owned();
             Retries::from_config(&config).map_err(|given| from.told(path, &format!("`{given}`"), expected)).ok()
         });
-        if !from.problems.is_empty() {
-            return Err(from.problems);
-        }
         let Self { rollout, abort, windows, package_versions, .. } = self;
-        Ok(JobConfig { rollout, abort, timeout, retries, windows, package_versions })
+        (JobConfig { rollout, abort, timeout, retries, windows, package_versions }, from.problems)
     }
 }
 

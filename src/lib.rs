@@ -8,9 +8,14 @@
 //! The modules, in the order of the pipeline. Each may use those above it, `settings`, `clients` and `error`;
 //! none uses `handler`, which puts them in order.
 
+mod spelling;
+
+pub mod tags;
+
 pub mod upload;
 
 mod stored_object;
+pub mod zone;
 
 pub mod clock;
 
@@ -22,19 +27,23 @@ pub mod schedule;
 
 pub mod options;
 
-pub mod tags;
-
 pub mod job_config;
 
 pub mod template;
 
+pub mod signed_object;
+
+mod text;
+
+mod json;
+
+pub mod custom_signing;
+
+mod helper_file;
+
 mod manifest_json;
 
 pub mod manifest;
-
-pub mod signed_object;
-
-pub mod custom_signing;
 
 pub mod file_request;
 
@@ -43,6 +52,8 @@ pub mod request;
 mod lookup;
 
 pub mod record;
+
+mod certificate;
 
 mod verification;
 

@@ -7,9 +7,8 @@ use crate::{
     job_config::JobConfig,
     request::{ReleaseRequest, Target},
     settings::Settings,
-    tags::{JOB_TEMPLATE, PACKAGE_VERSION, THING, THING_GROUP},
+    tags::{JOB_TEMPLATE, PACKAGE_VERSION, THING, THING_GROUP, Tags},
     template,
-    upload::Tags,
 };
 use aws_sdk_iot::{
     error::{ProvideErrorMetadata, SdkError},

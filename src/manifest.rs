@@ -2,24 +2,22 @@
 
 use crate::{
     clients::Clients,
-    cron::Cron,
-    error::{Expected, Failure, Skip, Stop},
+    error::{Failure, Skip, Stop},
+    helper_file::{is_image, is_json, is_manifest},
     job_config::{JobConfig, Unchecked},
-    manifest_json::{Abort, FileMember, JobTag, Members, Object, PresignedUrl, Retries, Rollout, Scheduling, Timeout},
-    options::{is_package, is_package_version},
+    json::{Node, Object, Problems, document, list, text, whole_number},
+    manifest_json::{abort, description, package_versions, retries, rollout, tags, timeout, url_expiry, windows},
     settings::{Settings, UrlExpiry},
     stored_object::StoredObject,
+    tags::{FILE_TYPE, OF_FILES, SIGNING_PROFILE, member},
+    text::decode,
     upload::{Image, Upload, hex, is_gone},
 };
-use aws_sdk_iot::types::{MaintenanceWindow, Tag};
+use aws_sdk_iot::types::Tag;
 use aws_sdk_s3::error::ProvideErrorMetadata;
-use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::{collections::BTreeMap, fmt};
-
-/// What the key of a manifest ends in.
-const SUFFIX: &str = ".ota.json";
+use std::collections::BTreeMap;
 
 /// The most bytes of a manifest: many times what ten files and a job need.
 pub(crate) const MOST_BYTES: u64 = 64 * 1024;
@@ -27,12 +25,6 @@ pub(crate) const MOST_BYTES: u64 = 64 * 1024;
 /// The most files that one stream takes
 /// (<https://docs.aws.amazon.com/general/latest/gr/iot-core.html>).
 const MOST_FILES: usize = 10;
-
-/// The most tags of a job (<https://docs.aws.amazon.com/iot/latest/developerguide/tagging-iot.html>).
-const MOST_TAGS: usize = 50;
-
-/// The most maintenance windows of a manifest. AWS tells no limit of its own.
-const MOST_WINDOWS: usize = 50;
 
 /// The most problems of a manifest that are told: the log line must stay one.
 const MOST_PROBLEMS: usize = 50;
@@ -50,26 +42,6 @@ const REFUSED: [(&str, &str); 10] = [
     ("maintenanceWindows", "them in `schedulingConfig`"),
     ("namespaceId", "nothing, as devices of an OTA update look for jobs without one"),
 ];
-
-/// The members that a manifest may have.
-const MEMBERS: [&str; 11] = [
-    "$schema",
-    "files",
-    "description",
-    "jobExecutionsRolloutConfig",
-    "abortConfig",
-    "timeoutConfig",
-    "jobExecutionsRetryConfig",
-    "schedulingConfig",
-    "presignedUrlConfig",
-    "destinationPackageVersions",
-    "tags",
-];
-
-/// Whether an upload is a manifest.
-pub(crate) fn is_manifest(upload: &Upload) -> bool {
-    upload.key.ends_with(SUFFIX)
-}
 
 /// What a manifest says: its own part of a release, all checked but for the options of the files.
 #[derive(Debug, Default)]
@@ -104,26 +76,35 @@ pub(crate) struct ManifestFile {
     pub options: BTreeMap<String, String>,
 }
 
-/// Whether AWS takes the letter in a text, whatever other signs of Unicode it takes besides.
-fn is_text(letter: char) -> bool {
-    letter.is_alphanumeric() || letter == ' ' || letter.is_ascii_graphic()
-}
-
-/// The member that was meant, by its likeness.
-fn nearest(name: &str) -> Option<&'static str> {
-    let likeness = |known: &str| strsim::jaro_winkler(known, name);
-    let known = MEMBERS.into_iter().chain(REFUSED.map(|(refused, _)| refused));
-    let nearest = known.max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
-    nearest.filter(|known| likeness(known) > 0.8)
-}
-
 impl Manifest {
-    /// Reads the manifest that was uploaded.
-    pub(crate) async fn get(aws: &Clients, settings: &Settings, upload: &Upload, image: &Image) -> Result<Self, Stop> {
+    /// Reads an upload that is a manifest by its name, or by its content, which is a problem then. `None` if it is an image.
+    pub(crate) async fn get(
+        aws: &Clients,
+        settings: &Settings,
+        upload: &Upload,
+        image: &Image,
+    ) -> Result<Option<Self>, Stop> {
+        let is_named = is_manifest(&upload.key);
+        if !is_named && !is_json(&upload.key) {
+            return Ok(None);
+        }
         if image.size > MOST_BYTES {
             let problem = format!("the manifest has {} bytes, expected at most {MOST_BYTES}", image.size);
-            return Ok(Self { problems: vec![problem], ..Self::default() });
+            return Ok(is_named.then(|| Self::unreadable(&problem)));
         }
+        let bytes = Self::fetch(aws, settings, upload).await?;
+        if !is_named && !names_files(&bytes) {
+            return Ok(None);
+        }
+        let mut manifest = Self { sha256: Some(hex(&Sha256::digest(&bytes))), ..Self::read(&bytes, upload, settings) };
+        if !is_named {
+            let problem = "the object names files as a manifest does; expected a name that ends in `.ota.json`";
+            manifest.problems.insert(0, problem.to_owned());
+        }
+        Ok(Some(manifest))
+    }
+
+    async fn fetch(aws: &Clients, settings: &Settings, upload: &Upload) -> Result<Vec<u8>, Stop> {
         let failure = |source| Failure::GetObject { object: upload.to_string(), source };
         let call = aws.s3.get_object().bucket(&upload.bucket).key(&upload.key).version_id(&upload.version_id);
         let answer = match call.expected_bucket_owner(&settings.ota_role.account).send().await {
@@ -131,38 +112,64 @@ impl Manifest {
             Err(error) if is_gone(error.code()) => return Err(Stop::Skipped(Skip::Withdrawn)),
             Err(error) => return Err(failure(error.into()).into()),
         };
-        let json = answer.body.collect().await.map_err(|error| failure(error.into()))?.into_bytes();
-        let sha256 = Some(hex(&Sha256::digest(&json)));
-        Ok(Self { sha256, ..Self::read(&json, upload, settings) })
+        let json = answer.body.collect().await;
+        Ok(json.map_err(|error| failure(error.into()))?.to_vec())
     }
 
-    /// Reads the JSON of a manifest that was uploaded. All that is wrong with it is among its problems.
-    pub fn read(json: &[u8], upload: &Upload, settings: &Settings) -> Self {
-        let mut manifest = Self::default();
-        let members = match serde_json::from_slice(json) {
-            Ok(Members(members)) => members,
-            Err(error) => {
-                manifest.problems.push(format!("the manifest is no JSON object: {error}"));
-                return manifest;
+    /// Reads a manifest that was uploaded: JSON, in UTF-8 or as editors of Windows write it. All that is wrong with it is
+    /// among its problems.
+    pub fn read(bytes: &[u8], upload: &Upload, settings: &Settings) -> Self {
+        let mut problems = Vec::new();
+        let read = decode(bytes)
+            .and_then(|json| document(&json, &mut problems, |from| Self::read_members(from, upload, settings)));
+        let mut manifest = match read {
+            Ok((manifest, said)) => {
+                let (config, more) = said.check("schedulingConfig.maintenanceWindows");
+                problems.extend(more.into_iter().map(|(path, problem)| format!("`{path}` {problem}")));
+                Self { config, ..manifest }
+            }
+            Err(problem) => {
+                problems.push(format!("the manifest is no JSON object: {problem}"));
+                Self::default()
             }
         };
-        let mut said = Unchecked::default();
-        for (name, value) in &members {
-            manifest.member(name, value, &mut said, upload, settings);
-        }
-        if !members.iter().any(|(name, _)| name == "files") {
-            manifest.problems.push("`files` is missing, expected the files of the update".to_owned());
-        }
-        match said.check("schedulingConfig.maintenanceWindows") {
-            Ok(config) => manifest.config = config,
-            Err(problems) => manifest.problem_at(problems),
-        }
-        let more = manifest.problems.len().saturating_sub(MOST_PROBLEMS);
+        let more = problems.len().saturating_sub(MOST_PROBLEMS);
         if more > 0 {
-            manifest.problems.truncate(MOST_PROBLEMS);
-            manifest.problems.push(format!("the manifest has {more} problems more"));
+            problems.truncate(MOST_PROBLEMS);
+            problems.push(format!("the manifest has {more} problems more"));
         }
+        manifest.problems = problems;
         manifest
+    }
+
+    fn read_members(from: &mut Object<'_, '_>, upload: &Upload, settings: &Settings) -> (Self, Unchecked) {
+        from.optional("$schema", |_, _| Some(()));
+        for (name, instead) in REFUSED {
+            from.refuse(name, &format!("is not taken of a manifest, expected {instead}"));
+        }
+        let manifest = Self {
+            files: from.required("files", |node, problems| files(node, problems, upload, settings)).unwrap_or_default(),
+            description: from.optional("description", description),
+            tags: from.optional("tags", tags).unwrap_or_default(),
+            url_expiry: from.optional("presignedUrlConfig", |node, problems| url_expiry(node, problems, settings)),
+            ..Self::default()
+        };
+        let said = Unchecked {
+            rollout: from.optional("jobExecutionsRolloutConfig", rollout),
+            abort: from.optional("abortConfig", abort),
+            timeout: from.optional("timeoutConfig", timeout),
+            retries: from.optional("jobExecutionsRetryConfig", retries),
+            windows: from.optional("schedulingConfig", windows).unwrap_or_default(),
+            package_versions: from
+                .optional("destinationPackageVersions", |node, problems| package_versions(node, problems, settings))
+                .unwrap_or_default(),
+        };
+        (manifest, said)
+    }
+
+    /// A manifest of which nothing but a problem is known.
+    pub(crate) fn unreadable(problem: &str) -> Self {
+        Self { problems: vec![problem.to_owned()], ..Self::default() }
     }
 
     /// Adds to the problems the files that S3 does not have, and those whose bytes it does not return.
@@ -176,106 +183,81 @@ impl Manifest {
             });
         }
     }
+}
 
-    fn problem(&mut self, path: &str, problem: &str) {
-        self.problems.push(format!("`{path}` {problem}"));
+/// Whether a text is an object that names files, as nothing but a manifest does.
+fn names_files(bytes: &[u8]) -> bool {
+    let json = decode(bytes).ok().and_then(|json| serde_json::from_str::<Value>(&json).ok());
+    let files = json.as_ref().and_then(|json| json.get("files")?.as_array());
+    let is_file = |file: &Value| ["key", "versionId"].iter().all(|member| file[member].is_string());
+    files.is_some_and(|files| !files.is_empty() && files.iter().all(is_file))
+}
+
+/// `files`. Of more than a stream takes, the first ones.
+fn files(node: &Node<'_>, problems: &mut Problems, upload: &Upload, settings: &Settings) -> Option<Vec<ManifestFile>> {
+    let mut ids: Vec<(u8, usize)> = Vec::new();
+    let mut at = 0;
+    let read = list(|node: &Node<'_>, problems: &mut Problems| {
+        let file = node.object(problems, |from| file(from, at, &mut ids, upload, settings));
+        at += 1;
+        Some(file)
+    });
+    let mut files = read(node, problems)?;
+    if !(1..=MOST_FILES).contains(&files.len()) {
+        node.problem(problems, &format!("has {} members, expected 1 to {MOST_FILES}", files.len()));
     }
+    files.truncate(MOST_FILES);
+    Some(files)
+}
 
-    fn problem_at(&mut self, problems: Vec<(String, String)>) {
-        for (path, problem) in problems {
-            self.problem(&path, &problem);
+fn file(
+    from: &mut Object<'_, '_>,
+    at: usize,
+    ids: &mut Vec<(u8, usize)>,
+    upload: &Upload,
+    settings: &Settings,
+) -> ManifestFile {
+    let key = from.required("key", text);
+    let version_id = from.required("versionId", text);
+    let is_placed = check_place(from, key.as_deref(), version_id.as_deref(), upload, settings);
+    let id = match from.optional("fileId", whole_number) {
+        None => u8::try_from(at).ok(),
+        Some(id) => {
+            let id = u8::try_from(id).map_err(|_| from.problem("fileId", &format!("is {id}, expected 0 to 255")));
+            id.ok()
         }
-    }
-
-    fn member(&mut self, name: &str, value: &RawValue, said: &mut Unchecked, upload: &Upload, settings: &Settings) {
-        match name {
-            "$schema" => {}
-            "files" => self.read_files(value, upload, settings),
-            "description" => self.read_description(value),
-            "tags" => self.read_tags(value),
-            "presignedUrlConfig" => self.read_url_expiry(value, settings),
-            "jobExecutionsRolloutConfig" => said.rollout = self.parse_as::<Rollout, _>(name, value),
-            "abortConfig" => said.abort = self.parse_as::<Abort, _>(name, value),
-            "timeoutConfig" => said.timeout = self.parse_as::<Timeout, _>(name, value),
-            "jobExecutionsRetryConfig" => said.retries = self.parse_as::<Retries, _>(name, value),
-            "schedulingConfig" => said.windows = self.read_windows(value),
-            "destinationPackageVersions" => said.package_versions = self.read_packages(value, settings),
-            _ => {
-                let refused = REFUSED.iter().find(|(refused, _)| *refused == name);
-                let problem = match (refused, nearest(name)) {
-                    (Some((_, instead)), _) => format!("is not taken of a manifest, expected {instead}"),
-                    (None, Some(near)) => format!("is not known, did you mean `{near}`?"),
-                    (None, None) => "is not known".to_owned(),
-                };
-                self.problem(name, &problem);
-            }
+    };
+    if let Some(id) = id {
+        if let Some((_, twin)) = ids.iter().find(|(other, _)| *other == id) {
+            let problem = format!("is {id}, which `files[{twin}]` has; without one it is the place in the list");
+            from.problem("fileId", &problem);
         }
+        ids.push((id, at));
     }
-
-    /// The value of a member; what is wrong with its form is told with the path to that.
-    fn parse<T: DeserializeOwned>(&mut self, path: &str, value: &RawValue) -> Option<T> {
-        let mut json = serde_json::Deserializer::from_str(value.get());
-        serde_path_to_error::deserialize(&mut json)
-            .map_err(|error| {
-                let below = match error.path().to_string() {
-                    root if root == "." => String::new(),
-                    below if below.starts_with('[') => below,
-                    below => format!(".{below}"),
-                };
-                // Where in the text of this one member says nothing.
-                let message = error.inner().to_string();
-                let message = message.split(" at line ").next().unwrap_or_default();
-                self.problem(&format!("{path}{below}"), &format!("cannot be taken: {message}"));
-            })
-            .ok()
+    let mut options = BTreeMap::new();
+    for tag in OF_FILES.into_iter().chain([SIGNING_PROFILE]) {
+        let option = match tag {
+            FILE_TYPE => from.optional(&member(tag), whole_number).map(|kind| kind.to_string()),
+            _ => from.optional(&member(tag), text),
+        };
+        options.extend(option.map(|value| (tag.to_owned(), value)));
     }
+    let source = Upload::new(upload.bucket.clone(), key.unwrap_or_default(), version_id.unwrap_or_default());
+    ManifestFile { at, source, is_placed, id: id.unwrap_or_default(), options }
+}
 
-    /// The same, as AWS's own type.
-    fn parse_as<T: DeserializeOwned, U: TryFrom<T, Error: fmt::Display>>(
-        &mut self,
-        path: &str,
-        value: &RawValue,
-    ) -> Option<U> {
-        let Object(value) = self.parse::<Object<T>>(path, value)?;
-        self.built(path, value)
-    }
-
-    fn built<T, U: TryFrom<T, Error: fmt::Display>>(&mut self, path: &str, value: T) -> Option<U> {
-        U::try_from(value).map_err(|error| self.problem(path, &format!("cannot be taken: {error}"))).ok()
-    }
-
-    fn read_files(&mut self, value: &RawValue, upload: &Upload, settings: &Settings) {
-        let Some(files) = self.parse::<Vec<Box<RawValue>>>("files", value) else { return };
-        if !(1..=MOST_FILES).contains(&files.len()) {
-            self.problem("files", &format!("has {} members, expected 1 to {MOST_FILES}", files.len()));
-            return;
-        }
-        for (at, file) in files.iter().enumerate() {
-            let path = format!("files[{at}]");
-            let Some(Object(file)) = self.parse::<Object<FileMember>>(&path, file) else { continue };
-            let is_placed = self.check_place(&path, &file, upload, settings);
-            let id = file.file_id.unwrap_or(at as u64);
-            let Ok(id) = u8::try_from(id) else {
-                self.problem(&format!("{path}.fileId"), &format!("is {id}, expected 0 to 255"));
-                continue;
-            };
-            if let Some(twin) = self.files.iter().find(|other| other.id == id) {
-                let problem =
-                    format!("is {id}, which `files[{}]` has; without one it is the place in the list", twin.at);
-                self.problem(&format!("{path}.fileId"), &problem);
-            }
-            let options = file.options();
-            let source = Upload::new(upload.bucket.clone(), file.key, file.version_id);
-            self.files.push(ManifestFile { at, source, is_placed, id, options });
-        }
-    }
-
-    /// What the deployment may sign lies below its upload prefix, and in the folder that the manifest is fenced in: whoever
-    /// may write to one folder does not release what lies in another.
-    fn check_place(&mut self, path: &str, file: &FileMember, upload: &Upload, settings: &Settings) -> bool {
-        let FileMember { key, version_id, .. } = file;
+/// What the deployment may sign lies below its upload prefix, and in the folder that the manifest is fenced in: whoever
+/// may write to one folder does not release what lies in another.
+fn check_place(
+    from: &mut Object<'_, '_>,
+    key: Option<&str>,
+    version_id: Option<&str>,
+    upload: &Upload,
+    settings: &Settings,
+) -> bool {
+    let is_key = key.is_some_and(|key| {
         let (prefix, folder) = (&settings.upload_prefix.0, settings.folder(&upload.key));
-        let is_image = key.starts_with(prefix.as_str()) && !key.ends_with('/') && !key.ends_with(SUFFIX);
+        let is_image = key.starts_with(prefix.as_str()) && !key.ends_with('/') && is_image(key);
         let is_key = is_image && settings.folder(key) == folder;
         if !is_key {
             let expected = format!("the key of a firmware image below `{prefix}{folder}`");
@@ -284,137 +266,19 @@ impl Manifest {
             } else {
                 ""
             };
-            self.problem(&format!("{path}.key"), &format!("is `{key}`, expected {expected}{besides}"));
+            from.problem("key", &format!("is `{key}`, expected {expected}{besides}"));
         }
+        is_key
+    });
+    let is_version = version_id.is_some_and(|version_id| {
         let is_version = !version_id.is_empty() && version_id != "null";
         if !is_version {
             let expected = "the version ID that S3 told when the file was uploaded";
-            self.problem(&format!("{path}.versionId"), &format!("is `{version_id}`, expected {expected}"));
+            from.problem("versionId", &format!("is `{version_id}`, expected {expected}"));
         }
-        is_key && is_version
-    }
-
-    /// (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateJob.html>)
-    fn read_description(&mut self, value: &RawValue) {
-        let Some(description) = self.parse::<String>("description", value) else { return };
-        let length = description.chars().count();
-        if !(1..=2028).contains(&length) || !description.chars().all(is_text) {
-            self.problem(
-                "description",
-                "cannot be taken, expected 1 to 2028 letters, digits, spaces and signs of ASCII",
-            );
-            return;
-        }
-        self.description = Some(description);
-    }
-
-    /// (<https://docs.aws.amazon.com/iot/latest/apireference/API_Tag.html>)
-    fn read_tags(&mut self, value: &RawValue) {
-        let Some(tags) = self.parse::<Vec<Object<JobTag>>>("tags", value) else { return };
-        if tags.len() > MOST_TAGS {
-            self.problem("tags", &format!("has {} members, expected at most {MOST_TAGS}", tags.len()));
-            return;
-        }
-        let is_reserved = |text: &str| text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:"));
-        for (at, Object(JobTag { key, value })) in tags.into_iter().enumerate() {
-            let path = |member: &str| format!("tags[{at}].{member}");
-            let takes = |byte: u8| byte.is_ascii_alphanumeric() || b" _.:/=+-@".contains(&byte);
-            if !(1..=128).contains(&key.len()) || !key.bytes().all(takes) || is_reserved(&key) {
-                let expected = "1 to 128 letters and digits of ASCII, spaces, `_`, `.`, `:`, `/`, `=`, `+`, `-` and `@`, \
-                                not beginning with `aws:`";
-                self.problem(&path("Key"), &format!("is `{key}`, expected {expected}"));
-            }
-            let takes = |letter: char| letter.is_alphanumeric() || " _.:/=+-@".contains(letter);
-            if value.encode_utf16().count() > 256 || !value.chars().all(takes) || is_reserved(&value) {
-                let expected = "at most 256 letters, digits, spaces, `_`, `.`, `:`, `/`, `=`, `+`, `-` and `@`, not \
-                                beginning with `aws:`";
-                self.problem(&path("Value"), &format!("is `{value}`, expected {expected}"));
-            }
-            if self.tags.iter().any(|tag| tag.key == key) {
-                self.problem(&path("Key"), &format!("is `{key}`, which another tag has"));
-            }
-            let tag = self.built(&format!("tags[{at}]"), JobTag { key, value });
-            self.tags.extend(tag);
-        }
-    }
-
-    fn read_url_expiry(&mut self, value: &RawValue, settings: &Settings) {
-        let Some(Object(PresignedUrl { expires_in_sec, role_arn })) = self.parse("presignedUrlConfig", value) else {
-            return;
-        };
-        if role_arn.is_some() {
-            self.problem(
-                "presignedUrlConfig.roleArn",
-                "is not taken of a manifest, expected nothing, as the role is the deployment's",
-            );
-        }
-        if let Some(seconds) = expires_in_sec {
-            match seconds.to_string().parse() {
-                Ok(expiry @ UrlExpiry(seconds)) if seconds <= settings.url_expiry.0 => self.url_expiry = Some(expiry),
-                _ => {
-                    let expected = format!("60 to {}, which is what the deployment allows", settings.url_expiry.0);
-                    self.problem("presignedUrlConfig.expiresInSec", &format!("is {seconds}, expected {expected}"));
-                }
-            }
-        }
-    }
-
-    fn read_windows(&mut self, value: &RawValue) -> Vec<MaintenanceWindow> {
-        let Some(Object(config)) = self.parse::<Object<Scheduling>>("schedulingConfig", value) else {
-            return Vec::new();
-        };
-        for (member, value, tag) in [
-            ("startTime", &config.start_time, "ota:start"),
-            ("endTime", &config.end_time, "ota:end"),
-            ("endBehavior", &config.end_behavior, "ota:end-behavior"),
-        ] {
-            if value.is_some() {
-                let problem = format!("is not taken of a manifest, expected the tag `{tag}`");
-                self.problem(&format!("schedulingConfig.{member}"), &problem);
-            }
-        }
-        let Some(windows) = config.maintenance_windows else { return Vec::new() };
-        if !(1..=MOST_WINDOWS).contains(&windows.len()) {
-            let problem = format!("has {} members, expected 1 to {MOST_WINDOWS}", windows.len());
-            self.problem("schedulingConfig.maintenanceWindows", &problem);
-            return Vec::new();
-        }
-        for (at, Object(window)) in windows.iter().enumerate() {
-            if let Err(Expected(expected)) = window.start_time.parse::<Cron>() {
-                let problem = format!("is `{}`, expected {expected}", window.start_time);
-                self.problem(&format!("schedulingConfig.maintenanceWindows[{at}].startTime"), &problem);
-            }
-        }
-        windows.into_iter().filter_map(|Object(window)| self.built("schedulingConfig", window)).collect()
-    }
-
-    /// Those of the deployment's own account and region alone, and each package once.
-    fn read_packages(&mut self, value: &RawValue, settings: &Settings) -> Vec<String> {
-        let Some(versions) = self.parse::<Vec<String>>("destinationPackageVersions", value) else { return Vec::new() };
-        if versions.is_empty() {
-            self.problem("destinationPackageVersions", "is empty, expected at least one");
-        }
-        let prefix = settings.iot_arn("package/");
-        let package = |arn: &str| {
-            let (package, version) = arn.strip_prefix(&prefix)?.split_once("/version/")?;
-            let is_version = is_package_version(version) || matches!(version, "$default" | "$null");
-            (is_package(package) && is_version).then(|| package.to_owned())
-        };
-        for (at, arn) in versions.iter().enumerate() {
-            let path = format!("destinationPackageVersions[{at}]");
-            match package(arn) {
-                None => {
-                    let expected = format!("`{prefix}PACKAGE/version/VERSION`");
-                    self.problem(&path, &format!("is `{arn}`, expected {expected}"));
-                }
-                Some(name) if versions[..at].iter().any(|other| package(other).as_ref() == Some(&name)) => {
-                    self.problem(&path, &format!("is of the package `{name}`, of which another version is named"));
-                }
-                Some(_) => {}
-            }
-        }
-        versions
-    }
+        is_version
+    });
+    is_key && is_version
 }
 
 #[cfg(test)]
@@ -422,7 +286,7 @@ mod tests {
     use super::*;
     use crate::settings::tests::settings;
     use proptest::prelude::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn read(json: &str) -> Manifest {
         let upload = Upload::new("b".into(), "firmware/a.ota.json".into(), "v1".into());
@@ -449,19 +313,6 @@ mod tests {
     }
 
     #[test]
-    fn an_upload_is_a_manifest_by_the_end_of_its_key() {
-        for (key, expected) in [
-            ("firmware/a.ota.json", true),
-            ("firmware/.ota.json", true),
-            ("firmware/a.json", false),
-            ("firmware/a.OTA.json", false),
-            ("firmware/a.ota.json/b.bin", false),
-        ] {
-            assert_eq!(is_manifest(&Upload::new("b".into(), key.into(), "v1".into())), expected, "{key}");
-        }
-    }
-
-    #[test]
     fn a_file_is_told_by_its_path() {
         assert_eq!(of_file(json!({})), Vec::<String>::new());
         let key = "expected the key of a firmware image below `firmware/`";
@@ -469,32 +320,21 @@ mod tests {
             (json!({"key": "other/a.bin"}), format!("`files[0].key` is `other/a.bin`, {key}")),
             (json!({"key": "firmware/"}), format!("`files[0].key` is `firmware/`, {key}")),
             (json!({"key": "firmware/b.ota.json"}), format!("`files[0].key` is `firmware/b.ota.json`, {key}")),
+            (json!({"key": "firmware/B.OTA.JSON"}), format!("`files[0].key` is `firmware/B.OTA.JSON`, {key}")),
+            (json!({"key": "firmware/b.bin.Sig"}), format!("`files[0].key` is `firmware/b.bin.Sig`, {key}")),
             (
                 json!({"versionId": "null"}),
                 "`files[0].versionId` is `null`, expected the version ID that S3 told when the file was uploaded"
                     .into(),
             ),
-            (
-                json!({"versionId": 7}),
-                "`files[0].versionId` cannot be taken: invalid type: integer `7`, expected a string".into(),
-            ),
+            (json!({"versionId": 7}), "`files[0].versionId` is 7, expected a string".into()),
             (json!({"fileId": 256}), "`files[0].fileId` is 256, expected 0 to 255".into()),
-            (
-                json!({"fileType": "0"}),
-                "`files[0].fileType` cannot be taken: invalid type: string \"0\", expected u64".into(),
-            ),
+            (json!({"fileType": "0"}), "`files[0].fileType` is a string, expected a whole number".into()),
         ] {
             assert_eq!(of_file(members), [problem]);
         }
-        let unknown = &of_file(json!({"version": "v1"}))[0];
-        assert!(
-            unknown.starts_with("`files[0].version` cannot be taken: unknown field `version`, expected one of `key`, "),
-            "{unknown}"
-        );
-        assert_eq!(
-            problems(&json!({"files": [{"key": "firmware/a.bin"}]})),
-            ["`files[0]` cannot be taken: missing field `versionId`"]
-        );
+        assert_eq!(of_file(json!({"version": "v1"})), ["`files[0].version` is not known, did you mean `versionId`?"]);
+        assert_eq!(problems(&json!({"files": [{"key": "firmware/a.bin"}]})), ["`files[0].versionId` is missing"]);
     }
 
     #[test]
@@ -514,11 +354,8 @@ mod tests {
             problems(&twice),
             ["`files[2].fileId` is 2, which `files[0]` has; without one it is the place in the list"]
         );
-        assert_eq!(problems(&json!({})), ["`files` is missing, expected the files of the update"]);
-        assert_eq!(
-            problems(&json!({"files": {}})),
-            ["`files` cannot be taken: invalid type: map, expected a sequence"]
-        );
+        assert_eq!(problems(&json!({})), ["`files` is missing"]);
+        assert_eq!(problems(&json!({"files": {}})), ["`files` is an object, expected a list"]);
     }
 
     #[test]
@@ -560,7 +397,7 @@ mod tests {
             (
                 "abortConfig",
                 criteria(("action", json!("STOP"))),
-                "`abortConfig.criteriaList[0].action` cannot be taken: unknown variant `STOP`, expected `CANCEL`",
+                "`abortConfig.criteriaList[0].action` is `STOP`, expected `CANCEL`",
             ),
             (
                 "abortConfig",
@@ -596,7 +433,7 @@ mod tests {
             (
                 "schedulingConfig",
                 json!({"maintenanceWindows": [{"startTime": "cron(0 2 * * ? *)"}]}),
-                "`schedulingConfig.maintenanceWindows[0]` cannot be taken: missing field `durationInMinutes`",
+                "`schedulingConfig.maintenanceWindows[0].durationInMinutes` is missing",
             ),
             (
                 "schedulingConfig",
@@ -611,16 +448,8 @@ mod tests {
                 "`schedulingConfig.maintenanceWindows` has 0 members, expected 1 to 50",
             ),
             ("destinationPackageVersions", json!([]), "`destinationPackageVersions` is empty, expected at least one"),
-            (
-                "timeoutConfig",
-                json!([30]),
-                "`timeoutConfig` cannot be taken: invalid type: sequence, expected an object",
-            ),
-            (
-                "tags",
-                json!([["team", "gateways"]]),
-                "`tags[0]` cannot be taken: invalid type: sequence, expected an object",
-            ),
+            ("timeoutConfig", json!([30]), "`timeoutConfig` is a list, expected an object"),
+            ("tags", json!([["team", "gateways"]]), "`tags[0]` is a list, expected an object"),
             (
                 "tags",
                 json!([{"Key": "a", "Value": "Aws:b"}]),
@@ -700,6 +529,150 @@ mod tests {
         );
     }
 
+    /// All that a manifest may say.
+    fn full() -> Value {
+        let version = |name: &str| format!("arn:aws:iot:us-east-1:111122223333:package/{name}/version/1");
+        let abort = |failure: &str| {
+            json!({
+                "failureType": failure, "action": "CANCEL", "thresholdPercentage": 5, "minNumberOfExecutedThings": 20,
+            })
+        };
+        json!({
+            "$schema": "x",
+            "files": [
+                {"key": "firmware/a.bin", "versionId": "v1", "fileId": 3, "filePath": "/a", "fileType": 1, "signingJob": "x"},
+                {"key": "firmware/b.bin", "versionId": "v2", "signature": "x", "signatureAlgorithm": "y", "certificate": "z"},
+            ],
+            "description": "x",
+            "jobExecutionsRolloutConfig": {
+                "maximumPerMinute": 50,
+                "exponentialRate": {
+                    "baseRatePerMinute": 5, "incrementFactor": 1.5,
+                    "rateIncreaseCriteria": {"numberOfNotifiedThings": 10, "numberOfSucceededThings": 10},
+                },
+            },
+            "abortConfig": {"criteriaList": [abort("ALL"), abort("FAILED")]},
+            "timeoutConfig": {"inProgressTimeoutInMinutes": 30},
+            "jobExecutionsRetryConfig": {"criteriaList": [{"failureType": "FAILED", "numberOfRetries": 1}]},
+            "schedulingConfig": {"maintenanceWindows": [{"startTime": "cron(0 2 * * ? *)", "durationInMinutes": 60}]},
+            "presignedUrlConfig": {"expiresInSec": 600},
+            "destinationPackageVersions": [version("a"), version("b")],
+            "tags": [{"Key": "team", "Value": "x"}, {"Key": "cost", "Value": ""}],
+        })
+    }
+
+    /// The places of all values in another, as JSON pointers.
+    fn places(value: &Value, at: &str) -> Vec<String> {
+        let members: Vec<_> = match value {
+            Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), value)).collect(),
+            Value::Array(items) => items.iter().enumerate().map(|(at, value)| (at.to_string(), value)).collect(),
+            _ => Vec::new(),
+        };
+        let below = members.into_iter().map(|(name, value)| (format!("{at}/{name}"), value));
+        below.flat_map(|(place, value)| [vec![place.clone()], places(value, &place)].concat()).collect()
+    }
+
+    /// Makes one mistake at a place: a value of another type, a missing member, a number out of all ranges, an unknown
+    /// member.
+    fn mistake(manifest: &mut Value, place: &str, which: usize) -> Option<()> {
+        let (parent, name) = place.rsplit_once('/')?;
+        let value = manifest.pointer_mut(place)?;
+        match which {
+            0 => *value = json!(true),
+            1 => drop(manifest.pointer_mut(parent)?.as_object_mut()?.remove(name)?),
+            2 => *value = json!(value.as_f64().map(|_| 1_000_000)?),
+            _ => drop(value.as_object_mut()?.insert("bogus".to_owned(), json!(1))),
+        }
+        Some(())
+    }
+
+    #[test]
+    fn no_two_mistakes_in_a_manifest_hide_each_other() {
+        assert_eq!(problems(&full()), Vec::<String>::new());
+        let all: Vec<_> =
+            places(&full(), "").into_iter().flat_map(|at| (0..4).map(move |which| (at.clone(), which))).collect();
+        let alone = all.iter().filter_map(|(place, which)| {
+            let mut manifest = full();
+            mistake(&mut manifest, place, *which)?;
+            Some((place, *which, problems(&manifest)))
+        });
+        let alone: Vec<_> = alone.filter(|(.., problems)| !problems.is_empty()).collect();
+        assert!(alone.len() > 100, "{}", alone.len());
+        for (at, (place, which, problems_of_one)) in alone.iter().enumerate() {
+            for (other, other_which, problems_of_other) in &alone[..at] {
+                let is_within = |inner: &str, outer: &str| inner == outer || inner.starts_with(&format!("{outer}/"));
+                if is_within(place, other) || is_within(other, place) {
+                    continue;
+                }
+                let mut manifest = full();
+                mistake(&mut manifest, place, *which)
+                    .and_then(|()| mistake(&mut manifest, other, *other_which))
+                    .unwrap();
+                let told = problems(&manifest);
+                for problem in problems_of_one.iter().chain(problems_of_other) {
+                    // Both numbers of one list of retries are in one problem.
+                    let is_list = problem.starts_with("`jobExecutionsRetryConfig.criteriaList` is ");
+                    assert!(told.contains(problem) || is_list, "{place} and {other}: {problem} is not in {told:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn json_that_names_files_is_a_manifest() {
+        for (json, expected) in [
+            (full(), true),
+            (json!({"files": [{"key": "a", "versionId": "b", "x": 1}], "x": 1}), true),
+            (json!({"files": []}), false),
+            (json!({"files": ["a"]}), false),
+            (json!({"files": [{"key": "a"}]}), false),
+            (json!([{"key": "a", "versionId": "b"}]), false),
+            (json!({"key": "a", "versionId": "b"}), false),
+            (json!("files"), false),
+        ] {
+            assert_eq!(names_files(json.to_string().as_bytes()), expected, "{json}");
+        }
+        assert!(names_files(format!("\u{feff}{}", full()).as_bytes()));
+        assert!(!names_files(b"") && !names_files(b"\x7fELF") && !names_files(b"{\"files\": ["));
+    }
+
+    #[test]
+    fn every_mistake_in_an_object_is_reported_with_its_path() {
+        assert_eq!(
+            of_file(json!({"versionid": "v1", "fileID": 1, "filePath": 7, "fileType": 1.5, "fileId": 256})),
+            [
+                "`files[0].fileId` is 256, expected 0 to 255",
+                "`files[0].filePath` is 7, expected a string",
+                "`files[0].fileType` is 1.5, expected a whole number",
+                "`files[0].fileID` is not known, did you mean `fileId`?",
+                "`files[0].versionid` is not known, did you mean `versionId`?",
+            ]
+        );
+        let mut many = full();
+        many["files"] = (0..12).map(|at| json!({"key": format!("firmware/{at}.bin")})).collect();
+        let told = problems(&many);
+        assert_eq!(told.len(), 13, "{told:?}");
+        assert!(told.contains(&"`files[11].versionId` is missing".to_owned()), "{told:?}");
+        assert_eq!(read(&many.to_string()).files.len(), 10);
+    }
+
+    #[test]
+    fn a_manifest_is_read_in_the_encodings_of_windows() {
+        let json = full().to_string();
+        let upload = Upload::new("b".into(), "firmware/a.ota.json".into(), "v1".into());
+        let marked = format!("\u{feff}{json}");
+        let utf_16 = |unit: fn(u16) -> [u8; 2]| marked.encode_utf16().flat_map(unit).collect::<Vec<_>>();
+        for bytes in [marked.clone().into_bytes(), utf_16(u16::to_le_bytes), utf_16(u16::to_be_bytes)] {
+            let manifest = Manifest::read(&bytes, &upload, &settings(&[]).unwrap());
+            assert_eq!((manifest.files.len(), manifest.problems), (2, Vec::new()));
+        }
+        let manifest = Manifest::read(b"\x1f\x8b\x08", &upload, &settings(&[]).unwrap());
+        assert_eq!(
+            manifest.problems,
+            ["the manifest is no JSON object: it is compressed with gzip, expected text in UTF-8"]
+        );
+    }
+
     #[test]
     fn no_manifest_has_more_problems_than_a_log_line_holds() {
         let told = of_member("destinationPackageVersions", json!(vec![""; 15_000]));
@@ -710,17 +683,30 @@ mod tests {
     fn what_is_no_manifest_is_told() {
         for (json, problem) in [
             ("", "EOF while parsing a value at line 1 column 0"),
-            ("\u{feff}{}", "expected value at line 1 column 1"),
-            ("[]", "invalid type: sequence, expected an object at line 1 column 0"),
+            ("\u{feff}\u{feff}{}", "expected value at line 1 column 1"),
+            ("[]", "it is a list"),
             ("{\"files\": [,]}", "expected value at line 1 column 12"),
-            ("{\"tags\": [],\n\"tags\": []}", "it has `tags` twice at line 2 column 11"),
             ("{} x", "trailing characters at line 1 column 4"),
         ] {
             assert_eq!(read(json).problems, [format!("the manifest is no JSON object: {problem}")]);
         }
-        let twice = r#"{"files": [{"key": "firmware/a.bin", "key": "firmware/b.bin", "versionId": "v1"}]}"#;
-        assert_eq!(read(twice).problems, ["`files[0]` cannot be taken: duplicate field `key`"]);
+        let twice = r#"{"files": [{"key": "firmware/a.bin", "key": "firmware/b.bin", "versionId": "v1"}], "tags": [], "tags": []}"#;
+        assert_eq!(read(twice).problems, ["`files[0].key` is there twice", "`tags` is there twice"]);
     }
+
+    const MEMBERS: [&str; 11] = [
+        "$schema",
+        "files",
+        "description",
+        "jobExecutionsRolloutConfig",
+        "abortConfig",
+        "timeoutConfig",
+        "jobExecutionsRetryConfig",
+        "schedulingConfig",
+        "presignedUrlConfig",
+        "destinationPackageVersions",
+        "tags",
+    ];
 
     proptest! {
         #[test]

@@ -1,287 +1,236 @@
-//! The JSON of a manifest: the form of its members, those of CreateJob by AWS's own names
+//! The members of a manifest that are those of CreateJob, by AWS's own names
 //! (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateJob.html>).
+//!
+//! After a problem a good value stands in for the bad one, so that the others are checked, too. Nothing comes of a manifest
+//! with problems.
 
-use crate::tags::{CERTIFICATE, FILE_PATH, FILE_TYPE, SIGNATURE, SIGNATURE_ALGORITHM, SIGNING_JOB, SIGNING_PROFILE};
-use aws_sdk_iot::{error::BuildError, types};
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error, IgnoredAny, MapAccess, Visitor, value::MapAccessDeserializer},
+use crate::{
+    cron::Cron,
+    error::Expected,
+    json::{Node, Problems, list, number, text, whole_number, whole_number_32, word},
+    options::{is_package, is_package_version},
+    settings::{Settings, UrlExpiry},
 };
-use serde_json::value::RawValue;
-use std::{collections::BTreeMap, fmt, marker::PhantomData};
+use aws_sdk_iot::types;
 
-/// The members of an object, none twice.
-pub(crate) struct Members(pub Vec<(String, Box<RawValue>)>);
+/// The most tags of a job (<https://docs.aws.amazon.com/iot/latest/developerguide/tagging-iot.html>).
+const MOST_TAGS: usize = 50;
 
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        struct Map;
-        impl<'de> Visitor<'de> for Map {
-            type Value = Members;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
+/// The most maintenance windows of a manifest. AWS tells no limit of its own.
+const MOST_WINDOWS: usize = 50;
+
+/// Whether AWS takes the letter in a text, whatever other signs of Unicode it takes besides.
+fn is_text(letter: char) -> bool {
+    letter.is_alphanumeric() || letter == ' ' || letter.is_ascii_graphic()
+}
+
+/// `description` (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateJob.html>).
+pub(crate) fn description(node: &Node<'_>, problems: &mut Problems) -> Option<String> {
+    let description = text(node, problems)?;
+    let is_good = (1..=2028).contains(&description.chars().count()) && description.chars().all(is_text);
+    if !is_good {
+        node.problem(problems, "cannot be taken, expected 1 to 2028 letters, digits, spaces and signs of ASCII");
+    }
+    Some(description)
+}
+
+/// `tags` (<https://docs.aws.amazon.com/iot/latest/apireference/API_Tag.html>).
+pub(crate) fn tags(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<types::Tag>> {
+    let mut keys: Vec<String> = Vec::new();
+    let tag = |node: &Node<'_>, problems: &mut Problems| {
+        let tag = tag(node, &keys, problems)?;
+        keys.push(tag.key.clone());
+        Some(tag)
+    };
+    let tags = list(tag)(node, problems)?;
+    if tags.len() > MOST_TAGS {
+        node.problem(problems, &format!("has {} members, expected at most {MOST_TAGS}", tags.len()));
+    }
+    Some(tags)
+}
+
+fn tag(node: &Node<'_>, others: &[String], problems: &mut Problems) -> Option<types::Tag> {
+    let is_reserved = |text: &str| text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:"));
+    node.object(problems, |from| {
+        let key = from.required("Key", text);
+        let value = from.optional("Value", text).unwrap_or_default();
+        if let Some(key) = &key {
+            let takes = |byte: u8| byte.is_ascii_alphanumeric() || b" _.:/=+-@".contains(&byte);
+            if !(1..=128).contains(&key.len()) || !key.bytes().all(takes) || is_reserved(key) {
+                let expected = "1 to 128 letters and digits of ASCII, spaces, `_`, `.`, `:`, `/`, `=`, `+`, `-` and `@`, \
+                                not beginning with `aws:`";
+                from.problem("Key", &format!("is `{key}`, expected {expected}"));
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                let mut members: Vec<(String, Box<RawValue>)> = Vec::new();
-                while let Some((name, value)) = map.next_entry()? {
-                    if members.iter().any(|(known, _)| *known == name) {
-                        return Err(A::Error::custom(format_args!("it has `{name}` twice")));
-                    }
-                    members.push((name, value));
-                }
-                Ok(Members(members))
+            if others.contains(key) {
+                from.problem("Key", &format!("is `{key}`, which another tag has"));
             }
         }
-        json.deserialize_map(Map)
-    }
-}
-
-/// An object: serde takes an array for a struct as well, whose meaning would hang on the order of its members here.
-pub(crate) struct Object<T>(pub T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        struct Map<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Map<T> {
-            type Value = T;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map))
-            }
+        let takes = |letter: char| letter.is_alphanumeric() || " _.:/=+-@".contains(letter);
+        if value.encode_utf16().count() > 256 || !value.chars().all(takes) || is_reserved(&value) {
+            let expected = "at most 256 letters, digits, spaces, `_`, `.`, `:`, `/`, `=`, `+`, `-` and `@`, not \
+                            beginning with `aws:`";
+            from.problem("Value", &format!("is `{value}`, expected {expected}"));
         }
-        json.deserialize_map(Map(PhantomData)).map(Self)
-    }
-}
-
-/// One of `files`.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct FileMember {
-    pub key: String,
-    pub version_id: String,
-    pub file_id: Option<u64>,
-    file_path: Option<String>,
-    file_type: Option<u64>,
-    signing_profile: Option<String>,
-    signing_job: Option<String>,
-    signature: Option<String>,
-    signature_algorithm: Option<String>,
-    certificate: Option<String>,
-}
-
-impl FileMember {
-    /// What is said of it besides, by the tags of the same meaning.
-    pub fn options(&self) -> BTreeMap<String, String> {
-        let options = [
-            (FILE_PATH, self.file_path.clone()),
-            (FILE_TYPE, self.file_type.map(|kind| kind.to_string())),
-            (SIGNING_PROFILE, self.signing_profile.clone()),
-            (SIGNING_JOB, self.signing_job.clone()),
-            (SIGNATURE, self.signature.clone()),
-            (SIGNATURE_ALGORITHM, self.signature_algorithm.clone()),
-            (CERTIFICATE, self.certificate.clone()),
-        ];
-        options.into_iter().filter_map(|(tag, value)| Some((tag.to_owned(), value?))).collect()
-    }
-}
-
-/// One of `tags`.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(crate) struct JobTag {
-    pub key: String,
-    #[serde(default)]
-    pub value: String,
-}
-
-impl TryFrom<JobTag> for types::Tag {
-    type Error = BuildError;
-    fn try_from(JobTag { key, value }: JobTag) -> Result<Self, BuildError> {
-        Self::builder().key(key).value(value).build()
-    }
+        types::Tag::builder().key(key?).value(value).build().ok()
+    })
 }
 
 /// `presignedUrlConfig`.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct PresignedUrl {
-    pub role_arn: Option<IgnoredAny>,
-    pub expires_in_sec: Option<u64>,
+pub(crate) fn url_expiry(node: &Node<'_>, problems: &mut Problems, settings: &Settings) -> Option<UrlExpiry> {
+    node.object(problems, |from| {
+        from.refuse("roleArn", "is not taken of a manifest, expected nothing, as the role is the deployment's");
+        let seconds = from.optional("expiresInSec", whole_number)?;
+        match seconds.to_string().parse() {
+            Ok(expiry @ UrlExpiry(seconds)) if seconds <= settings.url_expiry.0 => Some(expiry),
+            _ => {
+                let expected = format!("60 to {}, which is what the deployment allows", settings.url_expiry.0);
+                from.problem("expiresInSec", &format!("is {seconds}, expected {expected}"));
+                None
+            }
+        }
+    })
 }
 
-/// `schedulingConfig`.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Scheduling {
-    pub start_time: Option<IgnoredAny>,
-    pub end_time: Option<IgnoredAny>,
-    pub end_behavior: Option<IgnoredAny>,
-    pub maintenance_windows: Option<Vec<Object<Window>>>,
+/// `schedulingConfig`, which has nothing but maintenance windows here.
+pub(crate) fn windows(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<types::MaintenanceWindow>> {
+    node.object(problems, |from| {
+        for (member, tag) in [("startTime", "ota:start"), ("endTime", "ota:end"), ("endBehavior", "ota:end-behavior")] {
+            from.refuse(member, &format!("is not taken of a manifest, expected the tag `{tag}`"));
+        }
+        let windows = from.optional("maintenanceWindows", list(window))?;
+        if !(1..=MOST_WINDOWS).contains(&windows.len()) {
+            let problem = format!("has {} members, expected 1 to {MOST_WINDOWS}", windows.len());
+            from.problem("maintenanceWindows", &problem);
+        }
+        Some(windows)
+    })
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Window {
-    pub start_time: String,
-    duration_in_minutes: i32,
+fn window(node: &Node<'_>, problems: &mut Problems) -> Option<types::MaintenanceWindow> {
+    node.object(problems, |from| {
+        let start = from.required("startTime", text);
+        if let Some(start) = &start
+            && let Err(Expected(expected)) = start.parse::<Cron>()
+        {
+            from.problem("startTime", &format!("is `{start}`, expected {expected}"));
+        }
+        let minutes = from.required("durationInMinutes", whole_number_32).unwrap_or(1);
+        let start = start.unwrap_or_else(|| "cron(0 0 * * ? *)".to_owned());
+        types::MaintenanceWindow::builder().start_time(start).duration_in_minutes(minutes).build().ok()
+    })
 }
 
-impl TryFrom<Window> for types::MaintenanceWindow {
-    type Error = BuildError;
-    fn try_from(Window { start_time, duration_in_minutes }: Window) -> Result<Self, BuildError> {
-        Self::builder().start_time(start_time).duration_in_minutes(duration_in_minutes).build()
+/// `destinationPackageVersions`: of the deployment's own account and region alone, and each package once.
+pub(crate) fn package_versions(node: &Node<'_>, problems: &mut Problems, settings: &Settings) -> Option<Vec<String>> {
+    let prefix = settings.iot_arn("package/");
+    let mut packages: Vec<String> = Vec::new();
+    let version = |node: &Node<'_>, problems: &mut Problems| {
+        let arn = text(node, problems)?;
+        let names = arn.strip_prefix(&prefix).and_then(|names| names.split_once("/version/"));
+        let is_version = |version: &str| is_package_version(version) || matches!(version, "$default" | "$null");
+        match names.filter(|(package, version)| is_package(package) && is_version(version)) {
+            None => {
+                node.problem(problems, &format!("is `{arn}`, expected `{prefix}PACKAGE/version/VERSION`"));
+            }
+            Some((package, _)) if packages.iter().any(|other| other == package) => {
+                let problem = format!("is of the package `{package}`, of which another version is named");
+                node.problem(problems, &problem);
+            }
+            Some((package, _)) => packages.push(package.to_owned()),
+        }
+        Some(arn)
+    };
+    let versions = list(version)(node, problems)?;
+    if versions.is_empty() {
+        node.problem(problems, "is empty, expected at least one");
     }
+    Some(versions)
 }
 
 /// `jobExecutionsRolloutConfig`.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Rollout {
-    maximum_per_minute: Option<i32>,
-    exponential_rate: Option<Object<ExponentialRate>>,
+pub(crate) fn rollout(node: &Node<'_>, problems: &mut Problems) -> Option<types::JobExecutionsRolloutConfig> {
+    node.object(problems, |from| {
+        let rollout = types::JobExecutionsRolloutConfig::builder()
+            .set_maximum_per_minute(from.optional("maximumPerMinute", whole_number_32))
+            .set_exponential_rate(from.optional("exponentialRate", exponential_rate));
+        Some(rollout.build())
+    })
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ExponentialRate {
-    base_rate_per_minute: i32,
-    increment_factor: f64,
-    rate_increase_criteria: Object<RateIncreaseCriteria>,
+fn exponential_rate(node: &Node<'_>, problems: &mut Problems) -> Option<types::ExponentialRolloutRate> {
+    node.object(problems, |from| {
+        let criteria = from.required("rateIncreaseCriteria", rate_increase_criteria);
+        let criteria = criteria.unwrap_or_else(|| count_of_notified(1));
+        types::ExponentialRolloutRate::builder()
+            .base_rate_per_minute(from.required("baseRatePerMinute", whole_number_32).unwrap_or(1))
+            .increment_factor(from.required("incrementFactor", number).unwrap_or(1.1))
+            .rate_increase_criteria(criteria)
+            .build()
+            .ok()
+    })
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct RateIncreaseCriteria {
-    number_of_notified_things: Option<i32>,
-    number_of_succeeded_things: Option<i32>,
+fn count_of_notified(things: i32) -> types::RateIncreaseCriteria {
+    types::RateIncreaseCriteria::builder().number_of_notified_things(things).build()
 }
 
-impl TryFrom<Rollout> for types::JobExecutionsRolloutConfig {
-    type Error = BuildError;
-    fn try_from(Rollout { maximum_per_minute, exponential_rate }: Rollout) -> Result<Self, BuildError> {
-        let rate = |Object(rate): Object<ExponentialRate>| {
-            let Object(RateIncreaseCriteria { number_of_notified_things, number_of_succeeded_things }) =
-                rate.rate_increase_criteria;
-            let criteria = types::RateIncreaseCriteria::builder()
-                .set_number_of_notified_things(number_of_notified_things)
-                .set_number_of_succeeded_things(number_of_succeeded_things)
-                .build();
-            types::ExponentialRolloutRate::builder()
-                .base_rate_per_minute(rate.base_rate_per_minute)
-                .increment_factor(rate.increment_factor)
-                .rate_increase_criteria(criteria)
+fn rate_increase_criteria(node: &Node<'_>, problems: &mut Problems) -> Option<types::RateIncreaseCriteria> {
+    let count = |node: &Node<'_>, problems: &mut Problems| whole_number_32(node, problems).or(Some(1));
+    node.object(problems, |from| {
+        from.is_object().then(|| {
+            types::RateIncreaseCriteria::builder()
+                .set_number_of_notified_things(from.optional("numberOfNotifiedThings", count))
+                .set_number_of_succeeded_things(from.optional("numberOfSucceededThings", count))
                 .build()
-        };
-        let exponential_rate = exponential_rate.map(rate).transpose()?;
-        let config = Self::builder().set_maximum_per_minute(maximum_per_minute);
-        Ok(config.set_exponential_rate(exponential_rate).build())
-    }
+        })
+    })
 }
 
 /// `abortConfig`.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Abort {
-    criteria_list: Vec<Object<AbortCriteria>>,
+pub(crate) fn abort(node: &Node<'_>, problems: &mut Problems) -> Option<types::AbortConfig> {
+    node.object(problems, |from| {
+        let criteria = from.required("criteriaList", list(abort_criteria))?;
+        types::AbortConfig::builder().set_criteria_list(Some(criteria)).build().ok()
+    })
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct AbortCriteria {
-    failure_type: AbortFailure,
-    action: AbortAction,
-    threshold_percentage: f64,
-    min_number_of_executed_things: i32,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-enum AbortFailure {
-    Failed,
-    Rejected,
-    TimedOut,
-    All,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-enum AbortAction {
-    Cancel,
-}
-
-impl TryFrom<Abort> for types::AbortConfig {
-    type Error = BuildError;
-    fn try_from(Abort { criteria_list }: Abort) -> Result<Self, BuildError> {
-        let criteria = |Object(criteria): Object<AbortCriteria>| {
-            let AbortAction::Cancel = criteria.action;
-            types::AbortCriteria::builder()
-                .failure_type(match criteria.failure_type {
-                    AbortFailure::Failed => types::JobExecutionFailureType::Failed,
-                    AbortFailure::Rejected => types::JobExecutionFailureType::Rejected,
-                    AbortFailure::TimedOut => types::JobExecutionFailureType::TimedOut,
-                    AbortFailure::All => types::JobExecutionFailureType::All,
-                })
-                .action(types::AbortAction::Cancel)
-                .threshold_percentage(criteria.threshold_percentage)
-                .min_number_of_executed_things(criteria.min_number_of_executed_things)
-                .build()
-        };
-        let list = criteria_list.into_iter().map(criteria).collect::<Result<_, _>>()?;
-        Self::builder().set_criteria_list(Some(list)).build()
-    }
+fn abort_criteria(node: &Node<'_>, problems: &mut Problems) -> Option<types::AbortCriteria> {
+    node.object(problems, |from| {
+        let failure = from.required("failureType", word(&["FAILED", "REJECTED", "TIMED_OUT", "ALL"]));
+        let action = from.required("action", word(&["CANCEL"]));
+        types::AbortCriteria::builder()
+            .failure_type(failure.unwrap_or("ALL").into())
+            .action(action.unwrap_or("CANCEL").into())
+            .threshold_percentage(from.required("thresholdPercentage", number).unwrap_or(1.0))
+            .min_number_of_executed_things(from.required("minNumberOfExecutedThings", whole_number_32).unwrap_or(1))
+            .build()
+            .ok()
+    })
 }
 
 /// `timeoutConfig`.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Timeout {
-    in_progress_timeout_in_minutes: i64,
-}
-
-impl From<Timeout> for types::TimeoutConfig {
-    fn from(Timeout { in_progress_timeout_in_minutes }: Timeout) -> Self {
-        Self::builder().in_progress_timeout_in_minutes(in_progress_timeout_in_minutes).build()
-    }
+pub(crate) fn timeout(node: &Node<'_>, problems: &mut Problems) -> Option<types::TimeoutConfig> {
+    node.object(problems, |from| {
+        let minutes = from.required("inProgressTimeoutInMinutes", whole_number)?;
+        Some(types::TimeoutConfig::builder().in_progress_timeout_in_minutes(minutes).build())
+    })
 }
 
 /// `jobExecutionsRetryConfig`.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Retries {
-    criteria_list: Vec<Object<RetryCriteria>>,
+pub(crate) fn retries(node: &Node<'_>, problems: &mut Problems) -> Option<types::JobExecutionsRetryConfig> {
+    node.object(problems, |from| {
+        let criteria = from.required("criteriaList", list(retry_criteria))?;
+        types::JobExecutionsRetryConfig::builder().set_criteria_list(Some(criteria)).build().ok()
+    })
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct RetryCriteria {
-    failure_type: RetryFailure,
-    number_of_retries: i32,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-enum RetryFailure {
-    Failed,
-    TimedOut,
-    All,
-}
-
-impl TryFrom<Retries> for types::JobExecutionsRetryConfig {
-    type Error = BuildError;
-    fn try_from(Retries { criteria_list }: Retries) -> Result<Self, BuildError> {
-        let criteria = |Object(criteria): Object<RetryCriteria>| {
-            types::RetryCriteria::builder()
-                .failure_type(match criteria.failure_type {
-                    RetryFailure::Failed => types::RetryableFailureType::Failed,
-                    RetryFailure::TimedOut => types::RetryableFailureType::TimedOut,
-                    RetryFailure::All => types::RetryableFailureType::All,
-                })
-                .number_of_retries(criteria.number_of_retries)
-                .build()
-        };
-        let list = criteria_list.into_iter().map(criteria).collect::<Result<_, _>>()?;
-        Self::builder().set_criteria_list(Some(list)).build()
-    }
+fn retry_criteria(node: &Node<'_>, problems: &mut Problems) -> Option<types::RetryCriteria> {
+    node.object(problems, |from| {
+        let failure = from.required("failureType", word(&["FAILED", "TIMED_OUT", "ALL"]));
+        types::RetryCriteria::builder()
+            .failure_type(failure.unwrap_or("ALL").into())
+            .number_of_retries(from.required("numberOfRetries", whole_number_32).unwrap_or(0))
+            .build()
+            .ok()
+    })
 }

@@ -4,7 +4,8 @@ use crate::{
     clients::Clients,
     error::Failure,
     settings::Settings,
-    upload::{Tags, Upload, is_gone},
+    tags::Tags,
+    upload::{Upload, is_gone},
 };
 use aws_sdk_s3::{error::ProvideErrorMetadata, primitives::ByteStream, types::ObjectVersion};
 use serde::{Deserialize, Serialize};

@@ -10,12 +10,13 @@ use crate::{
     options::{JobId, PackageVersions, Protocols, Retries, TargetSelection, Timeout},
     schedule::{End, Lead, Part, Plan, Start},
     settings::{Fence, List, Settings, UrlExpiry},
+    spelling::one_of,
     tags::{
         END, END_BEHAVIOR, JOB_ID, JOB_TEMPLATE, PACKAGE_VERSION, PROTOCOLS, Place, RETRIES, Reader, START,
-        TARGET_SELECTION, THING, THING_GROUP, TIMEOUT, TIMEZONE, Told, WINDOW,
+        TARGET_SELECTION, THING, THING_GROUP, TIMEOUT, TIMEZONE, Tags, Told, WINDOW,
     },
     template::JobTemplateId,
-    upload::{Tags, Upload},
+    upload::Upload,
     window::Window,
 };
 use aws_sdk_iot::types::{
@@ -225,7 +226,7 @@ impl ReleaseRequest {
             let (timeout, length) = (Minutes(timeout), Minutes(length));
             format!("{tries} tries of {timeout} each do not fit into the {length} between start and end")
         });
-        too_short.into_iter().chain(self.plan.clock_change(now)).collect()
+        too_short.into_iter().chain(self.plan.opposite_sign(now)).chain(self.plan.clock_change(now)).collect()
     }
 }
 
@@ -233,9 +234,8 @@ impl Reader<'_> {
     fn targets(&mut self, upload: &Upload, settings: &Settings) -> Vec<Target> {
         let before = self.problems.len();
         let folder = settings.folder(&upload.key);
-        let groups =
-            self.names(THING_GROUP, folder, &settings.allowed_thing_groups, "thing groups that this deployment allows");
-        let things = self.names(THING, folder, &settings.allowed_things, "things that this deployment allows");
+        let groups = self.names(THING_GROUP, folder, &settings.allowed_thing_groups, "thing groups");
+        let things = self.names(THING, folder, &settings.allowed_things, "things");
         let groups = groups.into_iter().map(Target::ThingGroup);
         let targets: Vec<_> = groups.chain(things.into_iter().map(Target::Thing)).collect();
         if targets.is_empty() && self.problems.len() == before {
@@ -248,11 +248,18 @@ impl Reader<'_> {
         targets
     }
 
-    fn names(&mut self, tag: &str, folder: &str, allowed: &List<Fence>, expected: &str) -> Vec<String> {
+    fn names(&mut self, tag: &str, folder: &str, allowed: &List<Fence>, what: &str) -> Vec<String> {
         let Ok(Some(Names(names))) = self.tag(tag) else { return Vec::new() };
         let place = if folder.is_empty() { String::new() } else { format!(" for uploads to `{folder}`") };
-        for name in names.iter().filter(|name| !allowed.allows(folder, name)) {
-            self.problem(tag, name, &format!("{expected}{place}"));
+        let mut patterns = allowed.patterns(folder).peekable();
+        let expected = if patterns.peek().is_none() {
+            format!("no such tag, as this deployment allows no {what}{place}")
+        } else {
+            format!("{} ({what} that this deployment allows{place})", one_of(patterns))
+        };
+        let refused: Vec<_> = names.iter().filter(|name| !allowed.allows(folder, name)).map(String::as_str).collect();
+        if !refused.is_empty() {
+            self.problem(tag, &refused.join(" "), &expected);
         }
         names
     }
@@ -438,16 +445,21 @@ mod tests {
                 "firmware/lab/a.bin",
                 THING_GROUP,
                 "prod",
-                "thing groups that this deployment allows for uploads to `lab/`",
+                "`lab-*` (thing groups that this deployment allows for uploads to `lab/`)",
             ),
             (
                 "firmware/prod/a.bin",
                 THING_GROUP,
                 "lab-1",
-                "thing groups that this deployment allows for uploads to `prod/`",
+                "`prod` (thing groups that this deployment allows for uploads to `prod/`)",
             ),
-            ("firmware/a.bin", THING_GROUP, "prod", "thing groups that this deployment allows"),
-            ("firmware/prod/a.bin", THING, "bench-1", "things that this deployment allows for uploads to `prod/`"),
+            ("firmware/a.bin", THING_GROUP, "prod", "no such tag, as this deployment allows no thing groups"),
+            (
+                "firmware/prod/a.bin",
+                THING,
+                "bench-1",
+                "no such tag, as this deployment allows no things for uploads to `prod/`",
+            ),
         ] {
             let problem = format!("tag `{tag}` is `{name}`, expected {what}");
             assert_eq!(check(key, tag, name), Err(vec![problem]), "{key}");
@@ -654,8 +666,9 @@ mod tests {
             (THING_GROUP, "arn:aws:iot:us-east-1:111122223333:thinggroup/lab", names),
             (THING_GROUP, "lаb", names),
             (THING_GROUP, "../lab", names),
-            (THING_GROUP, "prod", "thing groups that this deployment allows"),
-            (THING, "camera", "things that this deployment allows"),
+            (THING_GROUP, "prod", "one of `lab`, `eu-*` (thing groups that this deployment allows)"),
+            (THING_GROUP, "prod fleet", "one of `lab`, `eu-*` (thing groups that this deployment allows)"),
+            (THING, "camera", "`thing-*` (things that this deployment allows)"),
             (THING, "thing-1  thing-2", names),
             (RETRIES, "lots", retries),
             (RETRIES, "11", retries),
@@ -683,7 +696,11 @@ mod tests {
             (SIGNING_PROFILE, "a-b", profile),
             (SIGNING_JOB, "latest", signing_job),
             (SIGNING_JOB, "", signing_job),
-            (SIGNING_PROFILE, "Unknown", "a signing profile that this deployment allows"),
+            (
+                SIGNING_PROFILE,
+                "Unknown",
+                "one of `OtaSigning`, `Other_2` (signing profiles that this deployment allows)",
+            ),
         ];
         assert_told(&cases);
     }
@@ -726,10 +743,16 @@ mod tests {
                  `2026-12-01T02:00` and its zone in `ota:timezone`",
             ),
             (START, "2026-12-01T02:00+1:00", start),
-            (START, "2026-12-01T02:00:00Z", start),
+            (START, "2026-12-01T02:00:30Z", "whole minutes, such as `2026-12-01T02:00Z`"),
             (TIMEZONE, "", zone),
             (TIMEZONE, "Europe", zone),
-            (TIMEZONE, "+01:00", zone),
+            (TIMEZONE, "Factory", zone),
+            (
+                TIMEZONE,
+                "GMT+2",
+                "the IANA name of a time zone such as `Europe/Berlin`; UTC+02:00 all year is `Etc/GMT-2`, whose sign is the \
+                 opposite one",
+            ),
             (TIMEZONE, "Etc/Unknown", "the IANA name of a time zone such as `Europe/Berlin`"),
             (
                 TIMEZONE,
@@ -1206,6 +1229,34 @@ mod tests {
                 "arn:aws:iot:us-east-1:111122223333:package/radio/version/2.0-rc.1"
             ]
         );
+    }
+
+    #[test]
+    fn a_zone_whose_name_has_the_opposite_sign_is_warned_of_where_it_is_used() {
+        let now = "2026-11-23T21:40:30Z".parse().unwrap();
+        let warnings = |zone: &str, tags: &[(&str, &str)]| {
+            let tags = tags.iter().chain(&[(THING_GROUP, "lab")]);
+            let tags = tags.map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect();
+            of_tags(&Tags(tags), None, &settings(&[("DEFAULT_TIMEZONE", zone)]).unwrap(), now).unwrap().warnings(now)
+        };
+        let (start, end, window) = ((START, "2026-12-01T02:00"), (END, "2026-12-02 02:00"), (WINDOW, "daily 02:00 2h"));
+        let is = "`Etc/GMT+2` is UTC-02:00, by the opposite of its sign: the";
+        let local = |day: u8| format!("2026-12-0{day}T02:00-02:00[Etc/GMT+2], which is 2026-12-0{day}T04:00Z");
+        assert_eq!(warnings("Etc/GMT+2", &[start, end]), [format!("{is} start is {}", local(1))]);
+        assert_eq!(warnings("Etc/GMT+2", &[end]), [format!("{is} end is {}", local(2))]);
+        let first = "2026-11-24T02:00-02:00[Etc/GMT+2], which is 2026-11-24T04:00Z";
+        assert_eq!(warnings("Etc/GMT+2", &[window, (START, "1h")]), [format!("{is} first window is {first}")]);
+        for tags in [
+            &[][..],
+            &[(START, "2026-12-01T02:00Z")],
+            &[(START, "now"), (END, "2d")],
+            &[(WINDOW, "daily 02:00Z 2h"), (END, "2026-12-02 02:00Z")],
+        ] {
+            assert_eq!(warnings("Etc/GMT+2", tags), Vec::<String>::new(), "{tags:?}");
+        }
+        for zone in ["UTC", "Etc/GMT+0", "GMT0", "EST", "America/Panama"] {
+            assert_eq!(warnings(zone, &[start, end, window]), Vec::<String>::new(), "{zone}");
+        }
     }
 
     #[test]

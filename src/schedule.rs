@@ -6,10 +6,11 @@
 //! `YYYY-MM-DDThh:mm`, in UTC.
 
 use crate::{
-    clock::{DAY, DateAndTime, LONGEST, Minutes, Zone, utc, without_offset},
+    clock::{DAY, DateAndTime, LONGEST, Minutes, instead_of_time, utc},
     cron::Cron,
     error::Expected,
     window::Window,
+    zone::Zone,
 };
 use aws_sdk_iot::{
     error::BuildError,
@@ -98,7 +99,7 @@ impl When {
         if let Some(rest) = value.strip_prefix(' ').filter(|rest| after(rest).is_some()) {
             return Err(Expected(format!("`{rest}`, without the `+` that was read as a space").into()));
         }
-        Err(without_offset(value).unwrap_or_else(|| {
+        Err(instead_of_time(value).unwrap_or_else(|| {
             let time = "`2026-12-01T02:00` (in `ota:timezone`) or `2026-12-01T02:00Z` (in UTC)";
             Expected(format!("{forms} such as `90m`, `1h` or `1d12h`, or a date and time such as {time}").into())
         }))
@@ -250,6 +251,20 @@ impl Plan {
     /// How far a time is away, and which it is in UTC where it was not given so.
     fn away(&self, given: DateAndTime, time: Timestamp, ahead: SignedDuration) -> String {
         if given.is_utc() || self.zone.is_utc() { away(ahead) } else { format!("{}, {}", utc(time), away(ahead)) }
+    }
+
+    /// The local time of the job, if the sign in the name of the zone is the opposite of its offset: a sentence for the log.
+    pub(crate) fn opposite_sign(&self, now: Timestamp) -> Option<String> {
+        let offset = self.zone.opposite_offset()?;
+        let Schedule { start, end, openings, .. } = self.at(now, Lead::WhenCreated).ok()?;
+        let is_local = |time: DateAndTime| !time.is_utc();
+        let start = start.filter(|_| matches!(self.start, Start::At(time) if is_local(time)));
+        let first = openings.filter(|_| self.window.as_ref().is_some_and(|window| !window.is_utc()));
+        let end = end.filter(|_| matches!(self.end, End::At(time) if is_local(time)));
+        let times = [("start", start), ("first window", first.map(|openings| openings.first)), ("end", end)];
+        let (what, time) = times.into_iter().find_map(|(what, time)| Some((what, time?)))?;
+        let (name, local, utc) = (self.zone.name(), self.zone.local(time), utc(time));
+        Some(format!("`{name}` is {offset}, by the opposite of its sign: the {what} is {local}, which is {utc}"))
     }
 
     /// What the clocks of the zone will do to the maintenance windows within a year: a sentence for the log.

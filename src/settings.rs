@@ -1,16 +1,18 @@
 //! What the deployment decides: environment variables, read once at init.
 
 use crate::{
-    clock::Zone,
     error::Expected,
     options::{Retries, Timeout},
     request::is_target_name,
     schedule::{End, EndBehavior, Lead, Plan, Start},
+    spelling::one_of,
+    tags::TagHeader,
     template::JobTemplateId,
-    upload::{Tags, encoded},
+    upload::encoded,
+    zone::Zone,
 };
 use jiff::{SignedDuration, Timestamp};
-use std::{env, str::FromStr};
+use std::{env, fmt, str::FromStr};
 
 /// The settings of a deployment, all checked.
 #[derive(Debug, Clone)]
@@ -127,7 +129,18 @@ impl Settings {
 
     /// Whether `ota:signing-profile` may name this profile.
     pub fn allows_profile(&self, profile: &ProfileName) -> bool {
-        *profile == self.signing_profile || self.allowed_signing_profiles.0.contains(profile)
+        self.allowed_profiles().any(|allowed| allowed == profile)
+    }
+
+    /// The profiles that may sign a release.
+    fn allowed_profiles(&self) -> impl Iterator<Item = &ProfileName> {
+        [&self.signing_profile].into_iter().chain(&self.allowed_signing_profiles.0)
+    }
+
+    /// The profiles that may sign a release, for a message on one that may not.
+    pub(crate) fn expected_profile(&self) -> String {
+        let names: Vec<_> = self.allowed_profiles().map(|profile| &profile.0).collect();
+        format!("{} (signing profiles that this deployment allows)", one_of(names))
     }
 
     /// The folder that an upload is fenced in: the longest prefix that groups or things are bound to and that its key lies
@@ -185,7 +198,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         match tags {
             None if on => DryRun::OfRealTags,
             None => DryRun::Off,
-            Some(tags) if on => DryRun::Offline(Tags::from_header(&tags), manifest),
+            Some(tags) if on => DryRun::Offline(TagHeader::from(tags.as_str()), manifest),
             Some(tags) => {
                 self.problems.push(format!("setting `DRY_RUN_TAGS` is `{tags}`, expected `DRY_RUN=true` beside it"));
                 DryRun::Off
@@ -214,7 +227,7 @@ pub enum DryRun {
     /// What can be read is read and checked, and nothing is created.
     OfRealTags,
     /// AWS is not called at all: these are the tags.
-    Offline(Tags, Option<String>),
+    Offline(TagHeader, Option<String>),
 }
 
 /// Something that is on or off.
@@ -337,6 +350,12 @@ impl FromStr for NamePattern {
     }
 }
 
+impl fmt::Display for NamePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl NamePattern {
     fn matches(&self, name: &str) -> bool {
         self.0.strip_suffix('*').map_or(self.0 == name, |beginning| name.starts_with(beginning))
@@ -386,15 +405,21 @@ impl FromStr for Fence {
 }
 
 impl List<Fence> {
-    /// Whether uploads to this folder ([`Settings::folder`]) may reach this name.
+    /// The names that uploads to this folder ([`Settings::folder`]) may reach.
+    pub fn patterns(&self, folder: &str) -> impl Iterator<Item = &NamePattern> {
+        self.0.iter().filter(move |fence| fence.prefix == folder).map(|fence| &fence.pattern)
+    }
+
+    /// Whether uploads to this folder may reach this name.
     pub fn allows(&self, folder: &str, name: &str) -> bool {
-        self.0.iter().any(|fence| fence.prefix == folder && fence.pattern.matches(name))
+        self.patterns(folder).any(|pattern| pattern.matches(name))
     }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::tags::Tags;
     use std::{
         cell::RefCell,
         collections::{BTreeMap, BTreeSet},
@@ -619,9 +644,10 @@ pub(crate) mod tests {
     #[test]
     fn tags_of_a_dry_run_are_decoded_as_s3_decodes_them() {
         let tags = ("DRY_RUN_TAGS", "ota:thing-group=lab+eu-1&ota%3Astart=90m&team=x&ota:end=");
-        let DryRun::Offline(tags, None) = settings(&[("DRY_RUN", "true"), tags]).unwrap().dry_run else { panic!() };
+        let DryRun::Offline(header, None) = settings(&[("DRY_RUN", "true"), tags]).unwrap().dry_run else { panic!() };
         let expected = [("ota:thing-group", "lab eu-1"), ("ota:start", "90m"), ("ota:end", "")];
-        assert_eq!(tags, Tags(expected.map(|(tag, value)| (tag.to_owned(), value.to_owned())).into()));
+        assert_eq!(header.problems, Vec::<String>::new());
+        assert_eq!(header.tags, Tags(expected.map(|(tag, value)| (tag.to_owned(), value.to_owned())).into()));
         assert_eq!(settings(&[("DRY_RUN", "true")]).unwrap().dry_run, DryRun::OfRealTags);
         assert_eq!(settings(&[("DRY_RUN", "false")]).unwrap().dry_run, DryRun::Off);
         let problem = settings(&[("DRY_RUN_TAGS", "ota:thing-group=lab")]).unwrap_err().to_string();

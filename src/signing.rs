@@ -1,6 +1,7 @@
 //! Signing with AWS Signer: start, wait, read the signed object and check that it speaks of this upload.
 
 use crate::{
+    certificate::Certificate,
     clients::Clients,
     error::{Cause, Failure, Kind, Stop},
     file_request::FileRequest,
@@ -8,7 +9,7 @@ use crate::{
     settings::{ProfileName, Settings},
     signed_object::{NotSigned, SignatureAlgorithm, SignedObject},
     upload::{Image, Upload, is_gone},
-    verification::{Certificate, Verification},
+    verification::Verification,
 };
 use aws_sdk_signer::{
     error::{ProvideErrorMetadata, SdkError},

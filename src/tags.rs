@@ -1,7 +1,15 @@
 //! The tags of a release, and how they are read: each that is bad is told, and reading goes on.
 
-use crate::{error::Expected, upload::TAG_PREFIX};
+use crate::{
+    error::Expected,
+    spelling::{folded, nearest, suggestion},
+};
+use aws_sdk_s3::types::Tag;
+use percent_encoding::percent_decode_str;
 use std::{collections::BTreeMap, str::FromStr};
+
+/// What every tag of a release begins with.
+const TAG_PREFIX: &str = "ota:";
 
 pub(crate) const THING_GROUP: &str = "ota:thing-group";
 pub(crate) const THING: &str = "ota:thing";
@@ -52,6 +60,87 @@ pub const VOCABULARY: [&str; 21] = [
 
 /// The tags that a manifest does not take, as its files say the same one by one.
 pub(crate) const OF_FILES: [&str; 6] = [SIGNING_JOB, SIGNATURE, SIGNATURE_ALGORITHM, CERTIFICATE, FILE_PATH, FILE_TYPE];
+
+/// The most tags of an object. This limit of S3 and the next two are those of
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html>.
+const MAX_TAGS: usize = 10;
+/// The most characters of a tag's key, in units of UTF-16.
+const MAX_KEY: usize = 128;
+/// The most characters of a tag's value, in units of UTF-16.
+const MAX_VALUE: usize = 256;
+
+/// The object tags of a release by their keys, sorted, and those that misspell one. Other tags are left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Tags(pub BTreeMap<String, String>);
+
+impl FromIterator<(String, String)> for Tags {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(tags: I) -> Self {
+        Self(tags.into_iter().filter(|(key, _)| is_of_release(key)).collect())
+    }
+}
+
+impl From<Vec<Tag>> for Tags {
+    fn from(tags: Vec<Tag>) -> Self {
+        tags.into_iter().map(|tag| (tag.key, tag.value)).collect()
+    }
+}
+
+/// Whether a key begins with `ota:`, in any case and with blanks anywhere, or equals that of a known tag but for case,
+/// blanks and `: - . _ /`.
+fn is_of_release(key: &str) -> bool {
+    let letters = key.chars().filter(|letter| !letter.is_whitespace());
+    let key = letters.flat_map(char::to_lowercase).collect::<String>();
+    key.starts_with(TAG_PREFIX) || VOCABULARY.iter().any(|known| folded(known) == folded(&key))
+}
+
+/// Tags in the form of the `x-amz-tagging` header: `key=value&key=value`, form-encoded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TagHeader {
+    /// The tags of the release. The last counts, if a key is there twice.
+    pub tags: Tags,
+    /// Why S3 would refuse the header: all its tags count, not only those of the release. No value is quoted.
+    pub problems: Vec<String>,
+}
+
+impl From<&str> for TagHeader {
+    fn from(header: &str) -> Self {
+        let decoded = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
+        let pairs = header.split('&').filter(|pair| !pair.is_empty());
+        let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        let tags: Vec<_> = pairs.map(|(key, value)| (decoded(key), decoded(value))).collect();
+        let mut problems = Vec::new();
+        if tags.len() > MAX_TAGS {
+            problems
+                .push(format!("the object has {} tags, expected at most {MAX_TAGS}, as S3 allows no more", tags.len()));
+        }
+        for (at, (key, value)) in tags.iter().enumerate() {
+            if tags[..at].iter().filter(|(earlier, _)| earlier == key).count() == 1 {
+                problems.push(format!("tag `{key}` is there more than once, expected each key once"));
+            }
+            if key.to_lowercase().starts_with("aws:") {
+                problems.push(format!("tag `{key}` begins with `aws:`, which S3 does not allow"));
+            }
+            for (what, text, least, most) in [("key", key, 1, MAX_KEY), ("value", value, 0, MAX_VALUE)] {
+                let length = text.encode_utf16().count();
+                if !(least..=most).contains(&length) {
+                    let expected = format!("expected {least} to {most}, which S3 allows");
+                    problems.push(format!("tag `{key}` has {length} characters in its {what}, {expected}"));
+                }
+                if let Some(letter) = text.chars().find(|letter| !is_tag_letter(*letter)) {
+                    let expected = "expected letters, digits, spaces and `+ - = . _ : / @`, which S3 allows";
+                    problems.push(format!("tag `{key}` has {letter:?} in its {what}, {expected}"));
+                }
+            }
+        }
+        Self { tags: tags.into_iter().collect(), problems }
+    }
+}
+
+/// Whether S3 allows the letter in a tag.
+fn is_tag_letter(letter: char) -> bool {
+    letter.is_alphanumeric() || (letter.is_whitespace() && !letter.is_control()) || "+-=._:/@".contains(letter)
+}
 
 /// Where a release says something of a file: in a tag, or in a file of its manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,13 +211,12 @@ impl Reader<'_> {
     }
 
     pub fn refuse_unknown(&mut self) {
+        let words = |tag: &'static str| &tag[TAG_PREFIX.len()..];
         for tag in self.tags.keys().filter(|tag| !VOCABULARY.contains(&tag.as_str())) {
-            let given = tag.to_lowercase();
-            let likeness = |known: &str| strsim::jaro_winkler(&known[TAG_PREFIX.len()..], &given[TAG_PREFIX.len()..]);
-            let nearest = VOCABULARY.into_iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
-            let nearest = nearest.filter(|known| likeness(known) > 0.7);
-            let hint = nearest.map(|known| format!(", did you mean `{known}`?")).unwrap_or_default();
-            self.problems.push(format!("tag `{tag}` is not known{hint}"));
+            let given = folded(tag);
+            let nearest = nearest(given.strip_prefix("ota").unwrap_or(&given), VOCABULARY.map(words));
+            let nearest = nearest.map(|words| format!("{TAG_PREFIX}{words}"));
+            self.problems.push(format!("tag `{tag}` is not known{}", suggestion(nearest.as_deref())));
         }
     }
 
@@ -136,6 +224,123 @@ impl Reader<'_> {
     pub fn excludes(&mut self, tag: &str, other: &str) {
         if let (true, Some(value)) = (self.tags.contains_key(tag), self.tags.get(other)) {
             self.problem(other, value, &format!("no such {} beside {}", self.place.kind(), self.place.short(tag)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+    use proptest::prelude::*;
+
+    fn unknown(tag: &str) -> Vec<String> {
+        let tags = [(tag.to_owned(), "x".to_owned())].into();
+        let mut reader = Reader { place: Place::Tags, tags: &tags, problems: Vec::new() };
+        reader.refuse_unknown();
+        reader.problems
+    }
+
+    #[test]
+    fn a_misspelt_tag_is_one_of_the_release_and_answered_with_the_right_spelling() {
+        for known in VOCABULARY {
+            let words = &known[TAG_PREFIX.len()..];
+            for tag in [
+                known.to_uppercase(),
+                format!(" {known}"),
+                format!("{known} "),
+                known.replace(':', ": "),
+                known.replace(':', "-"),
+                known.replace(':', "/"),
+                known.replace(':', ""),
+                known.replace([':', '-'], "."),
+                format!("{TAG_PREFIX}{}", words.replace('-', "_")),
+                format!("OTA{}{}", words[..1].to_uppercase(), words[1..].replace('-', "")),
+                format!("{TAG_PREFIX}{}", member(known)),
+            ] {
+                if tag == known {
+                    continue;
+                }
+                let tags: Tags = [(tag.clone(), "x".to_owned())].into_iter().collect();
+                assert_eq!(tags.0.len(), 1, "{tag}");
+                assert_eq!(unknown(&tag), [format!("tag `{tag}` is not known, did you mean `{known}`?")]);
+            }
+        }
+    }
+
+    #[test]
+    fn tags_of_others_are_left_out() {
+        let tag = |key: &str| Tag::builder().key(key).value("x").build().unwrap();
+        let others = ["team", "start", "thing-group", "ota", "otastarts", "iota:start", "quota:start", "ota-x", ""];
+        let ours = ["ota:start", "OTA:x", " o ta : ", "ota:"];
+        let tags = Tags::from(others.iter().chain(&ours).map(|key| tag(key)).collect::<Vec<_>>());
+        assert_eq!(tags, Tags(ours.map(|key| (key.to_owned(), "x".to_owned())).into()));
+    }
+
+    #[test]
+    fn a_header_that_s3_refuses_is_a_problem() {
+        let problems = |header: &str| TagHeader::from(header).problems;
+        let many = |count: usize| (0..count).map(|at| format!("k{at}=v")).collect::<Vec<_>>().join("&");
+        let (long_key, long_value) = (format!("{}=", "k".repeat(128)), format!("k={}", "v".repeat(256)));
+        let astral = format!("k={}", "𝔸".repeat(128));
+        for good in ["", "a=b&", "ota:thing-group=lab+eu-1&größe=%C3%BC", &many(10), &long_key, &long_value, &astral]
+        {
+            assert_eq!(problems(good), Vec::<String>::new(), "{good}");
+        }
+        let letters = "expected letters, digits, spaces and `+ - = . _ : / @`, which S3 allows";
+        for (bad, expected) in [
+            (many(11), vec!["the object has 11 tags, expected at most 10, as S3 allows no more".to_owned()]),
+            ("a=1&b=2&a=1".to_owned(), vec!["tag `a` is there more than once, expected each key once".to_owned()]),
+            ("a&a&a".to_owned(), vec!["tag `a` is there more than once, expected each key once".to_owned()]),
+            (
+                format!("k{long_key}"),
+                vec![format!(
+                    "tag `{}` has 129 characters in its key, expected 1 to 128, which S3 allows",
+                    "k".repeat(129)
+                )],
+            ),
+            (
+                format!("{long_value}v"),
+                vec!["tag `k` has 257 characters in its value, expected 0 to 256, which S3 allows".to_owned()],
+            ),
+            (
+                format!("{astral}v"),
+                vec!["tag `k` has 257 characters in its value, expected 0 to 256, which S3 allows".to_owned()],
+            ),
+            (
+                "=v".to_owned(),
+                vec!["tag `` has 0 characters in its key, expected 1 to 128, which S3 allows".to_owned()],
+            ),
+            ("AWS:a=v".to_owned(), vec!["tag `AWS:a` begins with `aws:`, which S3 does not allow".to_owned()]),
+            ("a=lab,b".to_owned(), vec![format!("tag `a` has ',' in its value, {letters}")]),
+            ("a=x%0A".to_owned(), vec![format!("tag `a` has '\\n' in its value, {letters}")]),
+            ("a=%FF".to_owned(), vec![format!("tag `a` has '\u{fffd}' in its value, {letters}")]),
+            (
+                "a*=?".to_owned(),
+                ["key", "value"]
+                    .map(|what| {
+                        format!("tag `a*` has '{}' in its {what}, {letters}", if what == "key" { '*' } else { '?' })
+                    })
+                    .to_vec(),
+            ),
+        ] {
+            assert_eq!(problems(&bad), expected, "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_header_is_decoded_as_s3_decodes_it(tags: BTreeMap<String, String>) {
+            let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+            let pairs = tags.iter().map(|(key, value)| format!("ota%3A{}={}", encoded(key), encoded(value)));
+            let header = TagHeader::from(pairs.collect::<Vec<_>>().join("&").as_str());
+            let expected = tags.into_iter().map(|(key, value)| (format!("ota:{key}"), value));
+            prop_assert_eq!(header.tags, expected.collect());
+        }
+
+        #[test]
+        fn no_header_makes_the_reader_panic(header in "\\PC*") {
+            let _ = TagHeader::from(header.as_str());
         }
     }
 }

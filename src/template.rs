@@ -69,5 +69,6 @@ fn read(template: DescribeJobTemplateOutput) -> Result<JobConfig, Vec<(String, S
         windows: template.maintenance_windows.unwrap_or_default(),
         package_versions: template.destination_package_versions.unwrap_or_default(),
     };
-    said.check("maintenanceWindows")
+    let (config, problems) = said.check("maintenanceWindows");
+    if problems.is_empty() { Ok(config) } else { Err(problems) }
 }

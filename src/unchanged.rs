@@ -6,7 +6,8 @@ use crate::{
     error::Failure,
     record::JobRecord,
     settings::{DryRun, Settings},
-    upload::{Image, Tags, Upload, hex},
+    tags::Tags,
+    upload::{Image, Upload, hex},
     verification::Verification,
 };
 

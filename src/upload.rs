@@ -4,23 +4,20 @@ use crate::{
     clients::Clients,
     error::{Failure, Kind, Skip, Stop},
     settings::Settings,
+    tags::Tags,
 };
 use aws_lambda_events::s3::S3EventRecord;
 use aws_sdk_s3::{
     error::ProvideErrorMetadata,
     operation::head_object::{HeadObjectError, HeadObjectOutput},
-    types::Tag,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, percent_decode_str, utf8_percent_encode};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::{collections::BTreeMap, fmt, fmt::Write};
+use std::{fmt, fmt::Write};
 
 /// What every stream and job ID begins with, as those of CreateOTAUpdate do.
 pub(crate) const ID_PREFIX: &str = "AFR_OTA-";
-
-/// What every tag of a release begins with.
-pub(crate) const TAG_PREFIX: &str = "ota:";
 
 /// The version ID of an object in a bucket without versioning.
 const NO_VERSION: &str = "null";
@@ -344,29 +341,6 @@ impl Image {
     }
 }
 
-/// The object tags with the prefix `ota:`, sorted. Others are somebody else's.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(transparent)]
-pub struct Tags(pub BTreeMap<String, String>);
-
-impl From<Vec<Tag>> for Tags {
-    fn from(tags: Vec<Tag>) -> Self {
-        let ours = tags.into_iter().filter(|tag| tag.key.starts_with(TAG_PREFIX));
-        Self(ours.map(|tag| (tag.key, tag.value)).collect())
-    }
-}
-
-impl Tags {
-    /// Reads tags in the form of the `x-amz-tagging` header: `key=value&key=value`, form-encoded.
-    pub fn from_header(header: &str) -> Self {
-        let decoded = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
-        let pairs = header.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        let ours =
-            pairs.map(|(tag, value)| (decoded(tag), decoded(value))).filter(|(tag, _)| tag.starts_with(TAG_PREFIX));
-        Self(ours.collect())
-    }
-}
-
 /// SHA-256 over parts, each preceded by its byte length as an unsigned 64-bit big-endian number, so that no two lists
 /// of parts look alike.
 fn hash_of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
@@ -641,13 +615,6 @@ mod tests {
         assert!(tokens.iter().enumerate().all(|(at, token)| !tokens[..at].contains(token)), "{tokens:?}");
         assert_eq!(token("a", ["b", "c"]), tokens[0]);
         assert!(tokens.iter().all(|token| token.len() == 64));
-    }
-
-    #[test]
-    fn only_tags_of_releases_are_read() {
-        let tag = |key: &str| Tag::builder().key(key).value("x").build().unwrap();
-        let tags = Tags::from(vec![tag("team"), tag("ota:start"), tag("OTA:start"), tag("ota")]);
-        assert_eq!(tags, Tags([("ota:start".to_owned(), "x".to_owned())].into()));
     }
 
     #[test]

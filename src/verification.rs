@@ -2,6 +2,7 @@
 //! the bytes that were uploaded.
 
 use crate::{
+    certificate::Certificate,
     clients::Clients,
     error::Failure,
     settings::Settings,
@@ -17,12 +18,7 @@ use aws_lc_rs::{
     },
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use jiff::Timestamp;
 use tokio::sync::OnceCell;
-use x509_cert::{
-    TbsCertificate,
-    der::{DecodePem, Encode},
-};
 
 /// Verification of signatures over one upload, which is read once.
 pub(crate) struct Verification<'a> {
@@ -100,26 +96,7 @@ pub(crate) struct Digests {
     sha1: Digest,
 }
 
-/// A code-signing certificate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Certificate {
-    arn: String,
-    public_key: Vec<u8>,
-    /// The last moment of its validity.
-    pub not_after: Timestamp,
-}
-
 impl Certificate {
-    fn from_pem(arn: &str, pem: &str) -> Result<Self, String> {
-        let certificate = x509_cert::Certificate::from_pem(pem).map_err(|error| format!("it is no X.509: {error}"))?;
-        let certificate: &TbsCertificate = certificate.tbs_certificate();
-        let public_key = certificate.subject_public_key_info().to_der();
-        let public_key = public_key.map_err(|error| format!("its public key: {error}"))?;
-        let not_after = Timestamp::UNIX_EPOCH.checked_add(certificate.validity().not_after.to_unix_duration());
-        let not_after = not_after.map_err(|error| format!("its validity: {error}"))?;
-        Ok(Self { arn: arn.to_owned(), public_key, not_after })
-    }
-
     fn verify(&self, digests: &Digests, algorithm: SignatureAlgorithm, signature: &str) -> Result<(), String> {
         let (digest, candidates): (_, &[&'static dyn VerificationAlgorithm]) = match algorithm {
             SignatureAlgorithm::Sha256WithEcdsa => {
@@ -223,12 +200,5 @@ mod tests {
         let certificate = Certificate::from_pem("arn", P256).unwrap();
         let problem = certificate.verify(&digests(IMAGE), SignatureAlgorithm::Sha256WithRsa, "").unwrap_err();
         assert_eq!(problem, "the certificate's key is none for Sha256WithRsa");
-    }
-
-    #[test]
-    fn what_is_no_certificate_is_told() {
-        for pem in ["", "no PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
-            assert!(Certificate::from_pem("arn", pem).unwrap_err().starts_with("it is no X.509: "), "{pem}");
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use ota_on_upload::{
-    clock::{DateAndTime, Minutes, Zone},
+    clock::{DateAndTime, Minutes},
     custom_signing::{CustomSignature, CustomSigning, check_form},
     error::Stop,
     file_request::SignedBy,
@@ -11,8 +11,9 @@ use ota_on_upload::{
     schedule::{End, EndBehavior, Lead, Plan, Start},
     settings::Settings,
     signed_object::{SignatureAlgorithm, SignedObject},
-    tags::VOCABULARY,
-    upload::{self, Image, Tags, Upload},
+    tags::{TagHeader, Tags, VOCABULARY},
+    upload::{self, Image, Upload},
+    zone::Zone,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -112,10 +113,13 @@ static NOW: LazyLock<Timestamp> = LazyLock::new(|| "2026-11-23T21:40:30Z".parse(
 /// Tags that are accepted ask for nothing that AWS IoT would not take, and no target breaks out of its ARN.
 fn tags(data: &[u8]) {
     let Ok(header) = str::from_utf8(data) else { return };
-    let tags = Tags::from_header(header);
-    assert!(tags.0.keys().all(|tag| tag.starts_with("ota:")), "{tags:?}");
+    let TagHeader { tags, problems } = TagHeader::from(header);
+    if problems.is_empty() {
+        let fits = |text: &str, most: usize| text.encode_utf16().count() <= most && !text.contains(char::is_control);
+        assert!(tags.0.len() <= 10 && tags.0.iter().all(|(key, value)| fits(key, 128) && fits(value, 256)), "{tags:?}");
+    }
     let pairs = tags.0.iter().map(|(tag, value)| format!("{}={}", form_encoded(tag), form_encoded(value)));
-    assert_eq!(Tags::from_header(&pairs.collect::<Vec<_>>().join("&")), tags);
+    assert_eq!(TagHeader::from(pairs.collect::<Vec<_>>().join("&").as_str()).tags, tags);
     // A zone that is none is likened to six hundred, which takes a hundred times as long as all else.
     if tags.0.get("ota:timezone").is_some_and(|zone| zone.len() > 1 && !ZONES.iter().any(|known| known.name() == zone))
     {

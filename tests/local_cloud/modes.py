@@ -6,6 +6,7 @@ AWS clients, and gives the function's settings and the event to replay.
 
 import json
 import os
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote_plus
@@ -111,7 +112,8 @@ def manifest():
     """The manifest of an event that tells of one."""
     path = Path(os.environ.get("MANIFEST") or MANIFEST)
     try:
-        return path.read_text()
+        data = path.read_bytes()
+        return data.decode("utf-16" if data.startswith((BOM_UTF16_BE, BOM_UTF16_LE)) else "utf-8-sig")
     except (OSError, ValueError) as error:
         raise Failed(f"the manifest {path} cannot be read: {error}") from error
 
@@ -171,7 +173,7 @@ def put_objects(event, bucket, tags):
     def put(told, key, version):
         """Puts an object once, and names its version and size where the event does."""
         if (key, version) not in versions:
-            body = of_files() if key.endswith(".ota.json") else image(int(told.get("size", 1024)))
+            body = of_files() if key.lower().endswith(".ota.json") else image(int(told.get("size", 1024)))
             answer = s3.put_object(Bucket=bucket, Key=key, Body=body, Tagging=tags)
             versions[key, version] = answer["VersionId"], len(body)
         version, size = versions[key, version]

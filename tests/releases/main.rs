@@ -5,6 +5,7 @@ mod copies;
 mod corpus;
 mod fake;
 mod faults;
+mod inputs;
 mod local_cloud;
 mod lookups;
 mod manifests;

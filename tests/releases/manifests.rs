@@ -269,7 +269,7 @@ async fn what_is_wrong_with_a_file_is_told_with_its_place() {
                 "`files[0].signingJob` is `{unknown}`, expected a finished signing job over this very object version: AWS \
                  Signer knows no such job"
             ),
-            "`files[1].signature` is `.sig`, and of the object `firmware/radio.bin.sig` is told: it is not there, upload \
+            "`files[1].signature` is `.sig`, but the object `firmware/radio.bin.sig` cannot be used: it is not there, upload \
              it first",
         ])
     );

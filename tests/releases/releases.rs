@@ -320,7 +320,7 @@ pub async fn sign(fake: &Fake, upload: &Upload, prefix: &str) -> String {
     answer["jobId"].as_str().expect("an ID").to_owned()
 }
 
-fn tag(fake: &Fake, upload: &Upload, tags: &[(&str, &str)]) {
+pub fn tag(fake: &Fake, upload: &Upload, tags: &[(&str, &str)]) {
     let tags = tags.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect();
     fake.state().objects.get_mut(&(BUCKET.to_owned(), upload.key.clone())).expect("it")[0].tags = tags;
 }
@@ -388,7 +388,10 @@ async fn a_signing_job_that_is_of_no_use_is_rejected_before_anything_is_created(
             |job| job["source"]["s3"]["key"] = "firmware/x".into(),
             "its source is s3://ota-firmware-111122223333/firmware/x version VERSION, this is UPLOAD",
         ),
-        (|job| job["profileName"] = "Nobody".into(), "its profile is `Nobody`, which this deployment does not allow"),
+        (
+            |job| job["profileName"] = "Nobody".into(),
+            "its profile is `Nobody`, expected one of `OtaSigning`, `OtherProfile` (signing profiles that this deployment allows)",
+        ),
         (
             |job| job["signedObject"]["s3"] = json!({"bucketName": "other", "key": "SignedImage/a"}),
             "its signed object is s3://other/SignedImage/a, which does not lie below \
@@ -499,14 +502,14 @@ async fn a_signature_that_fits_no_tag_lies_beside_the_image() {
     tag(&fake, &upload, &[LAB, ("ota:signature", ".sig"), ("ota:certificate", "cert.pem")]);
     let rsa = BASE64_STANDARD.encode([7; 256]);
     let good = json!({"versionId": upload.version_id, "signature": rsa, "signatureAlgorithm": "SHA256withRSA"});
-    let told = "tag `ota:signature` is `.sig`, and of the object `firmware/blinky.bin.sig` is told: ";
+    let told = "tag `ota:signature` is `.sig`, but the object `firmware/blinky.bin.sig` cannot be used: ";
 
     let rejected = release_unverified(&fake, &upload).await;
     let absent = "it is not there, upload it first";
     assert_eq!(rejected["reasons"], json!([format!("{told}{absent}")]));
     let mut of_another = good.clone();
     of_another["versionId"] = "v9".into();
-    let another = format!("its `versionId` is `v9`, expected `{}`, that of the image", upload.version_id);
+    let another = format!("`versionId` is `v9`, expected `{}`, that of the image", upload.version_id);
     let padded = format!("{}{good}", " ".repeat(4096));
     let too_long = format!("it has {} bytes, expected at most 4096", padded.len());
     for (object, problem) in [(of_another.to_string(), another), (padded, too_long)] {
@@ -775,7 +778,7 @@ async fn a_bad_release_is_rejected_with_every_problem_before_anything_is_created
         reasons,
         [
             "tag `ota:tmeout` is not known, did you mean `ota:timeout`?",
-            "tag `ota:thing-group` is `prod`, expected thing groups that this deployment allows",
+            "tag `ota:thing-group` is `prod`, expected one of `lab`, `eu-*` (thing groups that this deployment allows)",
             "tag `ota:start` is `10m`, which is 10m ahead, expected `now` or at least 31 minutes ahead",
             "tag `ota:retries` is `lots`, expected a number such as `3` (after all failures), or `timed-out:3`, `failed:2` \
              or both with a space between, 10 in all at most",
@@ -1630,7 +1633,7 @@ async fn a_dry_run_tells_the_very_requests_of_the_release_and_makes_none() {
         ("ota:file-path", "/app/blinky.bin"),
         ("ota:file-type", "1"),
     ];
-    let header = "ota:thing-group=lab&ota%3Astart=2h&ota:end=2d&ota:retries=failed:2+timed-out%3A1&ota:job-id=spring&team=x\
+    let header = "ota:thing-group=lab&ota%3Astart=2h&ota:end=2d&ota:retries=failed:2+timed-out%3A1&ota:job-id=spring\
                   &ota:timezone=Etc/GMT%2B5&ota:window=daily+22:00+2h&ota:package-version=blinky:1.2.0\
                   &ota:file-path=/app/blinky.bin&ota:file-type=1";
     let fake = Fake::new();

@@ -164,6 +164,42 @@ fn manifest() -> impl Strategy<Value = (Value, Vec<Value>)> {
     (members, vec(file, 1..4))
 }
 
+/// Changes one of the values in another, counted depth first: to `null`, to text, to the same number with a fraction of
+/// zero; or removes it, or adds an unknown member to it.
+fn change(value: &mut Value, at: &mut usize, how: u8) {
+    let change_one = |value: &mut Value, how| match how {
+        0 => *value = Value::Null,
+        1 => *value = json!("x"),
+        2 => *value = value.as_i64().map_or(json!(true), |number| json!(format!("{number}.0").parse::<f64>().ok())),
+        _ => {
+            if let Value::Object(members) = value {
+                members.insert("unknown".to_owned(), json!(1));
+            }
+        }
+    };
+    match value {
+        Value::Object(members) => {
+            let names: Vec<_> = members.keys().cloned().collect();
+            for name in names {
+                if *at == 0 && how == 3 {
+                    members.remove(&name);
+                } else if *at == 0 {
+                    change_one(&mut members[&name], how);
+                } else {
+                    *at -= 1;
+                    change(&mut members[&name], at, how);
+                    continue;
+                }
+                // None is left to change.
+                *at = usize::MAX;
+                return;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| change(item, at, how)),
+        _ => {}
+    }
+}
+
 /// Numbers of which one in fifty lies outside of the range.
 fn rarely_bad(range: std::ops::RangeInclusive<i32>) -> impl Strategy<Value = i32> {
     let (least, most) = (*range.start(), *range.end());
@@ -174,14 +210,15 @@ fn rarely_bad(range: std::ops::RangeInclusive<i32>) -> impl Strategy<Value = i32
 async fn generated_tags_templates_and_manifests_come_to_requests_or_reasons() {
     let key = prop_oneof!["[a-z0-9._-]{1,30}", "\\PC{1,250}", "[\\x00-\\x7f]{1,60}"];
     let key = key.prop_filter("a file name", |key| !key.is_empty() && !key.ends_with('/'));
-    let cases = (key, tags(), template(), option::weighted(0.4, manifest()));
+    let changes = option::weighted(0.2, (0..40_usize, 0..5_u8));
+    let cases = (key, tags(), template(), option::weighted(0.4, manifest()), changes);
     let tried: Vec<_> = patterns().into_iter().map(|(tag, _)| tag).collect();
     let others: Vec<_> = VOCABULARY.into_iter().filter(|tag| !tried.contains(tag)).collect();
     assert_eq!(others, SIGNED_BEFORE, "each tag is tried");
     let mut runner = TestRunner::deterministic();
     let (mut lines, mut outcomes, mut manifests, mut updates) = (String::new(), [0, 0], String::new(), 0);
     for _ in 0..CASES {
-        let (mut key, mut tags, template, manifest) = cases.new_tree(&mut runner).expect("a case").current();
+        let (mut key, mut tags, template, manifest, changes) = cases.new_tree(&mut runner).expect("a case").current();
         let fake = Fake::new();
         let mut bytes = b"an image".to_vec();
         let manifest = manifest.map(|(mut manifest, mut files)| {
@@ -190,6 +227,9 @@ async fn generated_tags_templates_and_manifests_come_to_requests_or_reasons() {
                 (file["key"], file["versionId"]) = (json!(image.key), json!(image.version_id));
             }
             manifest["files"] = json!(files);
+            if let Some((mut at, how)) = changes {
+                change(&mut manifest, &mut at, how);
+            }
             key += ".ota.json";
             bytes = manifest.to_string().into_bytes();
             tags.retain(|(tag, _)| tag != "ota:file-path" && tag != "ota:file-type");

@@ -1,0 +1,95 @@
+//! The text of files that other tools write: editors and shells of Windows put a byte order mark first, or write UTF-16.
+
+use std::borrow::Cow;
+
+/// What begins with these bytes is not text that can be read, and what it is.
+const OTHERS: [(&[u8], &str); 5] = [
+    (&[0xff, 0xfe, 0, 0], "text in UTF-32"),
+    (&[0, 0, 0xfe, 0xff], "text in UTF-32"),
+    (&[0x1f, 0x8b], "compressed with gzip"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (&[0x28, 0xb5, 0x2f, 0xfd], "compressed with Zstandard"),
+];
+
+/// Decodes text in UTF-8, with or without a byte order mark, or in UTF-16 with one.
+///
+/// # Errors
+/// Fails if the bytes are anything else: with what they are, where they show it.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, String> {
+    let expected = "expected text in UTF-8";
+    if let Some((_, what)) = OTHERS.iter().find(|(start, _)| bytes.starts_with(start)) {
+        return Err(format!("it is {what}, {expected}"));
+    }
+    let utf_16 = |unit: fn([u8; 2]) -> u16| {
+        let (pairs, rest) = bytes[2..].as_chunks();
+        let units: Vec<_> = pairs.iter().map(|pair| unit(*pair)).collect();
+        let text = String::from_utf16(&units).ok().filter(|_| rest.is_empty());
+        text.map(Cow::Owned).ok_or_else(|| format!("it is damaged text in UTF-16, {expected}"))
+    };
+    match bytes {
+        [0xff, 0xfe, ..] => return utf_16(u16::from_le_bytes),
+        [0xfe, 0xff, ..] => return utf_16(u16::from_be_bytes),
+        // JSON begins with characters of ASCII (https://www.rfc-editor.org/rfc/rfc4627#section-3).
+        _ if bytes.iter().take(4).any(|byte| *byte == 0) => {
+            return Err(format!("it is text in UTF-16 or UTF-32 without a byte order mark, {expected}"));
+        }
+        _ => {}
+    }
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    str::from_utf8(text).map(Cow::Borrowed).map_err(|error| {
+        format!("its byte {} is not of UTF-8 (perhaps of Windows-1252), {expected}", error.valid_up_to() + 1)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn utf_16(text: &str, unit: fn(u16) -> [u8; 2]) -> Vec<u8> {
+        format!("\u{feff}{text}").encode_utf16().flat_map(unit).collect()
+    }
+
+    #[test]
+    fn what_is_not_utf_8_or_marked_utf_16_is_named() {
+        for (bytes, what) in [
+            (&b"\x1f\x8b\x08\0\0\0\0\0"[..], "it is compressed with gzip"),
+            (b"PK\x03\x04\x14\0", "it is a ZIP archive"),
+            (b"\x28\xb5\x2f\xfd\x04", "it is compressed with Zstandard"),
+            (b"\xff\xfe\0\0{\0\0\0", "it is text in UTF-32"),
+            (b"\0\0\xfe\xff\0\0\0{", "it is text in UTF-32"),
+            (b"{\0}\0", "it is text in UTF-16 or UTF-32 without a byte order mark"),
+            (b"\0{\0}", "it is text in UTF-16 or UTF-32 without a byte order mark"),
+            (b"{\0\0\0}\0\0\0", "it is text in UTF-16 or UTF-32 without a byte order mark"),
+            (b"\xff\xfe{", "it is damaged text in UTF-16"),
+            (b"\xfe\xff\xd8\0", "it is damaged text in UTF-16"),
+            (b"{\"a\": \"gr\xfc\xdfer\"}", "its byte 10 is not of UTF-8 (perhaps of Windows-1252)"),
+        ] {
+            assert_eq!(decode(bytes), Err(format!("{what}, expected text in UTF-8")), "{bytes:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn text_reads_back_in_every_encoding_with_a_mark(text in "[^\u{feff}\0]\\PC*|") {
+            let marked = format!("\u{feff}{text}");
+            for bytes in [
+                marked.into_bytes(), utf_16(&text, u16::to_le_bytes), utf_16(&text, u16::to_be_bytes),
+            ] {
+                prop_assert_eq!(decode(&bytes).unwrap(), text.as_str());
+            }
+        }
+
+        #[test]
+        fn json_reads_back_without_a_mark(json in "\\{\\PC*\\}") {
+            prop_assert_eq!(decode(json.as_bytes()).unwrap(), json.as_str());
+        }
+
+        #[test]
+        fn no_bytes_make_the_decoder_panic(bytes: Vec<u8>, start in prop::sample::select(vec![
+            &b""[..], b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf",
+        ])) {
+            let _ = decode(&[start, &bytes].concat());
+        }
+    }
+}
