@@ -420,8 +420,9 @@ async fn a_signature_beside_the_image_that_s3_does_not_return_is_rejected() {
         let upload = fake.upload("firmware/blinky.bin", IMAGE, &tags);
         let beside = fake.upload("firmware/blinky.bin.sig", "{}", &[]);
         fake.store(&beside, storage);
-        let told =
-            format!("tag `ota:signature` is `.sig`, and of the object `firmware/blinky.bin.sig` is told: {problem}");
+        let told = format!(
+            "tag `ota:signature` is `.sig`, but the object `firmware/blinky.bin.sig` cannot be used: {problem}"
+        );
         assert_eq!(reasons(&fake, &upload, &[("ALLOW_UNVERIFIED", "true")]).await, json!([told]));
     }
 }
