@@ -850,6 +850,8 @@ mod tests {
             (PACKAGE_VERSION, "blinky:1.2.0 build5", versions),
             (PACKAGE_VERSION, "blinky:1.2.0+build5", versions),
             (PACKAGE_VERSION, "blinky:1 blinky:2", versions),
+            (PACKAGE_VERSION, "..:1", versions),
+            (PACKAGE_VERSION, "blinky:.", versions),
             (PACKAGE_VERSION, "blinky:1  radio:2", versions),
             (PACKAGE_VERSION, &long_package, versions),
             (PACKAGE_VERSION, &long_version, versions),

@@ -4,6 +4,7 @@
 use crate::{
     fake::{BUCKET, Fake},
     faults::{all, on_a_clock_of_its_own},
+    lookups::warnings,
     releases::{LAB, assert_nothing_created, event, receipt, record, release, run, run_with, setting, sha256},
 };
 use ota_on_upload::{settings::Settings, upload::Upload};
@@ -226,6 +227,20 @@ async fn a_dry_run_says_that_a_copy_is_unchanged_and_keeps_no_record_of_it() {
     let newer = fake.upload(&upload.key, "newer", &[LAB]);
     let release = run_with(&fake, &copied(&newer), &dry).await.expect("no failure").remove(0);
     assert_eq!(release["outcome"], "dry-run");
+}
+
+#[tokio::test]
+async fn a_job_that_goes_on_is_warned_of_once_however_often_its_upload_was_copied() {
+    let (fake, upload) = released(&[LAB]).await;
+    for _ in 0..3 {
+        let copy = fake.copy_onto_itself(&upload);
+        assert_unchanged(&work(&fake, &copied(&copy)).await);
+    }
+    let newer = fake.upload(&upload.key, "newer", &[LAB]);
+    let warned = warnings(async { assert_eq!(release(&fake, &newer).await["outcome"], "created") }).await;
+    let told = format!("of the earlier version `{}` is SCHEDULED", upload.version_id);
+    assert_eq!(warned.matches(&told).count(), 1, "{warned}");
+    assert_eq!(warned.matches("earlier version").count(), 1, "{warned}");
 }
 
 /// As with the version that it is a copy of.

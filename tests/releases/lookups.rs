@@ -11,7 +11,7 @@ use ota_on_upload::{settings::Settings, upload::Upload};
 use serde_json::{Value, json};
 use std::{
     io,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
     time::Duration,
 };
 
@@ -37,7 +37,7 @@ fn version_arn(package: &str, version: &str) -> String {
 }
 
 /// What the function logs at the level WARN while `work` runs.
-async fn warnings(work: impl Future) -> String {
+pub async fn warnings(work: impl Future) -> String {
     #[derive(Clone, Default)]
     struct Log(Arc<Mutex<Vec<u8>>>);
     impl io::Write for Log {
@@ -49,6 +49,10 @@ async fn warnings(work: impl Future) -> String {
             Ok(())
         }
     }
+    // With a single subscriber, `tracing` asks that of the thread which logs first, and no other, what is of interest.
+    static OTHER: LazyLock<tracing::Dispatch> =
+        LazyLock::new(|| tracing::Dispatch::new(tracing_subscriber::fmt().with_writer(io::sink).finish()));
+    LazyLock::force(&OTHER);
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_ansi(false);
