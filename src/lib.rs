@@ -10,6 +10,8 @@
 
 pub mod upload;
 
+pub mod event;
+
 pub mod clock;
 
 pub mod window;

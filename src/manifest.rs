@@ -127,8 +127,11 @@ impl Manifest {
             Err(error) if is_gone(error.code()) => return Err(Stop::Skipped(Skip::Withdrawn)),
             Err(error) => return Err(failure(error.into()).into()),
         };
-        let json = answer.body.collect().await;
-        Ok(Self::read(&json.map_err(|error| failure(error.into()))?.into_bytes(), upload, settings))
+        let json = answer.body.collect().await.map_err(|error| failure(error.into()))?.into_bytes();
+        if json.len() as u64 != image.size {
+            return Err(failure(format!("{} bytes came, expected {}", json.len(), image.size).into()).into());
+        }
+        Ok(Self::read(&json, upload, settings))
     }
 
     /// Reads the JSON of a manifest that was uploaded. All that is wrong with it is among its problems.
