@@ -2,6 +2,7 @@
 
 mod conformance;
 mod corpus;
+mod events;
 mod fake;
 mod faults;
 mod local_cloud;
@@ -12,6 +13,7 @@ mod operations;
 mod process;
 mod releases;
 mod requests;
+mod responses;
 #[path = "../local_cloud/streams.rs"]
 mod streams;
 mod templates;
