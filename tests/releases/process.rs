@@ -248,6 +248,10 @@ async fn the_streams_of_the_account_are_counted_when_the_schedule_asks() {
     let asked = json!({ "count": "streams" });
     assert_eq!(function.invoke(asked.clone()).await, ("response".to_owned(), json!({ "releases": [] })));
     assert_eq!(fake.operations(), ["ListStreams", "ListStreams"]);
+    fake.state().lacking = Some(("ListStreams", "streams"));
+    let (kind, error) = function.invoke(asked.clone()).await;
+    assert_eq!((kind.as_str(), &error["errorMessage"]), ("error", &json!("a response of AWS lacks `streams`")));
+    fake.state().lacking = None;
     fake.instead_of("ListStreams", 403, "AccessDeniedException");
     let (kind, error) = function.invoke(asked).await;
     assert_eq!(kind, "error");

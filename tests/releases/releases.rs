@@ -1721,35 +1721,47 @@ async fn every_sample_event_comes_to_the_result_beside_it() {
     let files = files.filter(|path| path.is_file());
     let is_result = |file: &PathBuf| file.to_string_lossy().ends_with(".result.json");
     let (results, events): (Vec<_>, Vec<_>) = files.partition(is_result);
-    assert!(events.len() >= 29, "{events:?}");
+    assert!(events.len() >= 36, "{events:?}");
     assert!(results.iter().all(|result| events.contains(&with_ending(result, "json"))), "a result of no event");
     for file in events {
         let event: Value = serde_json::from_slice(&fs::read(&file).expect("a file")).expect("JSON");
         let fake = Fake::new();
-        let told = Value::from(run_with(&fake, &event, &dry).await.expect("no failure"));
+        let told = result(run_with(&fake, &event, &dry).await);
         assert_eq!(fake.operations(), Vec::<&str>::new());
-        let result = with_ending(&file, "result.json");
+        let beside = with_ending(&file, "result.json");
         if env::var_os("UPDATE_RESULTS").is_some() {
-            let text = serde_json::to_string_pretty(&json!({"releases": told})).expect("JSON");
-            fs::write(&result, text + "\n").expect("a written file");
+            let text = serde_json::to_string_pretty(&told).expect("JSON");
+            fs::write(&beside, text + "\n").expect("a written file");
         }
-        let expected = fs::read(&result).unwrap_or_else(|_| panic!("{} is missing", result.display()));
+        let expected = fs::read(&beside).unwrap_or_else(|_| panic!("{} is missing", beside.display()));
         let expected: Value = serde_json::from_slice(&expected).expect("JSON");
-        assert_eq!(json!({"releases": told}), expected, "{}", file.display());
+        assert_eq!(told, expected, "{}", file.display());
 
         // Events in envelopes tell of an image that is nothing special.
-        for release in told.as_array().into_iter().flatten().filter(|release| release["outcome"] == "dry-run") {
+        let releases = told["releases"].as_array().into_iter().flatten();
+        for release in releases.clone().filter(|release| release["outcome"] == "dry-run") {
             put_version(&fake, release["key"].as_str().expect("a key"), 1000, &release["versionId"]);
         }
         for record in event["Records"].as_array().into_iter().flatten().filter(|record| record["s3"].is_object()) {
             put_sample(&fake, &record["s3"]["object"]);
         }
-        let made = run(&fake, &event).await.expect("no failure");
-        for (made, told) in made.iter().zip(told.as_array().expect("releases")) {
+        let queue = dry.iter().filter(|(name, _)| *name == "FAILURE_QUEUE_ARN").copied().collect::<Vec<_>>();
+        let made = result(run_with(&fake, &event, &queue).await);
+        assert_eq!(made["errorMessage"], told["errorMessage"], "{}", file.display());
+        assert_eq!(made["releases"].as_array().map(Vec::len), told["releases"].as_array().map(Vec::len));
+        for (made, told) in made["releases"].as_array().into_iter().flatten().zip(releases) {
             let (made, told) = (&made["outcome"], &told["outcome"]);
             let is_job = *told == "dry-run" && (*made == "created" || *made == "adopted");
             assert!(is_job || made == told, "{}: {made}, told {told}", file.display());
         }
+    }
+}
+
+/// The result of an invocation, as Lambda returns it.
+fn result(done: Result<Vec<Value>, String>) -> Value {
+    match done {
+        Ok(releases) => json!({"releases": releases}),
+        Err(message) => json!({"errorType": "ReleaseFailed", "errorMessage": message}),
     }
 }
 
@@ -1761,11 +1773,16 @@ async fn every_envelope_of_an_event_comes_to_what_the_event_comes_to() {
         |name: &str| -> Value { serde_json::from_slice(&fs::read(folder.join(name)).expect("a file")).expect("JSON") };
     let put = read("put.result.json");
     for name in [
+        "array",
+        "bare-record",
         "eventbridge-created",
+        "eventbridge-detail",
         "failure-message",
         "failure-queue",
+        "prefixed-event-name",
         "sns-eventbridge",
         "sns-notification",
+        "sqs-encoded-twice",
         "sqs-eventbridge",
         "sqs-notification",
         "sqs-sns-notification",

@@ -22,7 +22,7 @@ async fn assert_fails_then_released(fake: &Arc<Fake>, upload: &Upload, operation
     assert_released_once(fake, upload, IMAGE).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_absent_member_of_a_response_fails_a_release_that_the_next_attempt_makes() {
     for (operation, member) in [
         ("GetObjectTagging", "TagSet"),
@@ -56,7 +56,7 @@ async fn an_absent_member_of_a_response_fails_a_release_that_the_next_attempt_ma
 }
 
 /// What an attempt that died has left is adopted, or not, by responses that are whole.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_absent_member_never_decides_about_what_an_earlier_attempt_left() {
     for (died_at, operation, member) in [
         ("CreateJob", "ListObjectVersions", "IsTruncated"),
@@ -93,7 +93,7 @@ async fn an_absent_member_never_decides_about_what_an_earlier_attempt_left() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_absent_member_never_rejects_a_signature_that_the_uploader_provides() {
     let unverified = [("ALLOW_UNVERIFIED", "true")];
     for (tag, operation, member) in [
@@ -129,7 +129,7 @@ async fn an_absent_member_never_rejects_a_signature_that_the_uploader_provides()
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_head_without_headers_supersedes_nothing() {
     // The first HEAD is of the version, the second of the key, the third of the key again.
     for nth in 0..3 {
@@ -143,7 +143,7 @@ async fn a_head_without_headers_supersedes_nothing() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_job_whose_arn_is_absent_is_looked_up_and_adopted() {
     let fake = Fake::new();
     let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
