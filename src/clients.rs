@@ -81,7 +81,7 @@ impl ClassifyRetry for QuotaUsedUp {
     }
 }
 
-/// Takes no answer of S3 that breaks off: the SDK would take what there is of it, and a release would lack tags.
+/// Rejects a response of S3 that is truncated, or that lacks what the SDK would read as empty: a release would lack tags.
 #[derive(Debug)]
 struct WholeAnswers;
 
@@ -97,13 +97,13 @@ impl Intercept for WholeAnswers {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         match context.response().body().bytes() {
-            Some(body) if !is_whole(body) => Err("the answer breaks off".into()),
+            Some(body) if !is_whole(body) => Err("the response is incomplete".into()),
             _ => Ok(()),
         }
     }
 }
 
-/// Whether XML ends with its root element. What is no XML is not for this to judge.
+/// Whether XML ends with its root element, and tags have what S3 always writes. Anything but XML counts as whole.
 fn is_whole(body: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(body) else { return true };
     let text = text.trim();
@@ -115,7 +115,18 @@ fn is_whole(body: &[u8]) -> bool {
     let Some(start) = element.strip_prefix('<') else { return element == text };
     let Some((tag, rest)) = start.split_once('>') else { return false };
     let name = tag.split([' ', '/', '\n', '\t']).next().unwrap_or_default();
-    (tag.ends_with('/') && rest.is_empty()) || rest.ends_with(&format!("</{name}>"))
+    let is_ended = (tag.ends_with('/') && rest.is_empty()) || rest.ends_with(&format!("</{name}>"));
+    is_ended && (name != "Tagging" || has_tags(rest))
+}
+
+/// Whether the content of `Tagging` has its set, and in it a key and a value for each tag: `<` is escaped in those.
+fn has_tags(content: &str) -> bool {
+    let count = |element: &str| {
+        let starts =
+            content.match_indices(element).filter(|(at, _)| content[at + element.len()..].starts_with(['>', '/', ' ']));
+        starts.count()
+    };
+    count("<TagSet") == 1 && count("<Tag") == count("<Key") && count("<Tag") == count("<Value")
 }
 
 #[cfg(test)]
@@ -125,7 +136,8 @@ mod tests {
     #[test]
     fn no_beginning_of_an_answer_is_whole() {
         let prolog = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
-        for element in ["<Tagging xmlns=\"http://s3/\"><TagSet><Tag/></TagSet></Tagging>", "<A>ü</A>", "<Empty/>"] {
+        let tags = "<Tagging xmlns=\"http://s3/\"><TagSet><Tag><Key>a</Key><Value/></Tag></TagSet></Tagging>";
+        for element in [tags, "<Tagging><TagSet/></Tagging>", "<A>ü</A>", "<Empty/>"] {
             for text in [element.to_owned(), format!("{prolog}{element}"), format!("{prolog}{element}\n")] {
                 assert!(is_whole(text.as_bytes()), "{text}");
                 let trimmed = text.trim_end();
@@ -134,6 +146,10 @@ mod tests {
                 }
             }
         }
+        for element in ["<Key>a</Key>", "<Value/>", "<TagSet><Tag><Key>a</Key><Value/></Tag></TagSet>"] {
+            assert!(!is_whole(tags.replace(element, "").as_bytes()), "without {element}");
+        }
+        assert!(!is_whole(b"<Tagging/>"));
         for other in ["", "{\"json\": 1}", "\u{7f}ELF"] {
             assert!(is_whole(other.as_bytes()), "{other}");
         }

@@ -1,6 +1,12 @@
 //! Every way in which a release stops short of a job, worded, and who must act on it.
 
-use std::{borrow::Cow, error::Error, fmt, iter};
+use aws_sdk_s3::{
+    config::http::HttpResponse,
+    error::{BuildError, ProvideErrorMetadata, SdkError},
+    primitives::ByteStreamError,
+};
+use std::{borrow::Cow, error::Error, fmt, io};
+use tokio::task::JoinError;
 
 /// What was expected in place of a value that was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,14 +184,83 @@ impl fmt::Display for Step {
     }
 }
 
-/// The cause of a failure: usually an SDK error.
-pub type Cause = Box<dyn Error + Send + Sync>;
+/// The cause of a failure. What decides about a failure is read here, from the code and status of the response: messages
+/// contain names that uploaders choose.
+#[derive(Debug)]
+pub struct Cause {
+    error: Box<dyn Error + Send + Sync>,
+    is_throttled: bool,
+    /// The region of the bucket, if S3 reported that the request went to another.
+    bucket_region: Option<String>,
+}
+
+impl<E: ProvideErrorMetadata + Error + Send + Sync + 'static> From<SdkError<E, HttpResponse>> for Cause {
+    fn from(error: SdkError<E, HttpResponse>) -> Self {
+        let response = error.raw_response();
+        let status = response.map(|response| response.status().as_u16());
+        let moved = response.filter(|_| status == Some(301));
+        let bucket_region = moved.and_then(|response| response.headers().get("x-amz-bucket-region"));
+        Self {
+            // The response to a HEAD has no body, so no code.
+            is_throttled: is_throttled(error.code()) || (error.code().is_none() && matches!(status, Some(429 | 503))),
+            bucket_region: bucket_region.map(str::to_owned),
+            error: error.into(),
+        }
+    }
+}
+
+macro_rules! causes {
+    ($($error:ty),*) => {
+        $(impl From<$error> for Cause {
+            fn from(error: $error) -> Self {
+                Self { error: error.into(), is_throttled: false, bucket_region: None }
+            }
+        })*
+    };
+}
+causes!(&'static str, String, io::Error, serde_json::Error, BuildError, ByteStreamError, JoinError);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(region) = &self.bucket_region {
+            write!(f, "the bucket is in the region `{region}`, expected the region of the function: ")?;
+        }
+        self.error.fmt(f)
+    }
+}
+
+impl Error for Cause {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.error.source()
+    }
+}
+
+/// Whether a code of AWS means that the account calls too often.
+pub(crate) fn is_throttled(code: Option<&str>) -> bool {
+    matches!(code, Some("ThrottlingException" | "TooManyRequestsException" | "SlowDown"))
+}
+
+/// A member of a response. Without it the response decides nothing, and the release is retried.
+///
+/// # Errors
+/// `Failure::Incomplete` if the member is absent.
+pub(crate) fn required<T>(member: Option<T>, name: &'static str) -> Result<T, Failure> {
+    member.ok_or(Failure::Incomplete { member: name })
+}
+
+/// A text of a response, for which the SDK writes an empty one if it is absent.
+///
+/// # Errors
+/// `Failure::Incomplete` if the text is empty.
+pub(crate) fn required_text<'a>(text: &'a str, name: &'static str) -> Result<&'a str, Failure> {
+    required(Some(text).filter(|text| !text.is_empty()), name)
+}
 
 /// A fault that time or the operator must mend. [`Failure::chain`] tells all of it.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "each variant is said by its message")]
 pub enum Failure {
-    #[error("a record of the event cannot be understood: {problem}")]
+    #[error("the event is not understood: {problem}")]
     Event { problem: String },
     #[error("reading the tags of `{object}`")]
     GetObjectTagging { object: String, source: Cause },
@@ -248,18 +323,16 @@ pub enum Failure {
     JobDocument(#[from] serde_json::Error),
     #[error("conflict: {what} exists and is not of this upload; nothing was overwritten")]
     Conflict { what: String },
-    #[error("an answer of AWS lacks its `{member}`")]
+    #[error("a response of AWS lacks `{member}`")]
     Incomplete { member: &'static str },
     #[error("the invocation's time was up while {step}; the next attempt goes on from there")]
     OutOfTime { step: Step },
 }
 
 impl Failure {
-    /// Whether AWS was only called too often: by the account, or just now.
+    /// Whether AWS throttled the request.
     pub fn is_throttled(&self) -> bool {
-        let causes = iter::successors(self.source(), |cause| Error::source(*cause));
-        let codes = ["ThrottlingException", "TooManyRequestsException", "SlowDown"];
-        causes.map(ToString::to_string).any(|cause| codes.iter().any(|code| cause.contains(code)))
+        self.source().and_then(|source| source.downcast_ref::<Cause>()).is_some_and(|cause| cause.is_throttled)
     }
 
     /// The message and those of all its causes, each once: an SDK error alone prints no more than "service error".
@@ -280,10 +353,24 @@ impl Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws_sdk_iot::operation::create_job::CreateJobError;
 
-    #[derive(Debug, thiserror::Error)]
-    #[error("service error")]
-    struct Service(#[source] std::io::Error);
+    /// An error as an SDK makes it: of an operation with a response.
+    fn response(status: u16, headers: &[(&'static str, &'static str)], code: Option<&str>, message: &str) -> Cause {
+        let mut response = HttpResponse::new(status.try_into().unwrap(), aws_sdk_s3::primitives::SdkBody::empty());
+        for (name, value) in headers {
+            response.headers_mut().insert(*name, *value);
+        }
+        let mut metadata = aws_sdk_s3::error::ErrorMetadata::builder().message(message);
+        if let Some(code) = code {
+            metadata = metadata.code(code);
+        }
+        SdkError::service_error(CreateJobError::generic(metadata.build()), response).into()
+    }
+
+    fn failure(source: Cause) -> Failure {
+        Failure::CreateJob { job_id: "AFR_OTA-SlowDown-ThrottlingException".into(), source }
+    }
 
     #[test]
     fn every_skip_has_its_word() {
@@ -303,22 +390,57 @@ mod tests {
     }
 
     #[test]
-    fn what_is_throttled_is_told_by_the_code_of_its_cause() {
-        let failure = |code: &str| Failure::CreateJob {
-            job_id: "AFR_OTA-ThrottlingException".into(),
-            source: Box::new(Service(std::io::Error::other(format!("{code}: too many")))),
-        };
-        assert!(failure("ThrottlingException").is_throttled());
-        assert!(failure("SlowDown").is_throttled());
-        assert!(!failure("LimitExceededException").is_throttled());
+    fn throttling_is_decided_by_the_code_and_never_by_a_text() {
+        let names = "AFR_OTA-SlowDown ThrottlingException TooManyRequestsException";
+        for (status, code, is_throttled) in [
+            (400, Some("ThrottlingException"), true),
+            (429, Some("TooManyRequestsException"), true),
+            (503, Some("SlowDown"), true),
+            (503, None, true),
+            (429, None, true),
+            (503, Some("ServiceUnavailable"), false),
+            (400, Some("InvalidRequestException"), false),
+            (404, Some("ResourceNotFoundException"), false),
+            (410, Some("LimitExceededException"), false),
+            (500, None, false),
+        ] {
+            let failure = failure(response(status, &[], code, names));
+            assert_eq!(failure.is_throttled(), is_throttled, "{status} {code:?}");
+        }
+        assert!(!failure(names.to_owned().into()).is_throttled());
+        assert!(!failure(io::Error::other(names).into()).is_throttled());
+        assert!(!Failure::Conflict { what: names.to_owned() }.is_throttled());
+    }
+
+    #[test]
+    fn a_bucket_in_another_region_is_named_with_its_region() {
+        let region = [("x-amz-bucket-region", "eu-west-1")];
+        let cause = "the bucket is in the region `eu-west-1`, expected the region of the function";
+        for code in [None, Some("PermanentRedirect")] {
+            let moved = Failure::GetObjectTagging {
+                object: "s3://b/a".into(),
+                source: response(301, &region, code, "The bucket must be addressed by its own endpoint"),
+            };
+            assert!(
+                moved.chain().starts_with(&format!("reading the tags of `s3://b/a`: {cause}: ")),
+                "{}",
+                moved.chain()
+            );
+        }
+        // S3 names the region in other responses, too.
+        let missing = failure(response(404, &region, Some("NoSuchBucket"), "none"));
+        assert!(!missing.chain().contains("eu-west-1"), "{}", missing.chain());
+        assert!(!failure(response(301, &[], None, "moved")).chain().contains("region"));
     }
 
     #[test]
     fn a_failure_tells_its_whole_chain() {
-        let failure = Failure::CreateJob {
-            job_id: "AFR_OTA-1".into(),
-            source: Box::new(Service(std::io::Error::other("LimitExceededException: too many"))),
-        };
-        assert_eq!(failure.chain(), "creating the job `AFR_OTA-1`: service error: LimitExceededException: too many");
+        let chain = failure(response(410, &[], Some("LimitExceededException"), "too many")).chain();
+        assert!(
+            chain.starts_with("creating the job `AFR_OTA-SlowDown-ThrottlingException`: service error: "),
+            "{chain}"
+        );
+        assert!(chain.contains("LimitExceededException") && chain.contains("too many"), "{chain}");
+        assert_eq!(chain.matches("service error").count(), 1, "{chain}");
     }
 }

@@ -3,13 +3,13 @@
 use crate::{
     clients::Clients,
     custom_signing::{BESIDE, CustomSignature, CustomSigning, MOST_BYTES, read_beside},
-    error::{Failure, Kind, Stop, all, both},
+    error::{Failure, Kind, Stop, all, both, required, required_text},
     file_request::{FileRequest, SignedBy},
     options::SigningJobId,
     record::image_key,
     settings::{ProfileName, Settings},
     signed_object::SignatureAlgorithm,
-    signing::{self, SignedImage},
+    signing::{self, SignedImage, Succeeded},
     stored_object::unreadable,
     tags::{SIGNATURE, SIGNING_JOB},
     upload::{Image, Upload, is_gone},
@@ -18,7 +18,7 @@ use crate::{
 use aws_sdk_signer::{
     error::ProvideErrorMetadata,
     operation::describe_signing_job::DescribeSigningJobOutput,
-    types::{SigningMaterial, SigningStatus, Source},
+    types::{SigningMaterial, SigningStatus},
 };
 use futures::future::{join, join_all};
 
@@ -99,51 +99,45 @@ async fn of_signing_job(
             return Err(Failure::DescribeSigningJob { signing_job: id.clone(), source: error.into() }.into());
         }
     };
-    let (key, cert_file) = check(settings, upload, &job).map_err(|problem| refused(&problem))?;
+    let (key, cert_file) = check(settings, upload, &job)?.map_err(|problem| refused(&problem))?;
     let (signature, algorithm) = match signing::read_under_copy(aws, settings, upload, image, key).await {
         Ok(read) => read,
         Err(Failure::SignedObject { problem, .. }) => return Err(refused(&format!("its signed object: {problem}"))),
         Err(failure) => return Err(failure.into()),
     };
     let certificate = job.signing_material().map(SigningMaterial::certificate_arn);
-    if settings.verify_signatures.0 && certificate.is_none() {
-        return Err(Failure::Incomplete { member: "signingMaterial.certificateArn" }.into());
-    }
-    Ok(GivenSignature { signature, algorithm, cert_file, certificate: certificate.map(str::to_owned) })
+    let certificate = settings.verify_signatures.0.then(|| {
+        let certificate = required(certificate, "signingMaterial")?;
+        required_text(certificate, "certificateArn").map(str::to_owned)
+    });
+    Ok(GivenSignature { signature, algorithm, cert_file, certificate: certificate.transpose()? })
 }
 
-/// The key of the job's signed object, and the certificate's path on the device; or why the job is of no use.
+/// The key of the job's signed object, and the certificate's path on the device; or why the job cannot be used.
 fn check<'a>(
     settings: &Settings,
     upload: &Upload,
     job: &'a DescribeSigningJobOutput,
-) -> Result<(&'a str, String), String> {
-    if job.status != Some(SigningStatus::Succeeded) {
-        let status = job.status.as_ref().map_or("unknown", SigningStatus::as_str);
+) -> Result<Result<(&'a str, String), String>, Failure> {
+    let status = required(job.status(), "status")?;
+    if *status != SigningStatus::Succeeded {
         let reason = job.status_reason().map(|reason| format!(" ({reason})")).unwrap_or_default();
-        return Err(format!("its status is `{status}`{reason}"));
+        return Ok(Err(format!("its status is `{status}`{reason}")));
     }
-    if job.revocation_record.is_some() {
-        return Err("it is revoked".to_owned());
-    }
-    let source = job.source().and_then(Source::s3);
-    let source = source.map(|source| (source.bucket_name(), source.key(), source.version()));
-    if source != Some((&upload.bucket, &upload.key, &upload.version_id)) {
-        let (bucket, key, version) = source.unwrap_or_default();
-        return Err(format!("its source is s3://{bucket}/{key} version {version}, this is {upload}"));
-    }
-    let profile = job.profile_name().unwrap_or_default();
-    if !settings.allows_profile(&ProfileName(profile.to_owned())) {
-        return Err(format!("its profile is `{profile}`, expected {}", settings.expected_profile()));
-    }
-    let signed = job.signed_object().and_then(|object| object.s3());
-    let (bucket, key) = signed.map(|at| (at.bucket_name(), at.key())).unwrap_or_default();
-    let (bucket, key) = (bucket.unwrap_or_default(), key.unwrap_or_default());
-    if bucket != upload.bucket || !key.starts_with(&settings.signed_prefix.0) {
-        let (ours, prefix) = (&upload.bucket, &settings.signed_prefix.0);
-        return Err(format!("its signed object is s3://{bucket}/{key}, which does not lie below s3://{ours}/{prefix}"));
-    }
-    Ok((key, signing::cert_file(job.signing_parameters())?))
+    let Succeeded { source, signed_object: (bucket, signed_key), profile } = Succeeded::of(job)?;
+    let (ours, prefix) = (&upload.bucket, &settings.signed_prefix.0);
+    Ok(if job.revocation_record.is_some() {
+        Err("it is revoked".to_owned())
+    } else if source != (&upload.bucket, &upload.key, &upload.version_id) {
+        let (bucket, key, version) = source;
+        Err(format!("its source is s3://{bucket}/{key} version {version}, this is {upload}"))
+    } else if !settings.allows_profile(&ProfileName(profile.to_owned())) {
+        Err(format!("its profile is `{profile}`, expected {}", settings.expected_profile()))
+    } else if bucket != ours || !signed_key.starts_with(prefix) {
+        Err(format!("its signed object is s3://{bucket}/{signed_key}, which does not lie below s3://{ours}/{prefix}"))
+    } else {
+        signing::cert_file(job.signing_parameters()).map(|cert_file| (signed_key, cert_file))
+    })
 }
 
 /// The signature of custom code signing, as its tag has it.
@@ -188,7 +182,7 @@ async fn of_custom(
         }
         Err(error) => return Err(failure(error.into()).into()),
     };
-    let length = answer.content_length.unwrap_or_default();
+    let length = required(answer.content_length, "Content-Length")?;
     if length > MOST_BYTES {
         return Err(refused(vec![format!("it has {length} bytes, expected at most {MOST_BYTES}")]));
     }

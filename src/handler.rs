@@ -6,6 +6,7 @@ use crate::{
     device_limits,
     dry_run::{self, Known},
     error::{Failure, Kind, Skip, Step, Stop, both},
+    event::{self, Record},
     file_request::FileRequest,
     given::{self, Signable},
     helper_file::{self, is_manifest},
@@ -13,7 +14,7 @@ use crate::{
     job_config::JobConfig,
     lookup,
     manifest::{Manifest, ManifestFile},
-    metrics::{self, Metrics},
+    metrics::Metrics,
     outcome::{Outcome, Release, Releases, Steps},
     record::{JobRecord, Traces},
     request::{Asked, ReleaseRequest},
@@ -23,21 +24,23 @@ use crate::{
     stream,
     tags::{TagHeader, Tags},
     unchanged,
-    upload::{self, Image, Record, Upload, hex},
+    upload::{Image, Upload, hex},
     verification::{Digests, Verification},
 };
 use futures::{
     StreamExt, TryStreamExt,
-    future::{join, join_all, join4, try_join, try_join_all},
+    future::{join, join4, try_join, try_join_all},
 };
 use jiff::Timestamp;
 use lambda_runtime::Diagnostic;
-use serde_json::Value;
 use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, sleep, timeout_at};
 
 /// How long before Lambda would end the invocation it ends itself, so that the reason is told.
 const MARGIN: Duration = Duration::from_secs(2);
+
+/// The records of an event that are worked on at the same time, so that memory does not depend on their number.
+const RECORDS_AT_ONCE: usize = 4;
 
 /// How many files of a manifest are signed at the same time: Signer takes 3 starts a second of a whole account
 /// (<https://docs.aws.amazon.com/general/latest/gr/signer.html>).
@@ -85,22 +88,26 @@ impl Function {
         Self { metrics: Some(Metrics { function_name }), ..self }
     }
 
-    /// Works on every record of an event, whatever becomes of the others.
+    /// Works on every record of an event, which is JSON. A record that fails stops no other.
     ///
     /// # Errors
-    /// The records that failed, once all are done: Lambda delivers the event again, and what is done is adopted.
-    pub async fn handle(&self, event: &Value, deadline: SystemTime) -> Result<Releases, InvocationFailed> {
+    /// The records that failed, once all are done: Lambda retries the event, and what is done is adopted.
+    pub async fn handle(&self, event: &str, deadline: SystemTime) -> Result<Releases, InvocationFailed> {
         let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
         let deadline = Instant::now() + left.saturating_sub(MARGIN);
         let invocation = Invocation { started: (self.clock)(), deadline };
-        if metrics::asks_for_count(event) {
+        if event::asks_for_count(event) {
             return self.count_streams().await.map_err(|failure| {
                 tracing::error!("{}", failure.chain());
                 InvocationFailed(vec![failure.chain()])
             });
         }
-        let records = upload::records(event).into_iter();
-        let releases = join_all(records.map(|record| self.work_on(record, invocation))).await;
+        let records = event::records(event, self.settings.failure_queue.as_ref().map(|queue| queue.0.as_str()));
+        let work =
+            records.into_iter().enumerate().map(async |(at, record)| (at, self.work_on(record, invocation).await));
+        let mut releases: Vec<_> = futures::stream::iter(work).buffer_unordered(RECORDS_AT_ONCE).collect().await;
+        releases.sort_by_key(|(at, _)| *at);
+        let releases: Vec<_> = releases.into_iter().filter_map(|(_, release)| release).collect();
         let failed = releases.iter().filter(|release| release.outcome == Outcome::Failed);
         let failures: Vec<_> = failed.map(Release::failure).collect();
         if failures.is_empty() { Ok(Releases { releases }) } else { Err(InvocationFailed(failures)) }
@@ -114,8 +121,20 @@ impl Function {
         Ok(Releases { releases: Vec::new() })
     }
 
-    /// Works on one record to its end, which is logged.
-    async fn work_on(&self, record: Record, invocation: Invocation) -> Release {
+    /// Works on one record to its end, which is logged. A message that is consumed unread is logged and counted, and no
+    /// release.
+    async fn work_on(&self, record: Record, invocation: Invocation) -> Option<Release> {
+        if let (Some(message), Err(Stop::Failed(failure))) = (&record.consumed, &record.upload) {
+            tracing::error!(
+                beginning = message,
+                "a message of the failure queue is consumed unread: {}",
+                failure.chain()
+            );
+            if let Some(metrics) = &self.metrics {
+                metrics.tell_unreadable((self.clock)());
+            }
+            return None;
+        }
         let mut release = Release { bucket: record.bucket, key: record.key, ..Release::default() };
         release.version_id = record.upload.as_ref().ok().map(|upload| upload.version_id.clone());
         let is_copy = record.is_copy;
@@ -132,7 +151,7 @@ impl Function {
         if let Some(metrics) = &self.metrics {
             metrics.tell(&release, &steps, (self.clock)());
         }
-        release
+        Some(release)
     }
 
     async fn release_in_time(

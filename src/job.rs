@@ -3,7 +3,7 @@
 use crate::{
     clients::Clients,
     delivery::{Delivery, PresignedUrl},
-    error::{Cause, Failure, Kind, Stop},
+    error::{Cause, Failure, Kind, Stop, required},
     file_request::FileRequest,
     record::JobRecord,
     request::ReleaseRequest,
@@ -74,12 +74,13 @@ pub(crate) async fn preflight(
 pub(crate) async fn find(aws: &Clients, job_id: &str) -> Result<Option<Job>, Failure> {
     match aws.iot.describe_job().job_id(job_id).send().await {
         Ok(answer) => {
-            let job = answer.job.ok_or(Failure::Incomplete { member: "job" })?;
-            tracing::info!(jobId = job_id, status = job.status.as_ref().map(JobStatus::as_str), "the job is there");
+            let job = required(answer.job, "job")?;
+            let status = required(job.status, "job.status")?;
+            tracing::info!(jobId = job_id, status = status.as_str(), "the job is there");
             let schedule = job.scheduling_config;
             Ok(Some(Job {
-                arn: job.job_arn.ok_or(Failure::Incomplete { member: "jobArn" })?,
-                status: job.status,
+                arn: required(job.job_arn, "job.jobArn")?,
+                status: Some(status),
                 stream_id: None,
                 start_time: schedule.as_ref().and_then(|schedule| schedule.start_time.clone()),
                 end_time: schedule.and_then(|schedule| schedule.end_time),
@@ -113,7 +114,7 @@ async fn own(
 ) -> Result<Option<Job>, Failure> {
     let call = aws.iot.get_job_document().job_id(job_id).send();
     let answer = call.map_err(|error| Failure::DescribeJob { job_id: job_id.to_owned(), source: error.into() }).await?;
-    let document = answer.document.ok_or(Failure::Incomplete { member: "document" })?;
+    let document = required(answer.document, "document")?;
     let document: serde_json::Value = serde_json::from_str(&document).unwrap_or_default();
     let ota = &document["afr_ota"];
     let stream_id = ota["streamname"].as_str().map(str::to_owned);

@@ -15,6 +15,9 @@ pub mod tags;
 pub mod upload;
 
 mod stored_object;
+
+pub mod event;
+
 pub mod zone;
 
 pub mod clock;

@@ -2,7 +2,7 @@
 
 use lambda_runtime::{Context, Diagnostic, Error, LambdaEvent, service_fn};
 use ota_on_upload::{clients::Clients, handler::Function, settings::Settings};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use std::{
     env,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -19,8 +19,8 @@ async fn main() -> Result<(), Error> {
         function = function.with_metrics(name);
     }
     let function = &function;
-    lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| async move {
-        function.handle(&event.payload, deadline(&event.context)).await.map_err(Diagnostic::from)
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| async move {
+        function.handle(event.payload.get(), deadline(&event.context)).await.map_err(Diagnostic::from)
     }))
     .await
 }

@@ -92,7 +92,7 @@ impl Manifest {
             let problem = format!("the manifest has {} bytes, expected at most {MOST_BYTES}", image.size);
             return Ok(is_named.then(|| Self::unreadable(&problem)));
         }
-        let bytes = Self::fetch(aws, settings, upload).await?;
+        let bytes = Self::fetch(aws, settings, upload, image).await?;
         if !is_named && !names_files(&bytes) {
             return Ok(None);
         }
@@ -104,7 +104,7 @@ impl Manifest {
         Ok(Some(manifest))
     }
 
-    async fn fetch(aws: &Clients, settings: &Settings, upload: &Upload) -> Result<Vec<u8>, Stop> {
+    async fn fetch(aws: &Clients, settings: &Settings, upload: &Upload, image: &Image) -> Result<Vec<u8>, Stop> {
         let failure = |source| Failure::GetObject { object: upload.to_string(), source };
         let call = aws.s3.get_object().bucket(&upload.bucket).key(&upload.key).version_id(&upload.version_id);
         let answer = match call.expected_bucket_owner(&settings.ota_role.account).send().await {
@@ -112,8 +112,11 @@ impl Manifest {
             Err(error) if is_gone(error.code()) => return Err(Stop::Skipped(Skip::Withdrawn)),
             Err(error) => return Err(failure(error.into()).into()),
         };
-        let json = answer.body.collect().await;
-        Ok(json.map_err(|error| failure(error.into()))?.to_vec())
+        let json = answer.body.collect().await.map_err(|error| failure(error.into()))?.to_vec();
+        if json.len() as u64 != image.size {
+            return Err(failure(format!("{} bytes came, expected {}", json.len(), image.size).into()).into());
+        }
+        Ok(json)
     }
 
     /// Reads a manifest that was uploaded: JSON, in UTF-8 or as editors of Windows write it. All that is wrong with it is

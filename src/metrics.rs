@@ -30,6 +30,8 @@ enum Metric {
     Seconds(Step, f64),
     /// Streams that the account has.
     Streams(usize),
+    /// A message of the failure queue was consumed unread.
+    Unreadable,
 }
 
 impl Metric {
@@ -50,6 +52,7 @@ impl Metric {
             Self::Seconds(Step::Stream, _) => "StreamSeconds",
             Self::Seconds(Step::Job, _) => "JobSeconds",
             Self::Streams(_) => "Streams",
+            Self::Unreadable => "Unreadable",
         }
     }
 
@@ -92,6 +95,11 @@ impl Metrics {
     pub fn tell_streams(&self, count: usize, now: Timestamp) {
         // The alarm on them has to have them, whatever is logged besides.
         self.write(Level::ERROR, &[Metric::Streams(count)], now);
+    }
+
+    /// Counts a message of the failure queue that was consumed unread.
+    pub fn tell_unreadable(&self, now: Timestamp) {
+        self.write(Level::ERROR, &[Metric::Unreadable], now);
     }
 
     fn write(&self, level: Level, metrics: &[Metric], now: Timestamp) {
@@ -137,11 +145,6 @@ fn of(release: &Release, steps: &Steps) -> Vec<Metric> {
     ];
     let optional = optional.into_iter().flatten().chain(Step::ALL.into_iter().filter_map(took));
     [Metric::Outcome(release.outcome)].into_iter().chain(optional).collect()
-}
-
-/// Whether an event asks for the number of streams: that of the stack's schedule.
-pub(crate) fn asks_for_count(event: &Value) -> bool {
-    *event == json!({ "count": "streams" })
 }
 
 #[cfg(test)]
@@ -308,7 +311,13 @@ mod tests {
         let line = metrics().line(Level::ERROR, &[Metric::Streams(8000)], Timestamp::UNIX_EPOCH);
         check(&line);
         assert_eq!((&line["Streams"], &line["level"]), (&json!(8000), &json!("ERROR")));
-        assert!(asks_for_count(&json!({ "count": "streams" })));
-        assert!(!asks_for_count(&json!({ "Records": [] })));
+    }
+
+    #[test]
+    fn a_consumed_message_is_counted_at_a_level_that_is_always_logged() {
+        let line = metrics().line(Level::ERROR, &[Metric::Unreadable], Timestamp::UNIX_EPOCH);
+        check(&line);
+        assert_eq!((&line["Unreadable"], &line["level"]), (&json!(1), &json!("ERROR")));
+        assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Dimensions"], json!([["FunctionName"]]));
     }
 }

@@ -136,10 +136,10 @@ impl Release {
         self.end_time.clone_from(&job.end_time);
     }
 
-    /// What Lambda is told of a release that failed.
+    /// The error message of a release that failed.
     pub(crate) fn failure(&self) -> String {
-        let (key, reason) = (self.key.as_deref(), self.reason.as_deref());
-        format!("`{}`: {}", key.unwrap_or_default(), reason.unwrap_or_default())
+        let reason = self.reason.as_deref().unwrap_or_default();
+        self.key.as_ref().map_or_else(|| reason.to_owned(), |key| format!("`{key}`: {reason}"))
     }
 
     pub(crate) fn conclude(&mut self, outcome: Result<Outcome, Stop>) {
@@ -312,7 +312,7 @@ mod tests {
         // There may be one.
         let failed = concluded(Err(Failure::Incomplete { member: "jobArn" }.into()));
         assert_eq!((failed.outcome, failed.job_id.as_deref()), (Outcome::Failed, Some("AFR_OTA-a")));
-        assert_eq!(failed.failure(), "`firmware/a.bin`: an answer of AWS lacks its `jobArn`");
+        assert_eq!(failed.failure(), "`firmware/a.bin`: a response of AWS lacks `jobArn`");
     }
 
     #[test]

@@ -2,12 +2,17 @@
 
 use crate::{
     clients::Clients,
-    error::Failure,
+    error::{Failure, required},
     settings::Settings,
     tags::Tags,
     upload::{Upload, is_gone},
 };
-use aws_sdk_s3::{error::ProvideErrorMetadata, primitives::ByteStream, types::ObjectVersion};
+use aws_sdk_s3::{
+    error::{ProvideErrorMetadata, SdkError},
+    operation::put_object::PutObjectError,
+    primitives::ByteStream,
+    types::ObjectVersion,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -47,24 +52,26 @@ impl Traces {
             let page =
                 page.map_err(|error| Failure::ListObjectVersions { prefix: prefix.to_owned(), source: error.into() })?;
             for version in page.versions.unwrap_or_default() {
-                traces.add(prefix, version);
+                traces.add(prefix, version)?;
             }
-            if page.is_truncated != Some(true) {
+            if !required(page.is_truncated, "IsTruncated")? {
                 break;
             }
-            (key_marker, version_marker) = (page.next_key_marker, page.next_version_id_marker);
+            key_marker = Some(required(page.next_key_marker, "NextKeyMarker")?);
+            version_marker = Some(required(page.next_version_id_marker, "NextVersionIdMarker")?);
         }
         Ok(traces)
     }
 
-    fn add(&mut self, prefix: &str, version: ObjectVersion) {
-        let ObjectVersion { key: Some(key), version_id: Some(id), is_latest, .. } = version else { return };
+    fn add(&mut self, prefix: &str, version: ObjectVersion) -> Result<(), Failure> {
+        let (key, id) = (required(version.key, "Key")?, required(version.version_id, "VersionId")?);
         if key == record_key(prefix) {
-            self.has_record |= is_latest == Some(true);
+            self.has_record |= required(version.is_latest, "IsLatest")?;
         } else if !key.ends_with(&image_key("/")) {
             // S3 lists the versions of a key from the newest to the oldest, which is the signed object.
             self.signed.insert(key, id);
         }
+        Ok(())
     }
 }
 
@@ -172,9 +179,9 @@ impl JobRecord {
         settings: &Settings,
         upload: &Upload,
         if_none_match: Option<&str>,
-    ) -> Result<(), aws_sdk_s3::Error> {
+    ) -> Result<(), SdkError<PutObjectError>> {
         let key = record_key(&upload.signed_prefix(settings));
-        let json = serde_json::to_vec_pretty(self).map_err(aws_sdk_s3::error::BuildError::other);
+        let json = serde_json::to_vec_pretty(self).map_err(SdkError::construction_failure);
         let call =
             aws.s3.put_object().bucket(&upload.bucket).key(key).set_if_none_match(if_none_match.map(str::to_owned));
         let call = call.content_type("application/json").expected_bucket_owner(&settings.ota_role.account);
@@ -183,7 +190,7 @@ impl JobRecord {
     }
 }
 
-fn write_failure(settings: &Settings, upload: &Upload, error: aws_sdk_s3::Error) -> Failure {
+fn write_failure(settings: &Settings, upload: &Upload, error: SdkError<PutObjectError>) -> Failure {
     Failure::WriteRecord { key: record_key(&upload.signed_prefix(settings)), source: error.into() }
 }
 

@@ -43,6 +43,9 @@ pub struct Settings {
     pub verify_signatures: Switch,
     /// `ALLOW_UNVERIFIED`: whether releases may bring a signature that nothing here can verify.
     pub allow_unverified: Switch,
+    /// `FAILURE_QUEUE_ARN`: the stack's own failure queue, whose messages are consumed if they are not understood. Without
+    /// it, such messages fail like any other event.
+    pub failure_queue: Option<QueueArn>,
     /// `DRY_RUN`, `DRY_RUN_TAGS` and `DRY_RUN_MANIFEST`: whether everything is checked and nothing created.
     pub dry_run: DryRun,
     /// `DEFAULT_START`: the start of releases without `ota:start`.
@@ -95,6 +98,7 @@ impl Settings {
             url_expiry: from.optional("URL_EXPIRY_SECONDS", "1800"),
             verify_signatures: from.optional("VERIFY_SIGNATURES", "true"),
             allow_unverified: from.optional("ALLOW_UNVERIFIED", "false"),
+            failure_queue: from.given("FAILURE_QUEUE_ARN"),
             dry_run: from.dry_run(),
             default_timezone: from.optional("DEFAULT_TIMEZONE", "UTC"),
             default_start: from.optional("DEFAULT_START", "1h"),
@@ -317,6 +321,22 @@ impl FromStr for RoleArn {
     }
 }
 
+/// The ARN of a queue of SQS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueArn(pub String);
+
+impl FromStr for QueueArn {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let parts: Vec<&str> = value.split(':').collect();
+        let is_queue = matches!(parts[..], ["arn", partition, "sqs", region, account, name]
+            if [partition, region, account, name].iter().all(|part| !part.is_empty()));
+        is_queue
+            .then(|| Self(value.to_owned()))
+            .ok_or(Expected("the ARN of an SQS queue, such as `arn:aws:sqs:eu-central-1:111122223333:failures`".into()))
+    }
+}
+
 /// The name of a Signer profile: 2–64 of `[a-zA-Z0-9_]`
 /// (<https://docs.aws.amazon.com/signer/latest/api/API_StartSigningJob.html>).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -528,7 +548,7 @@ pub(crate) mod tests {
         for (name, value) in variables {
             let words = name.split('_').map(|word| format!("{}{}", &word[..1], word[1..].to_lowercase()));
             let parameter = match name {
-                "OTA_ROLE_ARN" => continue,
+                "OTA_ROLE_ARN" | "FAILURE_QUEUE_ARN" => continue,
                 "UPLOAD_BUCKET" => "BucketName".to_owned(),
                 _ => words.collect(),
             };

@@ -3,7 +3,7 @@
 use crate::{
     certificate::Certificate,
     clients::Clients,
-    error::{Cause, Failure, Kind, Stop},
+    error::{Cause, Failure, Kind, Stop, is_throttled, required, required_text},
     file_request::FileRequest,
     record::Traces,
     settings::{ProfileName, Settings},
@@ -16,7 +16,10 @@ use aws_sdk_signer::{
     operation::{
         describe_signing_job::DescribeSigningJobOutput, start_signing_job::builders::StartSigningJobFluentBuilder,
     },
-    types::{Destination, S3Destination, S3Source, SigningProfileStatus, SigningStatus, Source},
+    types::{
+        Destination, S3Destination, S3Source, SignedObject as SignedObjectPlace, SigningProfileStatus, SigningStatus,
+        Source,
+    },
 };
 use futures::future::try_join;
 use jiff::Timestamp;
@@ -74,12 +77,12 @@ pub(crate) async fn preflight(
         }
     };
     let unusable = |problem| Failure::SigningProfile { profile: profile.0.clone(), problem };
-    match &described.status {
-        None | Some(SigningProfileStatus::Active) => {}
-        Some(status) => return Err(unusable(format!("it is {status}, expected Active")).into()),
+    match required(described.status(), "status")? {
+        SigningProfileStatus::Active => {}
+        status => return Err(unusable(format!("it is {status}, expected Active")).into()),
     }
     cert_file(described.signing_parameters()).map_err(unusable)?;
-    let platform = described.platform_id().unwrap_or_default();
+    let platform = required(described.platform_id(), "platformId")?;
     let Some(most) = most_bytes(platform) else { return Ok(()) };
     let too_large = files.iter().filter(|(_, image)| image.size > most).map(|(file, image)| {
         let expected = format!("expected at most {most}, the most that the signing platform `{platform}` takes");
@@ -93,10 +96,6 @@ pub(crate) async fn preflight(
 /// (<https://docs.aws.amazon.com/cli/latest/reference/signer/list-signing-platforms.html>).
 fn most_bytes(platform: &str) -> Option<u64> {
     matches!(platform, "AmazonFreeRTOS-Default" | "AmazonFreeRTOS-TI-CC3220SF").then_some(16 * 1024 * 1024)
-}
-
-fn is_throttled(code: Option<&str>) -> bool {
-    matches!(code, Some("ThrottlingException" | "TooManyRequestsException"))
 }
 
 /// Calls Signer again while it is called too often by the whole account, as long as the invocation lasts: Lambda's
@@ -169,7 +168,11 @@ impl Signing<'_> {
                 return Err(Failure::DescribeSigningJob { signing_job: signing_job.into(), source: error.into() });
             }
         };
-        let Ok(cert_file) = self.check(signing_job, &job) else { return Ok(None) };
+        let cert_file = match self.check(signing_job, &job) {
+            Ok(cert_file) => cert_file,
+            Err(Failure::SigningFailed { .. } | Failure::SigningJob { .. }) => return Ok(None),
+            Err(failure) => return Err(failure),
+        };
         match self.signed_image(&job, key, cert_file, self.read(key, version)).await {
             Ok(image) => Ok(Some(image)),
             Err(Failure::SignedObject { .. } | Failure::Signature { .. }) => Ok(None),
@@ -212,7 +215,7 @@ impl Signing<'_> {
         let failure = |source| start_failure(&self.file.source, self.profile, source);
         let answer = patiently(deadline, async || call.clone().send().await).await;
         let answer = answer.map_err(|error| failure(error.into()))?;
-        answer.job_id.ok_or(Failure::Incomplete { member: "jobId" })
+        required(answer.job_id, "jobId")
     }
 
     async fn wait(&self, signing_job: &str, deadline: Instant) -> Result<DescribeSigningJobOutput, Failure> {
@@ -247,31 +250,27 @@ impl Signing<'_> {
             let (object, signing_job) = (self.file.source.to_string(), signing_job.to_owned());
             return Err(Failure::SigningFailed { object, signing_job, reason });
         }
+        let failure = |problem| Failure::SigningJob { signing_job: signing_job.to_owned(), problem };
+        let status = required(job.status(), "status")?;
+        if *status != SigningStatus::Succeeded {
+            return Err(failure(format!("its status is `{status}`")));
+        }
         let upload = &self.file.source;
-        let source = job.source().and_then(Source::s3);
-        let signed = job.signed_object().and_then(|object| object.s3());
+        let Succeeded { source, signed_object, profile } = Succeeded::of(job)?;
         let key = format!("{}{signing_job}", self.file.signed_prefix);
-        let is_source = source.is_some_and(|source| {
-            (source.bucket_name(), source.key(), source.version()) == (&upload.bucket, &upload.key, &upload.version_id)
-        });
-        let is_destination = signed.is_some_and(|signed| {
-            signed.bucket_name() == Some(upload.bucket.as_str()) && signed.key() == Some(key.as_str())
-        });
-        let problem = if job.status != Some(SigningStatus::Succeeded) {
-            format!("its status is {:?}", job.status)
-        } else if !is_source {
+        let problem = if source != (&upload.bucket, &upload.key, &upload.version_id) {
             format!("its source is {source:?}, expected `{upload}`")
-        } else if !is_destination {
-            format!("its signed object is {signed:?}, expected `{key}`")
-        } else if job.profile_name() != Some(self.profile.0.as_str()) {
-            format!("its profile is {:?}, expected `{}`", job.profile_name(), self.profile.0)
+        } else if signed_object != (&upload.bucket, &key) {
+            format!("its signed object is {signed_object:?}, expected `{key}`")
+        } else if profile != self.profile.0 {
+            format!("its profile is `{profile}`, expected `{}`", self.profile.0)
         } else {
             match cert_file(job.signing_parameters()) {
                 Ok(cert_file) => return Ok(cert_file),
                 Err(problem) => problem,
             }
         };
-        Err(Failure::SigningJob { signing_job: signing_job.to_owned(), problem })
+        Err(failure(problem))
     }
 
     async fn read(&self, key: &str, version: &str) -> Result<(String, SignatureAlgorithm), Failure> {
@@ -300,8 +299,38 @@ impl Signing<'_> {
     async fn certificate(&self, job: &DescribeSigningJobOutput) -> Result<Option<Certificate>, Failure> {
         let Some(verification) = self.verification else { return Ok(None) };
         let arn = job.signing_material().map(aws_sdk_signer::types::SigningMaterial::certificate_arn);
-        let arn = arn.ok_or(Failure::Incomplete { member: "signingMaterial.certificateArn" })?;
+        let arn = required_text(required(arn, "signingMaterial")?, "certificateArn")?;
         verification.certificate(arn).await.map(Some)
+    }
+}
+
+/// What AWS Signer reports of every signing job that has succeeded.
+pub(crate) struct Succeeded<'a> {
+    /// Bucket, key and version of what was signed.
+    pub source: (&'a str, &'a str, &'a str),
+    /// Bucket and key of the signed object.
+    pub signed_object: (&'a str, &'a str),
+    pub profile: &'a str,
+}
+
+impl<'a> Succeeded<'a> {
+    /// # Errors
+    /// The response lacks one of them.
+    pub fn of(job: &'a DescribeSigningJobOutput) -> Result<Self, Failure> {
+        let source = required(job.source().and_then(Source::s3), "source.s3")?;
+        let signed = required(job.signed_object().and_then(SignedObjectPlace::s3), "signedObject.s3")?;
+        Ok(Self {
+            source: (
+                required_text(source.bucket_name(), "source.s3.bucketName")?,
+                required_text(source.key(), "source.s3.key")?,
+                required_text(source.version(), "source.s3.version")?,
+            ),
+            signed_object: (
+                required(signed.bucket_name(), "signedObject.s3.bucketName")?,
+                required(signed.key(), "signedObject.s3.key")?,
+            ),
+            profile: required(job.profile_name(), "profileName")?,
+        })
     }
 }
 
@@ -342,7 +371,8 @@ async fn read(
         }
         Err(error) => return Err(Failure::GetSignedObject { key: key.to_owned(), source: error.into() }),
     };
-    let length = answer.content_length.and_then(|length| u64::try_from(length).ok()).unwrap_or_default();
+    let length = answer.content_length.and_then(|length| u64::try_from(length).ok());
+    let length = required(length, "Content-Length")?;
     let body = SyncIoBridge::new(answer.body.into_async_read());
     let parsed = tokio::task::spawn_blocking(move || SignedObject::read(body)).await;
     let unreadable = |source| Failure::GetSignedObject { key: key.to_owned(), source };

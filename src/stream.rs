@@ -3,7 +3,7 @@
 
 use crate::{
     clients::Clients,
-    error::{Failure, Stop},
+    error::{Failure, Stop, required},
     file_request::FileRequest,
     settings::Settings,
     signing::SignedImage,
@@ -68,8 +68,9 @@ pub(crate) async fn copy(
         Err(error) if is_gone(error.code()) => return Err(file.gone()),
         Err(error) => return Err(Failure::CopyObject { object, key, source: error.into() }.into()),
     };
-    if copy.copy_source_version_id.as_ref() != Some(&upload.version_id) {
-        let problem = format!("S3 copied the version {:?}", copy.copy_source_version_id);
+    let copied = required(copy.copy_source_version_id.as_ref(), "x-amz-copy-source-version-id")?;
+    if *copied != upload.version_id {
+        let problem = format!("S3 copied the version `{copied}`");
         return Err(Failure::CopyObject { object, key, source: problem.into() }.into());
     }
     let checksum = copy.copy_object_result().and_then(|result| result.checksum_sha256());
@@ -80,8 +81,7 @@ pub(crate) async fn copy(
         let problem = format!("the copy's SHA-256 is `{checksum}`, expected `{expected}`");
         return Err(Failure::CopyObject { object, key, source: problem.into() }.into());
     }
-    let version_id = copy.version_id.ok_or(Failure::Incomplete { member: "x-amz-version-id" })?;
-    Ok(RawCopy { file_id: file.id, key, version_id })
+    Ok(RawCopy { file_id: file.id, key, version_id: required(copy.version_id, "x-amz-version-id")? })
 }
 
 /// CreateStream of raw copies.
@@ -114,11 +114,10 @@ pub(crate) async fn ensure(
         .is_some_and(aws_sdk_iot::operation::create_stream::CreateStreamError::is_resource_already_exists_exception);
     let failure = Failure::CreateStream { stream_id: id.clone(), source: error.into() };
     match aws.iot.describe_stream().stream_id(&id).send().await {
-        Ok(answer) => match answer.stream_info() {
-            Some(stream) if is_of(stream, settings, upload, copies) => Ok(Stream { id }),
-            Some(_) => Err(Failure::Conflict { what: format!("the stream `{id}`") }),
-            None => Err(Failure::Incomplete { member: "streamInfo" }),
-        },
+        Ok(answer) => {
+            let is_own = is_of(required(answer.stream_info(), "streamInfo")?, settings, upload, copies)?;
+            if is_own { Ok(Stream { id }) } else { Err(Failure::Conflict { what: format!("the stream `{id}`") }) }
+        }
         Err(error) if exists => Err(Failure::DescribeStream { stream_id: id, source: error.into() }),
         Err(_) => Err(failure),
     }
@@ -130,24 +129,24 @@ pub(crate) async fn count(aws: &Clients) -> Result<usize, Failure> {
     let mut count = 0;
     while let Some(page) = pages.next().await {
         let page = page.map_err(|error| Failure::ListStreams { source: error.into() })?;
-        count += page.streams().len();
+        count += required(page.streams, "streams")?.len();
     }
     Ok(count)
 }
 
 /// Whether the stream's files are those of the upload, each below its own prefix, and AWS IoT reads them with the
 /// deployment's role.
-fn is_of(stream: &StreamInfo, settings: &Settings, upload: &Upload, copies: &[RawCopy]) -> bool {
+fn is_of(stream: &StreamInfo, settings: &Settings, upload: &Upload, copies: &[RawCopy]) -> Result<bool, Failure> {
     fn folder(key: &str) -> Option<&str> {
         key.rsplit_once('/').map(|(folder, _)| folder)
     }
-    let is_streamed = |copy: &RawCopy| {
-        let file = stream.files().iter().find(|file| file.file_id() == Some(i32::from(copy.file_id)));
-        let location = file.and_then(StreamFile::s3_location);
-        location.and_then(S3Location::bucket) == Some(&upload.bucket)
-            && location.and_then(S3Location::key).and_then(folder) == folder(&copy.key)
-    };
-    stream.files().len() == copies.len()
-        && copies.iter().all(is_streamed)
-        && stream.role_arn() == Some(&settings.ota_role.arn)
+    let files = required(stream.files.as_ref(), "files")?;
+    let mut found = Vec::with_capacity(files.len());
+    for file in files {
+        let (id, location) = (required(file.file_id(), "fileId")?, required(file.s3_location(), "s3Location")?);
+        found.push((id, required(location.bucket(), "bucket")?, folder(required(location.key(), "key")?)));
+    }
+    let mut expected = copies.iter().map(|copy| (i32::from(copy.file_id), upload.bucket.as_str(), folder(&copy.key)));
+    let is_role = required(stream.role_arn(), "roleArn")? == settings.ota_role.arn;
+    Ok(is_role && found.len() == copies.len() && expected.all(|copy| found.contains(&copy)))
 }

@@ -4,7 +4,7 @@
 use crate::{
     certificate::Certificate,
     clients::Clients,
-    error::Failure,
+    error::{Failure, required},
     settings::Settings,
     signed_object::SignatureAlgorithm,
     upload::{Image, Upload},
@@ -69,7 +69,7 @@ impl<'a> Verification<'a> {
         let failure = |source| Failure::GetCertificate { certificate: arn.to_owned(), source };
         let answer = self.aws.acm.get_certificate().certificate_arn(arn).send().await;
         let answer = answer.map_err(|error| failure(error.into()))?;
-        let pem = answer.certificate.ok_or(Failure::Incomplete { member: "Certificate" })?;
+        let pem = required(answer.certificate, "Certificate")?;
         Certificate::from_pem(arn, &pem).map_err(|problem| failure(problem.into()))
     }
 

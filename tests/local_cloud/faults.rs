@@ -38,6 +38,8 @@ enum Fault {
     LostAfter,
     /// The second half of the answer is missing.
     Truncated,
+    /// The response has no headers but those that HTTP needs.
+    HeadersLost,
     /// The answer is late.
     Delayed,
     /// The function that calls is killed before the service hears of it.
@@ -46,13 +48,14 @@ enum Fault {
     KilledAfter,
 }
 
-const FAULTS: [Fault; 7] = [
+const FAULTS: [Fault; 8] = [
     Fault::ErrorBefore,
     Fault::Throttled,
     Fault::LostBefore,
     Fault::ErrorAfter,
     Fault::LostAfter,
     Fault::Truncated,
+    Fault::HeadersLost,
     Fault::Delayed,
 ];
 
@@ -180,6 +183,11 @@ impl Faults {
                 serve(request).await?;
                 self.kill(Fault::KilledAfter, client, front)?;
                 lost()
+            }
+            Some(Fault::HeadersLost) => {
+                let mut response = serve(request).await?;
+                response.headers_mut().clear();
+                Ok(response)
             }
             Some(Fault::Truncated) => match serve(request).await?.into_parts() {
                 (_, body) if body.is_empty() => lost(),

@@ -182,7 +182,7 @@ def put_objects(event, bucket, tags):
 
     def walk(value):
         """Finds the objects of a notification and of EventBridge in whatever they are wrapped up."""
-        if isinstance(value, str) and value.startswith("{"):
+        if isinstance(value, str) and value.startswith(("{", '"')):
             try:
                 return json.dumps(walk(json.loads(value)))
             except ValueError:

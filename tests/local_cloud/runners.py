@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import tempfile
 import time
@@ -80,12 +81,21 @@ def invoke_at(port, event, is_alive):
             while is_alive():
                 try:
                     output, errors = process.communicate(timeout=0.5)
-                    return output if process.returncode == 0 else errors.partition("Was this behavior")[0]
+                    return output if process.returncode == 0 else failed(errors.partition("Was this behavior")[0])
                 except subprocess.TimeoutExpired:
                     pass
         finally:
             stop(process)
     return ""
+
+
+def failed(errors):
+    """An error of the function as Lambda returns it: cargo-lambda prints its type, and its message in lines."""
+    kind = re.match(r"Error: (\w+)\n", errors)
+    if not kind:
+        return errors
+    lines = re.findall(r"^  [×│] (.+)$", errors, re.M)
+    return json.dumps({"errorType": kind[1], "errorMessage": " ".join(line.strip() for line in lines)})
 
 
 def cargo_lambda(command, port, *options):

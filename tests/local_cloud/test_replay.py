@@ -49,7 +49,7 @@ class Catalogue:
         isolate()
         settings = modes.sample_settings()
         samples = replay.samples()
-        self.assertGreaterEqual(len(samples), 29)
+        self.assertGreaterEqual(len(samples), 36)
         for sample in samples:
             with self.subTest(sample.name):
                 print(f"\n    {sample.name}", end="", flush=True)
@@ -135,6 +135,13 @@ class Output(unittest.TestCase):
         self.assertRegex(output.partition("\nLog\n")[2], r"outcome +dry-run\n")
         self.assertNotIn("_aws", output, "metrics are for CloudWatch")
 
+    def test_an_event_that_is_not_understood_fails_with_its_message(self):
+        code, output = call("cargo", EVENT="events/batch-operations.json")
+        self.assertEqual(code, 1, output)
+        message = result_in(output)["errorMessage"]
+        self.assertTrue(message.startswith("the event is not understood: it is an object with the members"), output)
+        self.assertIn("✗ the function failed", output)
+
     def test_a_bad_setting_is_told_from_the_log(self):
         with tempfile.NamedTemporaryFile("w") as file:
             json.dump({"Function": modes.sample_settings() | {"DEFAULT_RETRIES": "lots"}}, file)
@@ -175,7 +182,7 @@ class Complaints(unittest.TestCase):
         self.assertIn(expected, last)
 
     def test_an_event_that_cannot_be_read(self):
-        self.assertComplains("EVENT is missing: name a file, such as one of those in events/: copy.json")
+        self.assertComplains("EVENT is missing: name a file, such as one of those in events/: array.json")
         self.assertComplains("No such file", EVENT="events/nowhere.json")
         self.assertComplains("the event Makefile cannot be read: Expecting value", EVENT="Makefile")
 
@@ -278,7 +285,14 @@ class OnLocalCloud(unittest.TestCase):
         self.assertEqual((release["outcome"], release["jobId"]), ("created", "AFR_OTA-replayed"), output)
 
     def test_an_event_in_envelopes_is_released(self):
-        for sample in ("failure-queue", "sns-eventbridge", "eventbridge-encoded-key"):
+        for sample in (
+            "failure-queue",
+            "sns-eventbridge",
+            "eventbridge-encoded-key",
+            "eventbridge-detail",
+            "sqs-encoded-twice",
+            "array",
+        ):
             with self.subTest(sample):
                 code, output = call("cargo", EVENT=f"events/{sample}.json", MODE="local-cloud")
                 self.assertEqual(code, 0, output)

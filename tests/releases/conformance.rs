@@ -148,6 +148,9 @@ fn watch(seen: Arc<Mutex<Vec<(Call, usize)>>>, trouble: Option<(Call, usize, Tro
         }
         let (_, _, trouble) = trouble.filter(|(at, which, _)| (*at, *which + 1) == (call, *nth))?;
         match (trouble, nth_try) {
+            // A response without headers answers nothing here, and the SDK does not retry it.
+            (Trouble::Error, _) if call == Call::Current => Some(fake::Trouble::HeadersLost),
+            (Trouble::Unheard, _) if call == Call::Copy => Some(fake::Trouble::HeadersLost),
             (Trouble::TriedAgain | Trouble::Unheard, 1) => Some(fake::Trouble::ErrorAfter),
             (Trouble::TriedAgain, _) => None,
             _ => Some(fake::Trouble::ErrorBefore),

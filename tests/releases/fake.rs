@@ -168,9 +168,11 @@ pub enum Trouble {
     Truncated,
     /// The answer is nonsense; where it has no body, it is lost.
     Garbled,
+    /// The response has no headers, not even a length.
+    HeadersLost,
 }
 
-pub const TROUBLES: [Trouble; 8] = [
+pub const TROUBLES: [Trouble; 9] = [
     Trouble::ErrorBefore,
     Trouble::Throttled,
     Trouble::LostBefore,
@@ -179,6 +181,7 @@ pub const TROUBLES: [Trouble; 8] = [
     Trouble::LostAfter,
     Trouble::Truncated,
     Trouble::Garbled,
+    Trouble::HeadersLost,
 ];
 
 /// The so many-th call of an operation, from 0.
@@ -197,6 +200,8 @@ pub struct State {
     /// What DescribeJobTemplate answers, by the template's ID.
     pub job_templates: BTreeMap<String, Value>,
     faults: Vec<(&'static str, When, Fault)>,
+    /// The operation whose responses lack a header, or a member wherever it stands.
+    pub lacking: Option<(&'static str, &'static str)>,
     /// The key of which S3 answers every head with this status.
     refused_head: Option<(String, u16)>,
     counter: usize,
@@ -450,6 +455,8 @@ impl Fake {
                 self.state().s3(&call, &behavior)
             }
         };
+        let lacking = self.state().lacking.filter(|(at, _)| *at == operation);
+        let answer = if let Some((_, member)) = lacking { without(answer, member) } else { answer };
         self.fault(operation, When::After).unwrap_or(answer)
     }
 
@@ -863,6 +870,36 @@ fn answer(status: StatusCode, headers: &[(&'static str, &str)], body: Bytes) -> 
     response
 }
 
+/// A response without a header of this name, or else without members or elements of this name.
+fn without(mut response: Response<Bytes>, name: &str) -> Response<Bytes> {
+    fn strip(value: &mut Value, name: &str) {
+        match value {
+            Value::Object(members) => {
+                members.remove(name);
+                members.values_mut().for_each(|member| strip(member, name));
+            }
+            Value::Array(elements) => elements.iter_mut().for_each(|element| strip(element, name)),
+            _ => {}
+        }
+    }
+    if response.headers_mut().remove(name).is_some() {
+        return response;
+    }
+    let body = if let Ok(mut json) = serde_json::from_slice(response.body()) {
+        strip(&mut json, name);
+        json.to_string()
+    } else {
+        let mut xml = String::from_utf8(response.body().to_vec()).expect("text");
+        let (start, end) = (format!("<{name}>"), format!("</{name}>"));
+        while let Some((before, rest)) = xml.split_once(&start) {
+            xml = format!("{before}{}", rest.split_once(&end).expect("its end").1);
+        }
+        xml
+    };
+    *response.body_mut() = body.into();
+    response
+}
+
 fn ok(body: &Value) -> Response<Bytes> {
     answer(StatusCode::OK, &[("content-type", "application/json")], body.to_string().into())
 }
@@ -926,6 +963,7 @@ impl HttpConnector for Connector {
                 Some(Trouble::Garbled) => {
                     *response.body_mut() = Bytes::from_static(b"\xffnonsense");
                 }
+                Some(Trouble::HeadersLost) => response.headers_mut().clear(),
                 _ => {}
             }
             Ok(HttpResponse::try_from(response.map(SdkBody::from)).expect("an HTTP response"))

@@ -82,7 +82,7 @@ fn lab(cloud: &LocalCloud) -> Tagging {
 
 async fn release(function: &Function, event: &Value) -> Value {
     let deadline = SystemTime::now() + Duration::from_mins(1);
-    let releases = function.handle(event, deadline).await.expect("no failure").releases;
+    let releases = function.handle(&event.to_string(), deadline).await.expect("no failure").releases;
     serde_json::to_value(&releases[0]).expect("JSON")
 }
 

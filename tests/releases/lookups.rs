@@ -207,7 +207,7 @@ async fn a_package_version_without_a_state_is_a_failure() {
     let (fake, upload, _) = naming(Named::Tag, &[("blinky", "1.2.0")]);
     fake.answer_with("GetPackageVersion", json!({}));
     let failed = run_with(&fake, &event(&upload), &[]).await.expect_err("a failure");
-    assert!(failed.contains("lacks its `status`"), "{failed}");
+    assert!(failed.contains("lacks `status`"), "{failed}");
     assert_nothing_created(&fake);
 }
 

@@ -3,6 +3,7 @@
 mod conformance;
 mod copies;
 mod corpus;
+mod events;
 mod fake;
 mod faults;
 mod inputs;
@@ -17,6 +18,7 @@ mod packages;
 mod process;
 mod releases;
 mod requests;
+mod responses;
 #[path = "../local_cloud/streams.rs"]
 mod streams;
 mod templates;

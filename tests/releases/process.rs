@@ -250,6 +250,10 @@ async fn the_streams_of_the_account_are_counted_when_the_schedule_asks() {
     let asked = json!({ "count": "streams" });
     assert_eq!(function.invoke(asked.clone()).await, ("response".to_owned(), json!({ "releases": [] })));
     assert_eq!(fake.operations(), ["ListStreams", "ListStreams"]);
+    fake.state().lacking = Some(("ListStreams", "streams"));
+    let (kind, error) = function.invoke(asked.clone()).await;
+    assert_eq!((kind.as_str(), &error["errorMessage"]), ("error", &json!("a response of AWS lacks `streams`")));
+    fake.state().lacking = None;
     fake.instead_of("ListStreams", 403, "AccessDeniedException");
     let (kind, error) = function.invoke(asked).await;
     assert_eq!(kind, "error");
@@ -396,4 +400,53 @@ async fn a_bad_setting_fails_init_and_is_named() {
     function.child.stdout.take().expect("its output").read_to_string(&mut log).await.expect("text");
     assert!(log.contains("setting `DEFAULT_START` is `soon`, expected `now`, a duration"), "{log}");
     assert!(log.contains("setting `ALLOWED_THING_GROUPS` is not set"), "{log}");
+}
+
+#[tokio::test]
+async fn a_message_of_the_failure_queue_that_is_not_understood_is_consumed_logged_and_counted() {
+    let queue = "arn:aws:sqs:us-east-1:111122223333:failures";
+    let message = |body: &str| json!({"eventSource": "aws:sqs", "eventSourceARN": queue, "body": body});
+    for format in ["JSON", "Text"] {
+        let fake = Fake::new();
+        let upload = fake.upload("firmware/blinky.bin", "image", &[("ota:thing-group", "lab")]);
+        let over = [("FAILURE_QUEUE_ARN", queue), ("AWS_LAMBDA_LOG_FORMAT", format), ("AWS_LAMBDA_LOG_LEVEL", "ERROR")];
+        let mut function = Process::start(&fake, &over).await;
+        let strange = format!("{{\"tasks\": \"\u{1b}[31m{}\"}}\n2026-11-23 INFO forged", "x".repeat(5000));
+        let event = json!({"Records": [message(&strange), message(&event(&upload).to_string())]});
+        let (kind, answer) = function.invoke(event).await;
+        assert_eq!((kind.as_str(), answer["releases"].as_array().map(Vec::len)), ("response", Some(1)), "{answer}");
+        assert_eq!(answer["releases"][0]["outcome"], "created", "{answer}");
+        let log = function.log().await;
+        let (metrics, others) = metrics(&log);
+        let lines: Vec<_> = others.iter().filter(|line| line.contains("consumed unread")).collect();
+        let [line] = lines[..] else { panic!("{log}") };
+        assert!(line.contains("ERROR") && line.contains("xxxx") && line.len() < 4096 + 1000, "{line}");
+        assert!(!log.contains('\u{1b}') && !log.lines().any(|line| line.starts_with("2026-11-23 INFO")), "{log}");
+        let counted: Vec<_> = metrics.iter().filter(|line| line["Unreadable"] == 1).collect();
+        assert_eq!((counted.len(), &counted[0]["level"]), (1, &json!("ERROR")), "{log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_of_1_mb_is_read_in_little_memory_however_it_is_nested() {
+    let nothing = |pattern: &str| format!("[{}0]", pattern.repeat(1_000_000 / pattern.len()));
+    let fake = Fake::new();
+    for (what, mut event) in [
+        ("arrays", nothing("[0],")),
+        ("objects", nothing("{\"a\":0},")),
+        ("numbers", nothing("0,")),
+        ("records", format!("{{\"Records\":{}}}", nothing("{\"eventSource\":\"aws:s3\"},"))),
+    ] {
+        for _ in 0..5 {
+            event = format!("{{\"requestPayload\":{event}}}");
+        }
+        let body = json!({"eventSource": "aws:sqs", "body": event});
+        for event in [serde_json::from_str(&event).expect("JSON"), json!({"Records": [body]})] {
+            let mut function = Process::start(&fake, &[]).await;
+            assert_eq!(function.invoke(event).await.0, "error", "{what}");
+            let peak = function.peak_memory();
+            tell(format_args!("peak memory of an event of 1 MB of {what}: {peak} kB"));
+            assert!(peak < 40 * 1024, "{what}: {peak} kB");
+        }
+    }
 }

@@ -267,7 +267,7 @@ async fn an_end_by_default_is_judged_once_the_template_is_known() {
         let lookup = |name: &str| if name == "DEFAULT_END" { Some("30m".to_owned()) } else { setting(name) };
         let settings = Settings::from_lookup(lookup).expect("good settings");
         let function = Function::new(settings, fake.clients()).with_clock(now);
-        let done = function.handle(&event(&upload), SystemTime::now() + Duration::from_mins(2)).await;
+        let done = function.handle(&event(&upload).to_string(), SystemTime::now() + Duration::from_mins(2)).await;
         assert_eq!(json!(done.expect("no failure"))["releases"][0]["outcome"], outcome);
     }
 }
