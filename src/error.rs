@@ -311,6 +311,8 @@ pub enum Failure {
     CopyObject { object: String, key: String, source: Cause },
     #[error("creating the stream `{stream_id}`")]
     CreateStream { stream_id: String, source: Cause },
+    #[error("reading the {what} of the bucket `{bucket}`")]
+    BucketConfiguration { what: &'static str, bucket: String, source: Cause },
     #[error("counting the streams of the account")]
     ListStreams { source: Cause },
     #[error("looking up the stream `{stream_id}`")]

@@ -90,9 +90,20 @@ pub fn records(event: &str, failure_queue: Option<&str>) -> Vec<Record> {
     Reader { failure_queue }.open(event, MAX_ENVELOPES)
 }
 
-/// Whether an event is that of the stack's schedule, which asks for the number of streams.
-pub(crate) fn asks_for_count(event: &str) -> bool {
-    Members::of(event).is_some_and(|members| members.asks_for_count())
+/// An event of the stack's own schedules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Scheduled {
+    /// Count the streams of the account.
+    CountStreams,
+    /// Check the configuration of the bucket, whose policy has statements with these IDs.
+    CheckBucket(Vec<String>),
+}
+
+impl Scheduled {
+    /// `None` if the event is another one.
+    pub(crate) fn of(event: &str) -> Option<Self> {
+        Members::of(event)?.scheduled()
+    }
 }
 
 struct Reader<'a> {
@@ -138,7 +149,7 @@ impl Reader<'_> {
             self.record(json, &members, envelopes)
         } else if text("Event").as_deref() == Some("s3:TestEvent") {
             vec![Record { bucket: text("Bucket"), ..Record::stopped(Stop::Skipped(Skip::OtherEvent)) }]
-        } else if members.asks_for_count() {
+        } else if members.scheduled().is_some() {
             vec![Record::stopped(Stop::Skipped(Skip::OtherEvent))]
         } else if text("reason").is_some_and(|reason| CREATING_REASONS.contains(&reason.as_str())) {
             // Details of added and of deleted tags look alike: without such a reason a detail is not understood.
@@ -234,8 +245,14 @@ impl<'a> Members<'a> {
         self.text("eventSource").or_else(|| self.text("EventSource"))
     }
 
-    fn asks_for_count(&self) -> bool {
-        self.0.len() == 1 && self.text("count").as_deref() == Some("streams")
+    fn scheduled(&self) -> Option<Scheduled> {
+        if self.0.len() == 1 && self.text("count").as_deref() == Some("streams") {
+            Some(Scheduled::CountStreams)
+        } else if self.0.len() == 2 && self.text("check").as_deref() == Some("bucket") {
+            serde_json::from_str(self.get("statements")?).map(Scheduled::CheckBucket).ok()
+        } else {
+            None
+        }
     }
 }
 

@@ -1,12 +1,13 @@
 //! An event in, outcomes out: the steps of a release in their order, and what a failure means for the invocation.
 
 use crate::{
+    bucket,
     clients::Clients,
     delivery::Delivery,
     device_limits,
     dry_run::{self, Known},
     error::{Failure, Kind, Skip, Step, Stop, both},
-    event::{self, Record},
+    event::{self, Record, Scheduled},
     file_request::FileRequest,
     given::{self, Signable},
     helper_file::{self, is_manifest},
@@ -96,8 +97,8 @@ impl Function {
         let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
         let deadline = Instant::now() + left.saturating_sub(MARGIN);
         let invocation = Invocation { started: (self.clock)(), deadline };
-        if event::asks_for_count(event) {
-            return self.count_streams().await.map_err(|failure| {
+        if let Some(task) = Scheduled::of(event) {
+            return self.do_scheduled(task).await.map_err(|failure| {
                 tracing::error!("{}", failure.chain());
                 InvocationFailed(vec![failure.chain()])
             });
@@ -113,10 +114,21 @@ impl Function {
         if failures.is_empty() { Ok(Releases { releases }) } else { Err(InvocationFailed(failures)) }
     }
 
-    /// Tells how many streams the account has; in a dry run without AWS, nothing.
-    async fn count_streams(&self) -> Result<Releases, Failure> {
-        if let (Some(metrics), DryRun::Off | DryRun::OfRealTags) = (&self.metrics, &self.settings.dry_run) {
-            metrics.tell_streams(stream::count(&self.aws).await?, (self.clock)());
+    /// Reports what a schedule of the stack asks for; in a dry run without AWS, nothing.
+    async fn do_scheduled(&self, task: Scheduled) -> Result<Releases, Failure> {
+        let Self { settings, aws, clock, .. } = self;
+        if let (Some(metrics), DryRun::Off | DryRun::OfRealTags) = (&self.metrics, &settings.dry_run) {
+            match task {
+                Scheduled::CountStreams => metrics.tell_streams(stream::count(aws).await?, clock()),
+                Scheduled::CheckBucket(statements) => {
+                    let problems = bucket::problems(aws, settings, &statements).await?;
+                    for problem in &problems {
+                        let bucket = &settings.upload_bucket.0;
+                        tracing::error!(bucket, "the bucket {problem}, expected the configuration of `make attach`");
+                    }
+                    metrics.tell_bucket(!problems.is_empty(), clock());
+                }
+            }
         }
         Ok(Releases { releases: Vec::new() })
     }

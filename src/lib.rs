@@ -74,6 +74,8 @@ pub mod job;
 
 mod device_limits;
 
+mod bucket;
+
 pub mod outcome;
 
 pub mod metrics;

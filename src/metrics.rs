@@ -30,6 +30,8 @@ enum Metric {
     Seconds(Step, f64),
     /// Streams that the account has.
     Streams(usize),
+    /// Whether the bucket lacks configuration that the stack depends on: 1 or 0.
+    BucketUnguarded(bool),
     /// A message of the failure queue was consumed unread.
     Unreadable,
 }
@@ -52,6 +54,7 @@ impl Metric {
             Self::Seconds(Step::Stream, _) => "StreamSeconds",
             Self::Seconds(Step::Job, _) => "JobSeconds",
             Self::Streams(_) => "Streams",
+            Self::BucketUnguarded(_) => "BucketUnguarded",
             Self::Unreadable => "Unreadable",
         }
     }
@@ -62,7 +65,7 @@ impl Metric {
 
     fn value(self) -> Value {
         match self {
-            Self::Verified(verified) => u8::from(verified).into(),
+            Self::Verified(value) | Self::BucketUnguarded(value) => u8::from(value).into(),
             Self::Seconds(_, seconds) => seconds.into(),
             Self::Streams(count) => count.into(),
             _ => 1.into(),
@@ -95,6 +98,11 @@ impl Metrics {
     pub fn tell_streams(&self, count: usize, now: Timestamp) {
         // The alarm on them has to have them, whatever is logged besides.
         self.write(Level::ERROR, &[Metric::Streams(count)], now);
+    }
+
+    /// Reports whether the bucket lacks configuration that the stack depends on.
+    pub fn tell_bucket(&self, is_unguarded: bool, now: Timestamp) {
+        self.write(Level::ERROR, &[Metric::BucketUnguarded(is_unguarded)], now);
     }
 
     /// Counts a message of the failure queue that was consumed unread.
@@ -311,6 +319,15 @@ mod tests {
         let line = metrics().line(Level::ERROR, &[Metric::Streams(8000)], Timestamp::UNIX_EPOCH);
         check(&line);
         assert_eq!((&line["Streams"], &line["level"]), (&json!(8000), &json!("ERROR")));
+    }
+
+    #[test]
+    fn the_state_of_the_bucket_is_reported_at_a_level_that_is_always_logged() {
+        for (is_unguarded, value) in [(true, 1), (false, 0)] {
+            let line = metrics().line(Level::ERROR, &[Metric::BucketUnguarded(is_unguarded)], Timestamp::UNIX_EPOCH);
+            check(&line);
+            assert_eq!((&line["BucketUnguarded"], &line["level"]), (&json!(value), &json!("ERROR")));
+        }
     }
 
     #[test]

@@ -276,12 +276,28 @@ fn known_non_uploads_are_skipped() {
     });
     let skipped = read(&test);
     assert_eq!((is_skipped(&skipped), skipped.bucket.as_deref()), (true, Some("firmware-bucket")));
-    for event in [json!({"Records": []}), json!({"count": "streams"})] {
+    let check = json!({"check": "bucket", "statements": ["a"]});
+    for event in [json!({"Records": []}), json!({"count": "streams"}), check] {
         assert!(is_skipped(&read(&event)), "{event}");
     }
-    assert!(asks_for_count(" {\"count\": \"streams\"}"));
-    for other in ["{\"count\":\"streams\",\"count2\":1}", "{\"count\":[\"streams\"]}", "\"streams\"", "{}", ""] {
-        assert!(!asks_for_count(other), "{other}");
+    let bucket = |statements: &[&str]| {
+        Some(Scheduled::CheckBucket(statements.iter().map(|statement| (*statement).to_owned()).collect()))
+    };
+    for (event, expected) in [
+        (" {\"count\": \"streams\"}", Some(Scheduled::CountStreams)),
+        ("{\"check\":\"bucket\",\"statements\":[\"a\",\"b\"]}", bucket(&["a", "b"])),
+        ("{\"check\":\"bucket\",\"statements\":[]}", bucket(&[])),
+        ("{\"check\":\"bucket\",\"statements\":[1]}", None),
+        ("{\"check\":\"bucket\"}", None),
+        ("{\"check\":\"bucket\",\"statements\":[],\"more\":1}", None),
+        ("{\"check\":\"buckets\",\"statements\":[]}", None),
+        ("{\"count\":\"streams\",\"count2\":1}", None),
+        ("{\"count\":[\"streams\"]}", None),
+        ("\"streams\"", None),
+        ("{}", None),
+        ("", None),
+    ] {
+        assert_eq!(Scheduled::of(event), expected, "{event}");
     }
 }
 

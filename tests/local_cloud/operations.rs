@@ -24,6 +24,9 @@ pub fn operation<B>(request: &Request<B>) -> Option<&'static str> {
         (&Method::GET, "jobs") => "DescribeJob",
         (&Method::PUT, "jobs") => "CreateJob",
         (&Method::GET, _) if has("tagging") => "GetObjectTagging",
+        (&Method::GET, _) if has("versioning") => "GetBucketVersioning",
+        (&Method::GET, _) if has("notification") => "GetBucketNotification",
+        (&Method::GET, _) if has("policy") => "GetBucketPolicy",
         (&Method::GET, _) if has("versions") => "ListObjectVersions",
         // The bucket stands before the key where it is no part of the host.
         (&Method::GET, _) if path.contains("/firmware/") => "GetUpload",

@@ -135,6 +135,8 @@ pub struct Behavior {
     pub copies_another_version: bool,
     /// The clock of the rules of CreateJob.
     pub clock: fn() -> jiff::Timestamp,
+    /// The responses about the configuration of the bucket, by operation.
+    pub bucket_configuration: Vec<(&'static str, String)>,
     /// Things and thing groups that exist.
     pub targets: Vec<&'static str>,
 }
@@ -259,6 +261,7 @@ impl Fake {
                 page: 1000,
                 copies_another_version: false,
                 clock: now,
+                bucket_configuration: Vec::new(),
                 targets: vec!["thinggroup/lab", "thinggroup/eu-west", "thing/bench-1"],
             }),
             streams: Streams::new(REGION, ACCOUNT),
@@ -742,6 +745,10 @@ impl State {
             return fail(403, "AccessDenied");
         }
         match call.operation {
+            "GetBucketVersioning" | "GetBucketNotification" | "GetBucketPolicy" => {
+                let body = behavior.bucket_configuration.iter().find(|(name, _)| *name == call.operation);
+                body.map_or_else(|| fail(404, "NoSuchBucketPolicy"), |(_, body)| xml(body))
+            }
             "ListObjectVersions" => {
                 let after = parameter("version-id-marker");
                 let most = parameter("max-keys").map_or(1000, |keys| keys.parse().expect("a number"));
@@ -913,7 +920,7 @@ fn error(operation: &str, status: u16, code: &str, message: &str) -> Response<By
     let status = StatusCode::from_u16(status).expect("a status");
     match operation {
         "HeadObject" => answer(status, &[], Bytes::new()),
-        _ if operation.contains("Object") || operation == "GetUpload" => {
+        _ if operation.contains("Object") || operation.contains("Bucket") || operation == "GetUpload" => {
             let body = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
             answer(status, &[("content-type", "application/xml")], body.into())
         }

@@ -270,6 +270,62 @@ async fn the_streams_of_the_account_are_counted_when_the_schedule_asks() {
 }
 
 #[tokio::test]
+async fn the_bucket_is_checked_when_the_schedule_asks() {
+    let versioning = |status: &str| {
+        let status = if status.is_empty() { String::new() } else { format!("<Status>{status}</Status>") };
+        ("GetBucketVersioning", format!("<VersioningConfiguration>{status}</VersioningConfiguration>"))
+    };
+    let notification = |content: &str| {
+        ("GetBucketNotification", format!("<NotificationConfiguration>{content}</NotificationConfiguration>"))
+    };
+    let events = notification("<EventBridgeConfiguration></EventBridgeConfiguration>");
+    let policy = |statements: Value| ("GetBucketPolicy", json!({"Statement": statements}).to_string());
+    let [one, two] = ["One", "Two"].map(|id| json!({"Sid": id, "Effect": "Deny"}));
+    let both = policy(json!([one, {"Sid": "Other", "Effect": "Allow"}, two]));
+    let enabled = versioning("Enabled");
+    let no_statement = |id: &str| format!("the bucket has no statement `{id}` in its policy that denies something");
+    let cases = [
+        (vec![enabled.clone(), events.clone(), both.clone()], vec![]),
+        (vec![versioning("Suspended"), events.clone(), both.clone()], vec!["the bucket has no versioning".to_owned()]),
+        (vec![versioning(""), events.clone(), both.clone()], vec!["the bucket has no versioning".to_owned()]),
+        (
+            vec![enabled.clone(), notification(""), both.clone()],
+            vec!["the bucket sends no events to EventBridge".to_owned()],
+        ),
+        (vec![enabled.clone(), events.clone(), policy(two.clone())], vec![no_statement("One")]),
+        (
+            vec![enabled.clone(), events.clone(), policy(json!([one, {"Sid": "Two", "Effect": "Allow"}]))],
+            vec![no_statement("Two")],
+        ),
+        (vec![enabled.clone(), events.clone()], vec![no_statement("One"), no_statement("Two")]),
+    ];
+    let fake = Fake::new();
+    let mut function = Process::start(&fake, &[("AWS_LAMBDA_LOG_FORMAT", "JSON")]).await;
+    let asked = json!({"check": "bucket", "statements": ["One", "Two"]});
+    let mut expected = (Vec::new(), Vec::new());
+    for (configuration, problems) in cases {
+        fake.set(|behavior| behavior.bucket_configuration = configuration);
+        assert_eq!(function.invoke(asked.clone()).await, ("response".to_owned(), json!({ "releases": [] })));
+        expected.0.push(json!(u8::from(!problems.is_empty())));
+        expected.1.extend(problems);
+    }
+    fake.set(|behavior| behavior.bucket_configuration = vec![enabled.clone(), events.clone(), both.clone()]);
+    for operation in ["GetBucketVersioning", "GetBucketNotification", "GetBucketPolicy"] {
+        fake.instead_of(operation, 403, "AccessDenied");
+        let (kind, error) = function.invoke(asked.clone()).await;
+        let message = error["errorMessage"].as_str().unwrap_or_default();
+        assert_eq!(kind, "error", "{operation}");
+        assert!(message.starts_with("reading the ") && message.contains("AccessDenied"), "{message}");
+    }
+    let log = function.log().await;
+    let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let told = lines.iter().filter_map(|line| line["message"].as_str()?.split_once(", expected the configuration"));
+    assert_eq!(told.map(|(problem, _)| problem.to_owned()).collect::<Vec<_>>(), expected.1);
+    let (metrics, _) = metrics(&log);
+    assert_eq!(metrics.iter().map(|line| line["BucketUnguarded"].clone()).collect::<Vec<_>>(), expected.0);
+}
+
+#[tokio::test]
 async fn the_log_level_is_honoured_and_never_shows_what_is_sent() {
     for (level, format, lines) in [("ERROR", "JSON", 1), ("TRACE", "JSON", 2), ("INFO", "Text", 2)] {
         let fake = Fake::new();

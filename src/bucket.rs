@@ -1,0 +1,68 @@
+//! Checks the configuration of a bucket that the stack did not make: its owner can remove what the stack depends on.
+
+use crate::{
+    clients::Clients,
+    error::{Cause, Failure, required},
+    settings::Settings,
+};
+use aws_sdk_s3::{error::ProvideErrorMetadata, types::BucketVersioningStatus};
+use futures::try_join;
+use serde_json::Value;
+
+/// Returns what the bucket lacks of the configuration that `make attach` left: versioning, events for EventBridge, and a
+/// denial in its policy with each of these statement IDs. Each problem is the rest of a sentence that begins with the
+/// bucket.
+///
+/// # Errors
+/// S3 does not return the configuration; the operator must act.
+pub(crate) async fn problems(
+    aws: &Clients,
+    settings: &Settings,
+    statements: &[String],
+) -> Result<Vec<String>, Failure> {
+    let (has_versions, sends_events, denials) =
+        try_join!(has_versions(aws, settings), sends_events(aws, settings), denials(aws, settings))?;
+    let missing = statements.iter().filter(|statement| !denials.contains(statement));
+    let missing =
+        missing.map(|statement| format!("has no statement `{statement}` in its policy that denies something"));
+    let versions = (!has_versions).then(|| "has no versioning".to_owned());
+    let events = (!sends_events).then(|| "sends no events to EventBridge".to_owned());
+    Ok(versions.into_iter().chain(events).chain(missing).collect())
+}
+
+fn failure(settings: &Settings, what: &'static str, source: Cause) -> Failure {
+    Failure::BucketConfiguration { what, bucket: settings.upload_bucket.0.clone(), source }
+}
+
+async fn has_versions(aws: &Clients, settings: &Settings) -> Result<bool, Failure> {
+    let call = aws.s3.get_bucket_versioning().bucket(&settings.upload_bucket.0);
+    let answer = call.expected_bucket_owner(&settings.ota_role.account).send().await;
+    // S3 returns no status if versioning was never enabled.
+    let status = answer.map_err(|error| failure(settings, "versioning", error.into()))?.status;
+    Ok(status == Some(BucketVersioningStatus::Enabled))
+}
+
+async fn sends_events(aws: &Clients, settings: &Settings) -> Result<bool, Failure> {
+    let call = aws.s3.get_bucket_notification_configuration().bucket(&settings.upload_bucket.0);
+    let answer = call.expected_bucket_owner(&settings.ota_role.account).send().await;
+    let answer = answer.map_err(|error| failure(settings, "notifications", error.into()))?;
+    Ok(answer.event_bridge_configuration.is_some())
+}
+
+/// The IDs of the statements of the bucket's policy that deny something.
+async fn denials(aws: &Clients, settings: &Settings) -> Result<Vec<String>, Failure> {
+    let call = aws.s3.get_bucket_policy().bucket(&settings.upload_bucket.0);
+    let policy = match call.expected_bucket_owner(&settings.ota_role.account).send().await {
+        Ok(answer) => required(answer.policy, "Policy")?,
+        Err(error) if error.code() == Some("NoSuchBucketPolicy") => return Ok(Vec::new()),
+        Err(error) => return Err(failure(settings, "policy", error.into())),
+    };
+    let policy: Value = serde_json::from_str(&policy).map_err(|error| failure(settings, "policy", error.into()))?;
+    // A single statement need not be in a list.
+    let statements = match &policy["Statement"] {
+        Value::Array(statements) => statements.as_slice(),
+        statement => std::slice::from_ref(statement),
+    };
+    let denials = statements.iter().filter(|statement| statement["Effect"] == "Deny");
+    Ok(denials.filter_map(|statement| statement["Sid"].as_str().map(str::to_owned)).collect())
+}
