@@ -13,8 +13,8 @@ use hyper_util::rt::TokioIo;
 use ota_on_upload::upload::Upload;
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
-    fs,
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
     process::Stdio,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -24,6 +24,7 @@ use tokio::{
     net::TcpListener,
     process::{Child, Command},
     sync::{Mutex, mpsc},
+    task::JoinHandle,
     time::timeout,
 };
 
@@ -42,14 +43,15 @@ const REQUEST_ID: &str = "11111111-2222-4333-8444-555555555555";
 /// A running function.
 struct Process {
     child: Child,
-    events: mpsc::UnboundedSender<Value>,
+    log: JoinHandle<String>,
+    events: mpsc::UnboundedSender<String>,
     answers: mpsc::UnboundedReceiver<(String, Value)>,
 }
 
 /// The runtime API of Lambda, for one function at a time
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>).
 struct RuntimeApi {
-    events: Mutex<mpsc::UnboundedReceiver<Value>>,
+    events: Mutex<mpsc::UnboundedReceiver<String>>,
     answers: mpsc::UnboundedSender<(String, Value)>,
 }
 
@@ -65,7 +67,7 @@ impl RuntimeApi {
                 .header("lambda-runtime-deadline-ms", deadline.to_string())
                 .header("lambda-runtime-invoked-function-arn", "arn:aws:lambda:us-east-1:111122223333:function:f")
                 .header("lambda-runtime-trace-id", "Root=1-1;Sampled=0")
-                .body(event.to_string().into())
+                .body(event.into())
                 .expect("a response");
         }
         let kind = path.rsplit('/').next().expect("a kind").to_owned();
@@ -100,7 +102,9 @@ impl Process {
         let endpoint = ("AWS_ENDPOINT_URL".to_owned(), format!("http://{address}"));
         environment.extend([endpoint]);
         environment.extend(lambda.iter().chain(over).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        let child = Command::new(env!("CARGO_BIN_EXE_bootstrap"))
+        // The release build, if the test is about that.
+        let bootstrap = env::var_os("BOOTSTRAP").unwrap_or_else(|| env!("CARGO_BIN_EXE_bootstrap").into());
+        let mut child = Command::new(bootstrap)
             .env_clear()
             .envs(environment)
             .stdout(Stdio::piped())
@@ -108,11 +112,23 @@ impl Process {
             .kill_on_drop(true)
             .spawn()
             .expect("the bootstrap starts");
-        Self { child, events, answers }
+        let mut stdout = child.stdout.take().expect("its output");
+        // Read while it runs: a full pipe would block it.
+        let log = tokio::spawn(async move {
+            let mut log = String::new();
+            stdout.read_to_string(&mut log).await.expect("text");
+            log
+        });
+        Self { child, log, events, answers }
     }
 
     /// What the function answers to an event: `response` or `error`, and its body.
     async fn invoke(&mut self, event: Value) -> (String, Value) {
+        self.invoke_with(event.to_string()).await
+    }
+
+    /// The same of an event that need not be JSON.
+    async fn invoke_with(&mut self, event: String) -> (String, Value) {
         self.events.send(event).expect("a runtime API");
         timeout(Duration::from_mins(1), self.answers.recv()).await.expect("an answer in time").expect("an answer")
     }
@@ -129,9 +145,7 @@ impl Process {
     async fn log(mut self) -> String {
         self.child.start_kill().expect("a running process");
         self.child.wait().await.expect("its end");
-        let mut log = String::new();
-        self.child.stdout.take().expect("its output").read_to_string(&mut log).await.expect("text");
-        log
+        self.log.await.expect("its log")
     }
 }
 
@@ -505,4 +519,69 @@ async fn an_event_of_1_mb_is_read_in_little_memory_however_it_is_nested() {
             assert!(peak < 40 * 1024, "{what}: {peak} kB");
         }
     }
+}
+
+/// The most bytes of an event of a synchronous invocation, or of a batch of SQS
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).
+const MAX_EVENT_BYTES: usize = 6 * 1024 * 1024;
+
+/// So many copies of a text as fit into an event.
+fn filled(start: &str, item: &str, end: &str) -> String {
+    let count = (MAX_EVENT_BYTES - start.len() - end.len()) / item.len();
+    format!("{start}{}{end}", item.repeat(count))
+}
+
+/// Any event that Lambda can deliver is answered in time and in bounded memory, whatever its sender made up.
+#[tokio::test]
+async fn no_event_takes_much_memory_or_time() {
+    let key = format!("firmware/{}", "k".repeat(1000));
+    let upload = Upload::new(BUCKET.into(), key, "v1".into());
+    let record = event(&upload)["Records"][0].to_string();
+    let records = |count: usize| format!("{{\"Records\":[{}]}}", vec![record.as_str(); count].join(","));
+    let nested = |levels: usize, bytes: usize| {
+        let content = json!({"Records": [], "padding": "\"\\".repeat(bytes)}).to_string();
+        (0..levels)
+            .fold(content, |content, _| json!({"Records": [{"eventSource": "aws:sqs", "body": content}]}).to_string())
+    };
+    let nestings = (1..8).map(|levels| ("nested envelopes", nested(levels, (MAX_EVENT_BYTES / 8) >> levels)));
+    let too_deep = (9..20).map(|levels| ("too many envelopes", nested(levels, 2)));
+    let mut events = vec![
+        ("1,000 records", records(1000)),
+        ("1,001 records", records(1001)),
+        ("as many records as fit", filled("{\"Records\":[{}", &format!(",{record}"), "]}")),
+        ("empty records", filled("{\"Records\":[{}", ",{}", "]}")),
+        ("numbers for records", filled("{\"Records\":[0", ",0", "]}")),
+        ("an array of numbers", filled("[0", ",0", "]")),
+        ("an array of empty events", filled("[{}", ",{}", "]")),
+        ("messages without a body", filled("{\"Records\":[{}", ",{\"eventSource\":\"aws:sqs\"}", "]}")),
+        ("many members", filled("{\"a\":0", ",\"a\":0", "}")),
+        ("a long string", filled("\"", "x", "\"")),
+        ("escapes", filled("\"", "\\u0041", "\"")),
+        ("a long member name", filled("{\"", "x", "\":1}")),
+        ("a long number", filled("", "9", "")),
+        ("blanks", filled("", " ", "{}")),
+    ];
+    let half = MAX_EVENT_BYTES / 2;
+    events.push(("deep arrays", format!("{}{}", "[".repeat(half), "]".repeat(half))));
+    let sixth = MAX_EVENT_BYTES / 6 - 1;
+    events.push(("deep objects", format!("{}1{}", "{\"a\":".repeat(sixth), "}".repeat(sixth))));
+    events.extend(nestings.chain(too_deep).filter(|(_, event)| event.len() <= MAX_EVENT_BYTES));
+
+    let over = [("DRY_RUN", "true"), ("DRY_RUN_TAGS", "ota:thing-group=lab"), ("AWS_LAMBDA_LOG_FORMAT", "JSON")];
+    let (mut worst, mut names) = ((0, ""), BTreeSet::new());
+    for (name, event) in events {
+        assert!(event.len() <= MAX_EVENT_BYTES, "{name}: {}", event.len());
+        names.insert(name);
+        let fake = Fake::new();
+        let mut function = Process::start(&fake, &over).await;
+        let (kind, answer) = function.invoke_with(event).await;
+        let length = answer.to_string().len();
+        assert!(length < MAX_EVENT_BYTES, "{name}: an answer of {length} bytes");
+        let is_release = name == "1,000 records";
+        assert_eq!(kind == "response", is_release || name == "nested envelopes", "{name}: {kind}");
+        worst = worst.max((function.peak_memory(), name));
+    }
+    assert!(names.contains("nested envelopes") && names.contains("too many envelopes"), "{names:?}");
+    tell(format_args!("peak memory of the worst event: {} kB ({})", worst.0, worst.1));
+    assert!(worst.0 < 100_000, "{worst:?}");
 }
