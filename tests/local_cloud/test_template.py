@@ -153,10 +153,13 @@ def delivered(target, event):
         if literal:  # a string: values are not escaped, and lists lose their quotes
             return re.sub(r"<(\w+)>", lambda each: as_text(variables[each[1]]), literal)
         value = variables[name]
-        return f'"{value}"' if isinstance(value, str) else json.dumps(value)
+        return f'"{value}"' if isinstance(value, str) else as_json(value)
 
     def as_text(value):
-        return value if isinstance(value, str) else json.dumps(value).replace('"', "")
+        return value if isinstance(value, str) else as_json(value).replace('"', "")
+
+    def as_json(value):  # which escapes no more than it must
+        return json.dumps(value, ensure_ascii=False)
 
     text = re.sub(r'("(?:\\.|[^"\\])*")|<(\w+)>', inserted, transformer["InputTemplate"])
     lines = [text] if text.startswith("{") else text.splitlines()
@@ -204,6 +207,23 @@ HOSTILE = [
 ]
 
 
+class Dashboard(unittest.TestCase):
+    def test_it_lists_each_alarm_of_the_stack(self):
+        body = of_type("AWS::CloudWatch::Dashboard")["Dashboard"]["DashboardBody"]
+        names = {name: name for name in re.findall(r"\$\{([\w:.]+)\}", json.dumps(body))}
+        for existing in ("true", "false"):
+            values = names | {"ExistingBucket": existing}
+            alarms = {
+                f"{name}.Arn"
+                for name, each in TEMPLATE["Resources"].items()
+                if each["Type"] == "AWS::CloudWatch::Alarm"
+                and ("Condition" not in each or holds(each, values, TEMPLATE["Conditions"]))
+            }
+            widgets = json.loads(resolved(body, values, TEMPLATE["Conditions"]))["widgets"]
+            (listed,) = [widget["properties"]["alarms"] for widget in widgets if widget["type"] == "alarm"]
+            self.assertEqual((len(listed), set(listed)), (len(alarms), alarms))
+
+
 class Notifications(unittest.TestCase):
     def test_each_key_and_each_reason_arrives_as_it_is(self):
         for rule in ("TellCreated", "TellRejected"):
@@ -218,6 +238,16 @@ class Notifications(unittest.TestCase):
                 self.assertEqual(told["releases"], releases)
                 self.assertRegex(told["message"], r"^(CREATED|REJECTED): [\w :,.-]+\.$")
                 self.assertEqual(set(told), {"message", "releases"})
+
+    def test_no_key_and_no_reason_forges_a_line(self):
+        for rule in ("TellCreated", "TellRejected"):
+            (target,) = rules()[rule]["Targets"]
+            lines = target["InputTransformer"]["InputTemplate"].count("\n")
+            for text in (*HOSTILE, *map(chr, range(32)), '\n}\n{\n  "message": "CREATED"'):
+                releases = [{"outcome": "rejected", "key": text, "reasons": [text]}]
+                mail = delivered(target, {"detail": {"responsePayload": {"releases": releases}}})
+                self.assertEqual(mail.count("\n"), lines)
+                self.assertNotRegex(mail, r"[\x00-\x09\x0b-\x1f]")
 
     def test_a_template_of_quoted_strings_would_lose_them(self):
         """The rules above do find what was wrong with such a template."""
