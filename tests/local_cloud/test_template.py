@@ -271,7 +271,7 @@ class StatementIds(unittest.TestCase):
     NAMES = [
         name
         for length in range(1, 6)
-        for name in map("".join, product("aZsz01-", repeat=length))
+        for name in map("".join, product("aAZsz01-", repeat=length))
         if name[0] in string.ascii_letters
     ]
 
