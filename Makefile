@@ -114,6 +114,7 @@ test: build .venv/lint/.installed
 	@$(VENV)/python $(LOCAL_CLOUD)/test_template.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_denials.py
 	@.venv/ministack/bin/python $(LOCAL_CLOUD)/test_policies.py
+	@.venv/ministack/bin/python $(LOCAL_CLOUD)/test_control_policy.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_attach.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_operate.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_monitoring.py

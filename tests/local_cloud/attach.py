@@ -9,17 +9,21 @@ shows what would change, and asks; the Makefile says what it reads from the envi
 import difflib
 import json
 import os
-import re
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cloud import STACK, Failed, run
-from denials import because, denials
+from denials import because, denials, listed
 from intrinsics import resolved
 
-# Whoever owns the bucket decides on its versioning and life cycle, and keeps the signed prefix out of it.
-NOT_OURS = "KeepVersioning"
+# The owner of the bucket configures it, and would be locked out. A scheduled check of the stack watches it instead.
+NOT_OURS = "OnlyTheStackConfigures"
+# The statements of earlier versions began with the words of the stack's name in capitals, without its hyphens.
+EARLIER = (
+    *("OnlyOverTls", "OnlyDeployersUpload", "OnlyDeployersTag", "OnlyTheFunctionOrDeployersWriteSigned"),
+    *("DeployersWriteSignedOnlyThroughAService", "KeepVersions"),
+)
 NOT_THERE = ("NoSuchBucketPolicy", "NoSuchLifecycleConfiguration", "ServerSideEncryptionConfigurationNotFoundError")
 # In bytes: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-policies.html
 LARGEST_POLICY = 20480
@@ -33,7 +37,7 @@ def attach():
         s3, bucket = session.client("s3"), {"Bucket": values["BucketName"]}
         check(s3, bucket, values)
         before = now(s3, bucket)
-        after = merged(before, statements, "".join(re.findall("[A-Za-z0-9]+", name.title())))
+        after = merged(before, statements, name, values["FunctionRole.Arn"])
         check_policy(after["policy"], values)
         if after == before:
             print(f"✓ {values['BucketName']} is attached to {name} already")
@@ -149,7 +153,7 @@ def check_policy(policy, values):
     if certain:
         roles = json.dumps({"ArnNotEquals": {"aws:PrincipalArn": [values["FunctionRole.Arn"], values["OtaRole.Arn"]]}})
         raise Failed(
-            f"the policy of the bucket {name} denies what a release needs. Exempt the stack's roles in the condition of"
+            f"the policy of the bucket {name} denies what the stack needs. Exempt the stack's roles in the condition of"
             f" each of these statements, by {roles}, or remove the statement:\n" + "\n".join(certain)
         )
 
@@ -181,14 +185,41 @@ def optional(read, default):
         raise
 
 
-def merged(before, statements, prefix):
+def merged(before, statements, stack, role):
     """The policy and the notifications with what the stack needs: in place of statements that it had there before."""
+    prefix = sid_prefix(stack)
     ours = [each | {"Sid": f"{prefix}{each['Sid']}"} for each in statements]
     policy = before["policy"] or {"Version": "2012-10-17", "Statement": []}
-    sids = {each["Sid"] for each in ours}
-    others = [each for each in policy["Statement"] if each.get("Sid") not in sids]
+    before_ours = earlier(policy["Statement"], stack, role)
+    others = [
+        each for each in policy["Statement"] if each not in before_ours and not each.get("Sid", "").startswith(prefix)
+    ]
     notifications = {"EventBridgeConfiguration": {}} | before["notifications"]
     return {"policy": policy | {"Statement": others + ours}, "notifications": notifications}
+
+
+def sid_prefix(stack):
+    """The start of the IDs of a stack's statements: letters and digits, with which those of no other stack begin.
+
+    The template has it, too, for the scheduled check of the bucket.
+    """
+    return stack.replace("Z", "ZZ").replace("-", "Z0") + "Z1s"
+
+
+def earlier(statements, stack, role):
+    """The statements that an earlier version attached for this stack.
+
+    Stacks whose names differ by hyphens had the same IDs, and the last stack to be attached replaced the statements
+    of the others. So the statements are this stack's only if they name the role of its function.
+    """
+    prefix = "".join(filter(str.isalnum, stack.title()))
+    found = [each for each in statements if each.get("Sid") in {f"{prefix}{name}" for name in EARLIER}]
+    roles = [
+        each.get("Condition", {}).get("ArnNotLike", {}).get("aws:PrincipalArn", [])
+        for each in found
+        if each["Sid"] == f"{prefix}DeployersWriteSignedOnlyThroughAService"
+    ]
+    return found if any(role in listed(named) for named in roles) else []
 
 
 def show(bucket, before, after):

@@ -1,5 +1,6 @@
-"""Finds the statements of a bucket's policy that deny requests of a release: those of the function, of Signer and of
-AWS IoT. Answers are `True`, `False`, or `None` where they depend on what only the request itself shows."""
+"""Finds the statements of a bucket's policy that deny requests of a release, or of the scheduled check of the bucket:
+those of the function, of Signer and of AWS IoT. Answers are `True`, `False`, or `None` where they depend on what only
+the request itself shows."""
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -87,6 +88,8 @@ def requests(values):
     for action in ("s3:ListBucket", "s3:ListBucketVersions"):
         for prefix in (values["UploadPrefix"], values["SignedPrefix"]):
             yield request("the function", action, bucket, {"s3:prefix": prefix})
+    for action in ("s3:GetBucketVersioning", "s3:GetBucketNotification", "s3:GetBucketPolicy"):
+        yield request("the function", action, bucket, {})
 
 
 def denials(statements, values):

@@ -33,8 +33,8 @@ class Request:
     resource: str
     keys: dict = field(default_factory=dict, hash=False)
 
-    def allowed(self, caller, bucket_policy=None):
-        """Whether the caller's policy, together with that of a bucket, allows it."""
+    def allowed(self, caller, resource_policy=None):
+        """Whether the caller's policy, together with that of the resource, allows it."""
         keys = {key.lower(): value for key, value in self.keys.items()}
         context = EvalContext(
             principal_arn=caller.arn,
@@ -48,8 +48,8 @@ class Request:
             service_context=keys,
         )
         result = evaluate(context, [caller.statements])
-        if bucket_policy:
-            result = combine_resource_policy(result, context, bucket_policy, None)
+        if resource_policy:
+            result = combine_resource_policy(result, context, resource_policy, None)
         return result.decision == "Allow"
 
 
@@ -90,6 +90,12 @@ class Stack:
         return client("iam").get_role(RoleName=self.ids[logical_id])["Role"]["AssumeRolePolicyDocument"]
 
 
+def act(statement, actions):
+    """Has a statement name these actions instead of those that it names or excepts."""
+    statement.pop("NotAction", None)
+    statement["Action"] = actions
+
+
 def listed(value):
     """The values of a policy's element, which may be one that is not in a list."""
     return value if isinstance(value, list) else [value]
@@ -97,7 +103,7 @@ def listed(value):
 
 def changed(policy):
     """The policy with one thing changed, in every way: a statement, action, resource, condition or value less, or any
-    action of the service, or any resource, in place of those that a statement names."""
+    action of the service, or any resource, in place of those that a statement names or excepts."""
     for at, statement in enumerate(policy["Statement"]):
 
         def variant(what, change, at=at, sid=statement["Sid"]):
@@ -107,14 +113,15 @@ def changed(policy):
 
         others = [each for each in policy["Statement"] if each is not statement]
         yield f"{statement['Sid']}: gone", policy | {"Statement": others}
-        for element in ("Action", "Resource"):
+        for element in statement.keys() & {"Action", "NotAction", "Resource"}:
             values = listed(statement[element])
             for value in values if len(values) > 1 else ():
                 left = [each for each in values if each != value]
                 yield variant(f"without {value}", lambda changed, e=element, left=left: changed.update({e: left}))
-        service = listed(statement["Action"])[0].partition(":")[0]
-        if listed(statement["Action"]) != [f"{service}:*"]:
-            yield variant("any action", lambda changed, service=service: changed.update(Action=f"{service}:*"))
+        actions = listed(statement.get("Action") or statement["NotAction"])
+        service = actions[0].partition(":")[0]
+        if actions != [f"{service}:*"]:
+            yield variant("any action", lambda changed, service=service: act(changed, f"{service}:*"))
         yield variant("any resource", lambda changed: changed.update(Resource="*"))
         for operator, keys in statement.get("Condition", {}).items():
             for key, values in keys.items():

@@ -6,8 +6,10 @@ import subprocess
 import unittest
 
 from alive import step
+from attach import NOT_OURS, sid_prefix
 from cloud import ACCOUNT, BUCKET, REGION, ROOT, STACK, THING_GROUP, VENV, Cloud, build, client, run, template_url
 
+PREFIX = sid_prefix(STACK)
 TAGS = f"ota:thing-group={THING_GROUP}"
 IMAGE = bytes(range(256))
 THEIRS = {
@@ -56,7 +58,7 @@ class Attach(unittest.TestCase):
         before = bucket()
         code, output = attach()
         self.assertEqual((code, bucket()), (1, before), output)
-        self.assertIn('+      "Sid": "OtaOnUploadOnlyDeployersUpload",', output)
+        self.assertIn(f'+      "Sid": "{PREFIX}OnlyDeployersUpload",', output)
         self.assertIn('+  "EventBridgeConfiguration": {}', output)
         self.assertIn("✗ nothing was changed", output)
         self.assertNotIn('-      "Sid"', output)
@@ -86,7 +88,7 @@ class Attach(unittest.TestCase):
         before = bucket()
         code, output = attach(YES="yes")
         self.assertEqual((code, bucket()), (1, before), output)
-        self.assertIn(f"✗ the policy of the bucket {BUCKET} denies what a release needs", output)
+        self.assertIn(f"✗ the policy of the bucket {BUCKET} denies what the stack needs", output)
         self.assertIn("`Encrypted` (a release sends no encryption header", output)
         s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(policy))
 
@@ -105,9 +107,9 @@ class Attach(unittest.TestCase):
         role = client("cloudformation").describe_stack_resource(StackName=STACK, LogicalResourceId="FunctionRole")
         ours = {each["Sid"]: each for each in bucket()[0]["Statement"][1:]}
         own = {
-            f"OtaOnUpload{each['Sid']}": each | {"Sid": f"OtaOnUpload{each['Sid']}"}
+            f"{PREFIX}{each['Sid']}": each | {"Sid": f"{PREFIX}{each['Sid']}"}
             for each in self.policy_of_own_bucket(role["StackResourceDetail"]["PhysicalResourceId"])
-            if each["Sid"] != "KeepVersioning"
+            if each["Sid"] != NOT_OURS
         }
         self.assertEqual(ours, own)
 

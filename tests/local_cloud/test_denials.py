@@ -54,6 +54,11 @@ STATEMENTS = [
     (DENIES, deny({"Null": {SSE: "true"}}, Resource=SIGNED)),
     (NEVER, deny({"StringNotEquals": {SSE: "AES256"}, "Null": {SSE: "false"}})),
     (NEVER, deny({"StringEquals": {SSE: "AES256"}})),
+    # The configuration, which the scheduled check of the bucket reads.
+    (DENIES, deny(Action="s3:GetBucketPolicy", Resource=f"arn:aws:s3:::{BUCKET}")),
+    (DENIES, deny(Action="s3:GetBucket*", Resource=f"arn:aws:s3:::{BUCKET}")),
+    (NEVER, deny(Action="s3:GetBucketPolicy", Resource=f"arn:aws:s3:::{BUCKET}", Condition=EXEMPT)),
+    (NEVER, deny(Action="s3:PutBucketPolicy", Resource=f"arn:aws:s3:::{BUCKET}")),
     (NEVER, deny({"Null": {SSE: "true"}} | EXEMPT)),
     (NEVER, deny({"Null": {SSE: "true"}}, Resource=f"arn:aws:s3:::{BUCKET}/other/*")),
     (NEVER, deny({"Null": {SSE: "true"}}, Resource=f"arn:aws:s3:::{BUCKET}/firmware/*")),

@@ -5,6 +5,7 @@ import itertools
 import json
 import unittest
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import boto3
 from botocore.exceptions import ClientError
@@ -30,7 +31,8 @@ from cloud import (
 TAGS = f"ota:thing-group={THING_GROUP}"
 OTHER_PROFILE = "canary_signing"
 IMAGE = bytes(range(256))
-DENIED = {"AccessDenied", "AccessDeniedException", "403", "Forbidden"}
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/00000000-0000-0000-0000-000000000000"
+DENIED = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "403", "Forbidden"}
 names = (f"firmware/{number}.bin" for number in itertools.count())
 
 
@@ -220,17 +222,18 @@ class Folders(unittest.TestCase):
 class Bucket(FencesTest):
     @classmethod
     def setUpClass(cls):
-        cls.deployer, cls.other = (cls.user(name) for name in (DEPLOYER.rpartition("/")[2], "somebody"))
+        cls.sessions = [cls.user(name) for name in (DEPLOYER.rpartition("/")[2], "somebody")]
+        cls.deployer, cls.other = (session.client("s3") for session in cls.sessions)
 
     @staticmethod
     def user(name):
-        """The S3 client of a user whom IAM lets do everything."""
+        """The session of a user who may do everything by IAM."""
         iam, everything = client("iam"), {"Effect": "Allow", "Action": "*", "Resource": "*"}
         iam.create_user(UserName=name)
         policy = json.dumps({"Version": "2012-10-17", "Statement": [everything]})
         iam.put_user_policy(UserName=name, PolicyName="everything", PolicyDocument=policy)
         key = iam.create_access_key(UserName=name)["AccessKey"]
-        return boto3.Session(key["AccessKeyId"], key["SecretAccessKey"]).client("s3")
+        return boto3.Session(key["AccessKeyId"], key["SecretAccessKey"])
 
     def test_a_deployer_uploads_tags_and_withdraws(self):
         s3, at = self.deployer, {"Bucket": BUCKET, "Key": next(names)}
@@ -258,8 +261,61 @@ class Bucket(FencesTest):
                 (s3, "put_object_tagging", {**at, **tagging, "VersionId": version}),
                 (s3, "delete_object_tagging", {**at}),
                 (s3, "delete_object_tagging", {**at, "VersionId": version}),
+                # A delete marker would hide the upload.
+                (s3, "delete_object", {**at}),
+                (s3, "put_object_acl", {**at, "ACL": "private"}),
+                (s3, "update_object_encryption", {**at, "ObjectEncryption": {"SSEKMS": {"KMSKeyArn": KEY}}}),
+                *self.object_lock(s3, at),
             ]
         )
+        self.assertEqual(invoke(key, version)["reason"], "no-tags")
+
+    @staticmethod
+    def object_lock(s3, at):
+        retention = {"Mode": "GOVERNANCE", "RetainUntilDate": datetime(2030, 1, 1, tzinfo=UTC)}
+        return [
+            (s3, "put_object_legal_hold", {**at, "LegalHold": {"Status": "ON"}}),
+            (s3, "put_object_retention", {**at, "Retention": retention}),
+        ]
+
+    def test_an_access_point_is_no_way_around_the_policy(self):
+        key = next(names)
+        version = cloud.upload(key, IMAGE, TAGS)
+        self.assertEqual(invoke(key, version)["outcome"], "created")
+        record = client("s3").list_object_versions(Bucket=BUCKET, Prefix="SignedImage/")["Versions"][0]["Key"]
+        for name, session in zip(("of-deployer", "of-other"), self.sessions, strict=True):
+            control = session.client("s3control")
+            control.meta.events.register("before-sign.s3-control", self.without_account)
+            alias = control.create_access_point(AccountId=ACCOUNT, Name=name, Bucket=BUCKET)["Alias"]
+            s3 = session.client("s3")
+            self.assertEqual(s3.get_object(Bucket=alias, Key=key)["Body"].read(), IMAGE)
+            self.check_denied(
+                [
+                    (s3, "put_object", {"Bucket": alias, "Key": record, "Body": IMAGE}),
+                    (s3, "delete_object", {"Bucket": alias, "Key": record}),
+                    (s3, "delete_object", {"Bucket": alias, "Key": key, "VersionId": version}),
+                ]
+            )
+        self.check_denied(
+            [
+                (s3, "put_object", {"Bucket": alias, "Key": key, "Body": IMAGE}),
+                (s3, "delete_object", {"Bucket": alias, "Key": key}),
+            ]
+        )
+
+    @staticmethod
+    def without_account(request, **_):
+        """Takes the account from the host's name, which is a number here."""
+        request.url = request.url.replace(f"//{ACCOUNT}.", "//")
+
+    def test_nobody_else_puts_results_or_publishes_them(self):
+        entry = {"Source": "lambda", "DetailType": "Lambda Function Invocation Result - Success", "Detail": "{}"}
+        entry["EventBusName"] = cloud.outputs["ReleaseBusName"]
+        message = {"TopicArn": cloud.outputs["ReleaseTopicArn"], "Message": "CREATED"}
+        for session in self.sessions:
+            events, sns = session.client("events"), session.client("sns")
+            self.assertEqual(events.put_events(Entries=[entry | {"EventBusName": "default"}])["FailedEntryCount"], 0)
+            self.check_denied([(events, "put_events", {"Entries": [entry]}), (sns, "publish", message)])
 
     def test_nobody_but_the_function_writes_what_is_signed_and_nobody_loses_a_version(self):
         key = next(names)
@@ -274,7 +330,13 @@ class Bucket(FencesTest):
                     (s3, "put_object", {**at, "Body": IMAGE}),
                     (s3, "put_object", {"Bucket": BUCKET, "Key": "SignedImage/mine", "Body": IMAGE}),
                     (s3, "copy_object", {**at, "CopySource": {"Bucket": BUCKET, "Key": key}}),
+                    (s3, "put_object", {"Bucket": BUCKET, "Key": "SignedImage/by-hand/mine", "Body": IMAGE}),
                     (s3, "delete_object", {**at, "VersionId": signed["VersionId"]}),
+                    (s3, "delete_object", {**at}),
+                    (s3, "put_object_tagging", {**at, "Tagging": {"TagSet": [{"Key": "a", "Value": "b"}]}}),
+                    (s3, "put_object_acl", {**at, "ACL": "private"}),
+                    (s3, "update_object_encryption", {**at, "ObjectEncryption": {"SSEKMS": {"KMSKeyArn": KEY}}}),
+                    *self.object_lock(s3, at),
                     (s3, "delete_object", {"Bucket": BUCKET, "Key": key, "VersionId": version}),
                     (
                         s3,
@@ -286,8 +348,32 @@ class Bucket(FencesTest):
                         "put_bucket_lifecycle_configuration",
                         {"Bucket": BUCKET, "LifecycleConfiguration": {"Rules": [rule]}},
                     ),
+                    *self.configurations(s3),
                 ]
             )
+
+    @staticmethod
+    def configurations(s3):
+        aes = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
+        replication = {"Role": DEPLOYER, "Rules": []}
+        cors = {"CORSRules": [{"AllowedMethods": ["GET"], "AllowedOrigins": ["*"]}]}
+        for operation, parameters in {
+            "put_bucket_notification_configuration": {"NotificationConfiguration": {}},
+            "put_bucket_encryption": {"ServerSideEncryptionConfiguration": aes},
+            "delete_bucket_encryption": {},
+            "put_bucket_replication": {"ReplicationConfiguration": replication},
+            "delete_bucket_lifecycle": {},
+            "put_public_access_block": {"PublicAccessBlockConfiguration": {"BlockPublicAcls": False}},
+            "delete_public_access_block": {},
+            "put_bucket_ownership_controls": {"OwnershipControls": {"Rules": [{"ObjectOwnership": "ObjectWriter"}]}},
+            "put_bucket_acl": {"ACL": "private"},
+            "put_bucket_cors": {"CORSConfiguration": cors},
+            "put_bucket_request_payment": {"RequestPaymentConfiguration": {"Payer": "Requester"}},
+            "put_bucket_accelerate_configuration": {"AccelerateConfiguration": {"Status": "Enabled"}},
+            "put_bucket_website": {"WebsiteConfiguration": {"IndexDocument": {"Suffix": "a"}}},
+            "delete_bucket": {},
+        }.items():
+            yield s3, operation, {"Bucket": BUCKET} | parameters
 
     def test_whoever_may_do_everything_can_mend_the_policy_and_delete_behind_it(self):
         policy = self.other.get_bucket_policy(Bucket=BUCKET)["Policy"]

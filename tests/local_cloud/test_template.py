@@ -3,16 +3,18 @@ alarm for all rules, notifications of any key, and the largest values that param
 
 import json
 import re
+import string
 import subprocess
 import tempfile
 import textwrap
 import unittest
-from itertools import cycle
+from itertools import cycle, product
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+import attach
 from cloud import ROOT, isolate, self_signed_certificate
 from intrinsics import holds, resolved
 from lint import transformed
@@ -50,7 +52,9 @@ class EventBridge(unittest.TestCase):
 
     def test_each_permission_names_the_source_as_its_service_sends_it(self):
         permissions = of_type("AWS::Lambda::Permission")
-        self.assertEqual(set(permissions), {"UploadPermission", "UploadRulePermission", "CountPermission"})
+        self.assertEqual(
+            set(permissions), {"UploadPermission", "UploadRulePermission", "CountPermission", "CheckPermission"}
+        )
         for name, permission in permissions.items():
             sources = {key for key in permission if key.startswith("Source")}
             expected = {SERVICE: {"SourceArn"}, "s3.amazonaws.com": {"SourceArn", "SourceAccount"}}
@@ -149,10 +153,13 @@ def delivered(target, event):
         if literal:  # a string: values are not escaped, and lists lose their quotes
             return re.sub(r"<(\w+)>", lambda each: as_text(variables[each[1]]), literal)
         value = variables[name]
-        return f'"{value}"' if isinstance(value, str) else json.dumps(value)
+        return f'"{value}"' if isinstance(value, str) else as_json(value)
 
     def as_text(value):
-        return value if isinstance(value, str) else json.dumps(value).replace('"', "")
+        return value if isinstance(value, str) else as_json(value).replace('"', "")
+
+    def as_json(value):  # which escapes no more than it must
+        return json.dumps(value, ensure_ascii=False)
 
     text = re.sub(r'("(?:\\.|[^"\\])*")|<(\w+)>', inserted, transformer["InputTemplate"])
     lines = [text] if text.startswith("{") else text.splitlines()
@@ -200,6 +207,23 @@ HOSTILE = [
 ]
 
 
+class Dashboard(unittest.TestCase):
+    def test_it_lists_each_alarm_of_the_stack(self):
+        body = of_type("AWS::CloudWatch::Dashboard")["Dashboard"]["DashboardBody"]
+        names = {name: name for name in re.findall(r"\$\{([\w:.]+)\}", json.dumps(body))}
+        for existing in ("true", "false"):
+            values = names | {"ExistingBucket": existing}
+            alarms = {
+                f"{name}.Arn"
+                for name, each in TEMPLATE["Resources"].items()
+                if each["Type"] == "AWS::CloudWatch::Alarm"
+                and ("Condition" not in each or holds(each, values, TEMPLATE["Conditions"]))
+            }
+            widgets = json.loads(resolved(body, values, TEMPLATE["Conditions"]))["widgets"]
+            (listed,) = [widget["properties"]["alarms"] for widget in widgets if widget["type"] == "alarm"]
+            self.assertEqual((len(listed), set(listed)), (len(alarms), alarms))
+
+
 class Notifications(unittest.TestCase):
     def test_each_key_and_each_reason_arrives_as_it_is(self):
         for rule in ("TellCreated", "TellRejected"):
@@ -215,6 +239,16 @@ class Notifications(unittest.TestCase):
                 self.assertRegex(told["message"], r"^(CREATED|REJECTED): [\w :,.-]+\.$")
                 self.assertEqual(set(told), {"message", "releases"})
 
+    def test_no_key_and_no_reason_forges_a_line(self):
+        for rule in ("TellCreated", "TellRejected"):
+            (target,) = rules()[rule]["Targets"]
+            lines = target["InputTransformer"]["InputTemplate"].count("\n")
+            for text in (*HOSTILE, *map(chr, range(32)), '\n}\n{\n  "message": "CREATED"'):
+                releases = [{"outcome": "rejected", "key": text, "reasons": [text]}]
+                mail = delivered(target, {"detail": {"responsePayload": {"releases": releases}}})
+                self.assertEqual(mail.count("\n"), lines)
+                self.assertNotRegex(mail, r"[\x00-\x09\x0b-\x1f]")
+
     def test_a_template_of_quoted_strings_would_lose_them(self):
         """The rules above do find what was wrong with such a template."""
         transformer = {
@@ -228,6 +262,101 @@ class Notifications(unittest.TestCase):
             else:
                 with self.assertRaises(InvalidJson, msg=key):
                     delivered({"InputTransformer": transformer}, event)
+
+
+class StatementIds(unittest.TestCase):
+    """Statements that `make attach` adds have an ID that says whose they are."""
+
+    # With all that the IDs have a meaning for: capitals, digits, the letters of marks.
+    NAMES = [
+        name
+        for length in range(1, 6)
+        for name in map("".join, product("aAZsz01-", repeat=length))
+        if name[0] in string.ascii_letters
+    ]
+
+    def statements(self):
+        return [each["Sid"] for each in of_type("AWS::S3::BucketPolicy")["BucketPolicy"]["PolicyDocument"]["Statement"]]
+
+    def attached(self):
+        return [each for each in self.statements() if each != attach.NOT_OURS]
+
+    def test_no_two_stacks_share_one(self):
+        prefixes = {attach.sid_prefix(name) for name in self.NAMES}
+        self.assertEqual(len(prefixes), len(self.NAMES))
+        for prefix in prefixes:
+            self.assertRegex(prefix, r"^[A-Za-z0-9]+$")
+            shorter = {prefix[:end] for end in range(len(prefix))}
+            self.assertFalse(shorter & prefixes, f"{prefix} begins like that of another stack")
+
+    def test_none_is_one_of_an_earlier_version(self):
+        prefixes = {attach.sid_prefix(name) for name in self.NAMES}
+        for name in self.NAMES:
+            for statement in attach.EARLIER:
+                sid = "".join(filter(str.isalnum, name.title())) + statement
+                self.assertFalse({sid[:end] for end in range(len(sid) + 1)} & prefixes, name)
+
+    def test_the_scheduled_check_looks_for_the_very_statements(self):
+        (target,) = rules()["CheckBucket"]["Targets"]
+        for name in (*self.NAMES[:500], "ota-on-upload", "Z-Z1s--Z"):
+            event = json.loads(resolved(target["Input"], {"AWS::StackName": name}))
+            prefix = attach.sid_prefix(name)
+            self.assertEqual(
+                event, {"check": "bucket", "statements": [f"{prefix}{statement}" for statement in self.attached()]}
+            )
+
+    def test_the_event_of_the_check_fits_into_a_rule(self):
+        """https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_Target.html"""
+        (target,) = rules()["CheckBucket"]["Targets"]
+        longest = max(len(resolved(target["Input"], {"AWS::StackName": "a" + each * 127})) for each in "aZ-")
+        self.assertLess(longest, 8192)
+
+
+def attached(sid, stack="ota-on-upload", role="arn:role"):
+    """A statement as an earlier version attached it for a stack."""
+    prefix = "".join(filter(str.isalnum, stack.title()))
+    condition = {"ArnNotLike": {"aws:PrincipalArn": [role, "arn:session"]}}
+    return {"Sid": f"{prefix}{sid}", "Effect": "Deny", "Condition": condition}
+
+
+class AttachedBefore(unittest.TestCase):
+    """`make attach` replaces the statements of this stack, and no others."""
+
+    OURS = [{"Sid": "OnlyOverTls", "Effect": "Deny"}]
+    SID = attach.sid_prefix("ota-on-upload")
+
+    def statements_left(self, *before):
+        policy = {"policy": {"Version": "2012-10-17", "Statement": list(before)}, "notifications": {}}
+        after = attach.merged(policy, self.OURS, "ota-on-upload", "arn:role")["policy"]["Statement"]
+        self.assertEqual(after[-1]["Sid"], f"{self.SID}OnlyOverTls")
+        return after[:-1]
+
+    def test_those_of_an_earlier_version_go_if_they_name_the_role_of_this_stack(self):
+        earlier = [attached(sid) for sid in attach.EARLIER]
+        theirs = {"Sid": "OtaOnUploadTheirs", "Effect": "Allow"}
+        without = {"Effect": "Allow"}
+        self.assertEqual(self.statements_left(theirs, *earlier, without), [theirs, without])
+
+    def test_those_of_a_stack_whose_name_differs_by_a_hyphen_stay(self):
+        # All three had the IDs of `ota-on-upload`.
+        for stack in ("ota-onupload", "otaon-upload", "Ota-On-Upload"):
+            other = [attached(sid, "ota-on-upload", f"arn:role-of-{stack}") for sid in attach.EARLIER]
+            self.assertEqual(self.statements_left(*other), other)
+            for new in (f"{attach.sid_prefix(stack)}{sid}" for sid in ("OnlyOverTls", "KeepSigned")):
+                statement = {"Sid": new, "Effect": "Deny"}
+                self.assertEqual(self.statements_left(statement), [statement])
+
+    def test_those_that_do_not_show_whose_they_are_stay(self):
+        mark = attached("DeployersWriteSignedOnlyThroughAService")
+        others = [attached(sid) for sid in attach.EARLIER if not mark["Sid"].endswith(sid)]
+        longer = attached("DeployersWriteSignedOnlyThroughAService", role="arn:role2")
+        as_string = mark | {"Condition": {"ArnNotLike": {"aws:PrincipalArn": "arn:role2"}}}
+        for changed in ([], [mark | {"Condition": {}}], [longer], [as_string]):
+            self.assertEqual(self.statements_left(*others, *changed), [*others, *changed])
+
+    def test_those_of_this_version_are_replaced_also_if_there_are_fewer_now(self):
+        former = {"Sid": f"{self.SID}NoLongerThere", "Effect": "Deny"}
+        self.assertEqual(self.statements_left(former, {"Sid": f"{self.SID}OnlyOverTls"}), [])
 
 
 class Regions(unittest.TestCase):
@@ -372,6 +501,11 @@ class Sizes(unittest.TestCase):
         (policy,) = of_type("AWS::S3::BucketPolicy").values()
         document = resolved(policy["PolicyDocument"], self.values(), self.WITH_ALL)
         self.assertLess(len(json.dumps(document).encode()), 20480)
+        for stack in ("s" * 128, "Z" * 128, "a" + "-" * 127):
+            values = self.values() | {"AWS::StackName": stack}
+            ours = [resolved(each, values) for each in policy["PolicyDocument"]["Statement"]]
+            attached = attach.merged({"policy": None, "notifications": {}}, ours, stack, "arn:role")["policy"]
+            self.assertLess(len(json.dumps(attached).encode()), 20480)
 
     def test_an_example_manifest_fits_into_a_dry_run(self):
         manifest = json.loads((ROOT / "events/manifests/gateway.ota.json").read_text())
