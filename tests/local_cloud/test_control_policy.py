@@ -22,7 +22,7 @@ def at(service, resource):
 
 
 class ServiceControlPolicy(PolicyTest):
-    """The example in SECURITY.md takes from everyone but a few roles what nobody needs besides the function."""
+    """The example in SECURITY.md denies to all but a few roles what only the function needs."""
 
     def setUp(self):
         (text,) = re.findall(r'^    \{\n      "Version".*?^    \}$', (ROOT / "SECURITY.md").read_text(), re.M | re.S)

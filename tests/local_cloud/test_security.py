@@ -305,7 +305,7 @@ class Bucket(FencesTest):
 
     @staticmethod
     def without_account(request, **_):
-        """Takes the account from the host's name, which is a number here."""
+        """Removes the account from the name of the host, which is a number here."""
         request.url = request.url.replace(f"//{ACCOUNT}.", "//")
 
     def test_nobody_else_puts_results_or_publishes_them(self):
