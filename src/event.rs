@@ -342,7 +342,12 @@ impl Record {
     fn upload(place: &Members<'_>, version_member: &str, is_encoded: bool) -> Self {
         let named = match needed(place, version_member) {
             Ok(S3Entity { bucket, object, .. }) => bucket.name.zip(object.key).map(|named| (named, object.version_id)),
-            Err(error) => return Self::other(place, Failure::Event { problem: error.to_string() }.into()),
+            Err(error) => {
+                return Self::other(
+                    place,
+                    Failure::Event { problem: format!("its bucket, key or version: {error}") }.into(),
+                );
+            }
         };
         let Some(((bucket, key), version_id)) = named else {
             return Self::other(place, Failure::Event { problem: "it names no bucket or no key".to_owned() }.into());

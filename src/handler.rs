@@ -121,7 +121,7 @@ impl Function {
             match task {
                 Scheduled::CountStreams => metrics.tell_streams(stream::count(aws).await?, clock()),
                 Scheduled::CheckBucket(statements) => {
-                    let problems = bucket::problems(aws, settings, &statements).await?;
+                    let problems = Box::pin(bucket::problems(aws, settings, &statements)).await?;
                     for problem in &problems {
                         let bucket = &settings.upload_bucket.0;
                         tracing::error!(bucket, "the bucket {problem}, expected the configuration of `make attach`");

@@ -1,7 +1,7 @@
 //! Responses that lack a header or a member: they fail the release, which Lambda retries, and decide nothing.
 
 use crate::{
-    fake::{Fake, Trouble},
+    fake::{BUCKET, Fake, Trouble},
     releases::{LAB, assert_released_once, event, run, run_with},
 };
 use ota_on_upload::upload::Upload;
@@ -93,6 +93,23 @@ async fn an_absent_member_never_decides_about_what_an_earlier_attempt_left() {
     }
 }
 
+/// Leaves of a release only its signing job and a signature beside the upload, and names one of them in the tags.
+fn provide_signature(fake: &Fake, upload: &Upload, tag: &str) {
+    let mut state = fake.state();
+    let job = state.signing_jobs.keys().next().expect("a signing job").clone();
+    state.jobs.clear();
+    state.objects.retain(|(_, key), _| !key.ends_with("release.json"));
+    let tags = match tag {
+        "ota:signature" => vec![LAB, (tag, ".sig"), ("ota:certificate", "/certs/ota.pem")],
+        _ => vec![LAB, (tag, &job)],
+    };
+    let place = (BUCKET.to_owned(), upload.key.clone());
+    state.objects.get_mut(&place).expect("the object")[0].tags =
+        tags.into_iter().map(|(tag, value)| (tag.to_owned(), value.to_owned())).collect();
+    let beside = json!({"versionId": upload.version_id, "signature": "x", "signatureAlgorithm": "SHA256withECDSA"});
+    state.put(BUCKET, "firmware/blinky.bin.sig", Some(beside.to_string().into()), Vec::new());
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_absent_member_never_rejects_a_signature_that_the_uploader_provides() {
     let unverified = [("ALLOW_UNVERIFIED", "true")];
@@ -110,20 +127,8 @@ async fn an_absent_member_never_rejects_a_signature_that_the_uploader_provides()
         let fake = Fake::new();
         let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
         run(&fake, &event(&upload)).await.expect("no failure");
-        let job = fake.state().signing_jobs.keys().next().expect("a signing job").clone();
-        let mut state = fake.state();
-        state.jobs.clear();
-        state.objects.retain(|(_, key), _| !key.ends_with("release.json"));
-        let value = if tag == "ota:signature" { ".sig" } else { &job };
-        let place = (crate::fake::BUCKET.to_owned(), upload.key.clone());
-        let tags = [LAB, (tag, value), ("ota:certificate", "/certs/ota.pem")];
-        let tags = tags.into_iter().filter(|(name, _)| *name != "ota:certificate" || tag == "ota:signature");
-        let tags = tags.map(|(tag, value)| (tag.to_owned(), value.to_owned())).collect();
-        state.objects.get_mut(&place).expect("the object")[0].tags = tags;
-        let beside = json!({"versionId": upload.version_id, "signature": "x", "signatureAlgorithm": "SHA256withECDSA"});
-        state.put(crate::fake::BUCKET, "firmware/blinky.bin.sig", Some(beside.to_string().into()), Vec::new());
-        state.lacking = Some((operation, member));
-        drop(state);
+        provide_signature(&fake, &upload, tag);
+        fake.state().lacking = Some((operation, member));
         let failed = run_with(&fake, &event(&upload), &unverified).await.expect_err("a failure");
         assert!(failed.contains("a response of AWS lacks `"), "{operation} without {member}: {failed}");
     }
