@@ -358,4 +358,6 @@ fn size(place: &Members<'_>) -> Option<u64> {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
