@@ -382,4 +382,6 @@ fn size(place: &Members<'_>) -> Option<u64> {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

@@ -1,17 +1,15 @@
 use super::*;
 use aws_sdk_s3::types::Event;
-use proptest::{prelude::*, sample::select};
 use serde_json::{Value, json};
-use std::fmt::Write;
 
-const QUEUE: &str = "arn:aws:sqs:us-east-1:111122223333:failures";
+pub(super) const QUEUE: &str = "arn:aws:sqs:us-east-1:111122223333:failures";
 
 fn upload(key: &str) -> Upload {
     Upload::new("firmware-bucket".into(), key.into(), "v1".into())
 }
 
 /// A record with all that S3 writes (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html>).
-fn record(key: &str) -> Value {
+pub(super) fn record(key: &str) -> Value {
     json!({
         "eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": "us-east-1", "eventTime": "2026-11-23T21:40:00.000Z",
         "eventName": "ObjectCreated:Put", "userIdentity": {"principalId": "AWS:TEAM"},
@@ -25,7 +23,7 @@ fn record(key: &str) -> Value {
 }
 
 /// An event of EventBridge (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html>).
-fn event_bridge(detail_type: &str, reason: Option<&str>) -> Value {
+pub(super) fn event_bridge(detail_type: &str, reason: Option<&str>) -> Value {
     let mut event = json!({
         "version": "0", "id": "17793124", "detail-type": detail_type, "source": "aws.s3", "account": "111122223333",
         "time": "2026-11-23T21:40:00Z", "region": "us-east-1", "resources": ["arn:aws:s3:::firmware-bucket"],
@@ -41,7 +39,7 @@ fn event_bridge(detail_type: &str, reason: Option<&str>) -> Value {
 }
 
 /// The invocation of S3 Batch Operations (<https://docs.aws.amazon.com/lambda/latest/dg/services-s3-batch.html>).
-fn batch_operations() -> Value {
+pub(super) fn batch_operations() -> Value {
     json!({
         "invocationSchemaVersion": "1.0", "invocationId": "YXNkbGZqYWRmaiBhc2RmdW9hZHNmZGpmaGFzbGtkaGZza2RmaAo",
         "job": {"id": "f3cc4f60-61f6-4a2b-8a21-d07600c373ce"},
@@ -58,7 +56,7 @@ fn read_all(event: &Value) -> Vec<Record> {
 }
 
 /// The one record of an event.
-fn read(event: &Value) -> Record {
+pub(super) fn read(event: &Value) -> Record {
     let mut records = read_all(event);
     assert_eq!(records.len(), 1, "{event}");
     records.remove(0)
@@ -75,10 +73,10 @@ fn is_skipped(record: &Record) -> bool {
     matches!(record.upload, Err(Stop::Skipped(Skip::OtherEvent)))
 }
 
-type Envelope = fn(&Value) -> Value;
+pub(super) type Envelope = fn(&Value) -> Value;
 
 /// Every envelope that is opened.
-const ENVELOPES: [(&str, Envelope); 8] = [
+pub(super) const ENVELOPES: [(&str, Envelope); 8] = [
     ("SQS", |event| json!({"Records": [sqs(&event.to_string())]})),
     ("SNS", |event| json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": event.to_string()}}]})),
     ("an SNS notification", |event| json!({"Type": "Notification", "Message": event.to_string()})),
@@ -477,167 +475,4 @@ fn depth_and_size_do_no_harm() {
     }
     let wide = format!("[{}1]", "1,".repeat(500_000));
     assert_eq!(records(&wide, None).len(), 1);
-}
-
-/// As S3 encodes keys in notifications: `application/x-www-form-urlencoded`, slashes kept.
-fn form_encoded(key: &str) -> String {
-    key.bytes().fold(String::new(), |mut text, byte| {
-        match byte {
-            b' ' => text.push('+'),
-            b'/' | b'.' | b'-' | b'_' | b'*' => text.push(char::from(byte)),
-            _ if byte.is_ascii_alphanumeric() => text.push(char::from(byte)),
-            _ => write!(text, "%{byte:02X}").unwrap(),
-        }
-        text
-    })
-}
-
-/// Whether there is evidence in an event, at any depth, that something in it is a known non-upload, or a release.
-fn evidence(event: &Value, of: fn(&Value) -> bool) -> bool {
-    of(event)
-        || match event {
-            Value::Array(elements) => elements.iter().any(|element| evidence(element, of)),
-            Value::Object(members) => members.values().any(|member| evidence(member, of)),
-            Value::String(text) => serde_json::from_str::<Value>(text).is_ok_and(|content| evidence(&content, of)),
-            _ => false,
-        }
-}
-
-fn is_release(event: &Value) -> bool {
-    let name = event["eventName"].as_str().map(|name| name.strip_prefix("s3:").unwrap_or(name));
-    name.is_some_and(|name| name.starts_with("ObjectCreated:") || name == "ObjectTagging:Put")
-        || matches!(event["detail-type"].as_str(), Some("Object Created" | "Object Tags Added"))
-        || event["reason"].as_str().is_some_and(|reason| CREATING_REASONS.contains(&reason))
-}
-
-fn is_known_non_upload(event: &Value) -> bool {
-    let name = event["eventName"].as_str().map(|name| name.strip_prefix("s3:").unwrap_or(name));
-    let is_type = |name: &str| Event::values().iter().any(|known| known[3..] == *name);
-    name.is_some_and(|name| is_type(name) && !is_release(event))
-        || event["detail-type"].as_str().is_some_and(|detail_type| OTHER_DETAIL_TYPES.contains(&detail_type))
-        || event["Event"] == "s3:TestEvent"
-        || event["Records"] == json!([])
-        || *event == json!({"count": "streams"})
-}
-
-const NAMES: [&str; 27] = [
-    "Records",
-    "eventSource",
-    "EventSource",
-    "eventName",
-    "eventVersion",
-    "eventSourceARN",
-    "s3",
-    "bucket",
-    "name",
-    "object",
-    "key",
-    "versionId",
-    "version-id",
-    "size",
-    "source",
-    "detail-type",
-    "detail",
-    "reason",
-    "Type",
-    "Message",
-    "Sns",
-    "body",
-    "requestPayload",
-    "Event",
-    "count",
-    "tasks",
-    "Bucket",
-];
-const TEXTS: [&str; 30] = [
-    "aws:s3",
-    "aws:sqs",
-    "aws:sns",
-    "aws.s3",
-    "aws.events",
-    "Notification",
-    "ObjectCreated:Put",
-    "s3:ObjectCreated:Copy",
-    "ObjectTagging:Put",
-    "ObjectTagging:Delete",
-    "ObjectRemoved:Delete",
-    "ObjectCreated",
-    "Replication:OperationNotTracked",
-    "Object Created",
-    "Object Deleted",
-    "Object Tags Added",
-    "Object",
-    "PutObject",
-    "POST Object",
-    "DeleteObject",
-    "s3:TestEvent",
-    "streams",
-    "2.1",
-    "3.0",
-    "firmware/a",
-    "%FF",
-    "a+b",
-    "null",
-    "",
-    "firmware-bucket",
-];
-
-/// JSON of members and texts that events have, in any order.
-fn near_misses() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        6 => select(&TEXTS[..]).prop_map(Value::from),
-        1 => any::<i64>().prop_map(Value::from),
-        1 => any::<bool>().prop_map(Value::from),
-        1 => Just(Value::Null),
-        1 => "\\PC{0,8}".prop_map(Value::from),
-        2 => select(vec![record("a+b"), record("%FF"), batch_operations(), event_bridge("Object Created", Some("PutObject"))]),
-        1 => select(vec![json!({"Records": []}), json!({"count": "streams"}), event_bridge("Object Deleted", None)]),
-    ];
-    leaf.prop_recursive(6, 60, 6, |inner| {
-        prop_oneof![
-            2 => prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            5 => prop::collection::hash_map(select(&NAMES[..]), inner.clone(), 0..6).prop_map(|members| {
-                members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<serde_json::Map<_, _>>().into()
-            }),
-            // A whole shape, with one member replaced.
-            3 => (select(vec![record("a"), event_bridge("Object Created", None), event_bridge("x", None)["detail"].clone()]),
-                  select(&NAMES[..]), inner.clone()).prop_map(|(mut whole, name, value)| { whole[name] = value; whole }),
-            3 => (select(&ENVELOPES[..]), inner.clone()).prop_map(|((_, envelop), event)| envelop(&event)),
-            1 => inner.prop_map(|event| event.to_string().into()),
-        ]
-    })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
-
-    #[test]
-    fn every_result_without_a_release_is_a_known_non_upload_or_a_failure(event in near_misses()) {
-        let read = records(&event.to_string(), Some(QUEUE));
-        prop_assert!(!read.is_empty());
-        for record in &read {
-            match &record.upload {
-                Ok(upload) => {
-                    prop_assert!(evidence(&event, is_release), "{}", event);
-                    prop_assert_eq!((record.bucket.as_ref(), record.key.as_ref()), (Some(&upload.bucket), Some(&upload.key)));
-                }
-                Err(Stop::Skipped(Skip::OtherEvent)) => prop_assert!(evidence(&event, is_known_non_upload), "{}", event),
-                Err(Stop::Rejected(Kind::Place, _)) => prop_assert!(evidence(&event, is_release), "{}", event),
-                Err(Stop::Failed(Failure::Event { problem })) => prop_assert!(problem.len() < 1000, "{}", problem),
-                Err(stop) => prop_assert!(false, "{:?} of {}", stop, event),
-            }
-            let is_failed = matches!(record.upload, Err(Stop::Failed(_)));
-            prop_assert!(record.consumed.is_none() || is_failed, "{}", event);
-        }
-    }
-
-    #[test]
-    fn any_text_is_read(event in "\\PC{0,80}") {
-        prop_assert!(!records(&event, None).is_empty());
-    }
-
-    #[test]
-    fn any_key_survives_encoding_and_decoding(key in any::<String>()) {
-        prop_assert_eq!(read(&record(&form_encoded(&key))).upload.unwrap().key, key);
-    }
 }
