@@ -466,8 +466,7 @@ async fn a_bad_setting_fails_init_and_is_named() {
     let mut function = Process::start(&Fake::new(), &[("DEFAULT_START", "soon"), ("ALLOWED_THING_GROUPS", "")]).await;
     let status = timeout(Duration::from_secs(30), function.child.wait()).await.expect("in time").expect("a status");
     assert!(!status.success());
-    let mut log = String::new();
-    function.child.stdout.take().expect("its output").read_to_string(&mut log).await.expect("text");
+    let log = function.log.await.expect("its log");
     assert!(log.contains("setting `DEFAULT_START` is `soon`, expected `now`, a duration"), "{log}");
     assert!(log.contains("setting `ALLOWED_THING_GROUPS` is not set"), "{log}");
 }
