@@ -110,6 +110,8 @@ test: build .venv/lint/.installed
 	@$(VENV)/python $(LOCAL_CLOUD)/test_model.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_replay.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_stack.py
+	@$(AS_STEP) "memory and time of the release build" env BOOTSTRAP=.aws-sam/build/Function/bootstrap \
+	    cargo test --quiet --locked --test releases no_event_takes_much_memory_or_time
 	@$(VENV)/python $(LOCAL_CLOUD)/test_security.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_template.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_denials.py
