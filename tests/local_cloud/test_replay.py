@@ -162,7 +162,7 @@ class Manifests(unittest.TestCase):
             code, output = call("cargo", EVENT=MANIFEST, MANIFEST=file.name)
         self.assertEqual(code, 0, output)
         (release,) = result_in(output)["releases"]
-        problem = "`abortConfig.criteriaList[0].action` cannot be taken: unknown variant `STOP`, expected `CANCEL`"
+        problem = "`abortConfig.criteriaList[0].action` is `STOP`, expected `CANCEL`"
         self.assertEqual((release["outcome"], release["reasons"]), ("rejected", [problem]))
 
     def test_a_manifest_is_released_on_a_local_cloud_with_files_of_its_own(self):
