@@ -198,7 +198,12 @@ impl<E: ProvideErrorMetadata + Error + Send + Sync + 'static> From<SdkError<E, H
     fn from(error: SdkError<E, HttpResponse>) -> Self {
         let response = error.raw_response();
         let status = response.map(|response| response.status().as_u16());
-        let moved = response.filter(|_| status == Some(301));
+        // Regions that AWS opened after March 2019 answer 400 in place of 301
+        // (https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html).
+        let moved = matches!(status, Some(301 | 307))
+            || matches!(error.code(), Some("AuthorizationHeaderMalformed" | "IllegalLocationConstraintException"))
+            || (status == Some(400) && error.code().is_none());
+        let moved = response.filter(|_| moved);
         let bucket_region = moved.and_then(|response| response.headers().get("x-amz-bucket-region"));
         Self {
             // The response to a HEAD has no body, so no code.
@@ -262,6 +267,9 @@ pub(crate) fn required_text<'a>(text: &'a str, name: &'static str) -> Result<&'a
 pub enum Failure {
     #[error("the event is not understood: {problem}")]
     Event { problem: String },
+    /// The event is understood: it stays in the failure queue, for a later version of the function or another sender.
+    #[error("the event is not supported: {problem}")]
+    Unsupported { problem: String },
     #[error("reading the tags of `{object}`")]
     GetObjectTagging { object: String, source: Cause },
     // A HEAD has no body that could say more than its status.

@@ -77,8 +77,8 @@ pub struct Record {
     pub is_copy: bool,
     /// The upload, if the record names one.
     pub upload: Result<Upload, Stop>,
-    /// The beginning of the message that the record came in, if the message is consumed although it is not understood: it
-    /// came from the stack's own failure queue, and would return there for ever.
+    /// If the record is consumed although it is not understood, the beginning of its message, or nothing after the first such
+    /// record of a message. The message came from the stack's own failure queue, and would return there for ever.
     pub consumed: Option<String>,
 }
 
@@ -87,7 +87,7 @@ pub struct Record {
 /// Only a known non-upload is skipped. Messages of the queue with the ARN `failure_queue` that are not understood are
 /// consumed.
 pub fn records(event: &str, failure_queue: Option<&str>) -> Vec<Record> {
-    Reader { failure_queue }.open(event, MAX_ENVELOPES)
+    Reader { failure_queue }.open(event, MAX_ENVELOPES + 1)
 }
 
 /// An event of the stack's own schedules.
@@ -171,7 +171,7 @@ impl Reader<'_> {
                 let body = members.text("body").unwrap_or_default();
                 let records = self.open(&body, envelopes);
                 // Lambda's own polling names the queue only in the outermost envelope; deeper ones were written by a sender.
-                let is_outermost = envelopes == MAX_ENVELOPES - 1;
+                let is_outermost = envelopes == MAX_ENVELOPES;
                 match self.failure_queue {
                     Some(queue) if is_outermost && members.text("eventSourceARN").as_deref() == Some(queue) => {
                         consume(records, &body)
@@ -196,19 +196,20 @@ fn all(elements: &[&RawValue], read: impl Fn(&str) -> Vec<Record>) -> Vec<Record
         if records.len() > MAX_RECORDS {
             let problem =
                 format!("it has more than {MAX_RECORDS} records; nothing of it is released, send it in parts");
-            return vec![Record::failed(problem)];
+            return vec![Record::stopped(Failure::Unsupported { problem }.into())];
         }
     }
     records
 }
 
-/// The records of a message of the failure queue. What is not understood of it is one record, which is consumed.
-fn consume(records: Vec<Record>, message: &str) -> Vec<Record> {
-    let (unreadable, mut records): (Vec<_>, Vec<_>) =
-        records.into_iter().partition(|record| matches!(record.upload, Err(Stop::Failed(Failure::Event { .. }))));
-    let beginning = &message[..message.floor_char_boundary(MAX_LOGGED)];
-    let first = unreadable.into_iter().next();
-    records.extend(first.map(|record| Record { consumed: Some(beginning.to_owned()), ..record }));
+/// The records of a message of the failure queue. Those that are not understood are consumed; the first of them has the
+/// beginning of the message.
+fn consume(mut records: Vec<Record>, message: &str) -> Vec<Record> {
+    let is_unreadable = |record: &&mut Record| matches!(record.upload, Err(Stop::Failed(Failure::Event { .. })));
+    let mut beginning = &message[..message.floor_char_boundary(MAX_LOGGED)];
+    for record in records.iter_mut().filter(is_unreadable) {
+        record.consumed = Some(std::mem::take(&mut beginning).to_owned());
+    }
     records
 }
 
@@ -313,34 +314,39 @@ impl Record {
 
     fn of_detail(detail: &Members<'_>) -> Self {
         let is_copy = detail.text("reason").as_deref() == Some("CopyObject");
-        Self { is_copy, ..Self::upload(detail, "version-id", false) }
+        Self { is_copy, ..Self::upload(detail, false) }
     }
 
     fn of_notification(record: &Members<'_>) -> Self {
         let place = record.object("s3");
-        let [name, version] = ["eventName", "eventVersion"].map(|name| record.text(name).unwrap_or_default());
+        let name = record.text("eventName").unwrap_or_default();
+        // S3 sends a string; some tools write a number.
+        let version = record.get("eventVersion").unwrap_or_default().trim_matches('"');
         let name = name.strip_prefix("s3:").unwrap_or(&name);
         let is_other = OTHER_EVENT_NAMES
             .iter()
             .any(|other| if other.ends_with(':') { name.starts_with(other) } else { name == *other });
-        let problem = if is_other {
+        let failure = if is_other {
             return Self::other(&place, Stop::Skipped(Skip::OtherEvent));
         } else if !name.starts_with("ObjectCreated:") && name != "ObjectTagging:Put" {
-            format!("its `eventName` is {}, expected an event type of S3", quoted(name))
+            let problem = format!("its `eventName` is {}, expected an event type of S3", quoted(name));
+            Failure::Event { problem }
         } else if !version.starts_with("2.") {
             // AWS: "check the major version for equality" in
             // https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
-            format!("its `eventVersion` is {}, expected `2.x`", quoted(&version))
+            let problem = format!("its `eventVersion` is {}, expected `2.x`", quoted(version));
+            let is_other = version.split_once('.').is_some_and(|(major, _)| major.parse::<u32>().is_ok());
+            if is_other { Failure::Unsupported { problem } } else { Failure::Event { problem } }
         } else {
-            return Self { is_copy: name == "ObjectCreated:Copy", ..Self::upload(&place, "versionId", true) };
+            return Self { is_copy: name == "ObjectCreated:Copy", ..Self::upload(&place, true) };
         };
-        Self::other(&place, Failure::Event { problem }.into())
+        Self::other(&place, failure.into())
     }
 
     /// The upload at a place. S3 form-encodes the keys of notifications: a space is a `+`, all else is percent-encoded UTF-8.
     /// EventBridge does not (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html>).
-    fn upload(place: &Members<'_>, version_member: &str, is_encoded: bool) -> Self {
-        let named = match needed(place, version_member) {
+    fn upload(place: &Members<'_>, is_encoded: bool) -> Self {
+        let named = match needed(place) {
             Ok(S3Entity { bucket, object, .. }) => bucket.name.zip(object.key).map(|named| (named, object.version_id)),
             Err(error) => {
                 return Self::other(
@@ -366,12 +372,14 @@ impl Record {
     }
 }
 
-/// Bucket, key and version: the types are AWS's, and no other member is read.
-fn needed(place: &Members<'_>, version_member: &str) -> serde_json::Result<S3Entity> {
+/// Bucket, key and version: the types are AWS's, and no other member is read. Tools that convert events of EventBridge and
+/// notifications keep either name of the version.
+fn needed(place: &Members<'_>) -> serde_json::Result<S3Entity> {
     let (bucket, object) = (place.object("bucket"), place.object("object"));
+    let version_id = object.0.get("versionId").or_else(|| object.0.get("version-id"));
     let json = BTreeMap::from([
         ("bucket", BTreeMap::from([("name", bucket.0.get("name"))])),
-        ("object", BTreeMap::from([("key", object.0.get("key")), ("versionId", object.0.get(version_member))])),
+        ("object", BTreeMap::from([("key", object.0.get("key")), ("versionId", version_id)])),
     ]);
     serde_json::from_str(&serde_json::to_string(&json)?)
 }

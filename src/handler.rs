@@ -133,12 +133,14 @@ impl Function {
         Ok(Releases { releases: Vec::new() })
     }
 
-    /// Works on one record to its end, which is logged. A message that is consumed unread is logged and counted, and no
+    /// Works on one record to its end, which is logged. A record that is consumed unread is logged and counted, and no
     /// release.
     async fn work_on(&self, record: Record, invocation: Invocation) -> Option<Release> {
         if let (Some(message), Err(Stop::Failed(failure))) = (&record.consumed, &record.upload) {
             tracing::error!(
-                beginning = message,
+                bucket = record.bucket,
+                key = record.key,
+                beginning = (!message.is_empty()).then_some(message),
                 "a message of the failure queue is consumed unread: {}",
                 failure.chain()
             );

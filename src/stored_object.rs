@@ -2,7 +2,7 @@
 
 use crate::{
     clients::Clients,
-    error::{Failure, Kind, Skip, Stop},
+    error::{Failure, Kind, Skip, Stop, required},
     settings::Settings,
     upload::{Image, Upload, is_gone},
 };
@@ -110,11 +110,13 @@ impl Upload {
         let page = call.expected_bucket_owner(&settings.ota_role.account).send().await;
         let page =
             page.map_err(|error| Failure::ListObjectVersions { prefix: self.key.clone(), source: error.into() })?;
-        match page.versions().first() {
-            Some(version) if version.key() != Some(&self.key) || version.is_latest() != Some(true) => Err(head.into()),
-            Some(version) if version.version_id() == Some(&self.version_id) => Ok(()),
-            Some(_) => Err(Stop::Skipped(Skip::Superseded)),
-            None => Err(head.into()),
+        let Some(version) = page.versions().first() else { return Err(head.into()) };
+        if required(version.key(), "Key")? != self.key || !required(version.is_latest(), "IsLatest")? {
+            Err(head.into())
+        } else if required(version.version_id(), "VersionId")? == self.version_id {
+            Ok(())
+        } else {
+            Err(Stop::Skipped(Skip::Superseded))
         }
     }
 }

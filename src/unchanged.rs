@@ -26,8 +26,8 @@ pub(crate) async fn record(
     }
 }
 
-/// The receipt of a version that CopyObject wrote, if bytes and tags are those of the previous version's receipt: that
-/// receipt, for this version. `None` if anything differs or is not known, as with a delete marker in between.
+/// The receipt of a version that CopyObject wrote, if its bytes and tags are those of the previous version, which has a
+/// receipt: that receipt, for this version. `None` if anything differs or is not known, as with a delete marker in between.
 ///
 /// ETags are not compared: encryption and uploads in parts change them.
 async fn receipt(
@@ -42,7 +42,11 @@ async fn receipt(
     }
     let Some(previous) = upload.earlier(aws, settings, 1).await?.pop() else { return Ok(None) };
     let Some(receipt) = JobRecord::find(aws, settings, &previous).await? else { return Ok(None) };
-    if receipt.job_arn.is_none() || receipt.sha256.is_none() || receipt.tags != *tags {
+    if receipt.job_arn.is_none() || receipt.sha256.is_none() {
+        return Ok(None);
+    }
+    // Tags that were changed after the job was created did not change the job.
+    if receipt.tags != *tags && previous.tags(aws, settings).await?.as_ref() != Some(tags) {
         return Ok(None);
     }
     let verification = Verification::new(aws, settings, upload, image);
@@ -55,5 +59,6 @@ async fn receipt(
         "bytes and tags are those of version `{since}`, whose job is `{}`",
         receipt.job_id
     );
-    Ok(Some(JobRecord { version_id: upload.version_id.clone(), unchanged_since: Some(since), ..receipt }))
+    let (version_id, tags) = (upload.version_id.clone(), tags.clone());
+    Ok(Some(JobRecord { version_id, unchanged_since: Some(since), tags, ..receipt }))
 }

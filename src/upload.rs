@@ -144,10 +144,14 @@ impl Upload {
         let page = call.expected_bucket_owner(&settings.ota_role.account).send().await;
         let page =
             page.map_err(|error| Failure::ListObjectVersions { prefix: self.key.clone(), source: error.into() })?;
-        let versions = page.versions.unwrap_or_default().into_iter();
-        let versions = versions.filter(|version| version.key.as_ref() == Some(&self.key));
-        let versions = versions.filter_map(|version| version.version_id);
-        Ok(versions.map(|version| Self::new(self.bucket.clone(), self.key.clone(), version)).collect())
+        let mut earlier = Vec::new();
+        for version in page.versions.unwrap_or_default() {
+            let (key, id) = (required(version.key, "Key")?, required(version.version_id, "VersionId")?);
+            if key == self.key {
+                earlier.push(Self::new(self.bucket.clone(), key, id));
+            }
+        }
+        Ok(earlier)
     }
 
     /// The head of a version, or else of the key; nothing where there is none.

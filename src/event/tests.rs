@@ -64,7 +64,7 @@ pub(super) fn read(event: &Value) -> Record {
 
 fn problem(record: Record) -> String {
     match record.upload {
-        Err(Stop::Failed(Failure::Event { problem })) => problem,
+        Err(Stop::Failed(Failure::Event { problem } | Failure::Unsupported { problem })) => problem,
         upload => panic!("{upload:?}"),
     }
 }
@@ -125,7 +125,7 @@ fn an_envelope_that_cannot_be_opened_is_a_failure() {
         assert!(problem(read(&event)).starts_with("it is no JSON ("), "{event}");
     }
     let mut event = json!({"Event": "s3:TestEvent"});
-    for _ in 1..MAX_ENVELOPES {
+    for _ in 0..MAX_ENVELOPES {
         event = json!({"requestPayload": event});
     }
     assert!(is_skipped(&read(&event)));
@@ -351,12 +351,29 @@ fn a_member_that_is_needed_and_wrong_is_a_failure() {
         event["detail"]["object"]["version-id"] = value.clone();
         assert!(problem(read(&event)).contains("expected a string"), "{event}");
     }
-    for version in [json!("3.0"), json!("20.1"), json!(""), json!(null), json!(2.1)] {
+    for version in [json!("3.0"), json!("20.1"), json!(""), json!(null), json!(3.1), json!({})] {
         let mut record = record("a");
         record["eventVersion"] = version;
         let problem = problem(read(&record));
         assert!(problem.starts_with("its `eventVersion` is `") && problem.ends_with("expected `2.x`"), "{problem}");
     }
+}
+
+#[test]
+fn a_version_is_read_by_either_name_and_an_event_version_as_text_or_number() {
+    for (from, to) in [("versionId", "version-id"), ("versionId", "versionId")] {
+        let mut record = record("a");
+        let object = record["s3"]["object"].as_object_mut().unwrap();
+        let version = object.remove(from).unwrap();
+        object.insert(to.to_owned(), version);
+        record["eventVersion"] = json!(2.1);
+        assert_eq!(read(&record).upload.unwrap().version_id, "v1", "{record}");
+    }
+    let mut event = event_bridge("Object Created", Some("PutObject"));
+    let object = event["detail"]["object"].as_object_mut().unwrap();
+    let version = object.remove("version-id").unwrap();
+    object.insert("versionId".to_owned(), version);
+    assert_eq!(read(&event).upload.unwrap().version_id, "v1");
 }
 
 #[test]
@@ -434,7 +451,9 @@ fn only_what_the_failure_queue_sent_and_nobody_understands_is_consumed() {
         (batch_operations().to_string(), json!({"requestPayload": {"Records": [record("a")]}}).to_string());
     let unreadable = [batch.as_str(), "no JSON", "", "{}", "null", "[1, 2]", "{\"Records\": [{}, {}]}"];
     for body in unreadable {
-        assert_eq!(consumed(&from(QUEUE, &[body])), [(false, Some(body.to_owned()))], "{body}");
+        let read = consumed(&from(QUEUE, &[body]));
+        assert_eq!(read[0], (false, Some(body.to_owned())), "{body}");
+        assert!(read[1..].iter().all(|read| *read == (false, Some(String::new()))), "{body}");
         assert!(
             consumed(&from("arn:aws:sqs:us-east-1:111122223333:other", &[body])).iter().all(|(_, read)| read.is_none())
         );
@@ -458,9 +477,23 @@ fn only_what_the_failure_queue_sent_and_nobody_understands_is_consumed() {
         let claimed = consumed(&envelop(&from(QUEUE, &["no JSON"])));
         assert_eq!(claimed, [(false, None)], "{envelope}");
     }
+    // An upload that is understood and not supported stays in the queue.
     let many = json!({"Records": vec![record("a"); 1001]}).to_string();
-    let beginning = consumed(&from(QUEUE, &[&many]))[0].1.clone().unwrap();
-    assert_eq!((beginning.len(), many.starts_with(&beginning)), (4096, true));
+    assert_eq!(consumed(&from(QUEUE, &[&many])), [(false, None)]);
+    let mut newer = record("a");
+    newer["eventVersion"] = "3.0".into();
+    assert_eq!(consumed(&from(QUEUE, &[&json!({"Records": [newer]}).to_string()])), [(false, None)]);
+    // Each record that is consumed is counted; the first has the beginning of the message.
+    let mut bad = record("firmware/lost.bin");
+    bad["eventName"] = "ObjectCreated".into();
+    let two = json!({"Records": [bad, record("a"), bad]}).to_string();
+    let read = records(&from(QUEUE, &[&two]).to_string(), Some(QUEUE));
+    let keys: Vec<_> = read.iter().map(|record| (record.key.as_deref(), record.consumed.as_deref())).collect();
+    let lost = Some("firmware/lost.bin");
+    assert_eq!(keys, [(lost, Some(two.as_str())), (Some("a"), None), (lost, Some(""))]);
+    let long = format!("[{}", "1".repeat(5000));
+    let beginning = consumed(&from(QUEUE, &[&long]))[0].1.clone().unwrap();
+    assert_eq!((beginning.len(), long.starts_with(&beginning)), (4096, true));
     let letters = "ü".repeat(4000);
     assert_eq!(consumed(&from(QUEUE, &[&format!("x{letters}")]))[0].1.as_ref().unwrap().len(), 4095);
 }

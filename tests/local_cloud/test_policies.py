@@ -8,8 +8,11 @@ import re
 import subprocess
 import unittest
 import zipfile
+from fnmatch import fnmatch
+from itertools import chain, product
 
 from botocore.exceptions import ClientError
+from policy_sentry.shared.iam_data import get_service_prefix_data
 
 from alive import step
 from cloud import ACCOUNT, REGION, ROOT, VENV, Cloud, client, run
@@ -135,6 +138,7 @@ class FunctionRole(PolicyTest):
                     ("iot:DescribeJobTemplate", aws("iot", "jobtemplate/canary")),
                     ("iot:CreateJob", aws("iot", "package/p/version/1")),
                     ("iot:CreateJob", aws("iot", "thing/any/$package")),
+                    ("iot:GetPackageVersion", aws("iot", "package/p")),
                     ("iot:GetPackageVersion", aws("iot", "package/p/version/1")),
                     ("logs:CreateLogStream", f"{log}:log-stream:1"),
                     ("logs:PutLogEvents", f"{log}:log-stream:1"),
@@ -262,6 +266,33 @@ class FunctionRole(PolicyTest):
         # That streams are listed can be allowed for all of them only.
         harmless = {"TargetThingGroups: without arn:*:iot:*:*:thinggroup/prod/de/", "CountStreams: any resource"}
         self.check_each_part_decides(self.role.policy, decides, harmless)
+
+    def test_each_kind_of_resource_that_an_action_requires_is_allowed(self):
+        """Some actions are authorised on several resources at once; AWS's own list says on which."""
+        patterns = {}
+        for statement in self.role.policy["Statement"]:
+            actions, resources = (
+                [each] if isinstance(each, str) else each for each in (statement["Action"], statement["Resource"])
+            )
+            for action in actions:
+                patterns.setdefault(action, []).extend(resources)
+        self.assertIn("iot:GetPackageVersion", patterns)
+        for action in patterns:
+            service, name = action.split(":")
+            data = get_service_prefix_data(service)
+            for kind, needed in data["privileges"][name]["resource_types"].items():
+                if kind and needed["required"]:
+                    path = data["resources"][kind]["arn"].split(":", 5)[5]
+                    # Any names will do that the patterns have themselves.
+                    allowed = [each.split(":", 5)[-1] for each in patterns[action]]
+                    names = {
+                        name.replace("*", "x") for each in allowed for name in re.split("[/:]", each) + each.split(":")
+                    }
+                    parts = re.split(r"\$\{\w+\}", path)
+                    fillings = product(names, repeat=len(parts) - 1)
+                    samples = ("".join(chain(*zip(parts, [*names, ""], strict=True))) for names in fillings)
+                    matches = any(fnmatch(sample, each) for sample in samples for each in allowed)
+                    self.assertTrue(matches, f"{action} on {path}: {allowed}")
 
     def test_the_function_reads_the_configuration_of_a_bucket_that_exists_alone(self):
         guest = Stack("checked", **NEEDED, BucketName="checked", AllowedThingGroups="lab", ExistingBucket="true")
