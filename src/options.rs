@@ -340,7 +340,9 @@ mod tests {
         ] {
             assert_eq!(good.parse(), Ok(JobId(good.to_owned())), "{good}");
         }
-        for bad in ["", "b1ed762f38b1", "-b1ed762f38b1", "blinky-b1ed762f38b1", "a-000000000000", "a.b", &"x".repeat(56)] {
+        for bad in
+            ["", "b1ed762f38b1", "-b1ed762f38b1", "blinky-b1ed762f38b1", "a-000000000000", "a.b", &"x".repeat(56)]
+        {
             assert!(bad.parse::<JobId>().is_err(), "{bad}");
         }
     }

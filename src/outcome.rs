@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Failure, Kind, Skip, Step, Stop},
-    job::Job,
+    existing_job::Job,
 };
 use serde::Serialize;
 use serde_json::Value;
