@@ -315,13 +315,7 @@ impl Function {
             Preflight::Ready(request, signable, taken_by) => (*request, signable, taken_by),
         };
         if let Some(holder) = taken_by {
-            let other = match settings.dry_run {
-                DryRun::Off => record.other_job_id(upload),
-                _ => upload.job_id_with(FROM_RECORD),
-            };
-            let default = std::mem::replace(&mut record.job_id, other);
-            let other = &record.job_id;
-            warn(upload, [format!("the job ID `{default}` is that of {holder}; this release has `{other}` instead")]);
+            self.avoid_default_id(upload, &mut record, &holder);
         }
         if settings.dry_run != DryRun::Off {
             let known = sizes.iter().zip(&signable);
@@ -329,29 +323,14 @@ impl Function {
             return self.rehearse(upload, &request, &record.job_id, &known, release).await.map(Some);
         }
 
-        let mut claim = None;
         if !is_recorded {
             record.signature_versions = given::versions(&files, &signable);
-            claim = steps.timed(Step::Sign, record.claim(aws, settings, upload)).await?;
-            if claim.is_none() {
-                return Ok(None);
-            }
         }
-        let holds = async {
-            match &claim {
-                Some(claim) => JobRecord::holds(aws, settings, upload, claim).await,
-                None => Ok(true),
-            }
-        };
-        let each = futures::stream::iter(files.iter().zip(signable));
-        let each = each.map(|((file, image), signable)| self.sign(file, image, signable, &record, &traces, invocation));
-        let sign = try_join(holds, each.buffered(SIGNED_AT_ONCE).try_collect::<Vec<_>>());
+        let each = files.iter().copied().zip(signable).collect();
+        let sign = self.sign_all(upload, (&record, is_recorded), each, &traces, invocation);
         let sign = join(sign, job::of_earlier(aws, settings, upload));
         let (signed, earlier_jobs) = steps.timed(Step::Sign, sign).await;
-        let (holds, signed) = signed?;
-        if !holds {
-            return Ok(None);
-        }
+        let Some(signed) = signed? else { return Ok(None) };
         record.sha256 = sha256(manifest.as_ref(), &signed);
         release.job_id = Some(record.job_id.clone());
 
@@ -394,6 +373,17 @@ impl Function {
         Ok(checked.err().unwrap_or(Stop::Skipped(Skip::NoTags)))
     }
 
+    /// Gives a release another job ID than the default one, which another job has.
+    fn avoid_default_id(&self, upload: &Upload, record: &mut JobRecord, holder: &str) {
+        let other = match self.settings.dry_run {
+            DryRun::Off => record.other_job_id(upload),
+            _ => upload.job_id_with(FROM_RECORD),
+        };
+        let default = std::mem::replace(&mut record.job_id, other);
+        let other = &record.job_id;
+        warn(upload, [format!("the job ID `{default}` is that of {holder}; this release uses `{other}` instead")]);
+    }
+
     /// Looks up all that a release needs, before anything is created. A job that exists is adopted, whatever became of
     /// its targets and signing profiles.
     async fn preflight<'a>(
@@ -422,7 +412,7 @@ impl Function {
             Ok(JobId::Taken(holder)) => Ok(Some(holder)),
             Err(stop) => Err(stop),
         };
-        let ((resolved, (taken_by, _)), signable) = both(both(resolved, both(taken_by, targets)), signable)?;
+        let ((resolved, (taken_by, ())), signable) = both(both(resolved, both(taken_by, targets)), signable)?;
         let (request, drafts) = resolved;
         if let Some(origins) = request.origins(tags) {
             tracing::info!(key = upload.key, "{origins}");
@@ -459,6 +449,36 @@ impl Function {
         Ok((Some(manifest), images.collect()))
     }
 
+    /// The signature over each file, after the claim of this attempt where there was no record. `None` if another attempt was
+    /// first. Whether an accepted claim holds is looked up while Signer works.
+    async fn sign_all(
+        &self,
+        upload: &Upload,
+        (record, is_recorded): (&JobRecord, bool),
+        files: Vec<((&FileRequest, &Image), Signable<'_>)>,
+        traces: &Traces,
+        invocation: Invocation,
+    ) -> Result<Option<Vec<Signed>>, Failure> {
+        let Self { settings, aws, .. } = self;
+        let mut claim = None;
+        if !is_recorded {
+            claim = record.claim(aws, settings, upload).await?;
+            if claim.is_none() {
+                return Ok(None);
+            }
+        }
+        let holds = async {
+            match &claim {
+                Some(claim) => JobRecord::holds(aws, settings, upload, claim).await,
+                None => Ok(true),
+            }
+        };
+        let each = futures::stream::iter(files);
+        let each = each.map(|((file, image), signable)| self.sign(file, image, signable, record, traces, invocation));
+        let (holds, signed) = try_join(holds, each.buffered(SIGNED_AT_ONCE).try_collect()).await?;
+        Ok(holds.then_some(signed))
+    }
+
     /// The signature over one file and, where it is verified, the digests of what was signed.
     async fn sign(
         &self,
@@ -468,7 +488,7 @@ impl Function {
         record: &JobRecord,
         traces: &Traces,
         invocation: Invocation,
-    ) -> Result<(SignedImage, Option<Digests>), Failure> {
+    ) -> Result<Signed, Failure> {
         let Self { settings, aws, .. } = self;
         let verification = settings.verify_signatures.0.then(|| Verification::new(aws, settings, &file.source, image));
         let verified = verification.as_ref();
@@ -575,6 +595,9 @@ impl Function {
     }
 }
 
+/// The signature over a file and, where it is verified, the digests of what was signed.
+type Signed = (SignedImage, Option<Digests>);
+
 /// What is known before anything is created.
 enum Preflight<'a> {
     /// The job of this version.
@@ -586,7 +609,7 @@ enum Preflight<'a> {
 }
 
 /// The SHA-256 of the upload in hexadecimal digits, if its bytes were read: of a manifest, or of the one image.
-fn sha256(manifest: Option<&Manifest>, signed: &[(SignedImage, Option<Digests>)]) -> Option<String> {
+fn sha256(manifest: Option<&Manifest>, signed: &[Signed]) -> Option<String> {
     let image = || signed.first()?.1.as_ref().map(|digests| hex(digests.sha256.as_ref()));
     manifest.map_or_else(image, |manifest| manifest.sha256.clone())
 }

@@ -232,7 +232,7 @@ pub(crate) fn document(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{request::Asked, settings::tests::settings, stream::Stream, tags::Tags};
+    use crate::{delivery::PresignedUrl, request::Asked, settings::tests::settings, stream::Stream, tags::Tags};
     use proptest::prelude::*;
 
     fn signed(algorithm: SignatureAlgorithm, signature: &str, cert_file: &str, size: u64) -> SignedImage {
