@@ -129,6 +129,8 @@ pub struct Behavior {
     pub corrupt_signed_object: fn(&mut Value),
     /// Changes a signing job before it is described.
     pub corrupt_signing_job: fn(&mut Value),
+    /// Changes a signing profile before it is described.
+    pub corrupt_signing_profile: fn(&mut Value),
     /// The most versions that a page of ListObjectVersions has.
     pub page: usize,
     /// CopyObject copies another version than it was asked to.
@@ -256,6 +258,7 @@ impl Fake {
                 certname: Some("/certs/ota.pem"),
                 corrupt_signed_object: |_| {},
                 corrupt_signing_job: |_| {},
+                corrupt_signing_profile: |_| {},
                 page: 1000,
                 copies_another_version: false,
                 clock: now,
@@ -540,11 +543,14 @@ impl Fake {
         if !PROFILES.contains(&name) {
             return error(call.operation, 404, "ResourceNotFoundException", "no such profile");
         }
-        let Behavior { profile_status, platform, certname, .. } = *self.behavior.lock().expect("no panic");
+        let behavior = self.behavior.lock().expect("no panic").clone();
+        let Behavior { profile_status, platform, certname, corrupt_signing_profile, .. } = behavior;
         let parameters = certname.map_or_else(|| json!({}), |name| json!({"certname": name}));
-        ok(&json!({
+        let mut profile = json!({
             "profileName": name, "platformId": platform, "status": profile_status, "signingParameters": parameters,
-        }))
+        });
+        corrupt_signing_profile(&mut profile);
+        ok(&profile)
     }
 
     fn describe_signing_job(&self, call: &Call) -> Response<Bytes> {
