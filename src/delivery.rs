@@ -96,7 +96,8 @@ mod tests {
     #[test]
     fn the_url_is_one_that_aws_iot_presigns() {
         let upload = Upload::new("firmware-bucket".into(), "firmware/a.bin".into(), "v1".into());
-        let copy = RawCopy { file_id: 0, key: "Signed ü}/a".into(), version_id: "x.Y_z-1".into() };
+        let copy =
+            RawCopy { file_id: 0, key: "Signed ü}/a".into(), version_id: "x.Y_z-1".into(), size: 1, sha256: None };
         for (region, role, host) in [
             ("eu-west-1", "arn:aws:iam::111122223333:role/ota", "s3.eu-west-1.amazonaws.com"),
             ("cn-north-1", "arn:aws-cn:iam::111122223333:role/ota", "s3.cn-north-1.amazonaws.com.cn"),
@@ -117,8 +118,8 @@ mod tests {
         let settings = settings(&[("SIGNED_PREFIX", "signed images/")]).unwrap();
         let [first, second] =
             ["v1", "v2"].map(|version| Upload::new("b".into(), "firmware/a.bin".into(), version.into()));
-        let copy =
-            RawCopy { file_id: 0, key: format!("{}job", first.signed_prefix(&settings)), version_id: "v".into() };
+        let key = format!("{}job", first.signed_prefix(&settings));
+        let copy = RawCopy { file_id: 0, key, version_id: "v".into(), size: 1, sha256: None };
         let url = PresignedUrl::of(&settings, &first, &copy).0;
         assert!(PresignedUrl::is_of(&url, &settings, &first) && !PresignedUrl::is_of(&url, &settings, &second));
         assert!(!PresignedUrl::is_of("", &settings, &first));

@@ -116,7 +116,7 @@ mod tests {
         let request = ReleaseRequest::check(asked, &settings, "2026-11-23T21:40:30Z".parse().unwrap()).unwrap();
         let files: Vec<_> = signed.iter().map(|signed| (&request.files[0], signed)).collect();
         let key = format!("{}{}", upload.signed_prefix(&settings), "j".repeat(36));
-        let copies = vec![RawCopy { file_id: 0, key, version_id: "v".repeat(32) }; signed.len()];
+        let copies = vec![RawCopy { file_id: 0, key, version_id: "v".repeat(32), size: 1, sha256: None }; signed.len()];
         let urls = PresignedUrl::of_all(&settings, &upload, &copies);
         let delivery = Delivery::of(request.protocols, Stream { id: upload.stream_id() }, urls);
         let document = job::document(&files, &delivery).unwrap();

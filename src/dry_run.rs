@@ -8,12 +8,13 @@ use crate::{
     file_request::{FileRequest, SignedBy},
     given::{self, GivenSignature},
     job,
-    record::image_key,
+    record::{FROM_RECORD, mark},
     request::ReleaseRequest,
     settings::Settings,
     signed_object::SignatureAlgorithm,
     signing::{self, SignedImage},
     stream::{self, RawCopy, Stream},
+    traces::image_key,
     upload::{Upload, encoded},
 };
 use aws_sdk_iot::{
@@ -62,6 +63,8 @@ pub(crate) async fn requests(
         file_id: file.id,
         key: signed.key.clone(),
         version_id: FROM_S3.to_owned(),
+        size: signed.size,
+        sha256: None,
     };
     let copies: Vec<_> = request.files.iter().zip(&signed).map(copy).collect();
     let (stream, urls) = (Stream { id: upload.stream_id() }, PresignedUrl::of_all(settings, upload, &copies));
@@ -74,13 +77,14 @@ pub(crate) async fn requests(
     }
     // No image that is released is empty.
     document = document.replace("\"filesize\":0,", &format!("\"filesize\":\"{FROM_S3}\","));
-    let (_, create_job) = job::request(aws, settings, upload, request, (job_id, &document), now)?;
+    let mark = mark(FROM_RECORD);
+    let (_, create_job) = job::request(aws, settings, upload, request, (job_id, &mark, &document), now)?;
 
     let capture = Capture::default();
     let mut start_signing_jobs = Vec::new();
     for file in &request.files {
         if let SignedBy::Profile(profile) = &file.signed_by {
-            let call = signing::request(aws, file, profile, 0)?.customize();
+            let call = signing::request(aws, file, profile, FROM_RECORD.to_owned())?.customize();
             let _not_sent = call.interceptor(capture.clone()).send().await;
             start_signing_jobs.push(capture.take());
         }

@@ -277,6 +277,13 @@ pub enum Failure {
     HeadObject { object: String, status: u16, source: Cause },
     #[error("listing the object versions below `{prefix}`")]
     ListObjectVersions { prefix: String, source: Cause },
+    #[error(
+        "more than {pages} pages of object versions lie below `{prefix}`, where the function alone writes, expected those \
+         of a few attempts; find out who wrote them"
+    )]
+    TooManyVersions { prefix: String, pages: usize },
+    #[error("the system has no random bytes")]
+    NoRandomBytes,
     #[error("reading the record `{key}`")]
     ReadRecord { key: String, source: Cause },
     #[error("writing the record `{key}`")]
@@ -331,8 +338,8 @@ pub enum Failure {
     DescribeJob { job_id: String, source: Cause },
     #[error("writing the job document")]
     JobDocument(#[from] serde_json::Error),
-    #[error("conflict: {what} exists and is not of this upload; nothing was overwritten")]
-    Conflict { what: String },
+    #[error("conflict: {what} exists, and {problem}; nothing was overwritten. {remedy}")]
+    Conflict { what: String, problem: String, remedy: String },
     #[error("a response of AWS lacks `{member}`")]
     Incomplete { member: &'static str },
     #[error("the invocation's time was up while {step}; the next attempt goes on from there")]
@@ -419,7 +426,8 @@ mod tests {
         }
         assert!(!failure(names.to_owned().into()).is_throttled());
         assert!(!failure(io::Error::other(names).into()).is_throttled());
-        assert!(!Failure::Conflict { what: names.to_owned() }.is_throttled());
+        let [what, problem, remedy] = [names; 3].map(str::to_owned);
+        assert!(!Failure::Conflict { what, problem, remedy }.is_throttled());
     }
 
     #[test]

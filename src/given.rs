@@ -6,12 +6,12 @@ use crate::{
     error::{Failure, Kind, Stop, all, both, required, required_text},
     file_request::{FileRequest, SignedBy},
     options::SigningJobId,
-    record::image_key,
     settings::{ProfileName, Settings},
     signed_object::SignatureAlgorithm,
     signing::{self, SignedImage, Succeeded},
     stored_object::unreadable,
     tags::{SIGNATURE, SIGNING_JOB},
+    traces::image_key,
     upload::{Image, Upload, is_gone},
     verification::Verification,
 };
@@ -21,6 +21,8 @@ use aws_sdk_signer::{
     types::{SigningMaterial, SigningStatus},
 };
 use futures::future::{join, join_all};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
 
 /// What can be signed, or is.
 #[derive(Debug)]
@@ -38,11 +40,14 @@ impl Signable<'_> {
     }
 }
 
-/// Looks for what keeps files from being signed, or for the signatures that are there. Each profile is looked up once.
+/// Looks for what keeps files from being signed, or for the signatures that are there. Each profile is looked up once. Of a
+/// signature object whose version is recorded, that version is read.
 pub(crate) async fn preflight<'a>(
     aws: &Clients,
     settings: &Settings,
     files: &[(&'a FileRequest, &Image)],
+    recorded: &BTreeMap<String, String>,
+    now: Timestamp,
 ) -> Result<Vec<Signable<'a>>, Stop> {
     let mut by_profile: Vec<(&ProfileName, Vec<(&FileRequest, &Image)>)> = Vec::new();
     for (file, image) in files {
@@ -52,12 +57,17 @@ pub(crate) async fn preflight<'a>(
             None => by_profile.push((profile, vec![(file, image)])),
         }
     }
-    let profiles = join_all(by_profile.iter().map(|(profile, files)| signing::preflight(aws, profile, files)));
+    let profiles = join_all(by_profile.iter().map(|(profile, files)| signing::preflight(aws, profile, files, now)));
     let signable = join_all(files.iter().map(|(file, image)| async move {
         match &file.signed_by {
             SignedBy::Profile(profile) => Ok(Signable::By(profile)),
-            SignedBy::SigningJob(id) => of_signing_job(aws, settings, file, image, id).await.map(Signable::Given),
-            SignedBy::Custom(custom) => of_custom(aws, settings, file, custom).await.map(Signable::Given),
+            SignedBy::SigningJob(id) => {
+                of_signing_job(aws, settings, (file, image), id, now).await.map(Signable::Given)
+            }
+            SignedBy::Custom(custom) => {
+                let version = recorded.get(&file.source.key);
+                of_custom(aws, settings, file, custom, version).await.map(Signable::Given)
+            }
         }
     }));
     let (profiles, signable) = join(profiles, signable).await;
@@ -74,16 +84,28 @@ pub(crate) struct GivenSignature {
     pub cert_file: String,
     /// The certificate's ARN in ACM, where it has one.
     pub certificate: Option<String>,
+    /// The version ID of the object beside the image, where it lies there.
+    pub version_id: Option<String>,
 }
 
-/// The signature of a signing job that the uploader names. The job must have succeeded, be of this very version and by a
-/// profile that this deployment allows, and its signed object must lie where this deployment may read it.
+/// By the key of the image, the versions of the signature objects that were read.
+pub(crate) fn versions(files: &[(&FileRequest, &Image)], signable: &[Signable<'_>]) -> BTreeMap<String, String> {
+    let each = files.iter().zip(signable);
+    let version = |((file, _), signable): (&(&FileRequest, &Image), &Signable<'_>)| {
+        Some((file.source.key.clone(), signable.given()?.version_id.clone()?))
+    };
+    each.filter_map(version).collect()
+}
+
+/// The signature of a signing job that the uploader names. The job must have succeeded, be of this account and this very
+/// version, and by a profile that this deployment allows and that is still good; its signature must be valid, and its signed
+/// object must lie where this deployment may read it.
 async fn of_signing_job(
     aws: &Clients,
     settings: &Settings,
-    file: &FileRequest,
-    image: &Image,
+    (file, image): (&FileRequest, &Image),
     id: &SigningJobId,
+    now: Timestamp,
 ) -> Result<GivenSignature, Stop> {
     let (upload, SigningJobId(id)) = (&file.source, id);
     let refused = |problem: &str| {
@@ -99,7 +121,8 @@ async fn of_signing_job(
             return Err(Failure::DescribeSigningJob { signing_job: id.clone(), source: error.into() }.into());
         }
     };
-    let (key, cert_file) = check(settings, upload, &job)?.map_err(|problem| refused(&problem))?;
+    let (key, profile, cert_file) = check(settings, upload, &job, now)?.map_err(|problem| refused(&problem))?;
+    signing::check_profile_of_signature(aws, profile, now).await?.map_err(|problem| refused(&problem))?;
     let (signature, algorithm) = match signing::read_under_copy(aws, settings, upload, image, key).await {
         Ok(read) => read,
         Err(Failure::SignedObject { problem, .. }) => return Err(refused(&format!("its signed object: {problem}"))),
@@ -110,24 +133,28 @@ async fn of_signing_job(
         let certificate = required(certificate, "signingMaterial")?;
         required_text(certificate, "certificateArn").map(str::to_owned)
     });
-    Ok(GivenSignature { signature, algorithm, cert_file, certificate: certificate.transpose()? })
+    Ok(GivenSignature { signature, algorithm, cert_file, certificate: certificate.transpose()?, version_id: None })
 }
 
-/// The key of the job's signed object, and the certificate's path on the device; or why the job cannot be used.
+/// The key of the job's signed object, its profile, and the certificate's path on the device; or why the job cannot be used.
 fn check<'a>(
     settings: &Settings,
     upload: &Upload,
     job: &'a DescribeSigningJobOutput,
-) -> Result<Result<(&'a str, String), String>, Failure> {
+    now: Timestamp,
+) -> Result<Result<(&'a str, &'a str, String), String>, Failure> {
     let status = required(job.status(), "status")?;
     if *status != SigningStatus::Succeeded {
         let reason = job.status_reason().map(|reason| format!(" ({reason})")).unwrap_or_default();
         return Ok(Err(format!("its status is `{status}`{reason}")));
     }
     let Succeeded { source, signed_object: (bucket, signed_key), profile } = Succeeded::of(job)?;
-    let (ours, prefix) = (&upload.bucket, &settings.signed_prefix.0);
-    Ok(if job.revocation_record.is_some() {
-        Err("it is revoked".to_owned())
+    let owner = required(job.job_owner(), "jobOwner")?;
+    let (ours, prefix, account) = (&upload.bucket, &settings.signed_prefix.0, &settings.ota_role.account);
+    Ok(if let Err(problem) = signing::check_validity(job, now) {
+        Err(problem)
+    } else if owner != account {
+        Err(format!("its owner is the account `{owner}`, expected `{account}`"))
     } else if source != (&upload.bucket, &upload.key, &upload.version_id) {
         let (bucket, key, version) = source;
         Err(format!("its source is s3://{bucket}/{key} version {version}, this is {upload}"))
@@ -136,7 +163,7 @@ fn check<'a>(
     } else if bucket != ours || !signed_key.starts_with(prefix) {
         Err(format!("its signed object is s3://{bucket}/{signed_key}, which does not lie below s3://{ours}/{prefix}"))
     } else {
-        signing::cert_file(job.signing_parameters()).map(|cert_file| (signed_key, cert_file))
+        signing::cert_file(job.signing_parameters()).map(|cert_file| (signed_key, profile, cert_file))
     })
 }
 
@@ -148,17 +175,20 @@ pub(crate) fn inline(custom: &CustomSigning) -> Option<GivenSignature> {
             algorithm: *algorithm,
             cert_file: custom.cert_file.0.clone(),
             certificate: None,
+            version_id: None,
         }),
         CustomSignature::Beside => None,
     }
 }
 
-/// The signature of custom code signing, from its tag or the object beside the image.
+/// The signature of custom code signing, from its tag or the object beside the image: its recorded version, or else the
+/// current one.
 async fn of_custom(
     aws: &Clients,
     settings: &Settings,
     file: &FileRequest,
     custom: &CustomSigning,
+    version: Option<&String>,
 ) -> Result<GivenSignature, Stop> {
     if let Some(given) = inline(custom) {
         return Ok(given);
@@ -171,7 +201,7 @@ async fn of_custom(
         Stop::Rejected(Kind::Signature, problems.into_iter().map(reason).collect())
     };
     let failure = |source| Failure::GetObject { object: format!("s3://{}/{key}", upload.bucket), source };
-    let call = aws.s3.get_object().bucket(&upload.bucket).key(&key);
+    let call = aws.s3.get_object().bucket(&upload.bucket).key(&key).set_version_id(version.cloned());
     let answer = match call.expected_bucket_owner(&settings.ota_role.account).send().await {
         Ok(answer) => answer,
         Err(error) if is_gone(error.code()) => {
@@ -186,9 +216,10 @@ async fn of_custom(
     if length > MOST_BYTES {
         return Err(refused(vec![format!("it has {length} bytes, expected at most {MOST_BYTES}")]));
     }
+    let version_id = Some(required(answer.version_id, "x-amz-version-id")?);
     let json = answer.body.collect().await.map_err(|error| failure(error.into()))?.into_bytes();
     let (signature, algorithm) = read_beside(&json, &upload.version_id).map_err(refused)?;
-    Ok(GivenSignature { signature, algorithm, cert_file: custom.cert_file.0.clone(), certificate: None })
+    Ok(GivenSignature { signature, algorithm, cert_file: custom.cert_file.0.clone(), certificate: None, version_id })
 }
 
 impl GivenSignature {

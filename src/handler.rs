@@ -8,22 +8,24 @@ use crate::{
     dry_run::{self, Known},
     error::{Failure, Kind, Skip, Step, Stop, both},
     event::{self, Record, Scheduled},
+    existing_job::{self, Job, JobId},
     file_request::FileRequest,
     given::{self, Signable},
     helper_file::{self, is_manifest},
-    job::{self, Job},
+    job,
     job_config::JobConfig,
     lookup,
     manifest::{Manifest, ManifestFile},
     metrics::Metrics,
     outcome::{Outcome, Release, Releases, Steps},
-    record::{JobRecord, Traces},
+    record::{FROM_RECORD, JobRecord},
     request::{Asked, ReleaseRequest},
     settings::{DryRun, Settings},
     signing::{Invocation, SignedImage, Signing},
     stored_object::StoredObject,
     stream,
     tags::{TagHeader, Tags},
+    traces::Traces,
     unchanged,
     upload::{Image, Upload, hex},
     verification::{Digests, Verification},
@@ -179,6 +181,9 @@ impl Function {
         let patient = async {
             loop {
                 match self.release((upload, is_copy), invocation, release, steps).await {
+                    Ok(Some(outcome)) => return Ok(outcome),
+                    // Another attempt was first: again, by its record.
+                    Ok(None) => {}
                     // Lambda's few attempts are over long before a burst of uploads is.
                     Err(Stop::Failed(failure))
                         if failure.is_throttled() && Instant::now() + pause < invocation.deadline =>
@@ -187,7 +192,7 @@ impl Function {
                         sleep(pause).await;
                         pause = (pause * 2).min(LONGEST_PAUSE);
                     }
-                    outcome => return outcome,
+                    Err(stop) => return Err(stop),
                 }
             }
         };
@@ -262,14 +267,15 @@ impl Function {
         Ok(Outcome::DryRun)
     }
 
-    /// The recipe. Each step can be taken again: what an earlier attempt left is found and used.
+    /// The recipe. Each step can be taken again: what an earlier attempt left is found and used. `None` if another attempt
+    /// has put a record meanwhile, by which this one must start again.
     async fn release(
         &self,
         (upload, is_copy): (&Upload, bool),
         invocation: Invocation,
         release: &mut Release,
         steps: &mut Steps,
-    ) -> Result<Outcome, Stop> {
+    ) -> Result<Option<Outcome>, Stop> {
         let Self { settings, aws, clock, .. } = self;
         upload.check_place(settings)?;
         if let Err(stop) = check_version(upload) {
@@ -294,14 +300,14 @@ impl Function {
 
         // What happened to a job that exists is past: neither bad tags nor a newer version matter any more.
         let recorded = match image.as_ref().ok().filter(|_| is_copy) {
-            _ if traces.has_record => Some(JobRecord::read(aws, settings, upload).await?),
+            _ if !traces.record.is_empty() => JobRecord::read(aws, settings, upload, &traces.record).await?,
             Some(image) => steps.timed(Step::Inspect, unchanged::record(aws, settings, upload, image, &tags)).await?,
             None => None,
         };
         if let Some(record) = &recorded
             && let Some(outcome) = self.adopt_recorded(upload, record, &tags, release).await?
         {
-            return Ok(outcome);
+            return Ok(Some(outcome));
         }
         current?;
         let files = self.files(upload, image.as_ref().ok().cloned());
@@ -312,33 +318,35 @@ impl Function {
         let (asked, _) = both(self.check(unresolved, &sizes, now), image)?;
         let files: Vec<_> = asked.files.iter().zip(images.iter().flatten()).collect();
         let is_recorded = recorded.is_some();
-        let mut record = recorded.unwrap_or_else(|| JobRecord::new(upload, asked.job_id(upload), tags.clone()));
-        let preflight = self.preflight(upload, &record.job_id, unresolved, &asked, &files);
-        let (request, signable) = match steps.timed(Step::Preflight, preflight).await? {
-            Preflight::Exists(job) => return self.adopt(upload, record, job, &tags, release).await,
-            Preflight::Ready(request, signable) => (*request, signable),
+        let mut record = match recorded {
+            Some(record) => record,
+            None => JobRecord::new(upload, asked.job_id(upload), tags.clone())?,
         };
+        let preflight = self.preflight(upload, (&record, is_recorded), unresolved, &asked, &files);
+        let (request, signable, taken_by) = match steps.timed(Step::Preflight, preflight).await? {
+            Preflight::Exists(job) => return self.adopt(upload, record, job, &tags, release).await.map(Some),
+            Preflight::Overtaken => return Ok(None),
+            Preflight::Ready(request, signable, taken_by) => (*request, signable, taken_by),
+        };
+        if let Some(holder) = taken_by {
+            self.avoid_default_id(upload, &mut record, &holder);
+        }
         if settings.dry_run != DryRun::Off {
             let known = sizes.iter().zip(&signable);
             let known: Vec<_> = known.map(|(size, signable)| Known { size: *size, given: signable.given() }).collect();
-            return self.rehearse(upload, &request, &record.job_id, &known, release).await;
+            return self.rehearse(upload, &request, &record.job_id, &known, release).await.map(Some);
         }
 
-        let claim = async { if is_recorded { Ok(record) } else { record.claim(aws, settings, upload).await } };
-        let each = futures::stream::iter(files.iter().zip(signable));
-        let each = each.map(|((file, image), signable)| self.sign(file, image, signable, &traces, invocation));
-        let sign = try_join(claim, each.buffered(SIGNED_AT_ONCE).try_collect::<Vec<_>>());
+        if !is_recorded {
+            record.signature_versions = given::versions(&files, &signable);
+        }
+        let each = files.iter().copied().zip(signable).collect();
+        let sign = self.sign_all(upload, (&record, is_recorded), each, &traces, invocation);
         let sign = join(sign, job::of_earlier(aws, settings, upload));
         let (signed, earlier_jobs) = steps.timed(Step::Sign, sign).await;
-        let (claimed, signed) = signed?;
-        record = claimed;
+        let Some(signed) = signed? else { return Ok(None) };
         record.sha256 = sha256(manifest.as_ref(), &signed);
         release.job_id = Some(record.job_id.clone());
-        if record.job_arn.is_some()
-            && let Some(outcome) = self.adopt_recorded(upload, &record, &tags, release).await?
-        {
-            return Ok(outcome);
-        }
 
         let copies = files.iter().zip(&signed).map(|((file, image), (signed, digests))| {
             stream::copy(aws, settings, file, image, signed, digests.as_ref())
@@ -357,15 +365,15 @@ impl Function {
         let signed: Vec<_> = request.files.iter().zip(signed.iter().map(|(signed, _)| signed)).collect();
         let document = job::document(&signed, &delivery).map_err(Failure::from)?;
         warn(upload, device_limits::warnings(&record.job_id, &document.text, &signed));
-        let ensure = job::ensure(aws, settings, upload, &request, (&record.job_id, document), clock());
+        let ensure = job::ensure(aws, settings, upload, &request, (&record, document), clock());
         let (job, is_new) = steps.timed(Step::Job, ensure).await?;
         if !is_new {
-            return self.adopt(upload, record, job, &tags, release).await;
+            return self.adopt(upload, record, job, &tags, release).await.map(Some);
         }
         release.tell(&job);
         warn(upload, earlier_jobs);
         job.receipt(JobRecord { tags, verified: release.verified, ..record }).confirm(aws, settings, upload).await?;
-        Ok(Outcome::Created)
+        Ok(Some(Outcome::Created))
     }
 
     /// What becomes of an upload without a version, which was rejected for that: the problems with its tags are added.
@@ -379,12 +387,23 @@ impl Function {
         Ok(checked.err().unwrap_or(Stop::Skipped(Skip::NoTags)))
     }
 
+    /// Gives a release another job ID than the default one, which another job has.
+    fn avoid_default_id(&self, upload: &Upload, record: &mut JobRecord, holder: &str) {
+        let other = match self.settings.dry_run {
+            DryRun::Off => record.other_job_id(upload),
+            _ => upload.job_id_with(FROM_RECORD),
+        };
+        let default = std::mem::replace(&mut record.job_id, other);
+        let other = &record.job_id;
+        warn(upload, [format!("the job ID `{default}` is that of {holder}; this release uses `{other}` instead")]);
+    }
+
     /// Looks up all that a release needs, before anything is created. A job that exists is adopted, whatever became of
     /// its targets and signing profiles.
     async fn preflight<'a>(
         &self,
         upload: &Upload,
-        job_id: &str,
+        (record, is_recorded): (&JobRecord, bool),
         unresolved: Asked<'_>,
         asked: &ReleaseRequest,
         files: &[(&'a FileRequest, &Image)],
@@ -394,22 +413,26 @@ impl Function {
         let sizes: Vec<_> = files.iter().map(|(_, image)| Some(image.size)).collect();
         let check = |template: &JobConfig| self.check(Asked { template: Some(template), ..unresolved }, &sizes, now);
         let lookups = join4(
-            job::preflight(aws, settings, upload, asked, job_id),
+            existing_job::preflight(aws, settings, upload, asked, (record, is_recorded)),
             lookup::targets(aws, settings, asked),
-            given::preflight(aws, settings, files),
+            given::preflight(aws, settings, files, &record.signature_versions, now),
             lookup::resolve(aws, settings, asked, tags, check),
         );
         let (job, targets, signable, resolved) = lookups.await;
-        if let Ok(Some(job)) = job {
-            return Ok(Preflight::Exists(job));
-        }
-        let ((resolved, _), signable) = both(both(resolved, both(job, targets)), signable)?;
+        let taken_by = match job {
+            Ok(JobId::Own(job)) => return Ok(Preflight::Exists(job)),
+            Ok(JobId::Overtaken) => return Ok(Preflight::Overtaken),
+            Ok(JobId::Free) => Ok(None),
+            Ok(JobId::Taken(holder)) => Ok(Some(holder)),
+            Err(stop) => Err(stop),
+        };
+        let ((resolved, (taken_by, ())), signable) = both(both(resolved, both(taken_by, targets)), signable)?;
         let (request, drafts) = resolved;
         if let Some(origins) = request.origins(tags) {
             tracing::info!(key = upload.key, "{origins}");
         }
         warn(upload, [request.warnings(now), drafts].concat());
-        Ok(Preflight::Ready(Box::new(request), signable))
+        Ok(Preflight::Ready(Box::new(request), signable, taken_by))
     }
 
     /// What the upload says as a manifest, and what S3 knows of each file: that of the upload itself, where it is none.
@@ -440,22 +463,54 @@ impl Function {
         Ok((Some(manifest), images.collect()))
     }
 
+    /// The signature over each file, after the claim of this attempt where there was no record. `None` if another attempt was
+    /// first. Whether an accepted claim holds is looked up while Signer works.
+    async fn sign_all(
+        &self,
+        upload: &Upload,
+        (record, is_recorded): (&JobRecord, bool),
+        files: Vec<((&FileRequest, &Image), Signable<'_>)>,
+        traces: &Traces,
+        invocation: Invocation,
+    ) -> Result<Option<Vec<Signed>>, Failure> {
+        let Self { settings, aws, .. } = self;
+        let mut claim = None;
+        if !is_recorded {
+            claim = record.claim(aws, settings, upload).await?;
+            if claim.is_none() {
+                return Ok(None);
+            }
+        }
+        let holds = async {
+            match &claim {
+                Some(claim) => JobRecord::holds(aws, settings, upload, claim).await,
+                None => Ok(true),
+            }
+        };
+        let each = futures::stream::iter(files);
+        let each = each.map(|((file, image), signable)| self.sign(file, image, signable, record, traces, invocation));
+        let (holds, signed) = try_join(holds, each.buffered(SIGNED_AT_ONCE).try_collect()).await?;
+        Ok(holds.then_some(signed))
+    }
+
     /// The signature over one file and, where it is verified, the digests of what was signed.
     async fn sign(
         &self,
         file: &FileRequest,
         image: &Image,
         signable: Signable<'_>,
+        record: &JobRecord,
         traces: &Traces,
         invocation: Invocation,
-    ) -> Result<(SignedImage, Option<Digests>), Failure> {
+    ) -> Result<Signed, Failure> {
         let Self { settings, aws, .. } = self;
         let verification = settings.verify_signatures.0.then(|| Verification::new(aws, settings, &file.source, image));
         let verified = verification.as_ref();
         let sign = async {
             match signable {
                 Signable::By(profile) => {
-                    let signing = Signing { aws, settings, file, image, profile, verification: verified };
+                    let nonce = record.nonce.as_deref();
+                    let signing = Signing { aws, settings, file, image, profile, nonce, verification: verified };
                     signing.sign(traces, invocation).await
                 }
                 Signable::Given(given) => given.over(file, image, verified).await,
@@ -486,10 +541,11 @@ impl Function {
         release.job_id = Some(record.job_id.clone());
         let job = match record.job_arn {
             Some(_) => {
-                let job = job::find(&self.aws, &record.job_id).await?.ok_or(Stop::Skipped(Skip::JobDeleted))?;
+                let job =
+                    existing_job::find(&self.aws, &record.job_id).await?.ok_or(Stop::Skipped(Skip::JobDeleted))?;
                 Some(Job { stream_id: record.stream_id.clone(), ..job })
             }
-            None => job::find_own(&self.aws, &self.settings, upload, &record.job_id).await?,
+            None => existing_job::find_own(&self.aws, &self.settings, upload, record).await?,
         };
         match job {
             Some(job) => self.adopt(upload, record.clone(), job, tags, release).await.map(Some),
@@ -553,16 +609,21 @@ impl Function {
     }
 }
 
+/// The signature over a file and, where it is verified, the digests of what was signed.
+type Signed = (SignedImage, Option<Digests>);
+
 /// What is known before anything is created.
 enum Preflight<'a> {
     /// The job of this version.
     Exists(Job),
-    /// The request with what its job template says, and how each file is signed.
-    Ready(Box<ReleaseRequest>, Vec<Signable<'a>>),
+    /// Another attempt has put a record meanwhile.
+    Overtaken,
+    /// The request with what its job template says, how each file is signed, and the upload whose job has the default ID.
+    Ready(Box<ReleaseRequest>, Vec<Signable<'a>>, Option<String>),
 }
 
 /// The SHA-256 of the upload in hexadecimal digits, if its bytes were read: of a manifest, or of the one image.
-fn sha256(manifest: Option<&Manifest>, signed: &[(SignedImage, Option<Digests>)]) -> Option<String> {
+fn sha256(manifest: Option<&Manifest>, signed: &[Signed]) -> Option<String> {
     let image = || signed.first()?.1.as_ref().map(|digests| hex(digests.sha256.as_ref()));
     manifest.map_or_else(image, |manifest| manifest.sha256.clone())
 }

@@ -2,8 +2,9 @@
 
 use crate::{
     clients::Clients,
-    delivery::{Delivery, PresignedUrl},
-    error::{Cause, Failure, Kind, Stop, required},
+    delivery::Delivery,
+    error::{Cause, Failure, Kind, Stop},
+    existing_job::{self, Holder, Job, find},
     file_request::FileRequest,
     record::JobRecord,
     request::ReleaseRequest,
@@ -14,118 +15,14 @@ use crate::{
     upload::Upload,
 };
 use aws_sdk_iot::{
-    error::ProvideErrorMetadata,
     operation::create_job::{CreateJobError, CreateJobOutput, builders::CreateJobFluentBuilder},
     types::{JobStatus, PresignedUrlConfig},
 };
-use futures::{TryFutureExt, future::join_all};
+use futures::future::join_all;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::time::Duration;
 use tokio::time::timeout;
-
-/// A job that is there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Job {
-    pub arn: String,
-    pub status: Option<JobStatus>,
-    /// The stream that devices may fetch the image from, where its document was written or read here.
-    pub stream_id: Option<String>,
-    pub start_time: Option<String>,
-    pub end_time: Option<String>,
-}
-
-impl Job {
-    /// The receipt for this job, in place of the record that only fixed its ID.
-    pub fn receipt(&self, record: JobRecord) -> JobRecord {
-        let (job_arn, stream_id) = (Some(self.arn.clone()), self.stream_id.clone());
-        let (start_time, end_time) = (self.start_time.clone(), self.end_time.clone());
-        JobRecord { stream_id, job_arn, start_time, end_time, ..record }
-    }
-}
-
-/// The job with this ID if it is of this upload, so that the release adopts it.
-///
-/// # Errors
-/// Another job has the ID: rejects the release if a tag asks for it.
-pub(crate) async fn preflight(
-    aws: &Clients,
-    settings: &Settings,
-    upload: &Upload,
-    request: &ReleaseRequest,
-    job_id: &str,
-) -> Result<Option<Job>, Stop> {
-    let Some(job) = find(aws, job_id).await? else { return Ok(None) };
-    if let Some(own) = own(aws, settings, upload, job_id, job).await? {
-        return Ok(Some(own));
-    }
-    match &request.job_id {
-        Some(asked) if asked.to_string() == job_id => Err(Stop::Rejected(
-            Kind::JobId,
-            vec![format!(
-                "tag `ota:job-id` asks for the job ID `{job_id}`, which another job has; choose another and upload again"
-            )],
-        )),
-        _ => Err(Failure::Conflict { what: format!("the job `{job_id}`") }.into()),
-    }
-}
-
-/// The job with this ID, if there is one.
-pub(crate) async fn find(aws: &Clients, job_id: &str) -> Result<Option<Job>, Failure> {
-    match aws.iot.describe_job().job_id(job_id).send().await {
-        Ok(answer) => {
-            let job = required(answer.job, "job")?;
-            let status = required(job.status, "job.status")?;
-            tracing::info!(jobId = job_id, status = status.as_str(), "the job is there");
-            let schedule = job.scheduling_config;
-            Ok(Some(Job {
-                arn: required(job.job_arn, "job.jobArn")?,
-                status: Some(status),
-                stream_id: None,
-                start_time: schedule.as_ref().and_then(|schedule| schedule.start_time.clone()),
-                end_time: schedule.and_then(|schedule| schedule.end_time),
-            }))
-        }
-        Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(None),
-        Err(error) => Err(Failure::DescribeJob { job_id: job_id.to_owned(), source: error.into() }),
-    }
-}
-
-/// The job with this ID, if it is there and of this upload.
-pub(crate) async fn find_own(
-    aws: &Clients,
-    settings: &Settings,
-    upload: &Upload,
-    job_id: &str,
-) -> Result<Option<Job>, Failure> {
-    match find(aws, job_id).await? {
-        Some(job) => own(aws, settings, upload, job_id, job).await,
-        None => Ok(None),
-    }
-}
-
-/// The job, if it is of this upload: its document names the upload's stream, or without one a URL of the upload.
-async fn own(
-    aws: &Clients,
-    settings: &Settings,
-    upload: &Upload,
-    job_id: &str,
-    job: Job,
-) -> Result<Option<Job>, Failure> {
-    let call = aws.iot.get_job_document().job_id(job_id).send();
-    let answer = call.map_err(|error| Failure::DescribeJob { job_id: job_id.to_owned(), source: error.into() }).await?;
-    let document = required(answer.document, "document")?;
-    let document: serde_json::Value = serde_json::from_str(&document).unwrap_or_default();
-    let ota = &document["afr_ota"];
-    let stream_id = ota["streamname"].as_str().map(str::to_owned);
-    let is_own = if let Some(stream_id) = &stream_id {
-        *stream_id == upload.stream_id()
-    } else {
-        let url = ota["files"][0]["update_data_url"].as_str();
-        url.is_some_and(|url| PresignedUrl::is_of(url, settings, upload))
-    };
-    Ok(is_own.then_some(Job { stream_id, ..job }))
-}
 
 /// How many earlier versions of a key are looked at for jobs that still go on.
 const EARLIER: usize = 5;
@@ -148,8 +45,8 @@ pub(crate) async fn of_earlier(aws: &Clients, settings: &Settings, upload: &Uplo
 }
 
 async fn unfinished(aws: &Clients, settings: &Settings, version: &Upload) -> Option<String> {
-    let JobRecord { job_id, job_arn, version_id, unchanged_since, .. } =
-        JobRecord::read(aws, settings, version).await.ok()?;
+    let record = JobRecord::find(aws, settings, version).await.ok().flatten()?;
+    let JobRecord { job_id, job_arn, version_id, unchanged_since, .. } = record;
     let version_id = unchanged_since.unwrap_or(version_id);
     let status = job_arn.and(find(aws, &job_id).await.ok().flatten())?.status?;
     matches!(status, JobStatus::Scheduled | JobStatus::InProgress).then(|| {
@@ -160,13 +57,13 @@ async fn unfinished(aws: &Clients, settings: &Settings, version: &Upload) -> Opt
     })
 }
 
-/// CreateJob of a release at `now`, and the times that the job would have.
+/// CreateJob of a release at `now`, and the times that the job would have. Its description ends in the mark.
 pub(crate) fn request(
     aws: &Clients,
     settings: &Settings,
     upload: &Upload,
     request: &ReleaseRequest,
-    (job_id, document): (&str, &str),
+    (job_id, mark, document): (&str, &str, &str),
     now: Timestamp,
 ) -> Result<(Schedule, CreateJobFluentBuilder), Stop> {
     // The start or end may have come too near since the tags were checked.
@@ -191,7 +88,7 @@ pub(crate) fn request(
         .job_id(job_id)
         .set_targets(Some(request.targets.iter().map(|target| target.arn(settings)).collect()))
         .document(document)
-        .description(request.description.clone().unwrap_or_else(|| upload.description()))
+        .description(request.description.clone().unwrap_or_else(|| upload.description()) + mark)
         .set_presigned_url_config(request.protocols.has_http().then(|| {
             let config = PresignedUrlConfig::builder().role_arn(&settings.ota_role.arn);
             config.expires_in_sec(request.url_expiry.0).build()
@@ -218,18 +115,24 @@ pub(crate) async fn ensure(
     settings: &Settings,
     upload: &Upload,
     release: &ReleaseRequest,
-    (job_id, document): (&str, Document),
+    (record, document): (&JobRecord, Document),
     now: Timestamp,
 ) -> Result<(Job, bool), Stop> {
-    let (schedule, call) = match request(aws, settings, upload, release, (job_id, &document.text), now) {
+    let job_id = record.job_id.as_str();
+    let request = request(aws, settings, upload, release, (job_id, &record.mark(), &document.text), now);
+    let (schedule, call) = match request {
         Ok(request) => request,
         // Another attempt may have been in time.
-        Err(stop) => return find_own(aws, settings, upload, job_id).await?.map(|job| (job, false)).ok_or(stop),
+        Err(stop) => {
+            let job = existing_job::find_own(aws, settings, upload, record).await?;
+            return job.map(|job| (job, false)).ok_or(stop);
+        }
     };
     let (exists, failure) = match call.send().await {
         Ok(CreateJobOutput { job_arn: Some(arn), .. }) => {
             let (start_time, end_time) = (schedule.start_time(), schedule.end_time());
-            return Ok((Job { arn, status: None, stream_id: document.stream_id, start_time, end_time }, true));
+            let (status, description, stream_id) = (None, None, document.stream_id);
+            return Ok((Job { arn, status, description, stream_id, start_time, end_time }, true));
         }
         Ok(_) => (true, Failure::Incomplete { member: "jobArn" }),
         Err(error) => {
@@ -237,11 +140,9 @@ pub(crate) async fn ensure(
             (exists, failed(job_id, error.into()))
         }
     };
-    match find(aws, job_id).await {
-        Ok(Some(job)) => match own(aws, settings, upload, job_id, job).await? {
-            Some(job) => Ok((job, false)),
-            None => Err(Failure::Conflict { what: format!("the job `{job_id}`") }.into()),
-        },
+    match existing_job::holder(aws, settings, upload, record).await {
+        Ok(Some(Holder::Own(job))) => Ok((job, false)),
+        Ok(Some(Holder::Other(stranger))) => Err(stranger.stop(release)),
         Err(unclear) if exists => Err(unclear.into()),
         _ => Err(failure.into()),
     }
@@ -331,7 +232,7 @@ pub(crate) fn document(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{request::Asked, settings::tests::settings, stream::Stream, tags::Tags};
+    use crate::{delivery::PresignedUrl, request::Asked, settings::tests::settings, stream::Stream, tags::Tags};
     use proptest::prelude::*;
 
     fn signed(algorithm: SignatureAlgorithm, signature: &str, cert_file: &str, size: u64) -> SignedImage {
@@ -396,25 +297,6 @@ mod tests {
                 )
             );
         }
-    }
-
-    #[test]
-    fn the_receipt_has_the_jobs_arn_and_times() {
-        let [arn, start, end] = ["arn:aws:iot:job", "2026-11-23T22:41", "2026-11-23T23:41"].map(str::to_owned);
-        let (start_time, end_time) = (Some(start), Some(end));
-        let stream_id = Some("AFR_OTA-b".to_owned());
-        let job = Job {
-            arn,
-            status: None,
-            stream_id: stream_id.clone(),
-            start_time: start_time.clone(),
-            end_time: end_time.clone(),
-        };
-        let record =
-            JobRecord::new(&Upload::new("b".into(), "a".into(), "v1".into()), "AFR_OTA-a".into(), Tags::default());
-        let receipt = job.receipt(record);
-        assert_eq!((receipt.job_arn, receipt.stream_id), (Some(job.arn), stream_id));
-        assert_eq!((receipt.start_time, receipt.end_time), (start_time, end_time));
     }
 
     proptest! {

@@ -10,6 +10,8 @@
 
 mod spelling;
 
+mod listing;
+
 pub mod tags;
 
 pub mod upload;
@@ -54,6 +56,8 @@ pub mod request;
 
 mod lookup;
 
+pub mod traces;
+
 pub mod record;
 
 mod certificate;
@@ -69,6 +73,8 @@ mod given;
 pub mod stream;
 
 mod delivery;
+
+mod existing_job;
 
 pub mod job;
 

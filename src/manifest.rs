@@ -472,7 +472,7 @@ mod tests {
             (
                 "description",
                 json!("two\nlines"),
-                "`description` cannot be taken, expected 1 to 2028 letters, digits, spaces and signs of ASCII",
+                "`description` cannot be taken, expected 1 to 2001 letters, digits, spaces and signs of ASCII",
             ),
             (
                 "tags",

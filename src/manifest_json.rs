@@ -10,6 +10,7 @@ use crate::{
     json::{Node, Problems, list, number, text, whole_number, whole_number_32, word},
     options::{is_package, is_package_version},
     settings::{Settings, UrlExpiry},
+    upload::MAX_DESCRIPTION,
 };
 use aws_sdk_iot::types;
 
@@ -24,12 +25,14 @@ fn is_text(letter: char) -> bool {
     letter.is_alphanumeric() || letter == ' ' || letter.is_ascii_graphic()
 }
 
-/// `description` (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateJob.html>).
+/// `description`, to which the release's mark is added
+/// (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateJob.html>).
 pub(crate) fn description(node: &Node<'_>, problems: &mut Problems) -> Option<String> {
     let description = text(node, problems)?;
-    let is_good = (1..=2028).contains(&description.chars().count()) && description.chars().all(is_text);
+    let is_good = (1..=MAX_DESCRIPTION).contains(&description.chars().count()) && description.chars().all(is_text);
     if !is_good {
-        node.problem(problems, "cannot be taken, expected 1 to 2028 letters, digits, spaces and signs of ASCII");
+        let expected = format!("expected 1 to {MAX_DESCRIPTION} letters, digits, spaces and signs of ASCII");
+        node.problem(problems, &format!("cannot be taken, {expected}"));
     }
     Some(description)
 }

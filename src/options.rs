@@ -8,7 +8,8 @@ use aws_sdk_iot::{
 use std::{fmt, str::FromStr};
 
 /// A job ID that the uploader chose, without the `AFR_OTA-` before it: up to 55 of `[a-zA-Z0-9_-]`, as some devices
-/// keep no more than 63 characters of the whole.
+/// keep no more than 63 characters of the whole. Never in the form of a default ID: default IDs are computable, so an
+/// upload could otherwise occupy that of another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobId(String);
 
@@ -17,8 +18,16 @@ impl FromStr for JobId {
     fn from_str(value: &str) -> Result<Self, Expected> {
         let takes = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
         let is_id = (1..=63 - ID_PREFIX.len()).contains(&value.len()) && value.bytes().all(takes);
-        is_id.then(|| Self(value.to_owned())).ok_or(Expected("1 to 55 letters, digits, `_` and `-`".into()))
+        (is_id && !is_default_form(value)).then(|| Self(value.to_owned())).ok_or(Expected(
+            "1 to 55 letters, digits, `_` and `-`, not ending in 12 hex digits as default IDs do".into(),
+        ))
     }
+}
+
+/// Whether an ID without its prefix ends as default IDs do: in `-` and 12 hex digits, or it is 12 hex digits.
+fn is_default_form(id: &str) -> bool {
+    let last = id.rsplit('-').next().unwrap_or_default();
+    last.len() == 12 && last.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 impl fmt::Display for JobId {
@@ -295,6 +304,8 @@ impl FromStr for SigningJobId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upload::Upload;
+    use proptest::prelude::*;
 
     #[test]
     fn a_signing_job_is_named_by_its_uuid() {
@@ -303,6 +314,36 @@ mod tests {
         let bare = good.replace('-', "");
         for bad in ["", "latest", &bare, &good[1..], "6ae5ef0e-1f2b-4c0e-8d9a-3b1c5d7e9f0x"] {
             assert!(bad.parse::<SigningJobId>().is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_default_id_can_be_chosen(key in any::<String>(), version in any::<String>()) {
+            let default = Upload::new("b".into(), key, version).default_job_id();
+            prop_assert!(default.strip_prefix(ID_PREFIX).unwrap().parse::<JobId>().is_err(), "{}", default);
+        }
+    }
+
+    #[test]
+    fn an_id_is_chosen_unless_it_has_the_form_of_a_default_one() {
+        for good in [
+            "spring",
+            "-",
+            "release-2026-11-24",
+            "blinky-b1ed762f38b",
+            "blinky-b1ed762f38b10",
+            "blinky-B1ED762F38B1",
+            "blinky_b1ed762f38b1",
+            "b1ed762f38b1-",
+            "blinky-b1ed762f38bg",
+        ] {
+            assert_eq!(good.parse(), Ok(JobId(good.to_owned())), "{good}");
+        }
+        for bad in
+            ["", "b1ed762f38b1", "-b1ed762f38b1", "blinky-b1ed762f38b1", "a-000000000000", "a.b", &"x".repeat(56)]
+        {
+            assert!(bad.parse::<JobId>().is_err(), "{bad}");
         }
     }
 

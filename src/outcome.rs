@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Failure, Kind, Skip, Step, Stop},
-    job::Job,
+    existing_job::Job,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -289,7 +289,8 @@ mod tests {
         let (start_time, end_time) = (some("2026-11-23T22:41"), some("2026-11-23T23:41"));
         let mut release = release();
         let stream_id = some("AFR_OTA-c");
-        release.tell(&Job { arn: "arn:aws:iot:job".to_owned(), status: None, stream_id, start_time, end_time });
+        let (arn, status, description) = ("arn:aws:iot:job".to_owned(), None, None);
+        release.tell(&Job { arn, status, description, stream_id, start_time, end_time });
         assert_eq!(release.stream_id, some("AFR_OTA-c"));
         assert_eq!(
             (release.job_arn, release.start_time, release.end_time),

@@ -1,79 +1,27 @@
-//! What attempts leave below a version's own signed prefix, for the next attempt: its objects, and the record of its job.
+//! The record of an upload's job, which all attempts at its release share.
 
 use crate::{
     clients::Clients,
     error::{Failure, required},
     settings::Settings,
     tags::Tags,
-    upload::{Upload, is_gone},
+    traces::{Traces, record_key},
+    upload::{Upload, hash_of, hex},
 };
 use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
     operation::put_object::PutObjectError,
     primitives::ByteStream,
-    types::ObjectVersion,
 };
+use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The object versions below an upload's signed prefix.
-#[derive(Debug, Default)]
-pub struct Traces {
-    /// Whether there is a record.
-    pub has_record: bool,
-    /// By key (which ends in a signing job's ID): the version ID of the signed object. Raw copies were put over it. Those of
-    /// a manifest's files lie each below a prefix of its own.
-    pub signed: BTreeMap<String, String>,
-}
+/// What a dry run has in place of what only the record of the release has.
+pub(crate) const FROM_RECORD: &str = "<from the record>";
 
-impl Traces {
-    /// Lists them; nothing but the record's presence is read.
-    pub(crate) async fn list(aws: &Clients, settings: &Settings, upload: &Upload) -> Result<Self, Failure> {
-        Self::below(aws, settings, upload, &upload.signed_prefix(settings)).await
-    }
-
-    /// The version ID of the signed object of a key, which is its oldest version.
-    pub(crate) async fn oldest(
-        aws: &Clients,
-        settings: &Settings,
-        upload: &Upload,
-        key: &str,
-    ) -> Result<Option<String>, Failure> {
-        Ok(Self::below(aws, settings, upload, key).await?.signed.remove(key))
-    }
-
-    async fn below(aws: &Clients, settings: &Settings, upload: &Upload, prefix: &str) -> Result<Self, Failure> {
-        let mut traces = Self::default();
-        let (mut key_marker, mut version_marker) = (None, None);
-        loop {
-            let call = aws.s3.list_object_versions().bucket(&upload.bucket).prefix(prefix);
-            let call = call.set_key_marker(key_marker).set_version_id_marker(version_marker);
-            let page = call.expected_bucket_owner(&settings.ota_role.account).send().await;
-            let page =
-                page.map_err(|error| Failure::ListObjectVersions { prefix: prefix.to_owned(), source: error.into() })?;
-            for version in page.versions.unwrap_or_default() {
-                traces.add(prefix, version)?;
-            }
-            if !required(page.is_truncated, "IsTruncated")? {
-                break;
-            }
-            key_marker = Some(required(page.next_key_marker, "NextKeyMarker")?);
-            version_marker = Some(required(page.next_version_id_marker, "NextVersionIdMarker")?);
-        }
-        Ok(traces)
-    }
-
-    fn add(&mut self, prefix: &str, version: ObjectVersion) -> Result<(), Failure> {
-        let (key, id) = (required(version.key, "Key")?, required(version.version_id, "VersionId")?);
-        if key == record_key(prefix) {
-            self.has_record |= required(version.is_latest, "IsLatest")?;
-        } else if !key.ends_with(&image_key("/")) {
-            // S3 lists the versions of a key from the newest to the oldest, which is the signed object.
-            self.signed.insert(key, id);
-        }
-        Ok(())
-    }
-}
+/// The versions of a record that are read at the same time.
+const READ_AT_ONCE: usize = 10;
 
 /// What is known of an upload's job. Without the job's ARN it fixes the job's ID for all attempts; with it, it is the
 /// receipt: the job was made, and is never made again.
@@ -88,6 +36,13 @@ pub struct JobRecord {
     pub version_id: String,
     /// The ID that the job has or will have.
     pub job_id: String,
+    /// Random, in hexadecimal digits: what nobody can compute in advance is derived from it. `None` in records of earlier
+    /// versions of the function.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<String>,
+    /// By the key of the image, the version IDs of the signature objects that the first attempt read.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub signature_versions: BTreeMap<String, String>,
     /// The ID of the stream of the job that was made, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream_id: Option<String>,
@@ -114,13 +69,20 @@ pub struct JobRecord {
 }
 
 impl JobRecord {
-    /// The record of a job that is to be made.
-    pub fn new(upload: &Upload, job_id: String, tags: Tags) -> Self {
-        Self {
+    /// The record of a job that is to be created.
+    ///
+    /// # Errors
+    /// The system has no random bytes.
+    pub fn new(upload: &Upload, job_id: String, tags: Tags) -> Result<Self, Failure> {
+        let mut nonce = [0; 16];
+        aws_lc_rs::rand::fill(&mut nonce).map_err(|_| Failure::NoRandomBytes)?;
+        Ok(Self {
             bucket: upload.bucket.clone(),
             key: upload.key.clone(),
             version_id: upload.version_id.clone(),
             job_id,
+            nonce: Some(hex(&nonce)),
+            signature_versions: BTreeMap::new(),
             stream_id: None,
             job_arn: None,
             start_time: None,
@@ -129,48 +91,105 @@ impl JobRecord {
             sha256: None,
             unchanged_since: None,
             tags,
-        }
+        })
     }
 
-    /// The record of an upload. Fails if there is none.
-    pub(crate) async fn read(aws: &Clients, settings: &Settings, upload: &Upload) -> Result<Self, Failure> {
-        let missing =
-            || Failure::ReadRecord { key: record_key(&upload.signed_prefix(settings)), source: "it is gone".into() };
-        Self::find(aws, settings, upload).await?.ok_or_else(missing)
+    /// The digits of the nonce's hash for one purpose. `None` if the record has no nonce.
+    fn digits(&self, purpose: &str) -> Option<String> {
+        Some(hex(&hash_of([purpose.as_bytes(), self.nonce.as_ref()?.as_bytes()])))
+    }
+
+    /// What the description of the release's job ends in. Nobody can compute it before the record exists.
+    pub fn mark(&self) -> String {
+        self.digits("description").map(|digits| mark(&digits[..16])).unwrap_or_default()
+    }
+
+    /// The job ID of a release whose default ID belongs to another job.
+    pub(crate) fn other_job_id(&self, upload: &Upload) -> String {
+        let digits = self.digits("job ID").unwrap_or_default();
+        upload.job_id_with(digits.get(..12).unwrap_or_default())
     }
 
     /// The record of an upload; `None` if there is none.
+    ///
+    /// # Errors
+    /// It cannot be listed or read.
     pub(crate) async fn find(aws: &Clients, settings: &Settings, upload: &Upload) -> Result<Option<Self>, Failure> {
-        let key = record_key(&upload.signed_prefix(settings));
-        let failure = |source| Failure::ReadRecord { key: key.clone(), source };
-        let call = aws.s3.get_object().bucket(&upload.bucket).key(&key);
-        let answer = match call.expected_bucket_owner(&settings.ota_role.account).send().await {
-            Ok(answer) => answer,
-            Err(error) if is_gone(error.code()) => return Ok(None),
-            Err(error) => return Err(failure(error.into())),
-        };
-        let body = answer.body.collect().await.map_err(|error| failure(error.into()))?;
-        serde_json::from_slice(&body.into_bytes()).map(Some).map_err(|error| failure(error.into()))
+        Self::read(aws, settings, upload, &Traces::record(aws, settings, upload).await?).await
     }
 
-    /// Puts this record where there is none. Where another attempt was first, its record is the one that counts.
-    pub(crate) async fn claim(self, aws: &Clients, settings: &Settings, upload: &Upload) -> Result<Self, Failure> {
+    /// The record of these versions, the newest first; `None` if there are none. A version with the job's ARN counts more
+    /// than all others. Of claims the oldest counts: S3 accepts another over a delete marker.
+    ///
+    /// # Errors
+    /// A version cannot be read.
+    pub(crate) async fn read(
+        aws: &Clients,
+        settings: &Settings,
+        upload: &Upload,
+        versions: &[String],
+    ) -> Result<Option<Self>, Failure> {
+        let Some((newest, older)) = versions.split_first() else { return Ok(None) };
+        let newest = Self::version(aws, settings, upload, newest).await?;
+        if newest.job_arn.is_some() || older.is_empty() {
+            return Ok(Some(newest));
+        }
+        let older = stream::iter(older).map(|version| Self::version(aws, settings, upload, version));
+        let mut older: Vec<_> = older.buffered(READ_AT_ONCE).try_collect().await?;
+        let receipt = older.iter().position(|record| record.job_arn.is_some());
+        Ok(receipt.map(|at| older.swap_remove(at)).or_else(|| older.pop()))
+    }
+
+    async fn version(aws: &Clients, settings: &Settings, upload: &Upload, version: &str) -> Result<Self, Failure> {
+        let key = record_key(&upload.signed_prefix(settings));
+        let failure = |source| Failure::ReadRecord { key: key.clone(), source };
+        let call = aws.s3.get_object().bucket(&upload.bucket).key(&key).version_id(version);
+        let answer = call.expected_bucket_owner(&settings.ota_role.account).send().await;
+        let body = answer.map_err(|error| failure(error.into()))?.body;
+        let body = body.collect().await.map_err(|error| failure(error.into()))?;
+        serde_json::from_slice(&body.into_bytes()).map_err(|error| failure(error.into()))
+    }
+
+    /// Puts this record where S3 shows none, and returns the version ID: this attempt's claim to decide the job ID. `None`
+    /// if there is a record. One behind a delete marker does not keep S3 from accepting the claim: see [`Self::holds`].
+    ///
+    /// # Errors
+    /// The record cannot be written.
+    pub(crate) async fn claim(
+        &self,
+        aws: &Clients,
+        settings: &Settings,
+        upload: &Upload,
+    ) -> Result<Option<String>, Failure> {
         let mut put = self.put(aws, settings, upload, Some("*")).await;
         // S3: another such put was under way, try again.
         if put.as_ref().is_err_and(|error| error.code() == Some("ConditionalRequestConflict")) {
             put = self.put(aws, settings, upload, Some("*")).await;
         }
         match put {
-            Ok(()) => Ok(self),
-            Err(error) if error.code() == Some("PreconditionFailed") => Self::read(aws, settings, upload).await,
+            Ok(version) => required(version, "x-amz-version-id").map(Some),
+            Err(error) if error.code() == Some("PreconditionFailed") => Ok(None),
             Err(error) => Err(write_failure(settings, upload, error)),
         }
+    }
+
+    /// Whether a claim holds: it is the only version of the record.
+    ///
+    /// # Errors
+    /// The record cannot be listed.
+    pub(crate) async fn holds(
+        aws: &Clients,
+        settings: &Settings,
+        upload: &Upload,
+        claim: &str,
+    ) -> Result<bool, Failure> {
+        Ok(Traces::record(aws, settings, upload).await? == [claim])
     }
 
     /// Puts this record over the one that is there.
     pub(crate) async fn confirm(&self, aws: &Clients, settings: &Settings, upload: &Upload) -> Result<(), Failure> {
         let put = self.put(aws, settings, upload, None).await;
-        put.map_err(|error| write_failure(settings, upload, error))
+        put.map(drop).map_err(|error| write_failure(settings, upload, error))
     }
 
     async fn put(
@@ -179,14 +198,13 @@ impl JobRecord {
         settings: &Settings,
         upload: &Upload,
         if_none_match: Option<&str>,
-    ) -> Result<(), SdkError<PutObjectError>> {
+    ) -> Result<Option<String>, SdkError<PutObjectError>> {
         let key = record_key(&upload.signed_prefix(settings));
         let json = serde_json::to_vec_pretty(self).map_err(SdkError::construction_failure);
         let call =
             aws.s3.put_object().bucket(&upload.bucket).key(key).set_if_none_match(if_none_match.map(str::to_owned));
         let call = call.content_type("application/json").expected_bucket_owner(&settings.ota_role.account);
-        call.body(ByteStream::from(json?)).send().await?;
-        Ok(())
+        Ok(call.body(ByteStream::from(json?)).send().await?.version_id)
     }
 }
 
@@ -194,11 +212,39 @@ fn write_failure(settings: &Settings, upload: &Upload, error: SdkError<PutObject
     Failure::WriteRecord { key: record_key(&upload.signed_prefix(settings)), source: error.into() }
 }
 
-/// Where the raw copy goes of an image whose signed object is not there to be copied over.
-pub(crate) fn image_key(prefix: &str) -> String {
-    format!("{prefix}image")
+/// What the description of a job ends in.
+pub(crate) fn mark(digits: &str) -> String {
+    format!(" (release {digits})")
 }
 
-fn record_key(prefix: &str) -> String {
-    format!("{prefix}release.json")
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upload::MAX_DESCRIPTION;
+
+    fn upload() -> Upload {
+        Upload::new("b".into(), "firmware/a.bin".into(), "v1".into())
+    }
+
+    #[test]
+    fn what_is_derived_from_a_nonce_is_of_that_record_alone() {
+        let record = || JobRecord::new(&upload(), "AFR_OTA-a".into(), Tags::default()).unwrap();
+        let (one, other) = (record(), record());
+        assert_eq!(one.nonce.as_ref().map(String::len), Some(32));
+        assert_ne!(one.mark(), other.mark());
+        assert_ne!(one.other_job_id(&upload()), other.other_job_id(&upload()));
+        let [mark, id] = [one.mark(), one.other_job_id(&upload())];
+        assert_eq!(mark.len() + MAX_DESCRIPTION, 2028);
+        assert!(mark.starts_with(" (release ") && mark.ends_with(')'), "{mark}");
+        assert!(id.starts_with("AFR_OTA-a-bin-") && id.len() == upload().default_job_id().len(), "{id}");
+        assert_ne!(id, upload().default_job_id());
+        assert!(!mark.contains(&id[id.len() - 12..]));
+    }
+
+    #[test]
+    fn a_record_of_an_earlier_version_of_the_function_has_no_mark() {
+        let json = r#"{"bucket":"b","key":"firmware/a.bin","versionId":"v1","jobId":"AFR_OTA-a","tags":{}}"#;
+        let record: JobRecord = serde_json::from_str(json).unwrap();
+        assert_eq!((record.nonce.clone(), record.mark()), (None, String::new()));
+    }
 }

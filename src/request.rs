@@ -653,7 +653,7 @@ mod tests {
         let retries = "a number such as `3` (after all failures), or `timed-out:3`, `failed:2` or both with a space \
                        between, 10 in all at most";
         let timeout = "a duration of 1 minute to 7 days, such as `10m`";
-        let job_id = "1 to 55 letters, digits, `_` and `-`";
+        let job_id = "1 to 55 letters, digits, `_` and `-`, not ending in 12 hex digits as default IDs do";
         let signing_job = "the ID of a signing job, such as `6ae5ef0e-1f2b-4c0e-8d9a-3b1c5d7e9f01`";
         let profile = "the name of a Signer profile: 2 to 64 letters, digits and `_`";
         let template = "the ID (not the ARN) of an AWS IoT job template: 1 to 64 letters, digits, `_` and `-`";
@@ -692,6 +692,7 @@ mod tests {
             (JOB_TEMPLATE, &long_template, template),
             (JOB_ID, "", job_id),
             (JOB_ID, "a.b", job_id),
+            (JOB_ID, "blinky-b1ed762f38b1", job_id),
             (JOB_ID, &long, job_id),
             (SIGNING_PROFILE, "a-b", profile),
             (SIGNING_JOB, "latest", signing_job),

@@ -5,16 +5,17 @@ use crate::{
     clients::Clients,
     error::{Cause, Failure, Kind, Stop, is_throttled, required, required_text},
     file_request::FileRequest,
-    record::Traces,
     settings::{ProfileName, Settings},
     signed_object::{NotSigned, SignatureAlgorithm, SignedObject},
+    traces::{self, Signed, Traces},
     upload::{Image, Upload, is_gone},
     verification::Verification,
 };
 use aws_sdk_signer::{
     error::{ProvideErrorMetadata, SdkError},
     operation::{
-        describe_signing_job::DescribeSigningJobOutput, start_signing_job::builders::StartSigningJobFluentBuilder,
+        describe_signing_job::DescribeSigningJobOutput, get_signing_profile::GetSigningProfileOutput,
+        start_signing_job::builders::StartSigningJobFluentBuilder,
     },
     types::{
         Destination, S3Destination, S3Source, SignedObject as SignedObjectPlace, SigningProfileStatus, SigningStatus,
@@ -67,6 +68,7 @@ pub(crate) async fn preflight(
     aws: &Clients,
     profile: &ProfileName,
     files: &[(&FileRequest, &Image)],
+    now: Timestamp,
 ) -> Result<(), Stop> {
     let described = match aws.signer.get_signing_profile().profile_name(&profile.0).send().await {
         Ok(described) => described,
@@ -77,10 +79,7 @@ pub(crate) async fn preflight(
         }
     };
     let unusable = |problem| Failure::SigningProfile { profile: profile.0.clone(), problem };
-    match required(described.status(), "status")? {
-        SigningProfileStatus::Active => {}
-        status => return Err(unusable(format!("it is {status}, expected Active")).into()),
-    }
+    check_profile(&described, now)?.map_err(unusable)?;
     cert_file(described.signing_parameters()).map_err(unusable)?;
     let platform = required(described.platform_id(), "platformId")?;
     let Some(most) = most_bytes(platform) else { return Ok(()) };
@@ -90,6 +89,51 @@ pub(crate) async fn preflight(
     });
     let too_large: Vec<_> = too_large.collect();
     if too_large.is_empty() { Ok(()) } else { Err(Stop::Rejected(Kind::Object, too_large)) }
+}
+
+/// Whether a profile signs, and what it signed is trusted: the problem if not.
+///
+/// # Errors
+/// The response lacks the status, or from when a revocation is effective.
+fn check_profile(described: &GetSigningProfileOutput, now: Timestamp) -> Result<Result<(), String>, Failure> {
+    let status = required(described.status(), "status")?;
+    if *status != SigningProfileStatus::Active {
+        return Ok(Err(format!("it is {status}, expected Active")));
+    }
+    let Some(revocation) = described.revocation_record() else { return Ok(Ok(())) };
+    let effective = required(revocation.revocation_effective_from(), "revocationRecord.revocationEffectiveFrom")?;
+    let is_revoked = effective.secs() <= now.as_second();
+    Ok(if is_revoked { Err("it is revoked, expected Active".to_owned()) } else { Ok(()) })
+}
+
+/// Whether a profile is still good that has signed already: the problem if not.
+///
+/// # Errors
+/// It cannot be looked up, also as AWS throttles: a signature is there, so nothing else would notice.
+pub(crate) async fn check_profile_of_signature(
+    aws: &Clients,
+    profile: &str,
+    now: Timestamp,
+) -> Result<Result<(), String>, Failure> {
+    let described = aws.signer.get_signing_profile().profile_name(profile).send().await;
+    let described =
+        described.map_err(|error| Failure::GetSigningProfile { profile: profile.to_owned(), source: error.into() })?;
+    Ok(check_profile(&described, now)?.map_err(|problem| format!("its profile `{profile}`: {problem}")))
+}
+
+/// Whether the signature of a signing job is still good: the problem if not. Where the platform knows no validity, it has
+/// no end.
+pub(crate) fn check_validity(job: &DescribeSigningJobOutput, now: Timestamp) -> Result<(), String> {
+    if job.revocation_record.is_some() {
+        return Err("it is revoked".to_owned());
+    }
+    match job.signature_expires_at() {
+        Some(end) if end.secs() <= now.as_second() => {
+            let end = Timestamp::from_second(end.secs()).map(|end| end.to_string()).unwrap_or_default();
+            Err(format!("its signature expired at {end}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The largest image that a signing platform takes, where that is less than a stream takes
@@ -114,12 +158,21 @@ async fn patiently<T, E: ProvideErrorMetadata>(
     }
 }
 
-/// StartSigningJob of a file, for which `useless` signing jobs were made before.
+/// The token of a signing job. Signer answers it with the job that it knows by it, so attempts share one. Nobody else can
+/// have used it, as it is derived from the record's nonce.
+fn token(file: &FileRequest, profile: &ProfileName, useless: u32, nonce: Option<&str>) -> String {
+    let useless = useless.to_string();
+    let inputs = [&profile.0, &file.signed_prefix, &useless];
+    let inputs: Vec<_> = inputs.into_iter().map(String::as_str).chain(nonce).collect();
+    file.source.token(&inputs)
+}
+
+/// StartSigningJob of a file.
 pub(crate) fn request(
     aws: &Clients,
     file: &FileRequest,
     profile: &ProfileName,
-    useless: u32,
+    token: String,
 ) -> Result<StartSigningJobFluentBuilder, Failure> {
     let (upload, prefix) = (&file.source, &file.signed_prefix);
     let source = S3Source::builder().bucket_name(&upload.bucket).key(&upload.key).version(&upload.version_id).build();
@@ -127,7 +180,7 @@ pub(crate) fn request(
     let destination = S3Destination::builder().bucket_name(&upload.bucket).prefix(prefix).build();
     let call = aws.signer.start_signing_job().source(Source::builder().s3(source).build());
     let call = call.destination(Destination::builder().s3(destination).build()).profile_name(&profile.0);
-    Ok(call.client_request_token(upload.token([&profile.0, prefix, &useless.to_string()])))
+    Ok(call.client_request_token(token))
 }
 
 fn start_failure(upload: &Upload, profile: &ProfileName, source: Cause) -> Failure {
@@ -141,6 +194,8 @@ pub(crate) struct Signing<'a> {
     pub file: &'a FileRequest,
     pub image: &'a Image,
     pub profile: &'a ProfileName,
+    /// That of the record.
+    pub nonce: Option<&'a str>,
     /// Nothing where signatures are not to be verified.
     pub verification: Option<&'a Verification<'a>>,
 }
@@ -148,9 +203,8 @@ pub(crate) struct Signing<'a> {
 impl Signing<'_> {
     /// Signs the file, or finds the signature that an earlier attempt had made with the same profile.
     pub async fn sign(&self, traces: &Traces, invocation: Invocation) -> Result<SignedImage, Failure> {
-        let below = |key: &&String| key.starts_with(&self.file.signed_prefix);
-        for (key, version) in traces.signed.iter().filter(|(key, _)| below(key)) {
-            if let Some(signed) = self.earlier(key, version, invocation.deadline).await? {
+        for signed in traces.signed(&self.file.signed_prefix) {
+            if let Some(signed) = self.earlier(signed, invocation).await? {
                 return Ok(signed);
             }
         }
@@ -158,22 +212,25 @@ impl Signing<'_> {
     }
 
     /// The image as an earlier attempt signed it, if with the same profile.
-    async fn earlier(&self, key: &str, version: &str, deadline: Instant) -> Result<Option<SignedImage>, Failure> {
-        let signing_job = key.rsplit('/').next().unwrap_or_default();
+    async fn earlier(&self, signed: &Signed, invocation: Invocation) -> Result<Option<SignedImage>, Failure> {
+        let Signed { signing_job, key, version_id, .. } = signed;
         let call = self.aws.signer.describe_signing_job().job_id(signing_job);
-        let job = match patiently(deadline, async || call.clone().send().await).await {
+        let job = match patiently(invocation.deadline, async || call.clone().send().await).await {
             Ok(job) => job,
-            Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(None),
+            // None of this account.
+            Err(error) if matches!(error.code(), Some("ResourceNotFoundException" | "AccessDeniedException")) => {
+                return Ok(None);
+            }
             Err(error) => {
                 return Err(Failure::DescribeSigningJob { signing_job: signing_job.into(), source: error.into() });
             }
         };
-        let cert_file = match self.check(signing_job, &job) {
+        let cert_file = match self.check(signing_job, &job, invocation) {
             Ok(cert_file) => cert_file,
             Err(Failure::SigningFailed { .. } | Failure::SigningJob { .. }) => return Ok(None),
             Err(failure) => return Err(failure),
         };
-        match self.signed_image(&job, key, cert_file, self.read(key, version)).await {
+        match self.signed_image(&job, key, cert_file, self.read(key, version_id)).await {
             Ok(image) => Ok(Some(image)),
             Err(Failure::SignedObject { .. } | Failure::Signature { .. }) => Ok(None),
             Err(failure) => Err(failure),
@@ -191,7 +248,7 @@ impl Signing<'_> {
             // Some seconds for clocks that differ.
             let completed = job.completed_at.map_or(i64::MAX, |time| time.secs());
             let is_old = completed.saturating_add(5) < invocation.started.as_second();
-            match self.use_job(&signing_job, &job).await {
+            match self.use_job(&signing_job, &job, invocation).await {
                 Err(
                     Failure::SigningFailed { .. }
                     | Failure::SigningJob { .. }
@@ -203,15 +260,21 @@ impl Signing<'_> {
         }
     }
 
-    async fn use_job(&self, signing_job: &str, job: &DescribeSigningJobOutput) -> Result<SignedImage, Failure> {
-        let cert_file = self.check(signing_job, job)?;
+    async fn use_job(
+        &self,
+        signing_job: &str,
+        job: &DescribeSigningJobOutput,
+        invocation: Invocation,
+    ) -> Result<SignedImage, Failure> {
+        let cert_file = self.check(signing_job, job, invocation)?;
         let key = format!("{}{signing_job}", self.file.signed_prefix);
         let read = read_under_copy(self.aws, self.settings, &self.file.source, self.image, &key);
         self.signed_image(job, &key, cert_file, read).await
     }
 
     async fn start(&self, useless: u32, deadline: Instant) -> Result<String, Failure> {
-        let call = request(self.aws, self.file, self.profile, useless)?;
+        let token = token(self.file, self.profile, useless, self.nonce);
+        let call = request(self.aws, self.file, self.profile, token)?;
         let failure = |source| start_failure(&self.file.source, self.profile, source);
         let answer = patiently(deadline, async || call.clone().send().await).await;
         let answer = answer.map_err(|error| failure(error.into()))?;
@@ -244,7 +307,12 @@ impl Signing<'_> {
 
     /// Checks that a signing job has succeeded, and is of this version, with this profile, into this version's own
     /// prefix; what it tells of the certificate on the device.
-    fn check(&self, signing_job: &str, job: &DescribeSigningJobOutput) -> Result<String, Failure> {
+    fn check(
+        &self,
+        signing_job: &str,
+        job: &DescribeSigningJobOutput,
+        invocation: Invocation,
+    ) -> Result<String, Failure> {
         if job.status == Some(SigningStatus::Failed) {
             let reason = job.status_reason.clone().unwrap_or_else(|| "Signer gives no reason".to_owned());
             let (object, signing_job) = (self.file.source.to_string(), signing_job.to_owned());
@@ -265,7 +333,7 @@ impl Signing<'_> {
         } else if profile != self.profile.0 {
             format!("its profile is `{profile}`, expected `{}`", self.profile.0)
         } else {
-            match cert_file(job.signing_parameters()) {
+            match check_validity(job, invocation.started).and_then(|()| cert_file(job.signing_parameters())) {
                 Ok(cert_file) => return Ok(cert_file),
                 Err(problem) => problem,
             }
@@ -346,7 +414,7 @@ pub(crate) async fn read_under_copy(
         // What was read is the latest version of the key. If another attempt has copied the image over the signed
         // object meanwhile, that is the image: the signed object is the oldest version.
         Err(Failure::SignedObject { problem, .. }) => {
-            let oldest = Traces::oldest(aws, settings, upload, key).await?;
+            let oldest = traces::of_key(aws, settings, upload, key).await?.pop();
             let oldest = oldest.ok_or_else(|| Failure::SignedObject { key: key.to_owned(), problem })?;
             read(aws, settings, upload, image, (key, Some(&oldest))).await
         }

@@ -3,6 +3,7 @@
 use crate::{
     clients::Clients,
     error::{Failure, Kind, Skip, Stop, required},
+    listing,
     settings::Settings,
     upload::{Image, Upload, is_gone},
 };
@@ -51,6 +52,11 @@ pub(crate) fn unreadable(code: Option<&str>) -> Option<&'static str> {
     }
 }
 
+/// Whether GetObject's error code says that there is no such version, or that the version ID has not the form of one.
+pub(crate) fn is_no_version(code: Option<&str>) -> bool {
+    is_gone(code) || code == Some("InvalidArgument")
+}
+
 /// Why S3 does not return the bytes of an archived object. One that is restored is readable, in whatever storage class
 /// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html>).
 fn archived(head: &HeadObjectOutput) -> Option<String> {
@@ -91,9 +97,7 @@ impl Upload {
         let Err(error) = call.send().await else { return Err(head) };
         match (unreadable(error.code()), error.code()) {
             (Some(problem), _) => Ok(Some(StoredObject::Unreadable(problem.to_owned()))),
-            // The version ID has not the form of one.
-            (None, Some("InvalidArgument")) => Ok(None),
-            (None, code) if is_gone(code) => Ok(None),
+            (None, code) if is_no_version(code) => Ok(None),
             (None, _) => Err(Failure::GetObject { object: self.to_string(), source: error.into() }),
         }
     }
@@ -106,10 +110,8 @@ impl Upload {
         settings: &Settings,
         head: Failure,
     ) -> Result<(), Stop> {
-        let call = aws.s3.list_object_versions().bucket(&self.bucket).prefix(&self.key).max_keys(1);
-        let page = call.expected_bucket_owner(&settings.ota_role.account).send().await;
-        let page =
-            page.map_err(|error| Failure::ListObjectVersions { prefix: self.key.clone(), source: error.into() })?;
+        let call = aws.s3.list_object_versions().max_keys(1);
+        let page = listing::page(settings, (&self.bucket, &self.key), call).await?;
         let Some(version) = page.versions().first() else { return Err(head.into()) };
         if required(version.key(), "Key")? != self.key || !required(version.is_latest(), "IsLatest")? {
             Err(head.into())

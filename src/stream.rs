@@ -27,6 +27,10 @@ pub(crate) struct RawCopy {
     pub file_id: u8,
     pub key: String,
     pub version_id: String,
+    /// The size in bytes.
+    pub size: u64,
+    /// The SHA-256, where the upload was read.
+    pub sha256: Option<Vec<u8>>,
 }
 
 /// A stream of signed files.
@@ -81,7 +85,13 @@ pub(crate) async fn copy(
         let problem = format!("the copy's SHA-256 is `{checksum}`, expected `{expected}`");
         return Err(Failure::CopyObject { object, key, source: problem.into() }.into());
     }
-    Ok(RawCopy { file_id: file.id, key, version_id: required(copy.version_id, "x-amz-version-id")? })
+    Ok(RawCopy {
+        file_id: file.id,
+        key,
+        version_id: required(copy.version_id, "x-amz-version-id")?,
+        size: image.size,
+        sha256: digests.map(|digests| digests.sha256.as_ref().to_owned()),
+    })
 }
 
 /// CreateStream of raw copies.
@@ -91,7 +101,7 @@ pub(crate) fn request(
     upload: &Upload,
     copies: &[RawCopy],
 ) -> CreateStreamFluentBuilder {
-    let files = copies.iter().map(|RawCopy { file_id, key, version_id }| {
+    let files = copies.iter().map(|RawCopy { file_id, key, version_id, .. }| {
         let location = S3Location::builder().bucket(&upload.bucket).key(key).version(version_id).build();
         StreamFile::builder().file_id(i32::from(*file_id)).s3_location(location).build()
     });
@@ -99,8 +109,12 @@ pub(crate) fn request(
     call.role_arn(&settings.ota_role.arn).description(upload.description())
 }
 
-/// Creates the stream of raw copies, or adopts the one that an earlier attempt created: whatever CreateStream answers,
-/// a stream of this upload that is there is the one that was wanted.
+/// Creates the stream of raw copies, or adopts the one that an earlier attempt created: whatever CreateStream answers, an
+/// existing stream that offers the bytes of this upload is the one that was wanted.
+///
+/// # Errors
+/// A request fails, or the stream offers something else: its ID is computable, so anyone with the right to create streams
+/// can have created it. An operator must look at it.
 pub(crate) async fn ensure(
     aws: &Clients,
     settings: &Settings,
@@ -115,8 +129,15 @@ pub(crate) async fn ensure(
     let failure = Failure::CreateStream { stream_id: id.clone(), source: error.into() };
     match aws.iot.describe_stream().stream_id(&id).send().await {
         Ok(answer) => {
-            let is_own = is_of(required(answer.stream_info(), "streamInfo")?, settings, upload, copies)?;
-            if is_own { Ok(Stream { id }) } else { Err(Failure::Conflict { what: format!("the stream `{id}`") }) }
+            let stream = required(answer.stream_info(), "streamInfo")?;
+            match problem(aws, settings, upload, copies, stream).await? {
+                None => Ok(Stream { id }),
+                Some(problem) => Err(Failure::Conflict {
+                    what: format!("the stream `{id}`"),
+                    problem: format!("does not offer this upload: {problem}"),
+                    remedy: format!("Find out who created it; `aws iot delete-stream --stream-id {id}` deletes it"),
+                }),
+            }
         }
         Err(error) if exists => Err(Failure::DescribeStream { stream_id: id, source: error.into() }),
         Err(_) => Err(failure),
@@ -134,19 +155,64 @@ pub(crate) async fn count(aws: &Clients) -> Result<usize, Failure> {
     Ok(count)
 }
 
-/// Whether the stream's files are those of the upload, each below its own prefix, and AWS IoT reads them with the
-/// deployment's role.
-fn is_of(stream: &StreamInfo, settings: &Settings, upload: &Upload, copies: &[RawCopy]) -> Result<bool, Failure> {
-    fn folder(key: &str) -> Option<&str> {
-        key.rsplit_once('/').map(|(folder, _)| folder)
+/// Why a stream does not offer the raw copies, with where it points; `None` if it does. Each of its files lies below the
+/// file's own prefix, in a version with the bytes of the upload, and AWS IoT reads them with the deployment's role.
+async fn problem(
+    aws: &Clients,
+    settings: &Settings,
+    upload: &Upload,
+    copies: &[RawCopy],
+    stream: &StreamInfo,
+) -> Result<Option<String>, Failure> {
+    let role = required(stream.role_arn(), "roleArn")?;
+    if role != settings.ota_role.arn {
+        return Ok(Some(format!("its role is `{role}`, expected `{}`", settings.ota_role.arn)));
     }
-    let files = required(stream.files.as_ref(), "files")?;
-    let mut found = Vec::with_capacity(files.len());
-    for file in files {
+    let mut places = Vec::new();
+    for file in required(stream.files.as_ref(), "files")? {
         let (id, location) = (required(file.file_id(), "fileId")?, required(file.s3_location(), "s3Location")?);
-        found.push((id, required(location.bucket(), "bucket")?, folder(required(location.key(), "key")?)));
+        let bucket = required(location.bucket(), "bucket")?.to_owned();
+        places.push((id, bucket, required(location.key(), "key")?.to_owned(), location.version().map(str::to_owned)));
     }
-    let mut expected = copies.iter().map(|copy| (i32::from(copy.file_id), upload.bucket.as_str(), folder(&copy.key)));
-    let is_role = required(stream.role_arn(), "roleArn")? == settings.ota_role.arn;
-    Ok(is_role && found.len() == copies.len() && expected.all(|copy| found.contains(&copy)))
+    for copy in copies {
+        let Some((_, bucket, key, version)) = places.iter().find(|(id, ..)| *id == i32::from(copy.file_id)) else {
+            return Ok(Some(format!("it has no file {}", copy.file_id)));
+        };
+        let points = || {
+            let version =
+                version.as_ref().map_or_else(|| "no version".to_owned(), |version| format!("version {version}"));
+            format!("its file {} points at s3://{bucket}/{key} {version}", copy.file_id).escape_debug().to_string()
+        };
+        let is_placed = *bucket == upload.bucket && folder(key) == folder(&copy.key);
+        let Some(version) = version.clone().filter(|_| is_placed) else { return Ok(Some(points())) };
+        let object = Upload::new(bucket.clone(), key.clone(), version);
+        if !has_bytes_of(aws, settings, copy, &object).await? {
+            return Ok(Some(format!("{}, which has other bytes", points())));
+        }
+    }
+    let is_more = places.len() > copies.len();
+    Ok(is_more.then(|| format!("it has {} files, expected {}", places.len(), copies.len())))
+}
+
+fn folder(key: &str) -> Option<&str> {
+    key.rsplit_once('/').map(|(folder, _)| folder)
+}
+
+/// Whether an object version has the bytes of a raw copy.
+async fn has_bytes_of(aws: &Clients, settings: &Settings, copy: &RawCopy, object: &Upload) -> Result<bool, Failure> {
+    let own = Upload::new(object.bucket.clone(), copy.key.clone(), copy.version_id.clone());
+    if own == *object {
+        return Ok(true);
+    }
+    let sha256 = async |object: &Upload| {
+        let read = Digests::of(aws, settings, object, copy.size).await?;
+        Ok::<_, Failure>(
+            read.filter(|(_, size)| *size == copy.size).map(|(digests, _)| digests.sha256.as_ref().to_owned()),
+        )
+    };
+    let expected = match &copy.sha256 {
+        Some(expected) => Some(expected.clone()),
+        None => sha256(&own).await?,
+    };
+    Ok(expected.is_some() && sha256(object).await? == expected)
 }

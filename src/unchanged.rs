@@ -21,7 +21,10 @@ pub(crate) async fn record(
     tags: &Tags,
 ) -> Result<Option<JobRecord>, Failure> {
     match receipt(aws, settings, upload, image, tags).await? {
-        Some(receipt) if settings.dry_run == DryRun::Off => receipt.claim(aws, settings, upload).await.map(Some),
+        Some(receipt) if settings.dry_run == DryRun::Off => match receipt.claim(aws, settings, upload).await? {
+            Some(claim) if JobRecord::holds(aws, settings, upload, &claim).await? => Ok(Some(receipt)),
+            _ => JobRecord::find(aws, settings, upload).await,
+        },
         receipt => Ok(receipt),
     }
 }

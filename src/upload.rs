@@ -3,6 +3,7 @@
 use crate::{
     clients::Clients,
     error::{Failure, Kind, Skip, Stop, required},
+    listing,
     settings::Settings,
     tags::Tags,
 };
@@ -16,6 +17,10 @@ use std::{fmt, fmt::Write};
 
 /// What every stream and job ID begins with, as those of CreateOTAUpdate do.
 pub(crate) const ID_PREFIX: &str = "AFR_OTA-";
+
+/// The most characters of a job's description: AWS IoT accepts 2028, and a release's mark has 27
+/// (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateJob.html>).
+pub(crate) const MAX_DESCRIPTION: usize = 2028 - 27;
 
 /// The version ID of an object in a bucket without versioning.
 pub(crate) const NO_VERSION: &str = "null";
@@ -83,11 +88,16 @@ impl Upload {
     /// The ID of this version's job where the tags name none: the file name, in the letters that AWS IoT takes, and 12
     /// hex digits; at most 63 characters, as some devices keep no more.
     pub fn default_job_id(&self) -> String {
+        self.job_id_with(&hex(&self.hash[..6]))
+    }
+
+    /// A job ID of the file name and these digits.
+    pub(crate) fn job_id_with(&self, digits: &str) -> String {
         let words = self.file_name().split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
         let slug = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-");
         let slug = slug[..slug.len().min(63 - ID_PREFIX.len() - 13)].trim_end_matches('-');
         let hyphen = if slug.is_empty() { "" } else { "-" };
-        format!("{ID_PREFIX}{slug}{hyphen}{}", hex(&self.hash[..6]))
+        format!("{ID_PREFIX}{slug}{hyphen}{digits}")
     }
 
     /// The prefix of all that is made of this version: its signed object, the raw copy and the record.
@@ -96,8 +106,8 @@ impl Upload {
     }
 
     /// A token for one way to use this version: from the version and every input of the use.
-    pub(crate) fn token<const N: usize>(&self, inputs: [&str; N]) -> String {
-        let inputs = hash_of(inputs.map(str::as_bytes));
+    pub(crate) fn token(&self, inputs: &[&str]) -> String {
+        let inputs = hash_of(inputs.iter().map(|input| input.as_bytes()));
         hex(&hash_of([&self.hash[..], &inputs[..]]))
     }
 
@@ -106,11 +116,11 @@ impl Upload {
         format!("{}/{}?versionId={}", self.bucket, encoded(&self.key), encoded(&self.version_id))
     }
 
-    /// What streams and jobs are described with: where the image comes from, in at most 2028 characters, none of them a
-    /// control character (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateJob.html>).
+    /// What streams and jobs are described with: where the image comes from, in at most [`MAX_DESCRIPTION`] characters,
+    /// none of them a control character.
     pub(crate) fn description(&self) -> String {
         let mut description = format!("s3://{}", self.copy_source());
-        description.truncate(2028);
+        description.truncate(MAX_DESCRIPTION);
         description
     }
 
@@ -138,12 +148,9 @@ impl Upload {
 
     /// The versions of the same object before this one, the newest first, `most` at most.
     pub(crate) async fn earlier(&self, aws: &Clients, settings: &Settings, most: usize) -> Result<Vec<Self>, Failure> {
-        let call = aws.s3.list_object_versions().bucket(&self.bucket).prefix(&self.key);
-        let call = call.key_marker(&self.key).version_id_marker(&self.version_id);
+        let call = aws.s3.list_object_versions().key_marker(&self.key).version_id_marker(&self.version_id);
         let call = call.max_keys(i32::try_from(most).unwrap_or(i32::MAX));
-        let page = call.expected_bucket_owner(&settings.ota_role.account).send().await;
-        let page =
-            page.map_err(|error| Failure::ListObjectVersions { prefix: self.key.clone(), source: error.into() })?;
+        let page = listing::page(settings, (&self.bucket, &self.key), call).await?;
         let mut earlier = Vec::new();
         for version in page.versions.unwrap_or_default() {
             let (key, id) = (required(version.key, "Key")?, required(version.version_id, "VersionId")?);
@@ -203,7 +210,7 @@ impl Image {
 
 /// SHA-256 over parts, each preceded by its byte length as an unsigned 64-bit big-endian number, so that no two lists
 /// of parts look alike.
-fn hash_of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
+pub(crate) fn hash_of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
@@ -278,15 +285,21 @@ mod tests {
         let description = upload("firmware/a b.bin").description();
         assert_eq!(description, "s3://firmware-bucket/firmware/a%20b.bin?versionId=v1");
         let longest = upload(&"ü".repeat(512)).description();
-        assert_eq!((longest.len(), &longest[..24]), (2028, "s3://firmware-bucket/%C3"));
+        assert_eq!((longest.len(), &longest[..24]), (MAX_DESCRIPTION, "s3://firmware-bucket/%C3"));
     }
 
     #[test]
     fn a_token_is_of_the_version_and_every_input() {
-        let token = |key: &str, inputs| upload(key).token(inputs);
-        let tokens = [token("a", ["b", "c"]), token("a", ["bc", ""]), token("a", ["b", "d"]), token("b", ["b", "c"])];
+        let token = |key: &str, inputs: &[&str]| upload(key).token(inputs);
+        let tokens = [
+            token("a", &["b", "c"]),
+            token("a", &["bc", ""]),
+            token("a", &["b", "d"]),
+            token("b", &["b", "c"]),
+            token("a", &["b", "c", "nonce"]),
+        ];
         assert!(tokens.iter().enumerate().all(|(at, token)| !tokens[..at].contains(token)), "{tokens:?}");
-        assert_eq!(token("a", ["b", "c"]), tokens[0]);
+        assert_eq!(token("a", &["b", "c"]), tokens[0]);
         assert!(tokens.iter().all(|token| token.len() == 64));
     }
 

@@ -7,6 +7,7 @@ use crate::{
     error::{Failure, required},
     settings::Settings,
     signed_object::SignatureAlgorithm,
+    stored_object::is_no_version,
     upload::{Image, Upload},
 };
 use aws_lc_rs::{
@@ -17,6 +18,7 @@ use aws_lc_rs::{
         RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
     },
 };
+use aws_sdk_s3::error::ProvideErrorMetadata;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use tokio::sync::OnceCell;
 
@@ -47,21 +49,12 @@ impl<'a> Verification<'a> {
     }
 
     async fn read(&self) -> Result<Digests, Failure> {
-        let upload = self.upload;
-        let failure = |source| Failure::GetObject { object: upload.to_string(), source };
-        let call = self.aws.s3.get_object().bucket(&upload.bucket).key(&upload.key).version_id(&upload.version_id);
-        let call = call.expected_bucket_owner(&self.settings.ota_role.account);
-        let mut body = call.send().await.map_err(|error| failure(error.into()))?.body;
-        let (mut sha256, mut sha1, mut size) = (Context::new(&SHA256), Context::new(&SHA1_FOR_LEGACY_USE_ONLY), 0);
-        while let Some(bytes) = body.try_next().await.map_err(|error| failure(error.into()))? {
-            sha256.update(&bytes);
-            sha1.update(&bytes);
-            size += bytes.len() as u64;
+        let failure = |problem: String| Failure::GetObject { object: self.upload.to_string(), source: problem.into() };
+        match Digests::of(self.aws, self.settings, self.upload, self.image.size).await? {
+            Some((digests, size)) if size == self.image.size => Ok(digests),
+            Some((_, size)) => Err(failure(format!("{size} bytes came, expected {}", self.image.size))),
+            None => Err(failure("S3 has no such version".to_owned())),
         }
-        if size != self.image.size {
-            return Err(failure(format!("{size} bytes came, expected {}", self.image.size).into()));
-        }
-        Ok(Digests { sha256: sha256.finish(), sha1: sha1.finish() })
     }
 
     /// The certificate that a signing job used, from ACM.
@@ -94,6 +87,35 @@ impl<'a> Verification<'a> {
 pub(crate) struct Digests {
     pub sha256: Digest,
     sha1: Digest,
+}
+
+impl Digests {
+    /// The digests of an object version and its size, in constant memory; `None` if S3 has no such version. Of one that is
+    /// larger than expected no more is read than shows it.
+    pub async fn of(
+        aws: &Clients,
+        settings: &Settings,
+        object: &Upload,
+        expected_size: u64,
+    ) -> Result<Option<(Self, u64)>, Failure> {
+        let failure = |source| Failure::GetObject { object: object.to_string(), source };
+        let call = aws.s3.get_object().bucket(&object.bucket).key(&object.key).version_id(&object.version_id);
+        let mut body = match call.expected_bucket_owner(&settings.ota_role.account).send().await {
+            Ok(answer) => answer.body,
+            Err(error) if is_no_version(error.code()) => return Ok(None),
+            Err(error) => return Err(failure(error.into())),
+        };
+        let (mut sha256, mut sha1, mut size) = (Context::new(&SHA256), Context::new(&SHA1_FOR_LEGACY_USE_ONLY), 0);
+        while let Some(bytes) = body.try_next().await.map_err(|error| failure(error.into()))? {
+            sha256.update(&bytes);
+            sha1.update(&bytes);
+            size += bytes.len() as u64;
+            if size > expected_size {
+                break;
+            }
+        }
+        Ok(Some((Self { sha256: sha256.finish(), sha1: sha1.finish() }, size)))
+    }
 }
 
 impl Certificate {

@@ -9,7 +9,7 @@ use crate::{
 use bytes::Bytes;
 use http::Request;
 use ota_on_upload::{settings::Settings, upload::Upload};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     env,
@@ -27,6 +27,9 @@ enum Event {
     Retag,
     Overwrite,
     DeleteJob,
+    HideRecord,
+    /// An attempt right before whose claim another one claims another job ID, and the record is hidden.
+    Overtaken,
 }
 
 /// The upload in a fake, and the model of its world.
@@ -49,7 +52,15 @@ impl Stage {
     /// Has the event happen, to the fake and to the model alike; what the attempt did.
     async fn happen(&mut self, event: Event) -> Trace {
         match event {
-            Event::Attempt(trouble) => return self.attempt(trouble).await,
+            Event::Attempt(trouble) => return self.attempt(trouble, None).await,
+            Event::Overtaken => {
+                let claim = self.claim();
+                return self.attempt(None, Some(claim)).await;
+            }
+            Event::HideRecord => {
+                self.world.hide_record();
+                self.fake.delete(&self.record_key());
+            }
             Event::Retag => {
                 self.world.tags = 1;
                 let tags = [LAB, ("ota:job-id", JOB_IDS[1])];
@@ -71,8 +82,32 @@ impl Stage {
         Trace::new()
     }
 
-    async fn attempt(&mut self, trouble: Option<(Call, usize, Trouble)>) -> Trace {
+    fn record_key(&self) -> String {
+        let settings = Settings::from_lookup(setting).expect("good settings");
+        format!("{}release.json", self.upload.signed_prefix(&settings))
+    }
+
+    /// The claim of another attempt, by the tags that this one does not see.
+    fn claim(&self) -> (JobId, Bytes) {
+        let job_id = 1 - self.world.tags;
+        let Upload { bucket, key, version_id, .. } = &self.upload;
+        let claim = json!({
+            "bucket": bucket, "key": key, "versionId": version_id, "nonce": "00112233445566778899aabbccddeeff",
+            "jobId": format!("AFR_OTA-{}", JOB_IDS[usize::from(job_id)]), "tags": {},
+        });
+        (job_id, claim.to_string().into())
+    }
+
+    /// An attempt; with a claim, which another one makes right before this one, and which a delete marker hides.
+    async fn attempt(&mut self, trouble: Option<(Call, usize, Trouble)>, claim: Option<(JobId, Bytes)>) -> Trace {
         let seen = Arc::new(Mutex::new(Vec::new()));
+        if let Some((_, claim)) = claim.clone() {
+            let key = self.record_key();
+            self.fake.before("PutObject", move |state| {
+                state.put(BUCKET, &key, Some(claim), Vec::new());
+                state.put(BUCKET, &key, None, Vec::new());
+            });
+        }
         self.fake.state().watch = Some(watch(seen.clone(), trouble));
         let done = run(&self.fake, &event(&self.upload)).await;
         self.fake.state().watch = None;
@@ -87,12 +122,18 @@ impl Stage {
             },
         };
         let trace = last_of_each(&seen.lock().expect("no panic"));
-        self.follow(&trace, trouble, outcome);
+        self.follow(&trace, trouble, claim.map(|(job_id, _)| job_id), outcome);
         trace
     }
 
     /// The model makes the same calls, and comes to the same.
-    fn follow(&mut self, trace: &Trace, trouble: Option<(Call, usize, Trouble)>, outcome: Outcome) {
+    fn follow(
+        &mut self,
+        trace: &Trace,
+        trouble: Option<(Call, usize, Trouble)>,
+        mut overtaken_by: Option<JobId>,
+        outcome: Outcome,
+    ) {
         let mut process = Process::new(Mutant::None);
         let mut made = BTreeMap::<Call, usize>::new();
         for call in trace {
@@ -100,6 +141,12 @@ impl Stage {
             let nth = made.entry(*call).or_default();
             let hit = trouble.filter(|(at, which, _)| (at, which) == (call, nth)).map(|(_, _, trouble)| trouble);
             *nth += 1;
+            if *call == Call::Claim
+                && let Some(job_id) = overtaken_by.take()
+            {
+                self.world.perform(Call::Claim, job_id);
+                self.world.hide_record();
+            }
             let job_id = process.job_id();
             let answer = answer(&mut self.world, *call, job_id, hit).unwrap_or(Answer::Failed);
             process.hear(*call, answer);
@@ -115,13 +162,22 @@ impl Stage {
         let state = self.fake.state();
         let below = |suffix: &str| {
             let at = (BUCKET.to_owned(), format!("{prefix}{suffix}"));
-            state.objects.get(&at).and_then(|versions| versions[0].bytes.clone())
+            let versions = state.objects.get(&at).map(Vec::as_slice).unwrap_or_default();
+            versions.iter().map(|version| version.bytes.clone()).collect::<Vec<_>>()
         };
-        let record = below("release.json").map(|record| {
-            let record: Value = serde_json::from_slice(&record).expect("JSON");
+        let versions = below("release.json");
+        let records: Vec<Value> =
+            versions.iter().flatten().map(|record| serde_json::from_slice(record).expect("JSON")).collect();
+        let receipt = records.iter().find(|record| record["jobArn"].is_string());
+        let record = receipt.or(records.last()).map(|record| {
             let job_id = record["jobId"].as_str().expect("a job ID");
             let job_id = JOB_IDS.iter().position(|id| job_id.ends_with(id)).expect("one of them");
-            Record { job_id: JobId::try_from(job_id).expect("small"), is_receipt: record["jobArn"].is_string() }
+            Record {
+                job_id: JobId::try_from(job_id).expect("small"),
+                is_receipt: receipt.is_some(),
+                is_sole: records.len() == 1,
+                is_hidden: versions[0].is_none(),
+            }
         });
         let work =
             state.objects.iter().filter(|((_, key), _)| key.starts_with(&prefix) && !key.ends_with("/release.json"));
@@ -164,6 +220,7 @@ fn call(operation: &str, request: &Request<Bytes>) -> Option<Call> {
     match operation {
         "GetObjectTagging" => Some(Call::Tags),
         "HeadObject" if !query.contains("versionId") => Some(Call::Current),
+        "ListObjectVersions" if query.contains("release.json") => Some(Call::ListRecord),
         "ListObjectVersions" if query.contains("prefix=SignedImage") => Some(Call::List),
         "GetObject" if path.ends_with("/release.json") => Some(Call::ReadRecord),
         "DescribeJob" => Some(Call::DescribeJob),
@@ -183,7 +240,10 @@ fn last_of_each(seen: &[(Call, usize)]) -> Trace {
         seen[at + 1..].iter().find(|(later, _)| *later == call).is_some_and(|(_, later)| *later == nth_try + 1)
     };
     let calls = seen.iter().enumerate().filter(|(at, made)| !is_tried_again(*at, **made));
-    calls.map(|(_, (call, _))| *call).collect()
+    let mut calls: Trace = calls.map(|(_, (call, _))| *call).collect();
+    // Each version of the record is read by a request of its own.
+    calls.dedup_by(|later, earlier| (*later, *earlier) == (Call::ReadRecord, Call::ReadRecord));
+    calls
 }
 
 /// Every trouble at every call of an attempt.
@@ -228,6 +288,12 @@ async fn the_handler_takes_the_steps_of_the_model_in_every_world() {
                 }
                 if jobs.contains(&Job::There) && record.is_some_and(|record| record.is_receipt) {
                     next.push(Event::DeleteJob);
+                }
+                if record.is_some_and(|record| !record.is_hidden) {
+                    next.push(Event::HideRecord);
+                }
+                if record.is_none() {
+                    next.push(Event::Overtaken);
                 }
             }
             if known.insert(stage.world) {

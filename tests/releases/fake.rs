@@ -21,7 +21,7 @@ use futures::FutureExt;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use ota_on_upload::{clients::Clients, upload::Upload};
-use percent_encoding::percent_decode_str;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::{
@@ -129,6 +129,8 @@ pub struct Behavior {
     pub corrupt_signed_object: fn(&mut Value),
     /// Changes a signing job before it is described.
     pub corrupt_signing_job: fn(&mut Value),
+    /// Changes a signing profile before it is described.
+    pub corrupt_signing_profile: fn(&mut Value),
     /// The most versions that a page of ListObjectVersions has.
     pub page: usize,
     /// CopyObject copies another version than it was asked to.
@@ -258,6 +260,7 @@ impl Fake {
                 certname: Some("/certs/ota.pem"),
                 corrupt_signed_object: |_| {},
                 corrupt_signing_job: |_| {},
+                corrupt_signing_profile: |_| {},
                 page: 1000,
                 copies_another_version: false,
                 clock: now,
@@ -497,7 +500,7 @@ impl Fake {
         let mut job = json!({
             "jobId": id, "profileName": request["profileName"], "source": request["source"],
             "signingMaterial": {"certificateArn": certificate_arn()},
-            "status": "Succeeded", "completedAt": behavior.signing_completed_at,
+            "status": "Succeeded", "completedAt": behavior.signing_completed_at, "jobOwner": ACCOUNT,
             "signedObject": {"s3": {"bucketName": destination["bucketName"], "key": key}},
         });
         if let Some(name) = behavior.certname {
@@ -543,11 +546,14 @@ impl Fake {
         if !PROFILES.contains(&name) {
             return error(call.operation, 404, "ResourceNotFoundException", "no such profile");
         }
-        let Behavior { profile_status, platform, certname, .. } = *self.behavior.lock().expect("no panic");
+        let behavior = self.behavior.lock().expect("no panic").clone();
+        let Behavior { profile_status, platform, certname, corrupt_signing_profile, .. } = behavior;
         let parameters = certname.map_or_else(|| json!({}), |name| json!({"certname": name}));
-        ok(&json!({
+        let mut profile = json!({
             "profileName": name, "platformId": platform, "status": profile_status, "signingParameters": parameters,
-        }))
+        });
+        corrupt_signing_profile(&mut profile);
+        ok(&profile)
     }
 
     fn describe_signing_job(&self, call: &Call) -> Response<Bytes> {
@@ -581,7 +587,10 @@ impl Fake {
             "DescribeThingGroup" | "DescribeThing" => not_found(),
             "DescribeJob" => state.jobs.get(id).map_or_else(not_found, |job| {
                 let schedule = &job["schedulingConfig"];
-                ok(&json!({"job": {"jobId": id, "jobArn": job_arn(id), "status": job["status"], "schedulingConfig": schedule}}))
+                ok(&json!({"job": {
+                    "jobId": id, "jobArn": job_arn(id), "status": job["status"], "schedulingConfig": schedule,
+                    "description": job["description"],
+                }}))
             }),
             "GetJobDocument" => {
                 state.jobs.get(id).map_or_else(not_found, |job| ok(&json!({"document": job["document"]})))
@@ -753,6 +762,7 @@ impl State {
                 let after = parameter("version-id-marker");
                 let most = parameter("max-keys").map_or(1000, |keys| keys.parse().expect("a number"));
                 let page = behavior.page.min(most);
+                assert_eq!(parameter("encoding-type").as_deref(), Some("url"), "not every key can be in XML");
                 xml(&self.list(&bucket, &parameter("prefix").expect("a prefix"), after.as_deref(), page))
             }
             "PutObject" => {
@@ -836,19 +846,24 @@ impl State {
             objects.flat_map(|((_, key), versions)| versions.iter().enumerate().map(move |v| (key, v))).collect();
         let start = after.map_or(0, |id| versions.iter().position(|(_, (_, v))| v.id == id).expect("it") + 1);
         let end = versions.len().min(start + page);
-        let mut list = format!("<ListVersionsResult><IsTruncated>{}</IsTruncated>", end < versions.len());
+        let mut list = format!(
+            "<ListVersionsResult><EncodingType>url</EncodingType><IsTruncated>{}</IsTruncated>",
+            end < versions.len()
+        );
         if end < versions.len() {
             let (key, (_, end_of_page)) = versions[end - 1];
             let markers = format!(
                 "<NextKeyMarker>{}</NextKeyMarker><NextVersionIdMarker>{}</NextVersionIdMarker>",
-                escape(key),
+                in_list(key),
                 end_of_page.id
             );
             list.push_str(&markers);
         }
         for (key, (at, Version { id, bytes, .. })) in &versions[start..end] {
-            let (key, is_latest) = (escape(key), *at == 0);
-            let known = format!("<Key>{key}</Key><VersionId>{id}</VersionId><IsLatest>{is_latest}</IsLatest>");
+            let (key, is_latest, written) = (in_list(key), *at == 0, written(id));
+            let known = format!(
+                "<Key>{key}</Key><VersionId>{id}</VersionId><IsLatest>{is_latest}</IsLatest><LastModified>{written}</LastModified>"
+            );
             let element = match bytes {
                 Some(bytes) => format!("<Version>{known}<Size>{}</Size></Version>", bytes.len()),
                 None => format!("<DeleteMarker>{known}</DeleteMarker>"),
@@ -862,6 +877,17 @@ impl State {
 fn e_tag(bytes: &[u8]) -> String {
     let sum = bytes.iter().fold(5381_u64, |sum, byte| sum.wrapping_mul(33) ^ u64::from(*byte));
     format!("\"{sum:016x}\"")
+}
+
+/// A key as S3 encodes it in a list.
+fn in_list(key: &str) -> String {
+    utf8_percent_encode(key, NON_ALPHANUMERIC).to_string().replace("%20", "+")
+}
+
+/// When a version was put: each one a second after the version before.
+fn written(id: &str) -> jiff::Timestamp {
+    let number = id.strip_prefix('v').and_then(|id| id.split('.').next()).and_then(|number| number.parse().ok());
+    now() + jiff::SignedDuration::from_secs(number.unwrap_or_default())
 }
 
 fn escape(text: &str) -> String {

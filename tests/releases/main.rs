@@ -1,5 +1,6 @@
 //! Whole releases: through the real handler and the real clients, in process, as a real process, and on the local cloud.
 
+mod attacks;
 mod conformance;
 mod copies;
 mod corpus;

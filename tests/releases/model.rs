@@ -17,6 +17,8 @@ pub enum Call {
     ReadRecord,
     DescribeJob,
     Claim,
+    /// The record's versions alone.
+    ListRecord,
     Sign,
     Copy,
     CreateStream,
@@ -30,10 +32,21 @@ pub enum Call {
 /// Which of two job IDs: that of the first tags, or that of the later ones.
 pub type JobId = u8;
 
+/// What the versions of the record say together: the receipt, or else the oldest claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Record {
     pub job_id: JobId,
     pub is_receipt: bool,
+    /// Whether it has a single version.
+    pub is_sole: bool,
+    /// Whether a delete marker lies over it.
+    pub is_hidden: bool,
+}
+
+impl Record {
+    fn claim(job_id: JobId) -> Self {
+        Self { job_id, is_receipt: false, is_sole: true, is_hidden: false }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -78,11 +91,16 @@ impl World {
             Call::List => {
                 return Answer::Listed { record: self.record.is_some(), is_signed: self.is_signed };
             }
+            Call::ListRecord => return Answer::Versions(self.record.map(|record| record.is_sole)),
             Call::ReadRecord => return self.record.map_or(Answer::Failed, Answer::Record),
             Call::DescribeJob => return Answer::There(self.jobs[usize::from(job_id)] == Job::There),
             Call::DescribeStream => return Answer::There(self.has_stream),
-            Call::Claim if self.record.is_some() => return Answer::Exists,
-            Call::Claim => self.record = Some(Record { job_id, is_receipt: false }),
+            Call::Claim => match &mut self.record {
+                // S3 accepts the claim over a delete marker.
+                Some(record) if record.is_hidden => (record.is_sole, record.is_hidden) = (false, false),
+                Some(_) => return Answer::Exists,
+                None => self.record = Some(Record::claim(job_id)),
+            },
             Call::Sign => self.is_signed = true,
             Call::Copy => self.is_copied = true,
             Call::CreateStream if self.has_stream => return Answer::Exists,
@@ -92,10 +110,18 @@ impl World {
                 self.jobs[usize::from(job_id)] = Job::There;
                 self.created += 1;
             }
-            Call::Receipt => self.record = Some(Record { job_id, is_receipt: true }),
+            Call::Receipt => {
+                let is_sole = self.record.is_none();
+                self.record = Some(Record { job_id, is_receipt: true, is_sole, is_hidden: false });
+            }
             Call::DeleteStream => self.has_stream = false,
         }
         Answer::Done
+    }
+
+    /// A delete marker over the record.
+    pub fn hide_record(&mut self) {
+        self.record.iter_mut().for_each(|record| record.is_hidden = true);
     }
 }
 
@@ -104,8 +130,13 @@ impl World {
 pub enum Answer {
     Tags(JobId),
     There(bool),
-    Listed { record: bool, is_signed: bool },
+    Listed {
+        record: bool,
+        is_signed: bool,
+    },
     Record(Record),
+    /// The record's versions: `None`, or whether there is only one.
+    Versions(Option<bool>),
     Done,
     Exists,
     Failed,
@@ -126,8 +157,10 @@ enum Step {
     ReadRecord,
     AdoptRecorded,
     Preflight,
+    /// After a look at a job that is there, of which no record was seen.
+    Recheck,
+    Claim,
     Sign,
-    AdoptClaimed,
     Copy,
     Stream,
     CreateJob,
@@ -153,6 +186,8 @@ pub enum Mutant {
     NoReceipt,
     /// What the last look at the key told does not matter.
     BlindToNewer,
+    /// A claim that S3 accepts holds.
+    TrustingClaim,
 }
 
 /// One attempt at a release.
@@ -166,6 +201,8 @@ pub struct Process {
     /// Whether there was a record, and a signed object.
     listed: Option<(bool, bool)>,
     record: Option<Record>,
+    /// Whether the record has other versions than the claim of this attempt.
+    is_overtaken: bool,
     stream: bool,
     mutant: Mutant,
 }
@@ -179,6 +216,7 @@ impl Process {
             is_current: None,
             listed: None,
             record: None,
+            is_overtaken: false,
             stream: false,
             mutant,
         }
@@ -202,6 +240,11 @@ impl Process {
         self.pending = calls.to_vec();
     }
 
+    /// Another attempt has put a record meanwhile.
+    fn start_again(&mut self) {
+        *self = Self::new(self.mutant);
+    }
+
     fn end(&mut self, outcome: Outcome) {
         self.step = Step::Over(outcome);
     }
@@ -218,7 +261,7 @@ impl Process {
                 }
                 _ => self.end(Outcome::Failed),
             },
-            Step::AdoptRecorded | Step::AdoptClaimed => {
+            Step::AdoptRecorded => {
                 let is_receipt = self.record.is_some_and(|record| record.is_receipt);
                 match answer {
                     Answer::There(true) if is_receipt => self.end(Outcome::Adopted),
@@ -229,11 +272,31 @@ impl Process {
                 }
             }
             Step::Preflight => match answer {
+                Answer::There(true) if self.record.is_none() && self.claims() => {
+                    self.go(Step::Recheck, &[Call::ListRecord]);
+                }
                 Answer::There(true) => self.put_receipt(Outcome::Adopted),
-                Answer::There(false) => self.sign(),
+                Answer::There(false) if self.record.is_none() && self.claims() => {
+                    self.go(Step::Claim, &[Call::Claim]);
+                }
+                Answer::There(false) => self.sign(&[]),
                 _ => self.end(Outcome::Failed),
             },
-            Step::Sign => self.signed(call, answer),
+            Step::Recheck => match answer {
+                Answer::Versions(Some(_)) => self.start_again(),
+                // Somebody else's.
+                _ => self.end(Outcome::Failed),
+            },
+            Step::Claim => match answer {
+                Answer::Done => {
+                    self.record = Some(Record::claim(self.job_id()));
+                    let trusts = self.mutant == Mutant::TrustingClaim;
+                    self.sign(if trusts { &[] } else { &[Call::ListRecord] });
+                }
+                Answer::Exists => self.start_again(),
+                _ => self.end(Outcome::Failed),
+            },
+            Step::Sign => self.signed(answer),
             Step::Copy if answer == Answer::Done => self.stream(),
             Step::Stream => self.streamed(call, answer),
             Step::CreateJob => match answer {
@@ -281,11 +344,12 @@ impl Process {
         }
     }
 
-    fn sign(&mut self) {
-        let mut calls = Vec::new();
-        if self.record.is_none() && !matches!(self.mutant, Mutant::NoClaim | Mutant::NoReceipt) {
-            calls.push(Call::Claim);
-        }
+    fn claims(&self) -> bool {
+        !matches!(self.mutant, Mutant::NoClaim | Mutant::NoReceipt)
+    }
+
+    fn sign(&mut self, besides: &[Call]) {
+        let mut calls = besides.to_vec();
         if self.listed.is_none_or(|(_, is_signed)| !is_signed) {
             calls.push(Call::Sign);
         }
@@ -293,12 +357,10 @@ impl Process {
         self.when_signed();
     }
 
-    fn signed(&mut self, call: Call, answer: Answer) {
-        match (call, answer) {
-            (_, Answer::Failed) => return self.end(Outcome::Failed),
-            (Call::Claim, Answer::Exists) => self.pending.push(Call::ReadRecord),
-            (Call::Claim, _) => self.record = Some(Record { job_id: self.job_id(), is_receipt: false }),
-            (Call::ReadRecord, Answer::Record(record)) => self.record = Some(record),
+    fn signed(&mut self, answer: Answer) {
+        match answer {
+            Answer::Failed => return self.end(Outcome::Failed),
+            Answer::Versions(is_sole) => self.is_overtaken = is_sole != Some(true),
             _ => {}
         }
         self.when_signed();
@@ -306,8 +368,8 @@ impl Process {
 
     fn when_signed(&mut self) {
         if !self.pending.is_empty() {
-        } else if self.record.is_some_and(|record| record.is_receipt) {
-            self.go(Step::AdoptClaimed, &[Call::DescribeJob]);
+        } else if self.is_overtaken {
+            self.start_again();
         } else {
             self.go(Step::Copy, &[Call::Copy]);
         }
@@ -410,6 +472,7 @@ struct State {
     deliveries: Vec<Delivery>,
     in_flight: Vec<(Call, JobId)>,
     troubles_left: u8,
+    hides_left: u8,
     /// What must not be, and is.
     wrong: Option<&'static str>,
 }
@@ -422,6 +485,8 @@ enum Action {
     Retag,
     Overwrite,
     DeleteJob,
+    /// Somebody puts a delete marker over the record.
+    HideRecord,
 }
 
 /// How much can happen.
@@ -433,6 +498,8 @@ struct Design {
     troubles: u8,
     /// Whether the upload is tagged anew, overwritten, and its job deleted by an operator, at any time, once each.
     is_changed: bool,
+    /// How often the record is hidden by a delete marker, at any time.
+    hides: u8,
 }
 
 impl Model for Design {
@@ -452,6 +519,7 @@ impl Model for Design {
             deliveries: vec![delivery; self.deliveries],
             in_flight: Vec::new(),
             troubles_left: self.troubles,
+            hides_left: self.hides,
             wrong: None,
         }]
     }
@@ -474,6 +542,9 @@ impl Model for Design {
             }
         }
         actions.extend((0..state.in_flight.len()).map(Action::Land));
+        if state.hides_left > 0 && state.world.record.is_some_and(|record| !record.is_hidden) {
+            actions.push(Action::HideRecord);
+        }
         if self.is_changed {
             let World { tags, is_current, record, jobs, .. } = state.world;
             if tags == 0 {
@@ -508,6 +579,10 @@ impl Model for Design {
             }
             Action::Retag => state.world.tags = 1,
             Action::Overwrite => state.world.is_current = false,
+            Action::HideRecord => {
+                state.hides_left -= 1;
+                state.world.hide_record();
+            }
             Action::DeleteJob => {
                 let there = state.world.jobs.iter_mut().filter(|job| **job == Job::There);
                 there.for_each(|job| *job = Job::Deleted);
@@ -599,10 +674,10 @@ fn walk(design: Design, end: HasDiscoveries) -> (usize, Vec<&'static str>) {
 #[test]
 fn the_design_holds_whatever_happens() {
     let is_full = env::var("TORTURE").is_ok_and(|torture| torture == "full");
-    let small = [(2, 1, 2, true), (2, 2, 2, false)];
-    let full = [(2, 3, 3, false), (2, 2, 2, true), (3, 1, 2, false)];
-    for &(deliveries, attempts, troubles, is_changed) in if is_full { &full[..] } else { &small } {
-        let design = Design { mutant: Mutant::None, deliveries, attempts, troubles, is_changed };
+    let small = [(2, 1, 1, true, 2), (2, 1, 2, true, 0), (2, 2, 2, false, 0)];
+    let full = [(2, 3, 3, false, 0), (2, 2, 2, true, 1), (3, 1, 2, false, 1), (3, 1, 0, true, 3)];
+    for &(deliveries, attempts, troubles, is_changed, hides) in if is_full { &full[..] } else { &small } {
+        let design = Design { mutant: Mutant::None, deliveries, attempts, troubles, is_changed, hides };
         let began = std::time::Instant::now();
         let (states, wrong) = walk(design.clone(), HasDiscoveries::AnyFailures);
         tell(format_args!("{design:?}: {states} states in {:.1?}", began.elapsed()));
@@ -616,14 +691,15 @@ fn a_worse_design_is_caught() {
     let (one_job, has_stream) =
         ("one object version comes to at most one job", "a job has its stream, and a stream its signed image");
     let ends_well = "an attempt without trouble ends well, and truly";
-    for (mutant, deliveries, attempts, troubles, property) in [
-        (Mutant::NoAdoption, 1, 2, 1, ends_well),
-        (Mutant::CompensatingDelete, 2, 1, 1, has_stream),
-        (Mutant::NoClaim, 2, 1, 0, one_job),
-        (Mutant::NoReceipt, 2, 1, 0, one_job),
-        (Mutant::BlindToNewer, 1, 1, 0, ends_well),
+    for (mutant, deliveries, attempts, troubles, hides, property) in [
+        (Mutant::NoAdoption, 1, 2, 1, 0, ends_well),
+        (Mutant::CompensatingDelete, 2, 1, 1, 0, has_stream),
+        (Mutant::NoClaim, 2, 1, 0, 0, one_job),
+        (Mutant::NoReceipt, 2, 1, 0, 0, one_job),
+        (Mutant::BlindToNewer, 1, 1, 0, 0, ends_well),
+        (Mutant::TrustingClaim, 2, 1, 0, 1, one_job),
     ] {
-        let design = |mutant| Design { mutant, deliveries, attempts, troubles, is_changed: true };
+        let design = |mutant| Design { mutant, deliveries, attempts, troubles, is_changed: true, hides };
         // Another one that it breaks may be found first.
         let found = || HasDiscoveries::AnyOf([property].into());
         let (_, wrong) = walk(design(Mutant::None), found());

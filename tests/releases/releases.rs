@@ -5,6 +5,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use ota_on_upload::{
     handler::Function,
     outcome::{Outcome, Release},
+    record::JobRecord,
     settings::Settings,
     upload::Upload,
 };
@@ -70,6 +71,21 @@ pub async fn run_with(fake: &Arc<Fake>, event: &Value, over: &[(&str, &str)]) ->
     let releases = function.handle(&event.to_string(), deadline).await.map_err(|failed| failed.to_string())?;
     let releases = serde_json::to_value(releases).expect("JSON");
     Ok(releases["releases"].as_array().expect("a list").clone())
+}
+
+/// A request as a dry run words it: what is derived from the record's nonce is marked.
+pub fn without_nonce(mut request: Value) -> Value {
+    if let Some(description) = request["description"].as_str() {
+        let (before, digits) = description.split_once(" (release ").expect("a mark");
+        let digits = digits.strip_suffix(')').expect("its end");
+        assert!(digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()), "{description}");
+        request["description"] = format!("{before} (release <from the record>)").into();
+    }
+    if let Some(token) = request["clientRequestToken"].as_str() {
+        assert_eq!(token.len(), 64);
+        request["clientRequestToken"] = "<from the record>".into();
+    }
+    request
 }
 
 /// The one release of an upload.
@@ -165,10 +181,12 @@ async fn an_upload_becomes_a_signed_streamed_scheduled_retrying_job() {
     let mut job = create.json();
     let document = job.as_object_mut().expect("an object").remove("document").expect("a document");
     assert_eq!(
-        job,
+        without_nonce(job),
         json!({
             "targets": [format!("arn:aws:iot:{REGION}:{ACCOUNT}:thinggroup/lab")],
-            "description": format!("s3://{BUCKET}/firmware/blinky.bin?versionId={}", upload.version_id),
+            "description": format!(
+                "s3://{BUCKET}/firmware/blinky.bin?versionId={} (release <from the record>)", upload.version_id
+            ),
             "targetSelection": "SNAPSHOT",
             "timeoutConfig": {"inProgressTimeoutInMinutes": 10},
             "jobExecutionsRetryConfig": {"criteriaList": [{"failureType": "TIMED_OUT", "numberOfRetries": 3}]},
@@ -293,11 +311,10 @@ async fn devices_fetch_the_image_by_the_protocols_of_the_tag() {
         assert_eq!(one(fake.calls("CreateJob")).json()["presignedUrlConfig"], config);
         assert_eq!(receipt(&fake, &upload)["streamId"], stream_id);
 
-        // By its receipt, and without one by its document.
+        // By its receipt, and without one by its document and its mark.
         for has_receipt in [true, false] {
             if !has_receipt {
-                let settings = Settings::from_lookup(setting).expect("good settings");
-                fake.delete(&format!("{}release.json", upload.signed_prefix(&settings)));
+                lose_receipt(&fake, &upload);
             }
             let again = release(&fake, &upload).await;
             assert_eq!((&again["outcome"], &again["streamId"]), (&json!("adopted"), &stream_id), "{protocols}");
@@ -348,7 +365,7 @@ async fn what_a_signing_job_has_signed_is_not_signed_again() {
         assert_eq!(receipt(&fake, &upload)["verified"], true);
         let key = fake.stream(&upload.stream_id()).await["files"][0]["s3Location"]["key"].clone();
         assert_eq!(key, format!("{}image", prefix(&upload)));
-        let mut job = one(fake.calls("CreateJob")).json();
+        let mut job = without_nonce(one(fake.calls("CreateJob")).json());
         job["jobId"] = dry["jobId"].clone();
         assert_eq!(dry["createJob"], job);
         assert_eq!(release(&fake, &upload).await["outcome"], "adopted");
@@ -473,7 +490,7 @@ async fn a_signature_that_was_made_elsewhere_is_offered_as_it_is() {
     for operation in ["StartSigningJob", "DescribeSigningJob", "GetSigningProfile", "GetCertificate"] {
         assert!(!operations.contains(&operation), "{operations:?}");
     }
-    let mut job = one(fake.calls("CreateJob")).json();
+    let mut job = without_nonce(one(fake.calls("CreateJob")).json());
     job["jobId"] = offline["jobId"].clone();
     assert_eq!((offline["createJob"].clone(), offline.get("startSigningJob")), (job.clone(), None));
     assert_eq!(release_unverified(&fake, &upload).await["outcome"], "adopted");
@@ -560,8 +577,9 @@ async fn a_job_with_the_url_of_another_upload_is_somebody_elses() {
     let second = fake.upload("firmware/blinky.bin", IMAGE, &[LAB, http]);
     let job = fake.state().jobs[&first.default_job_id()].clone();
     fake.state().jobs.insert(second.default_job_id(), job);
-    let told = failure(&fake, &second).await;
-    assert!(told.contains("conflict: the job `AFR_OTA-blinky-bin-"), "{told}");
+    let released = self::release(&fake, &second).await;
+    assert_eq!(released["outcome"], "created");
+    assert_ne!(released["jobId"], second.default_job_id());
 }
 
 #[tokio::test]
@@ -588,7 +606,7 @@ async fn every_call_is_pinned_to_the_version_and_to_the_buckets_owner() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_release_takes_eight_dependent_round_trips() {
+async fn a_release_takes_nine_dependent_round_trips() {
     let fake = Fake::new();
     fake.set(|behavior| behavior.latency = Duration::from_secs(1));
     fake.state().job_templates.insert("canary".to_owned(), json!({}));
@@ -597,7 +615,7 @@ async fn a_release_takes_eight_dependent_round_trips() {
     release(&fake, &upload).await;
     assert_eq!(fake.calls("DescribeJobTemplate").len(), 1);
     // Every answer takes one second of a clock that only waiting moves on.
-    assert_eq!(one(fake.calls("CreateJob")).answered_at.as_secs(), 8, "{:?}", fake.operations());
+    assert_eq!(one(fake.calls("CreateJob")).answered_at.as_secs(), 9, "{:?}", fake.operations());
 }
 
 #[tokio::test]
@@ -642,6 +660,14 @@ pub fn sha256(bytes: &[u8]) -> String {
     format!("{:x}", Sha256::digest(bytes))
 }
 
+/// Leaves no more of an upload's record than the claim.
+pub fn lose_receipt(fake: &Fake, upload: &Upload) {
+    let key = format!("{}release.json", upload.signed_prefix(&Settings::from_lookup(setting).expect("good settings")));
+    let mut state = fake.state();
+    let versions = state.objects.get_mut(&(BUCKET.to_owned(), key)).expect("a record");
+    versions.drain(..versions.len() - 1);
+}
+
 /// The receipt of an upload, as it lies in the bucket.
 pub fn receipt(fake: &Fake, upload: &Upload) -> Value {
     let key = format!("{}release.json", upload.signed_prefix(&Settings::from_lookup(setting).expect("good settings")));
@@ -673,7 +699,7 @@ async fn a_job_whose_receipt_was_lost_is_adopted_whatever_has_come_since() {
 }
 
 #[tokio::test]
-async fn a_job_whose_record_was_deleted_is_adopted() {
+async fn a_job_whose_record_lies_behind_a_delete_marker_is_adopted() {
     let fake = Fake::new();
     let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
     let first = release(&fake, &upload).await;
@@ -681,7 +707,6 @@ async fn a_job_whose_record_was_deleted_is_adopted() {
     fake.delete(&key);
     let second = release(&fake, &upload).await;
     assert_eq!((&second["outcome"], &second["jobArn"]), (&json!("adopted"), &first["jobArn"]));
-    assert_eq!(receipt(&fake, &upload)["jobArn"], first["jobArn"]);
 }
 
 #[tokio::test]
@@ -692,8 +717,11 @@ async fn the_receipt_tells_the_job_and_the_tags_that_it_was_made_by() {
     failure(&fake, &upload).await;
     fake.state().objects.get_mut(&(BUCKET.into(), upload.key.clone())).expect("it")[0].tags[0].1 = "eu-west".into();
     let created = release(&fake, &upload).await;
+    let mut told = receipt(&fake, &upload);
+    let nonce = told.as_object_mut().expect("it").remove("nonce").expect("a nonce");
+    assert_eq!(nonce.as_str().map(str::len), Some(32));
     assert_eq!(
-        receipt(&fake, &upload),
+        told,
         json!({
             "bucket": BUCKET, "key": upload.key, "versionId": upload.version_id, "verified": true, "tags": {"ota:thing-group": "eu-west"},
             "sha256": sha256(IMAGE),
@@ -1464,55 +1492,12 @@ async fn a_job_id_that_another_release_has_is_rejected_before_signing() {
     let release = release(&fake, &second).await;
     assert_eq!(
         release["reasons"],
-        json!([
-            "tag `ota:job-id` asks for the job ID `AFR_OTA-spring`, which another job has; choose another and upload again"
-        ])
+        json!([format!(
+            "tag `ota:job-id` asks for the job ID `AFR_OTA-spring`, which the upload `s3://{BUCKET}/firmware/a.bin?versionId={}` has; choose another and upload again",
+            first.version_id
+        )])
     );
     assert_nothing_created(&fake);
-}
-
-#[tokio::test]
-async fn somebody_elses_stream_or_job_is_a_conflict_that_overwrites_nothing() {
-    let fake = Fake::new();
-    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
-    let foreign = json!({"document": "{}", "status": "IN_PROGRESS"});
-    fake.state().jobs.insert(upload.default_job_id(), foreign.clone());
-    let failed = failure(&fake, &upload).await;
-    assert!(failed.contains("conflict: the job `AFR_OTA-blinky-bin-"), "{failed}");
-    assert_nothing_created(&fake);
-
-    // The same where it appears after the preflight.
-    let fake = Fake::new();
-    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
-    let id = upload.default_job_id();
-    fake.before("CreateJob", move |state| {
-        state.jobs.insert(id, foreign);
-    });
-    assert!(failure(&fake, &upload).await.contains("conflict: the job"));
-
-    let upload = Fake::new().upload("firmware/blinky.bin", IMAGE, &[LAB]);
-    let key = format!("{}x", upload.signed_prefix(&Settings::from_lookup(setting).expect("good settings")));
-    let role = "arn:aws:iam::111122223333:role/ota";
-    for (role, bucket, key, is_ours) in [
-        (role, BUCKET, key.as_str(), true),
-        ("arn:aws:iam::111122223333:role/other", BUCKET, &key, false),
-        (role, "foreign", &key, false),
-        (role, BUCKET, "SignedImage/other", false),
-    ] {
-        let fake = Fake::new();
-        fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
-        let stream = json!({"roleArn": role, "files": [{"fileId": 0, "s3Location": {"bucket": bucket, "key": key}}]});
-        let request = http::Request::post(format!("/streams/{}", upload.stream_id()));
-        let request = request.body(stream.to_string().into()).expect("a request");
-        assert_eq!(fake.streams.answer(&request, async |_, _, _| Some(1)).await.status(), 200);
-        match run(&fake, &event(&upload)).await {
-            Ok(releases) => assert!(is_ours && releases[0]["outcome"] == "created", "{releases:?}"),
-            Err(failed) => {
-                assert!(!is_ours && failed.contains("conflict: the stream `AFR_OTA-"), "{failed}");
-                assert!(fake.calls("CreateJob").is_empty());
-            }
-        }
-    }
 }
 
 /// Two minutes pass between the check and CreateJob.
@@ -1537,8 +1522,14 @@ async fn a_job_that_another_attempt_created_in_time_is_adopted_by_one_that_comes
     let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB, ("ota:start", "2026-11-23T22:12")]);
     let (job_id, document) =
         (upload.default_job_id(), json!({"afr_ota": {"streamname": upload.stream_id()}}).to_string());
+    // By the record of this attempt, as it was first.
+    let settings = Settings::from_lookup(setting).expect("good settings");
+    let key = format!("{}release.json", upload.signed_prefix(&settings));
     fake.before("CreateStream", move |state| {
-        state.jobs.insert(job_id, json!({"document": document, "status": "SCHEDULED"}));
+        let record = state.objects[&(BUCKET.to_owned(), key)][0].bytes.clone().expect("a record");
+        let record: JobRecord = serde_json::from_slice(&record).expect("JSON");
+        let description = format!("x{}", record.mark());
+        state.jobs.insert(job_id, json!({"document": document, "status": "SCHEDULED", "description": description}));
     });
     let releases = release_slowly(&fake, &upload).await;
     assert_eq!(releases[0].outcome, Outcome::Adopted, "{releases:?}");
@@ -1653,11 +1644,11 @@ async fn a_dry_run_tells_the_very_requests_of_the_release_and_makes_none() {
     for member in ["bucket", "key", "versionId", "jobId", "streamId", "startTime", "endTime"] {
         assert_eq!(offline[member], real[member], "{member}");
     }
-    assert_eq!(offline["startSigningJob"], one(fake.calls("StartSigningJob")).json());
+    assert_eq!(offline["startSigningJob"], without_nonce(one(fake.calls("StartSigningJob")).json()));
     let mut stream = marked(one(fake.calls("CreateStream")).json());
     stream["streamId"] = real["streamId"].clone();
     assert_eq!(offline["createStream"], stream);
-    let mut job = marked(one(fake.calls("CreateJob")).json());
+    let mut job = marked(without_nonce(one(fake.calls("CreateJob")).json()));
     job["jobId"] = real["jobId"].clone();
     assert_eq!(marked(offline["createJob"].clone()), job);
     assert!(offline["createJob"]["document"].as_str().expect("text").contains("\"certfile\":\"<from Signer>\""));
@@ -1673,7 +1664,7 @@ async fn a_dry_run_tells_no_more_requests_than_the_protocols_need() {
         assert_eq!((dry["createStream"].is_object(), dry["streamId"].is_string()), (has_stream, has_stream));
         let real = release(&fake, &upload).await;
         assert_eq!(dry["streamId"], real["streamId"]);
-        let mut job = marked(one(fake.calls("CreateJob")).json());
+        let mut job = marked(without_nonce(one(fake.calls("CreateJob")).json()));
         job["jobId"] = real["jobId"].clone();
         assert_eq!(marked(dry["createJob"].clone()), job);
         assert!(job["presignedUrlConfig"].is_object());
@@ -1699,7 +1690,7 @@ async fn a_dry_run_checks_what_a_release_does() {
     // A job that is there is told; not even its receipt is put.
     let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
     release(&fake, &upload).await;
-    fake.state().objects.retain(|(_, key), _| !key.ends_with("/release.json"));
+    lose_receipt(&fake, &upload);
     fake.state().calls.clear();
     let adopted = run_with(&fake, &self::event(&upload), &[("DRY_RUN", "true")]).await.expect("no failure").remove(0);
     assert_eq!(adopted["outcome"], "adopted");

@@ -46,6 +46,7 @@ async fn an_absent_member_of_a_response_fails_a_release_that_the_next_attempt_ma
         ("DescribeSigningJob", "certificateArn"),
         ("GetObject", "content-length"),
         ("GetCertificate", "Certificate"),
+        ("PutObject", "x-amz-version-id"),
         ("CopyObject", "x-amz-version-id"),
         ("CopyObject", "x-amz-copy-source-version-id"),
     ] {
@@ -64,7 +65,7 @@ async fn an_absent_member_never_decides_about_what_an_earlier_attempt_left() {
         ("CreateJob", "ListObjectVersions", "NextVersionIdMarker"),
         ("CreateJob", "ListObjectVersions", "Key"),
         ("CreateJob", "ListObjectVersions", "VersionId"),
-        ("CreateJob", "ListObjectVersions", "IsLatest"),
+        ("CreateJob", "ListObjectVersions", "LastModified"),
         ("CreateJob", "DescribeSigningJob", "status"),
         ("CreateJob", "DescribeSigningJob", "source"),
         ("CreateJob", "DescribeSigningJob", "profileName"),
@@ -121,8 +122,11 @@ async fn an_absent_member_never_rejects_a_signature_that_the_uploader_provides()
         ("ota:signing-job", "DescribeSigningJob", "signedObject"),
         ("ota:signing-job", "DescribeSigningJob", "signingMaterial"),
         ("ota:signing-job", "DescribeSigningJob", "certificateArn"),
+        ("ota:signing-job", "DescribeSigningJob", "jobOwner"),
+        ("ota:signing-job", "GetSigningProfile", "status"),
         ("ota:signing-job", "GetObject", "content-length"),
         ("ota:signature", "GetUpload", "content-length"),
+        ("ota:signature", "GetUpload", "x-amz-version-id"),
     ] {
         let fake = Fake::new();
         let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
