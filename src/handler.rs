@@ -573,7 +573,12 @@ impl Function {
             );
         }
         if record.job_arn.is_none() && self.settings.dry_run == DryRun::Off {
-            job.receipt(record).confirm(&self.aws, &self.settings, upload).await?;
+            let Self { settings, aws, .. } = self;
+            let sha256 = match record.sha256 {
+                None => unchanged::sha256(aws, settings, upload).await?,
+                known => known,
+            };
+            job.receipt(JobRecord { sha256, ..record }).confirm(aws, settings, upload).await?;
         }
         Ok(Outcome::Adopted)
     }

@@ -4,11 +4,12 @@
 use crate::{
     clients::Clients,
     error::Failure,
+    helper_file::is_manifest,
     record::JobRecord,
     settings::{DryRun, Settings},
     tags::Tags,
     upload::{Image, Upload, hex},
-    verification::Verification,
+    verification::{Digests, Verification},
 };
 
 /// The record of a version that CopyObject wrote, if it is unchanged: its [`receipt`], which is put unless this is a dry
@@ -27,6 +28,16 @@ pub(crate) async fn record(
         },
         receipt => Ok(receipt),
     }
+}
+
+/// The SHA-256 of an upload's bytes, in hexadecimal digits, for its receipt. `None` if the version is gone, or the deployment
+/// reads no bytes to verify signatures.
+pub(crate) async fn sha256(aws: &Clients, settings: &Settings, upload: &Upload) -> Result<Option<String>, Failure> {
+    if !settings.verify_signatures.0 && !is_manifest(&upload.key) {
+        return Ok(None);
+    }
+    let digests = Digests::of(aws, settings, upload, settings.max_image_bytes.0).await?;
+    Ok(digests.map(|(digests, _)| hex(digests.sha256.as_ref())))
 }
 
 /// The receipt of a version that CopyObject wrote, if its bytes and tags are those of the previous version, which has a

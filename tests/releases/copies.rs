@@ -2,8 +2,8 @@
 //! otherwise.
 
 use crate::{
-    fake::{BUCKET, Fake},
-    faults::{all, on_a_clock_of_its_own},
+    fake::{BUCKET, Fake, Trouble},
+    faults::{all, deliver, on_a_clock_of_its_own},
     lookups::warnings,
     releases::{LAB, assert_nothing_created, event, receipt, record, release, run, run_with, setting, sha256},
 };
@@ -137,6 +137,22 @@ async fn what_differs_in_anything_is_released() {
         let copy = change(&fake, &upload);
         assert_eq!(work(&fake, &copied(&copy)).await["outcome"], "created", "{what}");
         assert_eq!(fake.state().jobs.len(), 2, "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receipt_that_a_later_attempt_wrote_knows_the_bytes_as_well() {
+    for attempts in 1..3 {
+        let fake = Fake::new();
+        let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+        // The claim is the first; the SDK tries each receipt three times.
+        let receipts = 1..=3 * attempts;
+        fake.state().troubles = receipts.map(|nth| (("PutObject", nth), Trouble::ErrorBefore)).collect();
+        assert_eq!(deliver(&fake, &upload, &attempts).await, attempts + 1);
+        let copy = fake.copy_onto_itself(&upload);
+        let skipped = work(&fake, &copied(&copy)).await;
+        assert_eq!((&skipped["outcome"], &skipped["reason"]), (&json!("skipped"), &json!("unchanged")), "{attempts}");
+        assert_eq!(fake.state().jobs.len(), 1, "{attempts}");
     }
 }
 
