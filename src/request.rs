@@ -226,7 +226,7 @@ impl ReleaseRequest {
             let (timeout, length) = (Minutes(timeout), Minutes(length));
             format!("{tries} tries of {timeout} each do not fit into the {length} between start and end")
         });
-        too_short.into_iter().chain(self.plan.opposite_sign(now)).chain(self.plan.clock_change(now)).collect()
+        too_short.into_iter().chain(self.plan.opposite_sign(now)).chain(self.plan.clock_changes(now)).collect()
     }
 }
 

@@ -16,7 +16,7 @@ use aws_sdk_iot::{
     error::BuildError,
     types::{JobEndBehavior, MaintenanceWindow, SchedulingConfig},
 };
-use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
+use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit, tz::Offset};
 use std::{fmt, str::FromStr};
 
 /// How far ahead a time must be, in minutes: when the release is checked, and when its job is created. The minute
@@ -201,10 +201,10 @@ impl Plan {
         let end = end.and_then(Result::ok);
         let openings = self.window.as_ref().and_then(|window| {
             let from = start.unwrap_or(now);
-            let offset = window.offset(&self.zone, from);
+            let offset = window.offset(&self.zone, from)?;
             let first = window.first(offset, from)?;
             let crons = window.crons(offset, offset.to_datetime(from).year());
-            Some(Openings { crons, minutes: window.minutes, first })
+            Some(Openings { crons, minutes: window.minutes, offset, first })
         });
         if let (Some(Openings { first, .. }), Some(end)) = (&openings, end)
             && *first >= end
@@ -267,12 +267,15 @@ impl Plan {
         Some(format!("`{name}` is {offset}, by the opposite of its sign: the {what} is {local}, which is {utc}"))
     }
 
-    /// What the clocks of the zone will do to the maintenance windows within a year: a sentence for the log.
-    pub(crate) fn clock_change(&self, now: Timestamp) -> Option<String> {
-        let Schedule { start, end, .. } = self.at(now, Lead::WhenCreated).ok()?;
-        let start = start.unwrap_or(now);
-        let year = start.saturating_add(SignedDuration::from_mins(365 * DAY)).ok()?;
-        self.window.as_ref()?.change(&self.zone, start, end.map_or(year, |end| end.min(year)))
+    /// What the clocks of the zone do to the maintenance windows within a year: sentences for the log.
+    pub(crate) fn clock_changes(&self, now: Timestamp) -> Vec<String> {
+        let changes = || {
+            let Schedule { start, end, openings, .. } = self.at(now, Lead::WhenCreated).ok()?;
+            let year = start.unwrap_or(now).saturating_add(SignedDuration::from_mins(365 * DAY)).ok()?;
+            let (window, Openings { offset, first, .. }) = (self.window.as_ref()?, openings?);
+            Some(window.changes(&self.zone, offset, first, end.map_or(year, |end| end.min(year))))
+        };
+        changes().unwrap_or_default()
     }
 }
 
@@ -306,6 +309,8 @@ pub struct Schedule {
 struct Openings {
     crons: Vec<String>,
     minutes: i32,
+    /// The offset from UTC that `crons` assume.
+    offset: Offset,
     first: Timestamp,
 }
 
@@ -546,6 +551,121 @@ mod tests {
     }
 
     #[test]
+    fn a_window_is_sent_by_the_offset_at_its_first_opening() {
+        let early = "the clocks of `Europe/Berlin` change after the maintenance windows first open, which is at ";
+        for (zone, start, end, window, cron, first, warning) in [
+            // The clocks change between the start and the first opening.
+            (
+                "Europe/Berlin",
+                "2027-10-30T12:00",
+                "2027-10-31T05:30",
+                "sun 05:00 2h",
+                "0 4 ? * SUN *",
+                "2027-10-31T04:00Z",
+                "",
+            ),
+            (
+                "Europe/Berlin",
+                "2027-03-26T12:00",
+                "2027-03-28T05:30",
+                "sun 05:00 2h",
+                "0 3 ? * SUN *",
+                "2027-03-28T03:00Z",
+                "",
+            ),
+            (
+                "Europe/Berlin",
+                "2027-03-26T12:00",
+                "2027-03-28T05:30",
+                "sun 01:00 2h",
+                "0 0 ? * SUN *",
+                "2027-03-28T00:00Z",
+                "forward by 1h",
+            ),
+            (
+                "America/New_York",
+                "2027-11-06T12:00",
+                "2027-11-07T05:30",
+                "sun 05:00 2h",
+                "0 10 ? * SUN *",
+                "2027-11-07T10:00Z",
+                "",
+            ),
+            (
+                "Australia/Lord_Howe",
+                "2027-04-03T12:00",
+                "2027-04-04T09:00",
+                "sun 05:00 2h",
+                "30 18 ? * SAT *",
+                "2027-04-03T18:30Z",
+                "",
+            ),
+            (
+                "Europe/Berlin",
+                "2027-03-01T12:00",
+                "never",
+                "day-31 05:00 2h",
+                "0 3 31 * ? *",
+                "2027-03-31T03:00Z",
+                "back by 1h",
+            ),
+            // The clocks show the time twice, or skip it: the windows after it are right.
+            (
+                "Europe/Berlin",
+                "2027-10-30T12:00",
+                "2027-11-01T12:00",
+                "sun 02:30 2h",
+                "30 1 ? * SUN *",
+                "2027-10-31T01:30Z",
+                "",
+            ),
+            (
+                "Europe/Berlin",
+                "2027-03-27T12:00",
+                "2027-03-29T12:00",
+                "sun 02:30 2h",
+                "30 0 ? * SUN *",
+                "2027-03-28T00:30Z",
+                "2027-03-28T01:30+01:00[Europe/Berlin]",
+            ),
+            // The window has just opened, and opens once more by the offset of the next day.
+            (
+                "Europe/Berlin",
+                "2027-10-30T05:10",
+                "2027-11-01T12:00",
+                "daily 05:00 2h",
+                "0 4 * * ? *",
+                "2027-10-30T04:00Z",
+                "2027-10-30T06:00+02:00[Europe/Berlin]",
+            ),
+            (
+                "Europe/Berlin",
+                "2027-10-30T12:00",
+                "2027-10-31T05:30",
+                "sun 04:00Z 2h",
+                "0 4 ? * SUN *",
+                "2027-10-31T04:00Z",
+                "",
+            ),
+        ] {
+            let plan = in_zone(zone, start, end, Some(window));
+            let openings = plan.at(now(), Lead::WhenChecked).unwrap().openings.unwrap();
+            assert_eq!(
+                (openings.crons, utc(openings.first)),
+                (vec![format!("cron({cron})")], first.to_owned()),
+                "{start}"
+            );
+            let warnings = plan.clock_changes(now());
+            let is_it =
+                |given: &String| given.contains(warning) && given.starts_with(early) == warning.starts_with('2');
+            assert!(if warning.is_empty() { warnings.is_empty() } else { warnings.iter().any(is_it) }, "{warnings:?}");
+        }
+        // The end is before the first opening by local clocks.
+        let late = in_zone("Europe/Berlin", "2027-10-30T12:00", "2027-10-31T04:30", Some("sun 05:00 2h"));
+        assert_eq!(late.at(now(), Lead::WhenChecked).unwrap_err()[0].0, Part::Window);
+    }
+
+    #[test]
     fn windows_without_start_and_end_are_a_schedule() {
         let plan = in_zone("UTC", "now", "never", Some("daily 02:00 2h"));
         let config = plan.at(now(), Lead::WhenChecked).unwrap().to_config(&[]).unwrap().unwrap();
@@ -580,7 +700,9 @@ mod tests {
     #[test]
     fn a_change_of_the_clocks_within_a_year_and_before_the_end_is_warned_of() {
         let warning = |zone: &str, start: &str, end: &str, window: &str| {
-            in_zone(zone, start, end, Some(window)).clock_change(now())
+            let warnings = in_zone(zone, start, end, Some(window)).clock_changes(now());
+            assert!(warnings.len() <= 1, "{warnings:?}");
+            warnings.into_iter().next()
         };
         assert_eq!(
             warning("Europe/Berlin", "1h", "never", "daily 02:00 2h").as_deref(),
@@ -606,7 +728,7 @@ mod tests {
         assert_eq!(warning("Europe/Berlin", "1h", "never", "daily 02:00Z 2h"), None);
         assert_eq!(warning("Asia/Kolkata", "1h", "never", "daily 02:00 2h"), None);
         assert_eq!(warning("Europe/Berlin", "1h", "2027-03-28T03:00", "daily 02:00 2h"), None);
-        assert_eq!(in_zone("Europe/Berlin", "1h", "never", None).clock_change(now()), None);
+        assert_eq!(in_zone("Europe/Berlin", "1h", "never", None).clock_changes(now()), Vec::<String>::new());
     }
 
     #[test]
