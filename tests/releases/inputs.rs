@@ -81,8 +81,19 @@ async fn a_dry_run_rejects_tags_that_s3_would_refuse() {
         ]
     );
     assert!(told[3].starts_with("tag `ota:retries` is `lots`, expected ") && told.len() == 4, "{told:?}");
-    // Without a tag of a release it is none.
-    assert_eq!(dry_run(&many(11)[1..]).await["reason"], "no-tags");
+    // A header that S3 refuses is rejected, also if it has no tag of a release.
+    for (header, problem) in [
+        (&many(11)[1..], "the object has 11 tags, "),
+        (r#"{"TagSet":[{"Key":"ota:thing-group","Value":"lab"}]}"#, "tag `{\"TagSet\":"),
+        ("Key=ota:thing-group,Value=lab", "tag `Key` has ',' in its value, "),
+        ("=lab", "tag `` has 0 characters in its key, "),
+        ("?ota:thing-group=lab", "tag `?ota:thing-group` has '?' in its key, "),
+        ("\u{feff}ota:thing-group=lab", "tag `\u{feff}ota:thing-group` has '\\u{feff}' in its key, "),
+    ] {
+        let told = rejected(&fake, &dry_run(header).await);
+        assert!(told[0].starts_with(problem), "{header}: {told:?}");
+    }
+    assert_eq!(dry_run("team=x").await["reason"], "no-tags");
 }
 
 #[tokio::test]
