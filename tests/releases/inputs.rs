@@ -132,6 +132,12 @@ async fn a_helper_file_with_tags_of_a_release_is_rejected() {
         ("firmware/app.bin.sig", "is a signature and no firmware; put the tags on the image `firmware/app.bin`"),
         ("firmware/APP.BIN.SIG", "is a signature and no firmware; put the tags on the image `firmware/APP.BIN`"),
         ("firmware/a.ota.json.txt", "looks like a manifest; expected a name that ends in `.ota.json`"),
+        (
+            "firmware/gw.ota.json.sig",
+            "is a signature and no firmware; put the tags on the manifest `firmware/gw.ota.json`, which needs no signature",
+        ),
+        ("firmware/app.bin.sig.txt", "is a signature and no firmware; put the tags on the image `firmware/app.bin`"),
+        ("firmware/gw.ota (1).json", "looks like a manifest; expected a name that ends in `.ota.json`"),
         ("firmware/a.OTA.JSON ", "looks like a manifest; expected a name that ends in `.ota.json`"),
     ] {
         let upload = fake.upload(key, IMAGE, &[LAB, ("ota:retries", "lots")]);
@@ -146,7 +152,9 @@ async fn a_helper_file_with_tags_of_a_release_is_rejected() {
 #[tokio::test]
 async fn a_manifest_under_another_name_is_rejected_and_other_json_is_an_image() {
     let named = "the object names files as a manifest does; expected a name that ends in `.ota.json`";
-    for key in ["firmware/gw.json", "firmware/gw-ota.json", "firmware/GW.JSON.bak"] {
+    for key in
+        ["firmware/gw.json", "firmware/gw-ota.json", "firmware/GW.JSON.bak", "firmware/gw.jsn", "firmware/Gw.Txt"]
+    {
         let fake = Fake::new();
         let json = manifest(&fake, json!({"fileType": "0"}));
         for bytes in [json.to_string().into_bytes(), utf_16(&json.to_string())] {
