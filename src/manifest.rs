@@ -25,6 +25,11 @@ pub(crate) const MOST_BYTES: u64 = 64 * 1024;
 /// (<https://docs.aws.amazon.com/general/latest/gr/iot-core.html>).
 const MOST_FILES: usize = 10;
 
+/// The most bytes of an object's key and of a version ID
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html>,
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/versioning-workflows.html>).
+const MAX_S3_NAME: usize = 1024;
+
 /// The most problems of a manifest that are told: the log line must stay one.
 const MOST_PROBLEMS: usize = 50;
 
@@ -177,7 +182,8 @@ impl Manifest {
     /// Adds to the problems the files that S3 does not have, and those whose bytes it does not return.
     pub(crate) fn check_objects(&mut self, objects: &[Option<StoredObject>]) {
         for (file, object) in self.files.iter().zip(objects).filter(|(file, _)| file.is_placed) {
-            let (at, Upload { key, version_id, .. }) = (file.at, &file.source);
+            let at = file.at;
+            let [key, version_id] = [&file.source.key, &file.source.version_id].map(|text| quoted(text));
             self.problems.push(match object {
                 Some(StoredObject::Image(_)) => continue,
                 Some(StoredObject::Unreadable(problem)) => format!("`files[{at}]`: the object `{key}` {problem}"),
@@ -252,10 +258,13 @@ fn check_place(
     let is_key = key.is_some_and(|key| {
         let (prefix, folder) = (&settings.upload_prefix.0, settings.folder(&upload.key));
         let helper = helper_file::what(key);
-        let is_image = key.starts_with(prefix.as_str()) && !key.ends_with('/') && helper.is_none();
+        let is_key = key.starts_with(prefix.as_str()) && !key.ends_with('/') && key.len() <= MAX_S3_NAME;
+        let is_image = is_key && helper.is_none();
         let is_key = is_image && settings.folder(key) == folder;
         if !is_key {
-            let what = helper.map(|what| format!(", which is {what}")).unwrap_or_default();
+            let is_long = key.len() > MAX_S3_NAME;
+            let long = is_long.then(|| format!(", which has {} bytes (S3 allows {MAX_S3_NAME})", key.len()));
+            let what = long.or(helper.map(|what| format!(", which is {what}"))).unwrap_or_default();
             let expected = format!("the key of a firmware image below `{prefix}{folder}`");
             let besides = if is_image && folder.is_empty() {
                 ", and in no folder that groups or things are bound to"
@@ -267,7 +276,7 @@ fn check_place(
         is_key
     });
     let is_version = version_id.is_some_and(|version_id| {
-        let is_version = !version_id.is_empty() && version_id != "null";
+        let is_version = !version_id.is_empty() && version_id != "null" && version_id.len() <= MAX_S3_NAME;
         if !is_version {
             let expected = "the version ID that S3 told when the file was uploaded";
             from.problem("versionId", &format!("is `{}`, expected {expected}", quoted(version_id)));

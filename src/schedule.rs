@@ -84,6 +84,25 @@ impl FromStr for End {
     }
 }
 
+impl End {
+    /// The problem of a duration that is too short after any start.
+    pub(crate) fn problem_after_any_start(self) -> Option<String> {
+        match self {
+            Self::After(Minutes(minutes)) if minutes < SHORTEST => {
+                Some(too_near_to_start(SignedDuration::from_mins(minutes)))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The problem of an end that is this long after the start.
+fn too_near_to_start(after: SignedDuration) -> String {
+    let is =
+        if after.is_negative() { format!("{} before", length(-after)) } else { format!("{} after", length(after)) };
+    format!("{is} the start, expected at least {SHORTEST} minutes after it")
+}
+
 /// What start and end have in common.
 enum When {
     After(Minutes),
@@ -185,8 +204,8 @@ impl Plan {
         let start = start.and_then(Result::ok);
         let end = match self.end {
             End::Never => None,
-            // An end that counts from a bad start is not to blame.
-            End::After(_) if !broken.is_empty() => None,
+            // An end that counts from a bad start is not to blame, unless it is too short for any.
+            End::After(_) if !broken.is_empty() => self.end.problem_after_any_start().map(Err),
             End::After(after) => Some(Ok(minute_at_or_after(start.unwrap_or(now), after))),
             End::At(time) => Some(time.in_zone(&self.zone)),
         };
@@ -238,7 +257,7 @@ impl Plan {
         };
         let long = start.map(|start| end.duration_since(start));
         if let Some(long) = long.filter(|long| *long < SignedDuration::from_mins(SHORTEST)) {
-            Some(format!("{} after the start, expected at least {SHORTEST} minutes after it", length(long)))
+            Some(too_near_to_start(long))
         } else if ahead < SignedDuration::from_mins(least) {
             Some(format!("{is}, expected at least {least} minutes ahead"))
         } else if ahead > SignedDuration::from_mins(LATEST_END) {
@@ -290,8 +309,9 @@ fn away(ahead: SignedDuration) -> String {
     if ahead.is_negative() { format!("{} ago", length(-ahead)) } else { format!("{} ahead", length(ahead)) }
 }
 
+/// A time that is not negative.
 fn length(time: SignedDuration) -> String {
-    if time.is_negative() { format!("-{}", Minutes(-time.as_mins())) } else { Minutes(time.as_mins()).to_string() }
+    Minutes(time.as_mins()).to_string()
 }
 
 /// The times of a job, in whole minutes of UTC.
@@ -459,7 +479,7 @@ mod tests {
             ("2026-11-23T21:00", "1h", Part::Start, "40m ago, expected `now` or at least 31 minutes ahead"),
             ("2027-11-24T00:00", "1h", Part::Start, "365d2h19m ahead, expected less than a year (365 days) ahead"),
             ("1h", "29m", Part::End, "29m after the start, expected at least 30 minutes after it"),
-            ("1h", "2026-11-23T22:00", Part::End, "-41m after the start, expected at least 30 minutes after it"),
+            ("1h", "2026-11-23T22:00", Part::End, "41m before the start, expected at least 30 minutes after it"),
             ("now", "30m", Part::End, "30m ahead, expected at least 31 minutes ahead"),
             ("now", "2026-11-23T21:00", Part::End, "40m ago, expected at least 31 minutes ahead"),
             ("1d", "730d", Part::End, "731d ahead, expected less than two years (730 days) ahead"),
@@ -529,9 +549,23 @@ mod tests {
     #[test]
     fn both_bad_ends_of_a_plan_are_told() {
         let broken = in_zone("Europe/Berlin", "2027-03-28T02:30", "2026-11-23T22:00", Some("daily 02:00 1h"));
-        let parts: Vec<_> =
-            broken.at(now(), Lead::WhenChecked).unwrap_err().into_iter().map(|(part, _)| part).collect();
-        assert_eq!(parts, [Part::Start, Part::End]);
+        let parts = |plan: &Plan| {
+            let broken = plan.at(now(), Lead::WhenChecked).unwrap_err().into_iter();
+            broken.map(|(part, _)| part).collect::<Vec<_>>()
+        };
+        assert_eq!(parts(&broken), [Part::Start, Part::End]);
+        for (start, end, expected) in [
+            ("5m", "5m", &[Part::Start, Part::End][..]),
+            ("2020-01-01T00:00", "29m", &[Part::Start, Part::End]),
+            ("5m", "30m", &[Part::Start]),
+            ("5m", "never", &[Part::Start]),
+        ] {
+            assert_eq!(parts(&plan(start, end)), expected, "{start} {end}");
+        }
+        let problem = "5m after the start, expected at least 30 minutes after it";
+        assert_eq!(plan("5m", "5m").at(now(), Lead::WhenChecked).unwrap_err()[1].1, problem);
+        let far = plan("2026-11-26T12:00", "2026-11-25T06:56").at(now(), Lead::WhenChecked).unwrap_err();
+        assert_eq!(far[0].1, "1d5h4m before the start, expected at least 30 minutes after it");
     }
 
     #[test]

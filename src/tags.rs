@@ -7,7 +7,7 @@ use crate::{
 };
 use aws_sdk_s3::types::Tag;
 use percent_encoding::percent_decode_str;
-use std::{collections::BTreeMap, str::FromStr};
+use std::{borrow::Cow, collections::BTreeMap, str::FromStr};
 
 /// What every tag of a release begins with.
 const TAG_PREFIX: &str = "ota:";
@@ -179,6 +179,14 @@ impl Place {
         }
     }
 
+    /// A value for a message. S3 bounds that of a tag, and nothing that of a member.
+    fn quoted(self, value: &str) -> Cow<'_, str> {
+        match self {
+            Self::Tags => value.into(),
+            Self::File(_) => quoted(value).into(),
+        }
+    }
+
     pub fn kind(self) -> &'static str {
         match self {
             Self::Tags => "tag",
@@ -209,6 +217,7 @@ pub(crate) struct Told;
 
 impl Reader<'_> {
     pub fn problem(&mut self, tag: &str, value: &str, expected: &str) {
+        let value = self.place.quoted(value);
         self.problems.push(format!("{} is `{value}`, expected {expected}", self.place.name(tag)));
     }
 
