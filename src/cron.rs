@@ -4,22 +4,26 @@ use crate::error::Expected;
 use chrono::{DateTime, NaiveDateTime};
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::{Timestamp, tz::Offset};
-use std::str::FromStr;
+use std::{collections::BTreeSet, ops::RangeInclusive, str::FromStr};
 
 /// When a maintenance window opens, in UTC: `cron(minute hour day-of-month month day-of-week year)`, one of the two days `?`
-/// (<https://docs.aws.amazon.com/iot/latest/developerguide/jobs-configurations-details.html>).
+/// (<https://docs.aws.amazon.com/iot/latest/developerguide/jobs-configurations-details.html>). The grammar of each field is
+/// that of EventBridge (<https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-cron-expressions.html>).
 #[derive(Debug, Clone)]
 pub(crate) struct Cron {
     /// All but the year.
     fields: String,
-    year: String,
+    years: Vec<i16>,
 }
 
 const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
 const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
+/// The years that AWS accepts.
+const YEARS: RangeInclusive<i16> = 1970..=2199;
+
 /// Leap years come back after eight years at the latest.
-const YEARS: i16 = 8;
+const LEAP: i16 = 8;
 
 impl FromStr for Cron {
     type Err = Expected;
@@ -28,20 +32,24 @@ impl FromStr for Cron {
             let fields = value.strip_prefix("cron(")?.strip_suffix(')')?;
             let fields: Vec<_> = fields.split(' ').collect();
             let [minute, hour, day_of_month, month, day_of_week, year] = fields[..] else { return None };
-            let are_words = has_words(minute, is_number)
-                && has_words(hour, is_number)
-                && (day_of_month == "?" || has_words(day_of_month, is_day_of_month))
-                && has_words(month, |word| is_number(word) || MONTHS.contains(&word))
-                && (day_of_week == "?" || has_words(day_of_week, is_day_of_week))
-                && has_words(year, |word| word.parse().is_ok_and(|year: u16| (1970..=2199).contains(&year)));
-            if !are_words || (day_of_month == "?") == (day_of_week == "?") || value.len() > 256 {
+            let are_days_of_month = is_list(day_of_month, is_number, true) || is_one_day_of_month(day_of_month);
+            let is_weekday = |word: &str| is_number(word) || DAYS.contains(&word);
+            let are_days_of_week =
+                is_list(day_of_week, is_weekday, false) || is_one_day_of_week(day_of_week, is_weekday);
+            let are_fields = is_list(minute, is_number, true)
+                && is_list(hour, is_number, true)
+                && (day_of_month == "?" || are_days_of_month)
+                && is_list(month, |word| is_number(word) || MONTHS.contains(&word), true)
+                && (day_of_week == "?" || are_days_of_week)
+                && is_list(year, |word| parse_year(word).is_some(), true);
+            if !are_fields || (day_of_month == "?") == (day_of_week == "?") || value.len() > 256 {
                 return None;
             }
             // The last day of the week.
             let day_of_week = if day_of_week == "L" { "SAT" } else { day_of_week };
             let fields = format!("0 {minute} {hour} {day_of_month} {month} {day_of_week}");
-            let cron = Self { fields, year: year.to_owned() };
-            parser().parse(&format!("{} {year}", cron.fields)).is_ok().then_some(cron)
+            let cron = Self { fields, years: years(year)? };
+            parser().parse(&format!("{} *", cron.fields)).is_ok().then_some(cron)
         };
         read().ok_or(Expected(
             "a cron expression of AWS IoT in UTC, `cron(minute hour day-of-month month day-of-week year)` with a `?` for one \
@@ -51,22 +59,57 @@ impl FromStr for Cron {
     }
 }
 
-/// Whether a field is made of such words, or `*`, in lists, ranges and steps.
-fn has_words(field: &str, is_word: impl Fn(&str) -> bool) -> bool {
-    field.split([',', '-', '/']).all(|word| word == "*" || is_word(word))
+/// Whether a field is a list of such words, of ranges and `*`, each with a step if the field allows steps.
+fn is_list(field: &str, is_word: impl Fn(&str) -> bool, has_steps: bool) -> bool {
+    let is_range =
+        |range: &str| range.split_once('-').map_or_else(|| is_word(range), |(a, b)| is_word(a) && is_word(b));
+    field.split(',').all(|part| {
+        let (range, step) = part.split_once('/').map_or((part, None), |(range, step)| (range, Some(step)));
+        (range == "*" || is_range(range)) && step.is_none_or(|step| has_steps && is_step(step))
+    })
 }
 
 fn is_number(word: &str) -> bool {
     (1..=2).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn is_day_of_month(word: &str) -> bool {
-    is_number(word) || matches!(word, "L" | "LW") || word.strip_suffix('W').is_some_and(is_number)
+fn is_step(word: &str) -> bool {
+    (1..=3).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_digit()) && word.parse() != Ok(0)
 }
 
-fn is_day_of_week(word: &str) -> bool {
-    let day = word.strip_suffix('L').or_else(|| word.split_once('#').map(|(day, _)| day)).unwrap_or(word);
-    word == "L" || is_number(day) || DAYS.contains(&day)
+/// A day of the month that stands alone in its field.
+fn is_one_day_of_month(field: &str) -> bool {
+    matches!(field, "L" | "LW") || field.strip_suffix('W').is_some_and(is_number)
+}
+
+/// A day of the week that stands alone in its field: the last day of the week, or a day's last or `n`th one of a month.
+fn is_one_day_of_week(field: &str, is_weekday: impl Fn(&str) -> bool) -> bool {
+    let day = field.strip_suffix('L').or_else(|| {
+        let (day, number) = field.split_once('#')?;
+        matches!(number, "1" | "2" | "3" | "4" | "5").then_some(day)
+    });
+    field == "L" || day.is_some_and(is_weekday)
+}
+
+fn parse_year(word: &str) -> Option<i16> {
+    let is_number = word.len() == 4 && word.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| word.parse().ok())?.filter(|year| YEARS.contains(year))
+}
+
+/// The years of a field that is a list. `None` if the end of a range is before its beginning.
+fn years(field: &str) -> Option<Vec<i16>> {
+    let mut years = BTreeSet::new();
+    for part in field.split(',') {
+        let (range, step) = part.split_once('/').map_or((part, None), |(range, step)| (range, Some(step)));
+        let (first, last) = match range.split_once('-') {
+            _ if range == "*" => (*YEARS.start(), *YEARS.end()),
+            Some((first, last)) => (parse_year(first)?, parse_year(last)?),
+            // A step counts from its year on.
+            None => (parse_year(range)?, step.map_or_else(|| parse_year(range), |_| Some(*YEARS.end()))?),
+        };
+        years.extend((first..=last).step_by(step.unwrap_or("1").parse().ok()?));
+    }
+    (!years.is_empty()).then(|| years.into_iter().collect())
 }
 
 fn parser() -> CronParser {
@@ -79,7 +122,12 @@ impl Cron {
     pub fn next(&self, from: Timestamp) -> Option<Timestamp> {
         let first = Offset::UTC.to_datetime(from).year();
         // What never opens is looked for no longer than it may take.
-        let years = if self.year == "*" { format!("{first}-{}", first + YEARS) } else { self.year.clone() };
+        let years = if self.years.len() == YEARS.count() {
+            format!("{first}-{}", first + LEAP)
+        } else {
+            let years = self.years.iter().filter(|year| **year >= first);
+            years.map(ToString::to_string).collect::<Vec<_>>().join(",")
+        };
         let cron = parser().parse(&format!("{} {years}", self.fields)).ok()?;
         let from: NaiveDateTime = DateTime::from_timestamp(from.as_second(), 0)?.naive_utc();
         let next = cron.find_next_occurrence(&from, true).ok()?;
@@ -112,6 +160,13 @@ mod tests {
             ("0 2 29 2 ? *", "2028-02-29T02:00:00Z"),
             ("0 2 ? * L *", "2026-11-21T02:00:00Z"),
             ("0 2 1 1 ? 2199", "2199-01-01T02:00:00Z"),
+            ("0 2 1 1 ? 2027/2", "2027-01-01T02:00:00Z"),
+            ("0 2 1 1 ? 2026/2", "2028-01-01T02:00:00Z"),
+            ("0 2 1 1 ? */2", "2028-01-01T02:00:00Z"),
+            ("0 2 1 1 ? 2020,2030-2040/3", "2030-01-01T02:00:00Z"),
+            ("0 2 1 1 ? */100", "2070-01-01T02:00:00Z"),
+            ("0 2 29 2 ? 2027/2", ""),
+            ("*/15 1-5/2 1/10 * ? *", "2026-11-21T01:00:00Z"),
         ] {
             let cron: Cron = format!("cron({fields})").parse().unwrap_or_else(|_| panic!("{fields}"));
             assert_eq!(cron.next(from).map(|next| next.to_string()).unwrap_or_default(), next, "{fields}");
@@ -145,6 +200,30 @@ mod tests {
             "cron(@ 2 * * ? *)",
             "cron(0 2 * * ? *",
             "rate(1 day)",
+            // EventBridge's reference has no `/` for days of the week, and one expression with `#`.
+            "cron(0 2 ? * MON/2 *)",
+            "cron(0 2 ? * */2 *)",
+            "cron(0 2 ? * 2-6/2 *)",
+            "cron(0 2 ? * 3#1,6#3 *)",
+            "cron(0 2 ? * 3#1,6 *)",
+            "cron(0 2 ? * 3#6 *)",
+            "cron(0 2 ? * 3#0 *)",
+            "cron(0 2 ? * 6L,2 *)",
+            "cron(0 2 ? * L,MON *)",
+            "cron(0 2 1,L * ? *)",
+            "cron(0 2 15W,L * ? *)",
+            "cron(0 2 1-15W * ? *)",
+            "cron(0 2 L/2 * ? *)",
+            "cron(0 2 * * ? 02027)",
+            "cron(0 2 * * ? 0970)",
+            "cron(0 2 * * ? 2027/0)",
+            "cron(0 2 * * ? 2030-2027)",
+            "cron(0 2 * * ? 2027/)",
+            "cron(0 2 * * ? L)",
+            "cron(0/ 2 * * ? *)",
+            "cron(0/15/2 2 * * ? *)",
+            "cron(0/0 2 * * ? *)",
+            "cron(L 2 * * ? *)",
             &long,
         ] {
             assert!(bad.parse::<Cron>().is_err(), "{bad}");

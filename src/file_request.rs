@@ -3,6 +3,7 @@
 use crate::{
     custom_signing::{BESIDE, CertFile, CustomSignature, CustomSigning, check_form, without_breaks},
     error::{Kind, Skip, Stop},
+    json::quoted,
     manifest::Manifest,
     options::{FilePath, FileType, SigningJobId},
     settings::{ProfileName, Settings},
@@ -53,7 +54,7 @@ impl FileRequest {
     pub(crate) fn problem(&self, problem: &str) -> String {
         match self.place {
             Place::Tags => format!("the object {problem}"),
-            Place::File(at) => format!("`files[{at}]`: the object `{}` {problem}", self.source.key),
+            Place::File(at) => format!("`files[{at}]`: the object `{}` {problem}", quoted(&self.source.key)),
         }
     }
 }
@@ -80,22 +81,22 @@ impl Reader<'_> {
         let profile = self.profile(&settings.signing_profile, settings);
         self.problems.extend_from_slice(&manifest.problems);
         let prefix = upload.signed_prefix(settings);
-        let mut files: Vec<FileRequest> = Vec::new();
+        let (mut files, mut paths) = (Vec::new(), Vec::<(FilePath, &str)>::new());
         for file in &manifest.files {
             let mut from = Reader { place: Place::File(file.at), tags: &file.options, problems: Vec::new() };
             let signed_prefix = format!("{prefix}{}/", file.id);
             let profile = profile.as_ref().unwrap_or(&settings.signing_profile);
-            let read = from.file(profile, &file.source, signed_prefix, file.id, settings);
+            files.extend(from.file(profile, &file.source, signed_prefix, file.id, settings));
+            let given = file.options.get(FILE_PATH);
+            let path = given.map_or_else(|| Ok(FilePath::of_name(file.source.file_name())), |path| path.parse());
             self.problems.append(&mut from.problems);
-            let Some(read) = read else { continue };
             // A file without a key, which is a problem already, has no path either.
-            let is_twin = |other: &&FileRequest| other.path == read.path && !read.path.0.is_empty();
-            if let Some(twin) = files.iter().find(is_twin) {
-                let (path, twin) = (&read.path.0, &twin.source.key);
-                self.problems
-                    .push(format!("{} is `{path}`, expected another path than that of `{twin}`", read.name(FILE_PATH)));
+            let Some(path) = path.ok().filter(|path| !path.0.is_empty()) else { continue };
+            if let Some((FilePath(path), twin)) = paths.iter().find(|(other, _)| *other == path) {
+                let (name, twin) = (from.place.name(FILE_PATH), quoted(twin));
+                self.problems.push(format!("{name} is `{path}`, expected another path than that of `{twin}`"));
             }
-            files.push(read);
+            paths.push((path, &file.source.key));
         }
         profile.map(|_| files)
     }

@@ -213,10 +213,10 @@ impl Function {
             return Err(Stop::Skipped(Skip::Folder));
         }
         let TagHeader { tags, problems } = header;
-        if tags.0.is_empty() {
-            return Err(Stop::Skipped(Skip::NoTags));
-        }
         let header = if problems.is_empty() { Ok(()) } else { Err(Stop::Rejected(Kind::Tags, problems.clone())) };
+        if tags.0.is_empty() {
+            return header.and(Err(Stop::Skipped(Skip::NoTags)));
+        }
         let now = (self.clock)();
         let manifest = is_manifest(&upload.key).then(|| match manifest {
             Some(json) => Manifest::read(json.as_bytes(), upload, &self.settings),

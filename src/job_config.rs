@@ -1,7 +1,10 @@
 //! What an IoT job template or a manifest says of a job, in the members of CreateJob: how fast it is rolled out, when it is
 //! given up, how long and how often devices try.
 
-use crate::options::{MOST_PACKAGES, Retries, Timeout};
+use crate::{
+    json::quoted,
+    options::{MOST_PACKAGES, Retries, Timeout},
+};
 use aws_sdk_iot::types::{
     AbortConfig, JobExecutionsRetryConfig, JobExecutionsRolloutConfig, MaintenanceWindow, TimeoutConfig,
 };
@@ -109,10 +112,16 @@ impl Checks {
         }
     }
 
-    fn decimals(&mut self, path: String, value: f64, most: i32) {
-        let scaled = value * f64::from(10).powi(most);
-        if (scaled - scaled.round()).abs() > 1e-6 {
-            self.told(path, &value.to_string(), &format!("at most {most} decimals"));
+    /// A number in a range with at most so many decimals, by its shortest form that reads back as the same.
+    fn decimal(&mut self, path: String, value: f64, range: RangeInclusive<f64>, most: usize) {
+        let shown = value.to_string();
+        let decimals = shown.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+        let is_in_range = range.contains(&value);
+        let range = (!is_in_range).then(|| format!("{} to {}", range.start(), range.end()));
+        let decimals = (decimals > most).then(|| format!("at most {most} decimals"));
+        let expected: Vec<_> = range.into_iter().chain(decimals).collect();
+        if !expected.is_empty() {
+            self.told(path, &quoted(&shown), &expected.join(" with "));
         }
     }
 
@@ -125,8 +134,7 @@ impl Checks {
         let Some(exponential) = &rollout.exponential_rate else { return };
         let path = |member: &str| path(&format!("exponentialRate.{member}"));
         self.range(path("baseRatePerMinute"), f64::from(exponential.base_rate_per_minute), rate);
-        self.range(path("incrementFactor"), exponential.increment_factor, 1.1..=5.0);
-        self.decimals(path("incrementFactor"), exponential.increment_factor, 1);
+        self.decimal(path("incrementFactor"), exponential.increment_factor, 1.1..=5.0, 1);
         let criteria = exponential.rate_increase_criteria.as_ref();
         let counts = [
             ("numberOfNotifiedThings", criteria.and_then(|criteria| criteria.number_of_notified_things)),
@@ -149,10 +157,74 @@ impl Checks {
         }
         for (at, criteria) in abort.criteria_list().iter().enumerate() {
             let path = |member: &str| format!("abortConfig.criteriaList[{at}].{member}");
-            self.range(path("thresholdPercentage"), criteria.threshold_percentage, 0.0..=100.0);
-            self.decimals(path("thresholdPercentage"), criteria.threshold_percentage, 2);
+            self.decimal(path("thresholdPercentage"), criteria.threshold_percentage, 0.0..=100.0, 2);
             let least = f64::from(criteria.min_number_of_executed_things);
             self.range(path("minNumberOfExecutedThings"), least, 1.0..=f64::INFINITY);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_iot::types::{AbortAction, AbortCriteria, JobExecutionFailureType, RetryCriteria};
+
+    fn problems(unchecked: Unchecked) -> Vec<String> {
+        unchecked.check("").1.into_iter().map(|(_, problem)| problem).collect()
+    }
+
+    #[test]
+    fn a_percentage_is_in_its_range_and_has_two_decimals_at_most() {
+        let decimals = ", expected at most 2 decimals";
+        for (value, shown, expected) in [
+            (0.0, "", ""),
+            (100.0, "", ""),
+            (12.34, "", ""),
+            (0.07, "", ""),
+            (29.99, "", ""),
+            (1.1e1, "", ""),
+            (1.100_000_000_1, "1.1000000001", decimals),
+            (1e-9, "0.000000001", decimals),
+            (0.1 + 0.2, "0.30000000000000004", decimals),
+            (100.001, "100.001", ", expected 0 to 100 with at most 2 decimals"),
+            (-0.5, "-0.5", ", expected 0 to 100"),
+            (101.0, "101", ", expected 0 to 100"),
+        ] {
+            let criteria = AbortCriteria::builder()
+                .failure_type(JobExecutionFailureType::All)
+                .action(AbortAction::Cancel)
+                .threshold_percentage(value)
+                .min_number_of_executed_things(1);
+            let abort = AbortConfig::builder().criteria_list(criteria.build().unwrap()).build().unwrap();
+            let expected: Vec<_> = (!shown.is_empty()).then(|| format!("is {shown}{expected}")).into_iter().collect();
+            assert_eq!(problems(Unchecked { abort: Some(abort), ..Unchecked::default() }), expected);
+        }
+        let mut checks = Checks { problems: Vec::new() };
+        checks.decimal("x".to_owned(), 1e300, 1.1..=5.0, 1);
+        assert!(checks.problems[0].1.len() < 120, "{:?}", checks.problems);
+        checks.decimal("x".to_owned(), 1.05, 1.1..=5.0, 1);
+        assert_eq!(checks.problems[1].1, "is 1.05, expected 1.1 to 5 with at most 1 decimals");
+    }
+
+    #[test]
+    fn retries_after_all_failures_stand_alone() {
+        use aws_sdk_iot::types::RetryableFailureType::{All, Failed, TimedOut};
+        for (criteria, is_good) in [
+            (&[(All, 10)][..], true),
+            (&[(Failed, 4), (TimedOut, 6)], true),
+            (&[(All, 1), (Failed, 1)], false),
+            (&[(TimedOut, 1), (All, 1)], false),
+            (&[(All, 1), (All, 1)], false),
+            (&[(Failed, 1), (TimedOut, 1), (All, 1)], false),
+            (&[], false),
+        ] {
+            let criteria = criteria.iter().map(|(failure, count)| {
+                RetryCriteria::builder().failure_type(failure.clone()).number_of_retries(*count).build().unwrap()
+            });
+            let retries =
+                JobExecutionsRetryConfig::builder().set_criteria_list(Some(criteria.collect())).build().unwrap();
+            let told = problems(Unchecked { retries: Some(retries), ..Unchecked::default() });
+            assert_eq!(told.is_empty(), is_good, "{told:?}");
         }
     }
 }

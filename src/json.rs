@@ -37,7 +37,7 @@ pub(crate) fn document<T>(
 }
 
 /// The start of a text, for a message.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let letters = text.chars().take(MAX_QUOTED).map(|letter| if letter.is_control() { ' ' } else { letter });
     let rest = if text.chars().nth(MAX_QUOTED).is_some() { "…" } else { "" };
     letters.chain(rest.chars()).collect()

@@ -3,9 +3,9 @@
 use crate::{
     clients::Clients,
     error::{Failure, Skip, Stop},
-    helper_file::{is_image, is_json, is_manifest},
+    helper_file::{self, is_manifest, is_text, names_files},
     job_config::{JobConfig, Unchecked},
-    json::{Node, Object, Problems, document, list, text, whole_number},
+    json::{Node, Object, Problems, document, list, quoted, text, whole_number},
     manifest_json::{abort, description, package_versions, retries, rollout, tags, timeout, url_expiry, windows},
     settings::{Settings, UrlExpiry},
     stored_object::StoredObject,
@@ -15,7 +15,6 @@ use crate::{
 };
 use aws_sdk_iot::types::Tag;
 use aws_sdk_s3::error::ProvideErrorMetadata;
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
@@ -25,6 +24,11 @@ pub(crate) const MOST_BYTES: u64 = 64 * 1024;
 /// The most files that one stream takes
 /// (<https://docs.aws.amazon.com/general/latest/gr/iot-core.html>).
 const MOST_FILES: usize = 10;
+
+/// The most bytes of an object's key and of a version ID
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html>,
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/versioning-workflows.html>).
+const MAX_S3_NAME: usize = 1024;
 
 /// The most problems of a manifest that are told: the log line must stay one.
 const MOST_PROBLEMS: usize = 50;
@@ -85,7 +89,7 @@ impl Manifest {
         image: &Image,
     ) -> Result<Option<Self>, Stop> {
         let is_named = is_manifest(&upload.key);
-        if !is_named && !is_json(&upload.key) {
+        if !is_named && !is_text(&upload.key) {
             return Ok(None);
         }
         if image.size > MOST_BYTES {
@@ -97,7 +101,7 @@ impl Manifest {
             return Ok(None);
         }
         let mut manifest = Self { sha256: Some(hex(&Sha256::digest(&bytes))), ..Self::read(&bytes, upload, settings) };
-        if !is_named {
+        if !is_named && helper_file::problem(&upload.key).is_none() {
             let problem = "the object names files as a manifest does; expected a name that ends in `.ota.json`";
             manifest.problems.insert(0, problem.to_owned());
         }
@@ -178,7 +182,8 @@ impl Manifest {
     /// Adds to the problems the files that S3 does not have, and those whose bytes it does not return.
     pub(crate) fn check_objects(&mut self, objects: &[Option<StoredObject>]) {
         for (file, object) in self.files.iter().zip(objects).filter(|(file, _)| file.is_placed) {
-            let (at, Upload { key, version_id, .. }) = (file.at, &file.source);
+            let at = file.at;
+            let [key, version_id] = [&file.source.key, &file.source.version_id].map(|text| quoted(text));
             self.problems.push(match object {
                 Some(StoredObject::Image(_)) => continue,
                 Some(StoredObject::Unreadable(problem)) => format!("`files[{at}]`: the object `{key}` {problem}"),
@@ -186,14 +191,6 @@ impl Manifest {
             });
         }
     }
-}
-
-/// Whether a text is an object that names files, as nothing but a manifest does.
-fn names_files(bytes: &[u8]) -> bool {
-    let json = decode(bytes).ok().and_then(|json| serde_json::from_str::<Value>(&json).ok());
-    let files = json.as_ref().and_then(|json| json.get("files")?.as_array());
-    let is_file = |file: &Value| ["key", "versionId"].iter().all(|member| file[member].is_string());
-    files.is_some_and(|files| !files.is_empty() && files.iter().all(is_file))
 }
 
 /// `files`. Of more than a stream takes, the first ones.
@@ -260,24 +257,29 @@ fn check_place(
 ) -> bool {
     let is_key = key.is_some_and(|key| {
         let (prefix, folder) = (&settings.upload_prefix.0, settings.folder(&upload.key));
-        let is_image = key.starts_with(prefix.as_str()) && !key.ends_with('/') && is_image(key);
+        let helper = helper_file::what(key);
+        let is_key = key.starts_with(prefix.as_str()) && !key.ends_with('/') && key.len() <= MAX_S3_NAME;
+        let is_image = is_key && helper.is_none();
         let is_key = is_image && settings.folder(key) == folder;
         if !is_key {
+            let is_long = key.len() > MAX_S3_NAME;
+            let long = is_long.then(|| format!(", which has {} bytes (S3 allows {MAX_S3_NAME})", key.len()));
+            let what = long.or(helper.map(|what| format!(", which is {what}"))).unwrap_or_default();
             let expected = format!("the key of a firmware image below `{prefix}{folder}`");
             let besides = if is_image && folder.is_empty() {
                 ", and in no folder that groups or things are bound to"
             } else {
                 ""
             };
-            from.problem("key", &format!("is `{key}`, expected {expected}{besides}"));
+            from.problem("key", &format!("is `{}`{what}, expected {expected}{besides}", quoted(key)));
         }
         is_key
     });
     let is_version = version_id.is_some_and(|version_id| {
-        let is_version = !version_id.is_empty() && version_id != "null";
+        let is_version = !version_id.is_empty() && version_id != "null" && version_id.len() <= MAX_S3_NAME;
         if !is_version {
             let expected = "the version ID that S3 told when the file was uploaded";
-            from.problem("versionId", &format!("is `{version_id}`, expected {expected}"));
+            from.problem("versionId", &format!("is `{}`, expected {expected}", quoted(version_id)));
         }
         is_version
     });
@@ -289,7 +291,7 @@ mod tests {
     use super::*;
     use crate::settings::tests::settings;
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn read(json: &str) -> Manifest {
         let upload = Upload::new("b".into(), "firmware/a.ota.json".into(), "v1".into());
@@ -322,9 +324,18 @@ mod tests {
         for (members, problem) in [
             (json!({"key": "other/a.bin"}), format!("`files[0].key` is `other/a.bin`, {key}")),
             (json!({"key": "firmware/"}), format!("`files[0].key` is `firmware/`, {key}")),
-            (json!({"key": "firmware/b.ota.json"}), format!("`files[0].key` is `firmware/b.ota.json`, {key}")),
-            (json!({"key": "firmware/B.OTA.JSON"}), format!("`files[0].key` is `firmware/B.OTA.JSON`, {key}")),
-            (json!({"key": "firmware/b.bin.Sig"}), format!("`files[0].key` is `firmware/b.bin.Sig`, {key}")),
+            (
+                json!({"key": "firmware/b.ota.json"}),
+                format!("`files[0].key` is `firmware/b.ota.json`, which is a manifest, {key}"),
+            ),
+            (
+                json!({"key": "firmware/B.OTA.JSON"}),
+                format!("`files[0].key` is `firmware/B.OTA.JSON`, which is a manifest, {key}"),
+            ),
+            (
+                json!({"key": "firmware/b.bin.Sig"}),
+                format!("`files[0].key` is `firmware/b.bin.Sig`, which is a signature, {key}"),
+            ),
             (
                 json!({"versionId": "null"}),
                 "`files[0].versionId` is `null`, expected the version ID that S3 told when the file was uploaded"
@@ -619,24 +630,6 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn json_that_names_files_is_a_manifest() {
-        for (json, expected) in [
-            (full(), true),
-            (json!({"files": [{"key": "a", "versionId": "b", "x": 1}], "x": 1}), true),
-            (json!({"files": []}), false),
-            (json!({"files": ["a"]}), false),
-            (json!({"files": [{"key": "a"}]}), false),
-            (json!([{"key": "a", "versionId": "b"}]), false),
-            (json!({"key": "a", "versionId": "b"}), false),
-            (json!("files"), false),
-        ] {
-            assert_eq!(names_files(json.to_string().as_bytes()), expected, "{json}");
-        }
-        assert!(names_files(format!("\u{feff}{}", full()).as_bytes()));
-        assert!(!names_files(b"") && !names_files(b"\x7fELF") && !names_files(b"{\"files\": ["));
     }
 
     #[test]

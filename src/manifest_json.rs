@@ -7,7 +7,7 @@
 use crate::{
     cron::Cron,
     error::Expected,
-    json::{Node, Problems, list, number, text, whole_number, whole_number_32, word},
+    json::{Node, Problems, list, number, quoted, text, whole_number, whole_number_32, word},
     options::{is_package, is_package_version},
     settings::{Settings, UrlExpiry},
     upload::MAX_DESCRIPTION,
@@ -62,17 +62,17 @@ fn tag(node: &Node<'_>, others: &[String], problems: &mut Problems) -> Option<ty
             if !(1..=128).contains(&key.len()) || !key.bytes().all(takes) || is_reserved(key) {
                 let expected = "1 to 128 letters and digits of ASCII, spaces, `_`, `.`, `:`, `/`, `=`, `+`, `-` and `@`, \
                                 not beginning with `aws:`";
-                from.problem("Key", &format!("is `{key}`, expected {expected}"));
+                from.problem("Key", &format!("is `{}`, expected {expected}", quoted(key)));
             }
             if others.contains(key) {
-                from.problem("Key", &format!("is `{key}`, which another tag has"));
+                from.problem("Key", &format!("is `{}`, which another tag has", quoted(key)));
             }
         }
         let takes = |letter: char| letter.is_alphanumeric() || " _.:/=+-@".contains(letter);
         if value.encode_utf16().count() > 256 || !value.chars().all(takes) || is_reserved(&value) {
             let expected = "at most 256 letters, digits, spaces, `_`, `.`, `:`, `/`, `=`, `+`, `-` and `@`, not \
                             beginning with `aws:`";
-            from.problem("Value", &format!("is `{value}`, expected {expected}"));
+            from.problem("Value", &format!("is `{}`, expected {expected}", quoted(&value)));
         }
         types::Tag::builder().key(key?).value(value).build().ok()
     })
@@ -115,7 +115,7 @@ fn window(node: &Node<'_>, problems: &mut Problems) -> Option<types::Maintenance
         if let Some(start) = &start
             && let Err(Expected(expected)) = start.parse::<Cron>()
         {
-            from.problem("startTime", &format!("is `{start}`, expected {expected}"));
+            from.problem("startTime", &format!("is `{}`, expected {expected}", quoted(start)));
         }
         let minutes = from.required("durationInMinutes", whole_number_32).unwrap_or(1);
         let start = start.unwrap_or_else(|| "cron(0 0 * * ? *)".to_owned());
@@ -133,10 +133,10 @@ pub(crate) fn package_versions(node: &Node<'_>, problems: &mut Problems, setting
         let is_version = |version: &str| is_package_version(version) || matches!(version, "$default" | "$null");
         match names.filter(|(package, version)| is_package(package) && is_version(version)) {
             None => {
-                node.problem(problems, &format!("is `{arn}`, expected `{prefix}PACKAGE/version/VERSION`"));
+                node.problem(problems, &format!("is `{}`, expected `{prefix}PACKAGE/version/VERSION`", quoted(&arn)));
             }
             Some((package, _)) if packages.iter().any(|other| other == package) => {
-                let problem = format!("is of the package `{package}`, of which another version is named");
+                let problem = format!("is of the package `{}`, of which another version is named", quoted(package));
                 node.problem(problems, &problem);
             }
             Some((package, _)) => packages.push(package.to_owned()),

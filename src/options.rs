@@ -81,9 +81,13 @@ impl fmt::Display for Retries {
 }
 
 impl Retries {
-    /// Each failure once, and 10 in all at most.
+    /// Each failure once, all failures alone, and 10 in all at most.
     fn are_taken(&self) -> bool {
-        let are_distinct = self.0.len() == 1 || (self.0.len() == 2 && self.0[0].0 != self.0[1].0);
+        let are_distinct = match &self.0[..] {
+            [_] => true,
+            [(one, _), (other, _)] => one != other && ![one, other].contains(&&RetryableFailureType::All),
+            _ => false,
+        };
         are_distinct && self.0.iter().all(|(_, count)| *count >= 0) && self.most() <= 10
     }
 

@@ -226,7 +226,7 @@ impl ReleaseRequest {
             let (timeout, length) = (Minutes(timeout), Minutes(length));
             format!("{tries} tries of {timeout} each do not fit into the {length} between start and end")
         });
-        too_short.into_iter().chain(self.plan.opposite_sign(now)).chain(self.plan.clock_change(now)).collect()
+        too_short.into_iter().chain(self.plan.opposite_sign(now)).chain(self.plan.clock_changes(now)).collect()
     }
 }
 
@@ -306,7 +306,12 @@ impl Reader<'_> {
             zone: zone.clone().unwrap_or_else(|| settings.default_timezone.clone()),
             window: known_window.cloned(),
         };
-        for (part, problem) in readable.at(now, Lead::WhenChecked).err().into_iter().flatten() {
+        let mut broken = readable.at(now, Lead::WhenChecked).err().unwrap_or_default();
+        if known_start.is_none() && (!is_open || self.tags.contains_key(END)) {
+            let problem = end.and_then(End::problem_after_any_start);
+            broken.extend(problem.map(|problem| (Part::End, problem)));
+        }
+        for (part, problem) in broken {
             let tag = match part {
                 Part::Start => START,
                 Part::End => END,
@@ -936,7 +941,10 @@ mod tests {
             request(&[(START, "soon"), (RETRIES, "lots"), ("ota:thing-grup", "lab"), ("ota:x", "")]).unwrap_err();
         assert_eq!(problems.len(), 5, "{problems:?}");
         assert_eq!(problems[0], "tag `ota:thing-grup` is not known, did you mean `ota:thing-group`?");
-        assert_eq!(problems[1], "tag `ota:x` is not known");
+        assert!(
+            problems[1].starts_with("tag `ota:x` is not known, expected one of `ota:thing-group`, "),
+            "{problems:?}"
+        );
         assert_eq!(problems[2], "tag `ota:thing-group` is missing, expected the thing groups that get the update");
     }
 
@@ -952,8 +960,23 @@ mod tests {
             let at_fault: Vec<_> = problems.iter().filter_map(|problem| problem.split('`').nth(1)).collect();
             assert_eq!(at_fault, tags_at_fault, "{problems:?}");
         }
-        // What counts from a start that cannot be read cannot be checked.
-        assert_eq!(request(&[lab, (START, "soon"), (END, "10m")]).unwrap_err().len(), 1);
+        // What counts from a start that cannot be read cannot be checked, unless it is too short for any.
+        for (start, end, expected) in [
+            ("soon", "30m", 1),
+            ("soon", "5m", 2),
+            ("5m", "5m", 2),
+            ("5m", "30m", 1),
+            ("2027-03-28T02:30", "29m", 2),
+            ("soon", "never", 1),
+        ] {
+            let berlin = (TIMEZONE, "Europe/Berlin");
+            let problems = request(&[lab, berlin, (START, start), (END, end)]).unwrap_err();
+            assert_eq!(problems.len(), expected, "{problems:?}");
+            let short = format!(
+                "tag `ota:end` is `{end}`, which is {end} after the start, expected at least 30 minutes after it"
+            );
+            assert!(expected == 1 || problems[1] == short, "{problems:?}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use aws_sdk_iot::{
     error::BuildError,
     types::{JobEndBehavior, MaintenanceWindow, SchedulingConfig},
 };
-use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
+use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit, tz::Offset};
 use std::{fmt, str::FromStr};
 
 /// How far ahead a time must be, in minutes: when the release is checked, and when its job is created. The minute
@@ -82,6 +82,25 @@ impl FromStr for End {
             When::At(time) => Ok(Self::At(time)),
         }
     }
+}
+
+impl End {
+    /// The problem of a duration that is too short after any start.
+    pub(crate) fn problem_after_any_start(self) -> Option<String> {
+        match self {
+            Self::After(Minutes(minutes)) if minutes < SHORTEST => {
+                Some(too_near_to_start(SignedDuration::from_mins(minutes)))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The problem of an end that is this long after the start.
+fn too_near_to_start(after: SignedDuration) -> String {
+    let is =
+        if after.is_negative() { format!("{} before", length(-after)) } else { format!("{} after", length(after)) };
+    format!("{is} the start, expected at least {SHORTEST} minutes after it")
 }
 
 /// What start and end have in common.
@@ -185,8 +204,8 @@ impl Plan {
         let start = start.and_then(Result::ok);
         let end = match self.end {
             End::Never => None,
-            // An end that counts from a bad start is not to blame.
-            End::After(_) if !broken.is_empty() => None,
+            // An end that counts from a bad start is not to blame, unless it is too short for any.
+            End::After(_) if !broken.is_empty() => self.end.problem_after_any_start().map(Err),
             End::After(after) => Some(Ok(minute_at_or_after(start.unwrap_or(now), after))),
             End::At(time) => Some(time.in_zone(&self.zone)),
         };
@@ -201,10 +220,10 @@ impl Plan {
         let end = end.and_then(Result::ok);
         let openings = self.window.as_ref().and_then(|window| {
             let from = start.unwrap_or(now);
-            let offset = window.offset(&self.zone, from);
+            let offset = window.offset(&self.zone, from)?;
             let first = window.first(offset, from)?;
             let crons = window.crons(offset, offset.to_datetime(from).year());
-            Some(Openings { crons, minutes: window.minutes, first })
+            Some(Openings { crons, minutes: window.minutes, offset, first })
         });
         if let (Some(Openings { first, .. }), Some(end)) = (&openings, end)
             && *first >= end
@@ -238,7 +257,7 @@ impl Plan {
         };
         let long = start.map(|start| end.duration_since(start));
         if let Some(long) = long.filter(|long| *long < SignedDuration::from_mins(SHORTEST)) {
-            Some(format!("{} after the start, expected at least {SHORTEST} minutes after it", length(long)))
+            Some(too_near_to_start(long))
         } else if ahead < SignedDuration::from_mins(least) {
             Some(format!("{is}, expected at least {least} minutes ahead"))
         } else if ahead > SignedDuration::from_mins(LATEST_END) {
@@ -267,12 +286,15 @@ impl Plan {
         Some(format!("`{name}` is {offset}, by the opposite of its sign: the {what} is {local}, which is {utc}"))
     }
 
-    /// What the clocks of the zone will do to the maintenance windows within a year: a sentence for the log.
-    pub(crate) fn clock_change(&self, now: Timestamp) -> Option<String> {
-        let Schedule { start, end, .. } = self.at(now, Lead::WhenCreated).ok()?;
-        let start = start.unwrap_or(now);
-        let year = start.saturating_add(SignedDuration::from_mins(365 * DAY)).ok()?;
-        self.window.as_ref()?.change(&self.zone, start, end.map_or(year, |end| end.min(year)))
+    /// What the clocks of the zone do to the maintenance windows within a year: sentences for the log.
+    pub(crate) fn clock_changes(&self, now: Timestamp) -> Vec<String> {
+        let changes = || {
+            let Schedule { start, end, openings, .. } = self.at(now, Lead::WhenCreated).ok()?;
+            let year = start.unwrap_or(now).saturating_add(SignedDuration::from_mins(365 * DAY)).ok()?;
+            let (window, Openings { offset, first, .. }) = (self.window.as_ref()?, openings?);
+            Some(window.changes(&self.zone, offset, first, end.map_or(year, |end| end.min(year))))
+        };
+        changes().unwrap_or_default()
     }
 }
 
@@ -287,8 +309,9 @@ fn away(ahead: SignedDuration) -> String {
     if ahead.is_negative() { format!("{} ago", length(-ahead)) } else { format!("{} ahead", length(ahead)) }
 }
 
+/// A time that is not negative.
 fn length(time: SignedDuration) -> String {
-    if time.is_negative() { format!("-{}", Minutes(-time.as_mins())) } else { Minutes(time.as_mins()).to_string() }
+    Minutes(time.as_mins()).to_string()
 }
 
 /// The times of a job, in whole minutes of UTC.
@@ -306,6 +329,8 @@ pub struct Schedule {
 struct Openings {
     crons: Vec<String>,
     minutes: i32,
+    /// The offset from UTC that `crons` assume.
+    offset: Offset,
     first: Timestamp,
 }
 
@@ -454,7 +479,7 @@ mod tests {
             ("2026-11-23T21:00", "1h", Part::Start, "40m ago, expected `now` or at least 31 minutes ahead"),
             ("2027-11-24T00:00", "1h", Part::Start, "365d2h19m ahead, expected less than a year (365 days) ahead"),
             ("1h", "29m", Part::End, "29m after the start, expected at least 30 minutes after it"),
-            ("1h", "2026-11-23T22:00", Part::End, "-41m after the start, expected at least 30 minutes after it"),
+            ("1h", "2026-11-23T22:00", Part::End, "41m before the start, expected at least 30 minutes after it"),
             ("now", "30m", Part::End, "30m ahead, expected at least 31 minutes ahead"),
             ("now", "2026-11-23T21:00", Part::End, "40m ago, expected at least 31 minutes ahead"),
             ("1d", "730d", Part::End, "731d ahead, expected less than two years (730 days) ahead"),
@@ -524,9 +549,23 @@ mod tests {
     #[test]
     fn both_bad_ends_of_a_plan_are_told() {
         let broken = in_zone("Europe/Berlin", "2027-03-28T02:30", "2026-11-23T22:00", Some("daily 02:00 1h"));
-        let parts: Vec<_> =
-            broken.at(now(), Lead::WhenChecked).unwrap_err().into_iter().map(|(part, _)| part).collect();
-        assert_eq!(parts, [Part::Start, Part::End]);
+        let parts = |plan: &Plan| {
+            let broken = plan.at(now(), Lead::WhenChecked).unwrap_err().into_iter();
+            broken.map(|(part, _)| part).collect::<Vec<_>>()
+        };
+        assert_eq!(parts(&broken), [Part::Start, Part::End]);
+        for (start, end, expected) in [
+            ("5m", "5m", &[Part::Start, Part::End][..]),
+            ("2020-01-01T00:00", "29m", &[Part::Start, Part::End]),
+            ("5m", "30m", &[Part::Start]),
+            ("5m", "never", &[Part::Start]),
+        ] {
+            assert_eq!(parts(&plan(start, end)), expected, "{start} {end}");
+        }
+        let problem = "5m after the start, expected at least 30 minutes after it";
+        assert_eq!(plan("5m", "5m").at(now(), Lead::WhenChecked).unwrap_err()[1].1, problem);
+        let far = plan("2026-11-26T12:00", "2026-11-25T06:56").at(now(), Lead::WhenChecked).unwrap_err();
+        assert_eq!(far[0].1, "1d5h4m before the start, expected at least 30 minutes after it");
     }
 
     #[test]
@@ -543,6 +582,45 @@ mod tests {
         assert_eq!(sent("now", "never", "mon 00:30 90m"), one("cron(30 23 ? * SUN *)", 90));
         assert_eq!(sent("now", "never", "mon 00:30Z 90m"), one("cron(30 0 ? * MON *)", 90));
         assert_eq!(sent("now", "never", "day-1 00:30 90m"), one("cron(30 23 L * ? *)", 90));
+    }
+
+    /// Zone, start, end and window; the days of its cron expression with hour and minute, its first opening, and a part of
+    /// the warning.
+    const FIRST_OPENINGS: [&str; 10] = [
+        // The clocks change between the start and the first opening.
+        "Europe/Berlin|2027-10-30T12:00|2027-10-31T05:30|sun 05:00 2h|0 4 ? * SUN *|2027-10-31T04:00Z|",
+        "Europe/Berlin|2027-03-26T12:00|2027-03-28T05:30|sun 05:00 2h|0 3 ? * SUN *|2027-03-28T03:00Z|",
+        "Europe/Berlin|2027-03-26T12:00|2027-03-28T05:30|sun 01:00 2h|0 0 ? * SUN *|2027-03-28T00:00Z|forward by 1h",
+        "America/New_York|2027-11-06T12:00|2027-11-07T05:30|sun 05:00 2h|0 10 ? * SUN *|2027-11-07T10:00Z|",
+        "Australia/Lord_Howe|2027-04-03T12:00|2027-04-04T09:00|sun 05:00 2h|30 18 ? * SAT *|2027-04-03T18:30Z|",
+        "Europe/Berlin|2027-03-01T12:00|never|day-31 05:00 2h|0 3 31 * ? *|2027-03-31T03:00Z|back by 1h",
+        // The clocks show the time twice, or skip it: the windows after it are right.
+        "Europe/Berlin|2027-10-30T12:00|2027-11-01T12:00|sun 02:30 2h|30 1 ? * SUN *|2027-10-31T01:30Z|",
+        "Europe/Berlin|2027-03-27T12:00|2027-03-29T12:00|sun 02:30 2h|30 0 ? * SUN *|2027-03-28T00:30Z|at 2027-03-28T01:30",
+        // The window has just opened, and opens once more by the offset of the next day.
+        "Europe/Berlin|2027-10-30T05:10|2027-11-01T12:00|daily 05:00 2h|0 4 * * ? *|2027-10-30T04:00Z|at 2027-10-30T06:00",
+        "Europe/Berlin|2027-10-30T12:00|2027-10-31T05:30|sun 04:00Z 2h|0 4 ? * SUN *|2027-10-31T04:00Z|",
+    ];
+
+    #[test]
+    fn a_window_is_sent_by_the_offset_at_its_first_opening() {
+        for row in FIRST_OPENINGS {
+            let [zone, start, end, window, cron, first, warning] = row.split('|').collect::<Vec<_>>()[..] else {
+                panic!("{row}")
+            };
+            let plan = in_zone(zone, start, end, Some(window));
+            let openings = plan.at(now(), Lead::WhenChecked).unwrap().openings.unwrap();
+            assert_eq!(
+                (openings.crons, utc(openings.first)),
+                (vec![format!("cron({cron})")], first.to_owned()),
+                "{row}"
+            );
+            let warnings = plan.clock_changes(now()).join("; ");
+            assert!(warnings.contains(warning) && warnings.is_empty() == warning.is_empty(), "{row}: {warnings}");
+        }
+        // The end is before the first opening by local clocks.
+        let late = in_zone("Europe/Berlin", "2027-10-30T12:00", "2027-10-31T04:30", Some("sun 05:00 2h"));
+        assert_eq!(late.at(now(), Lead::WhenChecked).unwrap_err()[0].0, Part::Window);
     }
 
     #[test]
@@ -580,7 +658,9 @@ mod tests {
     #[test]
     fn a_change_of_the_clocks_within_a_year_and_before_the_end_is_warned_of() {
         let warning = |zone: &str, start: &str, end: &str, window: &str| {
-            in_zone(zone, start, end, Some(window)).clock_change(now())
+            let warnings = in_zone(zone, start, end, Some(window)).clock_changes(now());
+            assert!(warnings.len() <= 1, "{warnings:?}");
+            warnings.into_iter().next()
         };
         assert_eq!(
             warning("Europe/Berlin", "1h", "never", "daily 02:00 2h").as_deref(),
@@ -606,7 +686,7 @@ mod tests {
         assert_eq!(warning("Europe/Berlin", "1h", "never", "daily 02:00Z 2h"), None);
         assert_eq!(warning("Asia/Kolkata", "1h", "never", "daily 02:00 2h"), None);
         assert_eq!(warning("Europe/Berlin", "1h", "2027-03-28T03:00", "daily 02:00 2h"), None);
-        assert_eq!(in_zone("Europe/Berlin", "1h", "never", None).clock_change(now()), None);
+        assert_eq!(in_zone("Europe/Berlin", "1h", "never", None).clock_changes(now()), Vec::<String>::new());
     }
 
     #[test]

@@ -2,24 +2,62 @@
 
 use std::fmt::Display;
 
-/// The likeness from which on a name is suggested: 0 for nothing in common, 1 for the same.
+/// The least likeness of a suggested name by its beginning (Jaro-Winkler), from 0 for nothing in common to 1 for the same.
 const LIKE: f64 = 0.75;
+
+/// The least share of letters that a suggested name has in common.
+const IN_COMMON: f64 = 0.56;
+
+/// The fewest letters of a name's beginning or end that stand for the name.
+const MIN_PART: usize = 3;
 
 /// The most names of a list in a message.
 const MAX_LISTED: usize = 20;
 
-/// A name as it is compared with others: in lower case, without blanks and `: - . _ /`.
-pub(crate) fn folded(name: &str) -> String {
-    let letters = name.chars().filter(|letter| !letter.is_whitespace() && !":-._/".contains(*letter));
-    letters.flat_map(char::to_lowercase).collect()
+/// Small letters of other scripts that look like those of ASCII.
+const LOOKALIKES: &str = "аaвbсcԁdеeһhіiјjкkмmоoрpѕsтtуyхxԝwαaεeιiκkνvοoρpτtυu";
+
+/// A letter in lower case and in ASCII, if it is a full-width form or looks like one of ASCII.
+fn plain(letter: char) -> impl Iterator<Item = char> {
+    let half = |letter: char| match u32::from(letter) {
+        code @ 0xff01..=0xff5e => char::from_u32(code - 0xfee0).unwrap_or(letter),
+        _ => letter,
+    };
+    let ascii = |letter: char| {
+        let mut others = LOOKALIKES.chars().skip_while(move |other| *other != letter);
+        if letter.is_ascii() { letter } else { others.nth(1).unwrap_or(letter) }
+    };
+    half(letter).to_lowercase().map(ascii)
 }
 
-/// The known name that is most like the given one. `None` if no name is like it.
+/// A name in lower case and without blanks, its letters in ASCII where they look like it.
+pub(crate) fn without_blanks(name: &str) -> String {
+    name.chars().filter(|letter| !letter.is_whitespace()).flat_map(plain).collect()
+}
+
+/// A name as it is compared with others: in lower case, without blanks and `: - . _ / = + @`.
+pub(crate) fn folded(name: &str) -> String {
+    let mut name = without_blanks(name);
+    name.retain(|letter| !":-._/=+@".contains(letter));
+    name
+}
+
+/// The known name that is most like the given one, or the only one that begins or ends with it. `None` if no name is like
+/// it.
 pub(crate) fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let given = folded(given);
-    let names = known.into_iter().map(|name| (strsim::jaro_winkler(&folded(name), &given), name));
-    let (likeness, name) = names.max_by(|(one, _), (other, _)| one.total_cmp(other))?;
-    (likeness > LIKE).then_some(name)
+    let names: Vec<_> = known.into_iter().map(|name| (folded(name), name)).collect();
+    let is_part = |name: &str| given.len() >= MIN_PART && (name.starts_with(&given) || name.ends_with(&given));
+    let is_exact = names.iter().any(|(name, _)| *name == given);
+    let parts: Vec<_> = names.iter().filter(|(name, _)| !is_exact && is_part(name)).collect();
+    if let [(_, name)] = parts[..] {
+        return Some(name);
+    }
+    let likeness = names.iter().map(|(folded, name)| (strsim::jaro_winkler(folded, &given), folded, name));
+    let (likeness, folded, name) = likeness.max_by(|(one, ..), (other, ..)| one.total_cmp(other))?;
+    let in_common = strsim::normalized_damerau_levenshtein(folded, &given);
+    let least = if parts.is_empty() { IN_COMMON } else { LIKE };
+    (likeness > LIKE && in_common > least).then_some(name)
 }
 
 /// The end of a sentence on a name that is not known: the suggestion, if there is one.
@@ -44,23 +82,47 @@ mod tests {
 
     #[test]
     fn names_are_compared_without_case_blanks_and_separators() {
-        for name in
-            ["OTA:Thing-Group", " ota:thing-group", "ota.thing.group", "ota/thing_group", "Ota Thing\u{a0}Group"]
-        {
+        for name in [
+            "OTA:Thing-Group",
+            " ota:thing-group",
+            "ota.thing.group",
+            "ota/thing_group",
+            "Ota Thing\u{a0}Group",
+            "ota=thing+group",
+            "ota@thing-group",
+            "ＯＴＡ：ｔｈｉｎｇ－ｇｒｏｕｐ",
+            "оtа:tһing-grоuр",
+            "ОТА:ΤHING-GRΟUP",
+        ] {
             assert_eq!(folded(name), "otathinggroup", "{name}");
         }
-        assert_ne!(folded("ota+thing@group"), "otathinggroup");
+        for name in ["ota:thing-gröup", "ota:thing*group", "ota:thing,group"] {
+            assert_ne!(folded(name), "otathinggroup", "{name}");
+        }
+        let pairs: Vec<_> = LOOKALIKES.chars().collect();
+        assert!(pairs.as_chunks::<2>().0.iter().all(|[other, ascii]| !other.is_ascii() && ascii.is_ascii_lowercase()));
     }
 
     #[test]
     fn the_most_similar_name_is_suggested() {
         let known = ["files", "description", "tags"];
-        for (given, expected) in
-            [("Files", Some("files")), ("file", Some("files")), ("DESCRIPTON", Some("description")), ("x", None)]
-        {
+        for (given, expected) in [
+            ("Files", Some("files")),
+            ("file", Some("files")),
+            ("DESCRIPTON", Some("description")),
+            ("x", None),
+            ("s", None),
+        ] {
             assert_eq!(nearest(given, known), expected, "{given}");
         }
         assert_eq!(nearest("files", []), None);
+        // The beginning or end of several names is none of them, unless it is like one.
+        let known = ["job-id", "job-template", "end", "end-behavior"];
+        for (given, expected) in
+            [("job", None), ("end", Some("end")), ("ends", Some("end")), ("behavior", Some("end-behavior"))]
+        {
+            assert_eq!(nearest(given, known), expected, "{given}");
+        }
     }
 
     #[test]

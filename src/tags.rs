@@ -2,14 +2,17 @@
 
 use crate::{
     error::Expected,
-    spelling::{folded, nearest, suggestion},
+    json::quoted,
+    spelling::{folded, nearest, suggestion, without_blanks},
 };
 use aws_sdk_s3::types::Tag;
 use percent_encoding::percent_decode_str;
-use std::{collections::BTreeMap, str::FromStr};
+use std::{borrow::Cow, collections::BTreeMap, str::FromStr};
 
 /// What every tag of a release begins with.
 const TAG_PREFIX: &str = "ota:";
+/// The same without its colon.
+const PREFIX: &str = "ota";
 
 pub(crate) const THING_GROUP: &str = "ota:thing-group";
 pub(crate) const THING: &str = "ota:thing";
@@ -86,12 +89,22 @@ impl From<Vec<Tag>> for Tags {
     }
 }
 
-/// Whether a key begins with `ota:`, in any case and with blanks anywhere, or equals that of a known tag but for case,
-/// blanks and `: - . _ /`.
+/// Whether a key is one of a release, or misspells one: it is `ota` or begins with `ota:`, in any case and with blanks
+/// anywhere; it equals a known one but for case, blanks, lookalikes and `: - . _ / = + @`; or it is a known one after a
+/// prefix that is one slip away from `ota`.
 fn is_of_release(key: &str) -> bool {
-    let letters = key.chars().filter(|letter| !letter.is_whitespace());
-    let key = letters.flat_map(char::to_lowercase).collect::<String>();
-    key.starts_with(TAG_PREFIX) || VOCABULARY.iter().any(|known| folded(known) == folded(&key))
+    let plain = without_blanks(key);
+    plain == PREFIX
+        || plain.starts_with(TAG_PREFIX)
+        || VOCABULARY.iter().any(|known| folded(known) == folded(key))
+        || after_slip(&plain).is_some()
+}
+
+/// What follows the prefix of a key, if that is at most one slip away from `ota` and a known tag has the rest.
+fn after_slip(key: &str) -> Option<&str> {
+    let (prefix, words) = key.split_once(':')?;
+    let is_known = VOCABULARY.iter().any(|known| folded(&known[TAG_PREFIX.len()..]) == folded(words));
+    (is_known && strsim::osa_distance(prefix, PREFIX) <= 1).then_some(words)
 }
 
 /// Tags in the form of the `x-amz-tagging` header: `key=value&key=value`, form-encoded.
@@ -114,14 +127,15 @@ impl From<&str> for TagHeader {
             problems
                 .push(format!("the object has {} tags, expected at most {MAX_TAGS}, as S3 allows no more", tags.len()));
         }
-        for (at, (key, value)) in tags.iter().enumerate() {
-            if tags[..at].iter().filter(|(earlier, _)| earlier == key).count() == 1 {
+        for (at, (given, value)) in tags.iter().enumerate() {
+            let key = quoted(given);
+            if tags[..at].iter().filter(|(earlier, _)| earlier == given).count() == 1 {
                 problems.push(format!("tag `{key}` is there more than once, expected each key once"));
             }
-            if key.to_lowercase().starts_with("aws:") {
+            if given.to_lowercase().starts_with("aws:") {
                 problems.push(format!("tag `{key}` begins with `aws:`, which S3 does not allow"));
             }
-            for (what, text, least, most) in [("key", key, 1, MAX_KEY), ("value", value, 0, MAX_VALUE)] {
+            for (what, text, least, most) in [("key", given, 1, MAX_KEY), ("value", value, 0, MAX_VALUE)] {
                 let length = text.encode_utf16().count();
                 if !(least..=most).contains(&length) {
                     let expected = format!("expected {least} to {most}, which S3 allows");
@@ -165,6 +179,14 @@ impl Place {
         }
     }
 
+    /// A value for a message. S3 bounds that of a tag, and nothing that of a member.
+    fn quoted(self, value: &str) -> Cow<'_, str> {
+        match self {
+            Self::Tags => value.into(),
+            Self::File(_) => quoted(value).into(),
+        }
+    }
+
     pub fn kind(self) -> &'static str {
         match self {
             Self::Tags => "tag",
@@ -195,6 +217,7 @@ pub(crate) struct Told;
 
 impl Reader<'_> {
     pub fn problem(&mut self, tag: &str, value: &str, expected: &str) {
+        let value = self.place.quoted(value);
         self.problems.push(format!("{} is `{value}`, expected {expected}", self.place.name(tag)));
     }
 
@@ -210,13 +233,16 @@ impl Reader<'_> {
         self.tag(tag).ok().map(|value| value.unwrap_or_else(|| default.clone()))
     }
 
+    /// Reports every tag that is not known, with the one that was perhaps meant. The first without one has the list of all.
     pub fn refuse_unknown(&mut self) {
         let words = |tag: &'static str| &tag[TAG_PREFIX.len()..];
+        let mut all = format!(", expected one of `{}`", VOCABULARY.join("`, `"));
         for tag in self.tags.keys().filter(|tag| !VOCABULARY.contains(&tag.as_str())) {
-            let given = folded(tag);
-            let nearest = nearest(given.strip_prefix("ota").unwrap_or(&given), VOCABULARY.map(words));
-            let nearest = nearest.map(|words| format!("{TAG_PREFIX}{words}"));
-            self.problems.push(format!("tag `{tag}` is not known{}", suggestion(nearest.as_deref())));
+            let (plain, folded) = (without_blanks(tag), folded(tag));
+            let given = after_slip(&plain).unwrap_or_else(|| folded.strip_prefix(PREFIX).unwrap_or(&folded));
+            let nearest = nearest(given, VOCABULARY.map(words)).map(|words| format!("{TAG_PREFIX}{words}"));
+            let instead = nearest.map_or_else(|| std::mem::take(&mut all), |nearest| suggestion(Some(&nearest)));
+            self.problems.push(format!("tag `{}` is not known{instead}", quoted(tag)));
         }
     }
 
@@ -257,6 +283,17 @@ mod tests {
                 format!("{TAG_PREFIX}{}", words.replace('-', "_")),
                 format!("OTA{}{}", words[..1].to_uppercase(), words[1..].replace('-', "")),
                 format!("{TAG_PREFIX}{}", member(known)),
+                known.replace(':', "="),
+                known.replace(':', "+").replace('-', "@"),
+                known.replace(':', "："),
+                known.replace('o', "о"),
+                known.replace("ota", "ｏｔａ").replace('t', "т"),
+                known.replace("ota", "ot"),
+                known.replace("ota", "oat"),
+                known.replace("ota", "0ta"),
+                known.replace("ota", "otas"),
+                known.replace("ota", "Iota").replace('-', ""),
+                format!("\u{feff}{known}"),
             ] {
                 if tag == known {
                     continue;
@@ -269,10 +306,51 @@ mod tests {
     }
 
     #[test]
+    fn a_tag_is_suggested_by_a_part_of_its_name_and_all_are_listed_once_without_one() {
+        for (tag, nearest) in [
+            ("ota:group", THING_GROUP),
+            ("ota:path", FILE_PATH),
+            ("ota:zone", TIMEZONE),
+            ("ota:version", PACKAGE_VERSION),
+            ("ota:profile", SIGNING_PROFILE),
+            ("ota:behavior", END_BEHAVIOR),
+            ("ota:cert", CERTIFICATE),
+            ("ota:package", PACKAGE_VERSION),
+            ("ota:selection", TARGET_SELECTION),
+        ] {
+            assert_eq!(unknown(tag), [format!("tag `{tag}` is not known, did you mean `{nearest}`?")]);
+        }
+        for tag in ["ota:thing-type", "ota:x", "ota:", "ota", "ota:job", "ota:color", "ota:comment", "ota:owner"] {
+            let [problem] = unknown(tag).try_into().unwrap();
+            let start = format!("tag `{tag}` is not known, expected one of `ota:thing-group`, `ota:thing`, ");
+            assert!(problem.starts_with(&start) && problem.ends_with(", `ota:file-type`"), "{problem}");
+            assert!(problem.len() < 600);
+        }
+        let tags = ["ota:x", "ota:y"].map(|tag| (tag.to_owned(), "x".to_owned())).into();
+        let mut reader = Reader { place: Place::Tags, tags: &tags, problems: Vec::new() };
+        reader.refuse_unknown();
+        assert!(reader.problems[0].len() > 100 && reader.problems[1] == "tag `ota:y` is not known");
+    }
+
+    #[test]
     fn tags_of_others_are_left_out() {
         let tag = |key: &str| Tag::builder().key(key).value("x").build().unwrap();
-        let others = ["team", "start", "thing-group", "ota", "otastarts", "iota:start", "quota:start", "ota-x", ""];
-        let ours = ["ota:start", "OTA:x", " o ta : ", "ota:"];
+        let others = [
+            "team",
+            "start",
+            "thing-group",
+            "otastarts",
+            "quota:start",
+            "ota-x",
+            "",
+            "iota:color",
+            "team:start",
+            ":start",
+            "ot:x",
+            "team:ota",
+            "data:start",
+        ];
+        let ours = ["ota:start", "OTA:x", " o ta : ", "ota:", "ota", " OTA", "оtа", "iota:start"];
         let tags = Tags::from(others.iter().chain(&ours).map(|key| tag(key)).collect::<Vec<_>>());
         assert_eq!(tags, Tags(ours.map(|key| (key.to_owned(), "x".to_owned())).into()));
     }
@@ -296,7 +374,7 @@ mod tests {
                 format!("k{long_key}"),
                 vec![format!(
                     "tag `{}` has 129 characters in its key, expected 1 to 128, which S3 allows",
-                    "k".repeat(129)
+                    "k".repeat(64) + "…"
                 )],
             ),
             (

@@ -11,7 +11,7 @@ use crate::{
 };
 use jiff::{
     SignedDuration, Timestamp,
-    civil::{Date, Time, Weekday},
+    civil::{Date, DateTime, Time, Weekday},
     tz::Offset,
 };
 use std::{
@@ -235,9 +235,17 @@ impl Window {
         self.is_utc
     }
 
-    /// How far its clocks are ahead of UTC at a time.
-    pub(crate) fn offset(&self, zone: &Zone, time: Timestamp) -> Offset {
-        if self.is_utc { Offset::UTC } else { zone.offset(time) }
+    /// How far its clocks are ahead of UTC when they first show its time on one of its days, at `from` or after it. If they
+    /// skip that time or show it twice, the offset is the one after the change.
+    pub(crate) fn offset(&self, zone: &Zone, from: Timestamp) -> Option<Offset> {
+        if self.is_utc {
+            return Some(Offset::UTC);
+        }
+        let opens = self.days_from(zone.offset(from), from).map(|day| day.to_datetime(self.opens));
+        let mut offsets = opens.map(|opens| (zone.offset_of(opens), opens));
+        let is_later =
+            |(offset, opens): &(Offset, DateTime)| offset.to_timestamp(*opens).is_ok_and(|opens| opens >= from);
+        offsets.find(is_later).map(|(offset, _)| offset)
     }
 
     /// How many days away and at which minute of the day it opens in UTC.
@@ -256,27 +264,39 @@ impl Window {
 
     /// When the window first opens at a time or after it.
     pub(crate) fn first(&self, offset: Offset, from: Timestamp) -> Option<Timestamp> {
-        // Two months of which the first lacks the day are the longest that there is to wait.
-        let near = days(offset.to_datetime(from).date()).take(63).filter(|day| self.days.include(*day));
-        let mut opens = near.filter_map(|day| offset.to_timestamp(day.to_datetime(self.opens)).ok());
+        let days = self.days_from(offset, from);
+        let mut opens = days.filter_map(|day| offset.to_timestamp(day.to_datetime(self.opens)).ok());
         opens.find(|opens| *opens >= from)
     }
 
-    /// A sentence for the log, if the clocks of the zone change before `until`: AWS IoT's do not.
-    pub(crate) fn change(&self, zone: &Zone, from: Timestamp, until: Timestamp) -> Option<String> {
-        let before = self.offset(zone, from);
+    /// The next days on which the window opens, by clocks that are this far ahead of UTC.
+    fn days_from(&self, offset: Offset, from: Timestamp) -> impl Iterator<Item = Date> {
+        // Two months of which the first lacks the day are the longest that there is to wait.
+        days(offset.to_datetime(from).date()).take(63).filter(|day| self.days.include(*day))
+    }
+
+    /// Sentences for the log, if the clocks of the zone differ from `offset` between the first opening and `until`: AWS IoT
+    /// keeps the offset.
+    pub(crate) fn changes(&self, zone: &Zone, offset: Offset, first: Timestamp, until: Timestamp) -> Vec<String> {
         if self.is_utc {
-            return None;
+            return Vec::new();
         }
-        let mut changes = zone.changes(from).take_while(|change| change.timestamp() < until);
-        let change = changes.find(|change| change.offset() != before)?;
-        let by = SignedDuration::from_secs(i64::from(change.offset().seconds() - before.seconds())).as_mins();
-        let (way, then) = if by > 0 { ("forward", "later") } else { ("back", "earlier") };
-        let (zone, by, day) = (zone.name(), Minutes(by.abs()), before.to_datetime(change.timestamp()).date());
-        Some(format!(
-            "the clocks of `{zone}` go {way} by {by} on {day}, those of AWS IoT do not: from then on, the maintenance \
-             windows open {by} {then} by them"
-        ))
+        let name = zone.name();
+        let early = (zone.offset(first) != offset).then(|| {
+            let local = zone.local(first);
+            format!("the clocks of `{name}` change after the maintenance windows first open, which is at {local}")
+        });
+        let mut changes = zone.changes(first).take_while(|change| change.timestamp() < until);
+        let later = changes.find(|change| change.offset() != offset).map(|change| {
+            let by = SignedDuration::from_secs(i64::from(change.offset().seconds() - offset.seconds())).as_mins();
+            let (way, then) = if by > 0 { ("forward", "later") } else { ("back", "earlier") };
+            let (by, day) = (Minutes(by.abs()), offset.to_datetime(change.timestamp()).date());
+            format!(
+                "the clocks of `{name}` go {way} by {by} on {day}, those of AWS IoT do not: from then on, the maintenance \
+                 windows open {by} {then} by them"
+            )
+        });
+        early.into_iter().chain(later).collect()
     }
 }
 

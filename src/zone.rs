@@ -3,7 +3,8 @@
 use crate::{error::Expected, spelling::one_of};
 use jiff::{
     Timestamp,
-    tz::{Offset, TimeZone, TimeZoneDatabase, TimeZoneFollowingTransitions},
+    civil::DateTime,
+    tz::{AmbiguousOffset, Offset, TimeZone, TimeZoneDatabase, TimeZoneFollowingTransitions},
 };
 use std::str::FromStr;
 
@@ -123,6 +124,15 @@ impl Zone {
     /// How far its clocks are ahead of UTC at a time.
     pub(crate) fn offset(&self, time: Timestamp) -> Offset {
         self.0.to_offset(time)
+    }
+
+    /// How far its clocks are ahead of UTC when they show a time. If they skip it or show it twice, the offset is the one
+    /// after the change.
+    pub(crate) fn offset_of(&self, shown: DateTime) -> Offset {
+        match self.0.to_ambiguous_timestamp(shown).offset() {
+            AmbiguousOffset::Unambiguous { offset } => offset,
+            AmbiguousOffset::Gap { after, .. } | AmbiguousOffset::Fold { after, .. } => after,
+        }
     }
 
     /// When its clocks change, after a time.

@@ -54,8 +54,10 @@ async fn an_object_whose_only_tag_is_misspelt_is_rejected_with_the_right_spellin
     }
     let fake = Fake::new();
     let upload = fake.upload("firmware/blinky.bin", IMAGE, &[("Ota:Foo", "x"), LAB]);
-    assert_eq!(reasons(&fake, &upload).await, ["tag `Ota:Foo` is not known"]);
-    let others = [("team", "x"), ("start", "now"), ("thing-group", "lab"), ("ota", "yes"), ("quota:start", "1h")];
+    let told = reasons(&fake, &upload).await;
+    assert!(told[0].starts_with("tag `Ota:Foo` is not known, expected one of ") && told.len() == 1, "{told:?}");
+    let others =
+        [("team", "x"), ("start", "now"), ("thing-group", "lab"), ("iota:color", "red"), ("quota:start", "1h")];
     let upload = fake.upload("firmware/blinky.bin", IMAGE, &others);
     assert_eq!(release(&fake, &upload).await["reason"], "no-tags");
 }
@@ -81,8 +83,19 @@ async fn a_dry_run_rejects_tags_that_s3_would_refuse() {
         ]
     );
     assert!(told[3].starts_with("tag `ota:retries` is `lots`, expected ") && told.len() == 4, "{told:?}");
-    // Without a tag of a release it is none.
-    assert_eq!(dry_run(&many(11)[1..]).await["reason"], "no-tags");
+    // A header that S3 refuses is rejected, also if it has no tag of a release.
+    for (header, problem) in [
+        (&many(11)[1..], "the object has 11 tags, "),
+        (r#"{"TagSet":[{"Key":"ota:thing-group","Value":"lab"}]}"#, "tag `{\"TagSet\":"),
+        ("Key=ota:thing-group,Value=lab", "tag `Key` has ',' in its value, "),
+        ("=lab", "tag `` has 0 characters in its key, "),
+        ("?ota:thing-group=lab", "tag `?ota:thing-group` has '?' in its key, "),
+        ("\u{feff}ota:thing-group=lab", "tag `\u{feff}ota:thing-group` has '\\u{feff}' in its key, "),
+    ] {
+        let told = rejected(&fake, &dry_run(header).await);
+        assert!(told[0].starts_with(problem), "{header}: {told:?}");
+    }
+    assert_eq!(dry_run("team=x").await["reason"], "no-tags");
 }
 
 #[tokio::test]
@@ -119,6 +132,12 @@ async fn a_helper_file_with_tags_of_a_release_is_rejected() {
         ("firmware/app.bin.sig", "is a signature and no firmware; put the tags on the image `firmware/app.bin`"),
         ("firmware/APP.BIN.SIG", "is a signature and no firmware; put the tags on the image `firmware/APP.BIN`"),
         ("firmware/a.ota.json.txt", "looks like a manifest; expected a name that ends in `.ota.json`"),
+        (
+            "firmware/gw.ota.json.sig",
+            "is a signature and no firmware; put the tags on the manifest `firmware/gw.ota.json`, which needs no signature",
+        ),
+        ("firmware/app.bin.sig.txt", "is a signature and no firmware; put the tags on the image `firmware/app.bin`"),
+        ("firmware/gw.ota (1).json", "looks like a manifest; expected a name that ends in `.ota.json`"),
         ("firmware/a.OTA.JSON ", "looks like a manifest; expected a name that ends in `.ota.json`"),
     ] {
         let upload = fake.upload(key, IMAGE, &[LAB, ("ota:retries", "lots")]);
@@ -133,7 +152,9 @@ async fn a_helper_file_with_tags_of_a_release_is_rejected() {
 #[tokio::test]
 async fn a_manifest_under_another_name_is_rejected_and_other_json_is_an_image() {
     let named = "the object names files as a manifest does; expected a name that ends in `.ota.json`";
-    for key in ["firmware/gw.json", "firmware/gw-ota.json", "firmware/GW.JSON.bak"] {
+    for key in
+        ["firmware/gw.json", "firmware/gw-ota.json", "firmware/GW.JSON.bak", "firmware/gw.jsn", "firmware/Gw.Txt"]
+    {
         let fake = Fake::new();
         let json = manifest(&fake, json!({"fileType": "0"}));
         for bytes in [json.to_string().into_bytes(), utf_16(&json.to_string())] {

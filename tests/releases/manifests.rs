@@ -255,6 +255,66 @@ async fn a_manifest_that_is_no_good_is_rejected_with_every_reason_at_once() {
 }
 
 #[tokio::test]
+async fn no_problem_of_a_file_hides_another() {
+    let path = |at: usize| {
+        format!("`files[{at}].filePath` is `/radio.bin`, expected another path than that of `firmware/radio.bin`")
+    };
+    let kind = |at: usize| format!("`files[{at}].fileType` is `256`, expected a number from 0 to 255");
+    // Both files have an option that cannot be read.
+    let (fake, upload, _) = world(&[], |manifest| {
+        manifest["files"][0]["fileType"] = json!(256);
+        manifest["files"][1]["fileType"] = json!(256);
+        let mut twin = manifest["files"][1].clone();
+        twin["fileId"] = json!(2);
+        manifest["files"].as_array_mut().expect("files").push(twin);
+    });
+    assert_eq!(release(&fake, &upload).await["reasons"], json!([kind(0), kind(1), kind(2), path(2)]));
+    // There are too many files.
+    let (fake, upload, _) = world(&[], |manifest| {
+        let file = manifest["files"][1].clone();
+        let files = manifest["files"].as_array_mut().expect("files");
+        files.extend(
+            (2..11).map(|at| json!({"key": file["key"], "versionId": file["versionId"], "filePath": format!("/{at}")})),
+        );
+        files[1]["fileId"] = json!(1);
+        files[9]["fileType"] = json!(256);
+        files[9]["filePath"] = json!("/radio.bin");
+    });
+    let expected = ["`files` has 11 members, expected 1 to 10".to_owned(), kind(9), path(9)];
+    assert_eq!(release(&fake, &upload).await["reasons"], json!(expected));
+}
+
+#[tokio::test]
+async fn the_reasons_of_a_rejection_are_bounded() {
+    let long = "x".repeat(6_000);
+    for (member, prefix, tail) in [
+        ("key", "firmware/", ""),
+        ("key", "firmware/", ".sig"),
+        ("key", "", ""),
+        ("versionId", "", ""),
+        ("filePath", "", ""),
+        ("certificate", "", ""),
+        ("signingProfile", "", ""),
+    ] {
+        let (fake, upload, _) = world(&[], |manifest| {
+            let file = manifest["files"][0].clone();
+            let files = (0..10).map(|at| {
+                let mut file = file.clone();
+                file["filePath"] = json!(format!("/{at}"));
+                file[member] = json!(format!("{prefix}{at}{long}{tail}"));
+                file
+            });
+            manifest["files"] = files.collect();
+        });
+        let released = release(&fake, &upload).await;
+        let reasons = released["reasons"].as_array().unwrap_or_else(|| panic!("{member}: {released}"));
+        assert!(reasons.len() >= 10, "{member}: {reasons:?}");
+        let longest = reasons.iter().map(|reason| reason.to_string().len()).max();
+        assert!(longest < Some(500), "{member}: {reasons:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_file_is_told_with_its_place() {
     let (fake, upload, _) = world(&[], |_| ());
     let over = [("MAX_IMAGE_BYTES", "20")];
