@@ -6,10 +6,10 @@ use crate::{
 };
 use jiff::{
     Timestamp,
-    civil::{Date, DateTime},
+    civil::{Date, DateTime, Time},
     tz::{AmbiguousOffset, Offset, TimeZone},
 };
-use std::{fmt, str::FromStr};
+use std::{fmt, ops::Range, str::FromStr};
 
 /// A day in minutes.
 pub(crate) const DAY: i64 = 24 * 60;
@@ -58,7 +58,7 @@ pub(crate) fn utc(time: Timestamp) -> String {
 }
 
 /// A date and time to the minute as it was written: `2026-12-01T02:00`, with a space for the `T` if one likes, in UTC if a
-/// `Z` ends it. Seconds may be there if they are zero, with a fraction or without: `2026-12-01T02:00:00.000Z`.
+/// `Z` ends it; `t` and `z` are the same. Seconds may be there if they are zero, with a fraction or without: `2026-12-01T02:00:00.000Z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DateAndTime {
     shown: DateTime,
@@ -69,17 +69,15 @@ impl DateAndTime {
     /// Reads one, if it is one.
     pub fn read(value: &str) -> Option<Self> {
         let (text, seconds, rest) = parts(value)?;
-        let is_utc = rest == "Z";
+        let is_utc = rest.eq_ignore_ascii_case("Z");
         let is_full_minute = (rest.is_empty() || is_utc) && seconds.bytes().all(|byte| b":.0".contains(&byte));
-        let has_shape = is_full_minute
-            && text.bytes().enumerate().all(|(at, byte)| match at {
-                4 | 7 => byte == b'-',
-                10 => byte == b'T' || byte == b' ',
-                13 => byte == b':',
-                _ => byte.is_ascii_digit(),
-            });
-        let shown = has_shape.then(|| text.parse().ok())??;
+        let shown = (is_full_minute && has_shape(text)).then(|| text.parse().ok())??;
         Some(Self { shown, is_utc })
+    }
+
+    /// The time of its day.
+    pub(crate) fn time(self) -> Time {
+        self.shown.time()
     }
 
     /// Whether it does not depend on a zone.
@@ -106,6 +104,31 @@ impl DateAndTime {
     }
 }
 
+/// Whether a text has digits and signs where a date and time to the minute has them.
+fn has_shape(text: &str) -> bool {
+    text.bytes().enumerate().all(|(at, byte)| match at {
+        4 | 7 => byte == b'-',
+        10 => b"Tt ".contains(&byte),
+        13 => byte == b':',
+        _ => byte.is_ascii_digit(),
+    })
+}
+
+/// Why there is no such date and time, if the text has the shape of one.
+fn problem_of_date(text: &str) -> Option<String> {
+    if !has_shape(text) || text.parse::<DateTime>().is_ok() {
+        return None;
+    }
+    let number = |range: Range<usize>| text.get(range)?.parse().ok();
+    let (year, month, day, hour) = (text[..4].parse().ok()?, number(5..7)?, number(8..10)?, number(11..13)?);
+    Some(match Date::new(year, month, 1).map(Date::days_in_month) {
+        Err(_) => "months are 01 to 12".to_owned(),
+        Ok(days) if !(1..=days).contains(&day) => format!("{} has {days} days", &text[..7]),
+        Ok(_) if hour > 23 => "hours are 00 to 23".to_owned(),
+        Ok(_) => "minutes are 00 to 59".to_owned(),
+    })
+}
+
 /// A date and time: up to the minute, its seconds (`:00.000`), and what follows them.
 fn parts(value: &str) -> Option<(&str, &str, &str)> {
     let (time, rest) = value.split_at_checked("2026-12-01T02:00".len())?;
@@ -121,6 +144,9 @@ fn parts(value: &str) -> Option<(&str, &str, &str)> {
 /// What to write for a date and time that has an offset from UTC, or a part of a minute.
 pub(crate) fn instead_of_time(value: &str) -> Option<Expected> {
     let (time, seconds, rest) = parts(value)?;
+    if let Some(why) = problem_of_date(time) {
+        return Some(Expected(format!("a date and time that exist: {why}").into()));
+    }
     let shown = DateAndTime::read(time)?.shown;
     let minutes = if DateAndTime::read(&format!("{time}{seconds}")).is_none() { "whole minutes" } else { "" };
     if let Some((offset, plus)) = read_offset(rest) {
@@ -129,8 +155,11 @@ pub(crate) fn instead_of_time(value: &str) -> Option<Expected> {
         let zoned = format!("`{time}` and its zone in `ota:timezone`");
         return Some(Expected(format!("{minutes}{and}no offset{plus}: write `{utc}`, or {zoned}").into()));
     }
-    let is_time = !minutes.is_empty() && (rest.is_empty() || rest == "Z");
-    is_time.then(|| Expected(format!("{minutes}, such as `{time}{rest}`").into()))
+    let zone = rest.trim().to_uppercase();
+    let zone = ["", "Z", "UTC", "GMT"].contains(&zone.as_str()).then_some(if zone.is_empty() { "" } else { "Z" })?;
+    let such_as = if minutes.is_empty() { "" } else { ", such as " };
+    let is_right = minutes.is_empty() && (rest.is_empty() || rest.eq_ignore_ascii_case("Z"));
+    (!is_right).then(|| Expected(format!("{minutes}{such_as}`{time}{zone}`").into()))
 }
 
 /// Every day from one on.
@@ -180,6 +209,8 @@ mod tests {
             "2026-12-01 02:00",
             "2026-12-01T02:00Z",
             "2026-12-01 02:00Z",
+            "2026-12-01t02:00z",
+            "2026-12-01T02:00:00.000z",
             "2026-12-01T02:00:00",
             "2026-12-01T02:00:00Z",
             "2026-12-01 02:00:00.000",
@@ -189,7 +220,7 @@ mod tests {
         ] {
             let time = DateAndTime::read(text).unwrap();
             assert_eq!(time.in_zone(&zone("UTC")), Ok("2026-12-01T02:00:00Z".parse().unwrap()), "{text}");
-            assert_eq!(time.is_utc(), text.ends_with('Z'));
+            assert_eq!(time.is_utc(), text.ends_with(['Z', 'z']));
         }
         let bad = [
             "2026-12-01",
@@ -268,7 +299,26 @@ mod tests {
         assert_eq!(instead("2026-12-01T02:00:00+01:00"), Some(format!("no offset: {zoned}")));
         assert_eq!(instead("2026-12-01T02:00:00.000+01"), Some(format!("no offset: {zoned}")));
         assert_eq!(instead("2026-12-01T02:00:30+0100"), Some(format!("whole minutes and no offset: {zoned}")));
-        for other in ["2026-12-01T02:00", "2026-12-01T02:00:00Z", "2026-12-01T02:00:", "2026-13-01T02:00:30", "soon"] {
+        for (value, expected) in [
+            ("2026-12-01T02:00 ", "`2026-12-01T02:00`"),
+            ("2026-12-01T02:00\n", "`2026-12-01T02:00`"),
+            ("2026-12-01T02:00 Z", "`2026-12-01T02:00Z`"),
+            ("2026-12-01T02:00Z ", "`2026-12-01T02:00Z`"),
+            ("2026-12-01T02:00:00 UTC", "`2026-12-01T02:00Z`"),
+            ("2026-12-01 02:00utc", "`2026-12-01 02:00Z`"),
+            ("2026-12-01T02:00:30 GMT", "whole minutes, such as `2026-12-01T02:00Z`"),
+            ("2026-02-29T02:00", "a date and time that exist: 2026-02 has 28 days"),
+            ("2028-02-30T02:00Z", "a date and time that exist: 2028-02 has 29 days"),
+            ("2026-11-31 02:00+01:00", "a date and time that exist: 2026-11 has 30 days"),
+            ("2026-12-00T02:00", "a date and time that exist: 2026-12 has 31 days"),
+            ("2026-13-01T02:00:30", "a date and time that exist: months are 01 to 12"),
+            ("2026-00-01T02:00", "a date and time that exist: months are 01 to 12"),
+            ("2026-12-01T24:00", "a date and time that exist: hours are 00 to 23"),
+            ("2026-12-01T02:60Z", "a date and time that exist: minutes are 00 to 59"),
+        ] {
+            assert_eq!(instead(value).as_deref(), Some(expected), "{value}");
+        }
+        for other in ["2026-12-01T02:00", "2026-12-01T02:00:00Z", "2026-12-01T02:00:", "2026-12-01T02:00 CET", "soon"] {
             assert_eq!(instead(other), None, "{other}");
         }
     }

@@ -6,7 +6,10 @@ use crate::{
     signed_object::SignatureAlgorithm,
     text::decode,
 };
-use base64::{Engine, prelude::BASE64_STANDARD};
+use base64::{
+    Engine,
+    prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD},
+};
 use der::{Decode, asn1::UintRef};
 use std::str::FromStr;
 
@@ -58,7 +61,7 @@ impl FromStr for CertFile {
 /// # Errors
 /// What it has in place of that.
 pub fn check_form(signature: &str, algorithm: SignatureAlgorithm) -> Result<(), String> {
-    let bytes = BASE64_STANDARD.decode(signature).map_err(|_| "it is not base64".to_owned())?;
+    let bytes = BASE64_STANDARD.decode(signature).map_err(|_| problem_of_base64(signature).to_owned())?;
     match algorithm {
         SignatureAlgorithm::Sha256WithEcdsa | SignatureAlgorithm::Sha1WithEcdsa => {
             // Of a curve of 521 bits at most.
@@ -75,6 +78,28 @@ pub fn check_form(signature: &str, algorithm: SignatureAlgorithm) -> Result<(), 
             length => Err(format!("it has {length} bytes, an RSA signature has 256, 384 or 512")),
         },
     }
+}
+
+/// What is wrong with a text that is not base64.
+fn problem_of_base64(text: &str) -> &'static str {
+    let bare = text.trim_end_matches('=');
+    // No signature is that short: a word is not one.
+    if bare.len() < 8 {
+        "it is not base64"
+    } else if BASE64_STANDARD_NO_PAD.decode(bare).is_ok() {
+        "its padding is wrong, expected `=` at its end up to a multiple of 4 letters"
+    } else if BASE64_URL_SAFE_NO_PAD.decode(bare).is_ok() {
+        "it is base64url, expected `+` for `-`, `/` for `_`, and `=` at its end up to a multiple of 4 letters"
+    } else {
+        "it is not base64"
+    }
+}
+
+/// A signature of a tag. S3 decodes a `+` in the header of an upload to a space, and allows no line breaks; blanks at the
+/// ends are left out unless they stand for a `+`.
+pub(crate) fn with_plus(signature: &str, algorithm: SignatureAlgorithm) -> String {
+    let [whole, trimmed] = [signature, signature.trim()].map(|signature| signature.replace(' ', "+"));
+    if check_form(&whole, algorithm).is_ok() { whole } else { trimmed }
 }
 
 /// A signature without the line breaks and blanks that tools put into base64.
@@ -166,9 +191,27 @@ mod tests {
             check_form(&of(&[7; 255]), RSA),
             Err("it has 255 bytes, an RSA signature has 256, 384 or 512".to_owned())
         );
-        for bad in ["ME C", "MEUC=", "!"] {
+        for bad in ["ME C", "MEUC!", "!", "M", "sig", "-+-+-+-+-+", "MEUC AAAA"] {
             assert_eq!(check_form(bad, RSA), Err("it is not base64".to_owned()), "{bad}");
         }
+        for bad in ["MEUCMEUC=", "MEUCMEUCMA", "MEUCMEUCMA=", "MEUCMEUCMA==="] {
+            let padding = "its padding is wrong, expected `=` at its end up to a multiple of 4 letters";
+            assert_eq!(check_form(bad, RSA), Err(padding.to_owned()), "{bad}");
+        }
+        for bad in ["-_-_-_-_", "MEUCME-C", "MEUCMEUC-_8", "MEUCMEUC-_8="] {
+            assert!(check_form(bad, RSA).unwrap_err().starts_with("it is base64url, expected "), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_blank_of_a_tag_stands_for_a_plus_where_that_is_a_signature() {
+        // It begins and ends with a `+`.
+        let plus = format!("+{}+", "A".repeat(510));
+        for given in [plus.clone(), plus.replace('+', " "), format!(" {plus}"), format!("{plus}  ")] {
+            assert_eq!(with_plus(&given, RSA), plus);
+        }
+        let plain = of(&[7; 256]);
+        assert_eq!(with_plus(&format!("  {plain} \t"), RSA), plain);
     }
 
     #[test]

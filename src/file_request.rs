@@ -1,7 +1,7 @@
 //! What is asked for of one file: by the tags of an upload, or by its manifest.
 
 use crate::{
-    custom_signing::{BESIDE, CertFile, CustomSignature, CustomSigning, check_form, without_breaks},
+    custom_signing::{BESIDE, CertFile, CustomSignature, CustomSigning, check_form, with_plus, without_breaks},
     error::{Kind, Skip, Stop},
     json::quoted,
     manifest::Manifest,
@@ -167,9 +167,10 @@ impl Reader<'_> {
                 place.short(SIGNATURE)
             ));
         }
+        let expected_algorithm =
+            algorithm.as_ref().ok().copied().flatten().unwrap_or(SignatureAlgorithm::Sha256WithEcdsa);
         let signature = match place {
-            // S3 decodes a `+` in the header of an upload to a space, and allows no line breaks.
-            Place::Tags => signature.replace(' ', "+"),
+            Place::Tags => with_plus(signature, expected_algorithm),
             Place::File(_) => without_breaks(signature),
         };
         if signature == BESIDE {

@@ -35,7 +35,6 @@ impl<'a> Helper<'a> {
             return Some(Self::Manifest);
         }
         let bare = without_added(key);
-        // An added end may itself be one of a signature's object.
         if let Some(signed) = SIGNATURES.iter().find_map(|end| without_end(bare, end)) {
             return Some(Self::Signature(signed));
         }
@@ -117,16 +116,18 @@ pub(crate) fn problem(key: &str) -> Option<String> {
 /// Whether a text is an object that names files, in any case of its members, or has such names and is damaged JSON.
 pub(crate) fn names_files(bytes: &[u8]) -> bool {
     let text = decode(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).replace('\0', "").into());
-    let member = |object: &Value, name: &str| {
-        let mut members = object.as_object()?.iter();
-        members.find(|(member, _)| member.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone())
-    };
     let Ok(json) = serde_json::from_str::<Value>(&text) else {
         let text = text.to_lowercase();
         return ["\"files\"", "\"versionid\""].iter().all(|name| text.contains(name));
     };
-    let files = member(&json, "files");
-    files.as_ref().and_then(Value::as_array).is_some_and(|files| files.iter().any(|file| member(file, "key").is_some()))
+    let files = member(&json, "files").and_then(Value::as_array);
+    files.is_some_and(|files| files.iter().any(|file| member(file, "key").is_some()))
+}
+
+/// A member of an object, in any case of its name.
+fn member<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
+    let mut members = object.as_object()?.iter();
+    members.find(|(member, _)| member.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 
 #[cfg(test)]

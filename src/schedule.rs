@@ -53,7 +53,7 @@ impl FromStr for Start {
         if value == "now" {
             return Ok(Self::Now);
         }
-        match When::read(value, "`now`, a duration from job creation")? {
+        match When::read(value, "now", "a duration from job creation")? {
             When::After(after) => Ok(Self::After(after)),
             When::At(time) => Ok(Self::At(time)),
         }
@@ -77,7 +77,7 @@ impl FromStr for End {
         if value == "never" {
             return Ok(Self::Never);
         }
-        match When::read(value, "`never`, a duration after the start")? {
+        match When::read(value, "never", "a duration after the start")? {
             When::After(after) => Ok(Self::After(after)),
             When::At(time) => Ok(Self::At(time)),
         }
@@ -110,7 +110,7 @@ enum When {
 }
 
 impl When {
-    fn read(value: &str, forms: &str) -> Result<Self, Expected> {
+    fn read(value: &str, word: &str, duration: &str) -> Result<Self, Expected> {
         let after = |value: &str| value.parse().map(Self::After).ok();
         if let Some(when) = after(value).or_else(|| DateAndTime::read(value).map(Self::At)) {
             return Ok(when);
@@ -118,9 +118,20 @@ impl When {
         if let Some(rest) = value.strip_prefix(' ').filter(|rest| after(rest).is_some()) {
             return Err(Expected(format!("`{rest}`, without the `+` that was read as a space").into()));
         }
-        Err(instead_of_time(value).unwrap_or_else(|| {
+        let trimmed = value.trim();
+        let lower = trimmed.to_lowercase();
+        if lower == word || after(&lower).is_some() {
+            return Err(Expected(format!("`{lower}`").into()));
+        }
+        if trimmed != value && DateAndTime::read(trimmed).is_some() {
+            return Err(Expected(format!("`{trimmed}`").into()));
+        }
+        Err(instead_of_time(trimmed).unwrap_or_else(|| {
             let time = "`2026-12-01T02:00` (in `ota:timezone`) or `2026-12-01T02:00Z` (in UTC)";
-            Expected(format!("{forms} such as `90m`, `1h` or `1d12h`, or a date and time such as {time}").into())
+            Expected(
+                format!("`{word}`, {duration} such as `90m`, `1h` or `1d12h`, or a date and time such as {time}")
+                    .into(),
+            )
         }))
     }
 }

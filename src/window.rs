@@ -5,7 +5,7 @@
 //! another.
 
 use crate::{
-    clock::{DAY, Minutes, days},
+    clock::{DAY, DateAndTime, Minutes, days},
     error::Expected,
     zone::{Zone, read_offset},
 };
@@ -48,13 +48,11 @@ impl FromStr for Window {
 }
 
 fn read(days: &str, opens: &str, length: &str) -> Option<Window> {
-    let (opens, is_utc) = opens.strip_suffix('Z').map_or((opens, false), |opens| (opens, true));
-    let has_shape = opens.len() == 5
-        && opens.bytes().enumerate().all(|(at, byte)| if at == 2 { byte == b':' } else { byte.is_ascii_digit() });
-    let opens = has_shape.then(|| opens.parse().ok())??;
+    // Of any day.
+    let opens = DateAndTime::read(&format!("2026-12-01T{opens}"))?;
     let Minutes(minutes) = length.parse().ok()?;
     let minutes = (1..=LONGEST).contains(&minutes).then(|| i32::try_from(minutes).ok())??;
-    Some(Window { days: Days::read(days)?, opens, is_utc, minutes })
+    Some(Window { days: Days::read(days)?, opens: opens.time(), is_utc: opens.is_utc(), minutes })
 }
 
 /// What to write for a window that carries its offset from UTC.

@@ -25,7 +25,10 @@ impl FromStr for Zone {
             return Err(Expected(format!("`{with_plus}`: its `+` was read as a space, write it as `%2B`").into()));
         }
         let instead = instead_of_offset(zones, value).map(|instead| format!("; {instead}"));
-        let instead = instead.or_else(|| nearest(zones, value).map(|zone| format!(", did you mean `{zone}`?")));
+        let instead = instead.or_else(|| of_abbreviation(zones, value));
+        let instead = instead.or_else(|| {
+            of_city(zones, value).or_else(|| nearest(zones, value)).map(|zone| format!(", did you mean `{zone}`?"))
+        });
         let expected = "the IANA name of a time zone such as `Europe/Berlin`";
         Err(Expected(format!("{expected}{}", instead.unwrap_or_default()).into()))
     }
@@ -52,6 +55,30 @@ fn nearest(zones: &TimeZoneDatabase, given: &str) -> Option<String> {
     let names = names(zones).filter(|zone| digits(zone) == digits(&given));
     let nearest = names.max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
     nearest.filter(|zone| likeness(zone) > 0.75)
+}
+
+/// The zone whose name ends in that of a city, with blanks for `_` if one likes. `None` if no zone or several have it.
+fn of_city(zones: &TimeZoneDatabase, given: &str) -> Option<String> {
+    let city = given.trim().replace(' ', "_");
+    let has_city = |name: &String| name.rsplit_once('/').is_some_and(|(_, last)| last.eq_ignore_ascii_case(&city));
+    let mut names = names(zones).filter(has_city);
+    names.next().filter(|_| names.next().is_none())
+}
+
+/// What to write for an abbreviation that clocks show, such as `CEST`: several places share it. `Z` is UTC.
+fn of_abbreviation(zones: &TimeZoneDatabase, given: &str) -> Option<String> {
+    if given.eq_ignore_ascii_case("Z") {
+        return Some(", did you mean `UTC`?".to_owned());
+    }
+    // A winter and a summer.
+    let times = [1_800_000_000, 1_815_000_000].map(|second| Timestamp::from_second(second).ok());
+    let is_shown = |zone: &TimeZone| {
+        let mut times = times.iter().flatten();
+        times.any(|time| zone.to_offset_info(*time).abbreviation().eq_ignore_ascii_case(given))
+    };
+    let is_word = given.len() >= 3 && given.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let is_abbreviation = is_word && names(zones).any(|name| named(zones, &name).is_some_and(|zone| is_shown(&zone)));
+    is_abbreviation.then(|| format!("; the abbreviation `{given}` is that of several places"))
 }
 
 /// What to write for an offset from UTC: `GMT+2`, `UTC+05:30`, `-0500`. `None` if the text is none, or no zone has it.
@@ -224,6 +251,30 @@ mod tests {
             assert_eq!(instead(value), head, "{value}");
         }
         assert_eq!(instead("Etc/GMT 5"), "`Etc/GMT+5`: its `+` was read as a space, write it as `%2B`");
+    }
+
+    #[test]
+    fn a_city_or_an_abbreviation_is_answered_with_its_zone() {
+        let instead = |value: &str| value.parse::<Zone>().unwrap_err().0.into_owned();
+        let head = "the IANA name of a time zone such as `Europe/Berlin`";
+        for (value, zone) in [
+            ("Berlin", "Europe/Berlin"),
+            ("berlin ", "Europe/Berlin"),
+            ("New York", "America/New_York"),
+            ("LOS_ANGELES", "America/Los_Angeles"),
+            ("kolkata", "Asia/Kolkata"),
+            ("Z", "UTC"),
+            ("z", "UTC"),
+        ] {
+            assert_eq!(instead(value), format!("{head}, did you mean `{zone}`?"), "{value}");
+        }
+        for value in ["PST", "PDT", "CEST", "cest", "IST", "JST"] {
+            assert_eq!(instead(value), format!("{head}; the abbreviation `{value}` is that of several places"));
+        }
+        // Several zones end in it, or none.
+        for value in ["Indianapolis", "Atlantis", "A", "XYZ"] {
+            assert_eq!(instead(value), head, "{value}");
+        }
     }
 
     proptest! {
