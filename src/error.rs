@@ -286,6 +286,8 @@ pub enum Failure {
     NoRandomBytes,
     #[error("reading the record `{key}`")]
     ReadRecord { key: String, source: Cause },
+    #[error("the record `{key}` is in the way of this attempt's own, but S3 does not list it")]
+    UnlistedRecord { key: String },
     #[error("writing the record `{key}`")]
     WriteRecord { key: String, source: Cause },
     #[error("looking up the target `{target}`")]
@@ -338,7 +340,7 @@ pub enum Failure {
     DescribeJob { job_id: String, source: Cause },
     #[error("writing the job document")]
     JobDocument(#[from] serde_json::Error),
-    #[error("conflict: {what} exists, and {problem}; nothing was overwritten. {remedy}")]
+    #[error("conflict: {what} exists: {problem}; nothing was overwritten. {remedy}")]
     Conflict { what: String, problem: String, remedy: String },
     #[error("a response of AWS lacks `{member}`")]
     Incomplete { member: &'static str },

@@ -64,9 +64,9 @@ impl Stranger {
             return Stop::Rejected(Kind::JobId, vec![problem]);
         }
         let problem = if names_upload {
-            "names the stream or files of this upload, but no attempt at this release created it".to_owned()
+            "it names the stream or files of this upload, but no attempt at this release created it".to_owned()
         } else {
-            format!("is that of {of}")
+            format!("it belongs to {of}")
         };
         let remedy = format!(
             "Find out who created it (`aws iot describe-job --job-id {job_id}`); `aws iot delete-job --force --job-id \

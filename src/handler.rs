@@ -25,7 +25,7 @@ use crate::{
     stored_object::StoredObject,
     stream,
     tags::{TagHeader, Tags},
-    traces::Traces,
+    traces::{Traces, record_key},
     unchanged,
     upload::{Image, Upload, hex},
     verification::{Digests, Verification},
@@ -178,12 +178,17 @@ impl Function {
         steps: &mut Steps,
     ) -> Result<Outcome, Stop> {
         let mut pause = FIRST_PAUSE;
+        let mut is_again = false;
         let patient = async {
             loop {
                 match self.release((upload, is_copy), invocation, release, steps).await {
                     Ok(Some(outcome)) => return Ok(outcome),
                     // Another attempt was first: again, by its record.
-                    Ok(None) => {}
+                    Ok(None) if !is_again => is_again = true,
+                    Ok(None) => {
+                        let key = record_key(&upload.signed_prefix(&self.settings));
+                        return Err(Failure::UnlistedRecord { key }.into());
+                    }
                     // Lambda's few attempts are over long before a burst of uploads is.
                     Err(Stop::Failed(failure))
                         if failure.is_throttled() && Instant::now() + pause < invocation.deadline =>

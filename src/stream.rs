@@ -134,7 +134,7 @@ pub(crate) async fn ensure(
                 None => Ok(Stream { id }),
                 Some(problem) => Err(Failure::Conflict {
                     what: format!("the stream `{id}`"),
-                    problem: format!("does not offer this upload: {problem}"),
+                    problem: format!("it does not offer this upload: {problem}"),
                     remedy: format!("Find out who created it; `aws iot delete-stream --stream-id {id}` deletes it"),
                 }),
             }
@@ -206,9 +206,7 @@ async fn has_bytes_of(aws: &Clients, settings: &Settings, copy: &RawCopy, object
     }
     let sha256 = async |object: &Upload| {
         let read = Digests::of(aws, settings, object, copy.size).await?;
-        Ok::<_, Failure>(
-            read.filter(|(_, size)| *size == copy.size).map(|(digests, _)| digests.sha256.as_ref().to_owned()),
-        )
+        Ok::<_, Failure>(read.map(|(digests, _)| digests.sha256.as_ref().to_owned()))
     };
     let expected = match &copy.sha256 {
         Some(expected) => Some(expected.clone()),

@@ -10,6 +10,7 @@ The environment may say SOAK and BURST (how many uploads) and SEED (where random
 import json
 import os
 import random
+import re
 import sys
 import time
 import urllib.request
@@ -72,7 +73,7 @@ class Upload:
         ota = document(job_id)
         (file,) = ota["files"]
         at, streamed = self.cloud.streamed(ota["streamname"])
-        expect(f"the job {job_id} is of", job["description"], self.description())
+        expect(f"the job {job_id} is of", described(job), self.description())
         expect(f"the image of {job_id} is that of", streamed == self.image, True)
         expect(f"the file size of {job_id} is", file["filesize"], len(self.image))
         self.cloud.verify(file["sig-sha256-ecdsa"], streamed)
@@ -80,6 +81,11 @@ class Upload:
         receipt = json.load(client("s3").get_object(**record)["Body"])
         expect(f"the receipt of {self.key} names the job", receipt.get("jobArn"), job["jobArn"])
         return ota["streamname"]
+
+
+def described(job):
+    """The upload that the description of a job names, before the release's mark."""
+    return re.sub(r" \(release [0-9a-f]{16}\)$", "", job["description"])
 
 
 def document(job_id):
@@ -224,7 +230,7 @@ def burst(cloud):
         "each is released by its first attempt": (attempts, number),
     }
     failed = 0
-    descriptions = {client("iot").describe_job(jobId=job)["job"]["description"]: job for job in jobs}
+    descriptions = {described(client("iot").describe_job(jobId=job)["job"]): job for job in jobs}
     try:
         for upload in uploads:
             upload.check_job(descriptions[upload.description()])
@@ -277,7 +283,7 @@ def checks_of_soak(cloud, uploads, told, invocations):
     """Each promise, and what is wrong with it, or nothing."""
     iot = client("iot")
     jobs, streams, _ = cloud.creations()
-    descriptions = {job: iot.describe_job(jobId=job)["job"]["description"] for job in jobs}
+    descriptions = {job: described(iot.describe_job(jobId=job)["job"]) for job in jobs}
     accepted = {upload.description(): upload for upload in uploads if upload.tags in ACCEPTED}
     outcomes = {}
     for line in final_outcomes(cloud):

@@ -126,6 +126,16 @@ async fn a_claim_that_s3_accepts_over_a_delete_marker_does_not_decide() {
     }
 }
 
+#[tokio::test]
+async fn a_record_that_s3_refuses_to_list_ends_the_attempt() {
+    let fake = Fake::new();
+    let upload = upload(&fake, &[LAB]);
+    (0..2).for_each(|_| fake.instead_of("PutObject", 412, "PreconditionFailed"));
+    assert!(failure(&fake, &upload).await.contains("release.json` is in the way of this attempt's own"));
+    assert_eq!(fake.calls("PutObject").len(), 2);
+    assert_eq!(release(&fake, &upload).await["outcome"], "created");
+}
+
 #[tokio::test(start_paused = true)]
 async fn records_that_are_hidden_again_and_again_come_to_one_job() {
     for seed in 0..40 {
@@ -665,7 +675,7 @@ async fn a_job_that_pretends_to_be_of_an_upload_is_neither_adopted_nor_joined_by
                 for _ in 0..2 {
                     let failed = failure(&fake, &upload).await;
                     assert!(
-                        failed.contains(&format!("conflict: the job `{id}` exists, and names the stream or files")),
+                        failed.contains(&format!("conflict: the job `{id}` exists: it names the stream or files")),
                         "{failed}"
                     );
                     assert!(
