@@ -196,7 +196,10 @@ fn all(elements: &[&RawValue], read: impl Fn(&str) -> Vec<Record>) -> Vec<Record
         if records.len() > MAX_RECORDS {
             let problem =
                 format!("it has more than {MAX_RECORDS} records; nothing of it is released, send it in parts");
-            return vec![Record::stopped(Failure::Unsupported { problem }.into())];
+            // Nothing of it could be released in any case.
+            let is_unreadable = records.iter().all(Record::is_unreadable);
+            let failure = if is_unreadable { Failure::Event { problem } } else { Failure::Unsupported { problem } };
+            return vec![Record::stopped(failure.into())];
         }
     }
     records
@@ -205,9 +208,8 @@ fn all(elements: &[&RawValue], read: impl Fn(&str) -> Vec<Record>) -> Vec<Record
 /// The records of a message of the failure queue. Those that are not understood are consumed; the first of them has the
 /// beginning of the message.
 fn consume(mut records: Vec<Record>, message: &str) -> Vec<Record> {
-    let is_unreadable = |record: &&mut Record| matches!(record.upload, Err(Stop::Failed(Failure::Event { .. })));
     let mut beginning = &message[..message.floor_char_boundary(MAX_LOGGED)];
-    for record in records.iter_mut().filter(is_unreadable) {
+    for record in records.iter_mut().filter(|record| record.is_unreadable()) {
         record.consumed = Some(std::mem::take(&mut beginning).to_owned());
     }
     records
@@ -288,6 +290,10 @@ fn quoted(text: &str) -> String {
 impl Record {
     fn stopped(stop: Stop) -> Self {
         Self { bucket: None, key: None, size: None, is_copy: false, upload: Err(stop), consumed: None }
+    }
+
+    fn is_unreadable(&self) -> bool {
+        matches!(self.upload, Err(Stop::Failed(Failure::Event { .. })))
     }
 
     fn failed(problem: String) -> Self {

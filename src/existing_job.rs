@@ -48,6 +48,10 @@ pub(crate) struct Stranger {
     job_id: String,
     /// Whether its document names the upload's stream or its files all the same.
     names_upload: bool,
+    /// Whether the release has this ID although no tag asked for it.
+    is_default: bool,
+    /// What the description of the release's own job ends in.
+    mark: String,
     /// The upload that it is of, as far as its description says so.
     pub of: String,
 }
@@ -55,22 +59,29 @@ pub(crate) struct Stranger {
 impl Stranger {
     /// How a release ends whose job would have this ID: rejected if a tag asks for the ID.
     pub fn stop(self, request: &ReleaseRequest) -> Stop {
-        let Self { job_id, names_upload, of } = self;
+        let Self { job_id, names_upload, is_default, mark, of } = self;
         let is_asked = request.job_id.as_ref().is_some_and(|asked| asked.to_string() == job_id);
-        if is_asked && !names_upload {
-            let problem = format!(
-                "tag `ota:job-id` asks for the job ID `{job_id}`, which {of} has; choose another and upload again"
-            );
+        if !names_upload && (is_asked || !is_default) {
+            let problem = if is_asked {
+                format!(
+                    "tag `ota:job-id` asks for the job ID `{job_id}`, which {of} has; choose another and upload again"
+                )
+            } else {
+                format!("the record of this release has the job ID `{job_id}`, which {of} has; upload again")
+            };
             return Stop::Rejected(Kind::JobId, vec![problem]);
         }
         let problem = if names_upload {
-            "it names the stream or files of this upload, but no attempt at this release created it".to_owned()
+            format!(
+                "it names the stream or files of this upload, but its description does not end in `{mark}`: another \
+                 created it, or changed its description"
+            )
         } else {
             format!("it belongs to {of}")
         };
         let remedy = format!(
-            "Find out who created it (`aws iot describe-job --job-id {job_id}`); `aws iot delete-job --force --job-id \
-             {job_id}` deletes it"
+            "Find out who did so (`aws iot describe-job --job-id {job_id}`); if no release needs it, `aws iot delete-job \
+             --force --job-id {job_id}` deletes it"
         );
         Stop::Failed(Failure::Conflict { what: format!("the job `{job_id}`"), problem, remedy })
     }
@@ -137,6 +148,21 @@ pub(crate) async fn find(aws: &Clients, job_id: &str) -> Result<Option<Job>, Fai
     }
 }
 
+/// The job of a receipt, if it exists and is still the release's own: once it is deleted, another may take its ID.
+pub(crate) async fn of_receipt(
+    aws: &Clients,
+    settings: &Settings,
+    upload: &Upload,
+    receipt: &JobRecord,
+) -> Result<Option<Job>, Failure> {
+    if receipt.nonce.is_none() {
+        return find(aws, &receipt.job_id).await;
+    }
+    let original = receipt.unchanged_since.as_ref();
+    let original = original.map(|version| Upload::new(upload.bucket.clone(), upload.key.clone(), version.clone()));
+    find_own(aws, settings, original.as_ref().unwrap_or(upload), receipt).await
+}
+
 /// The job with the ID of a record, if it is there and the release's own.
 pub(crate) async fn find_own(
     aws: &Clients,
@@ -177,7 +203,9 @@ pub(crate) async fn holder(
         return Ok(Some(Holder::Own(Job { stream_id, ..job })));
     }
     let of = upload_of(description).unwrap_or_else(|| "another job".to_owned());
-    Ok(Some(Holder::Other(Stranger { job_id: job_id.to_owned(), names_upload, of })))
+    let is_default = [upload.default_job_id(), record.other_job_id(upload)].iter().any(|id| id == job_id);
+    let (job_id, mark) = (job_id.to_owned(), record.mark());
+    Ok(Some(Holder::Other(Stranger { job_id, names_upload, is_default, mark, of })))
 }
 
 /// The most characters of an upload that are shown.

@@ -150,7 +150,8 @@ fn check<'a>(
     }
     let Succeeded { source, signed_object: (bucket, signed_key), profile } = Succeeded::of(job)?;
     let owner = required(job.job_owner(), "jobOwner")?;
-    let (ours, prefix, account) = (&upload.bucket, &settings.signed_prefix.0, &settings.ota_role.account);
+    let (ours, account) = (&upload.bucket, &settings.ota_role.account);
+    let (by_hand, own) = (format!("{}by-hand/", settings.signed_prefix.0), upload.signed_prefix(settings));
     Ok(if let Err(problem) = signing::check_validity(job, now) {
         Err(problem)
     } else if owner != account {
@@ -160,8 +161,8 @@ fn check<'a>(
         Err(format!("its source is s3://{bucket}/{key} version {version}, this is {upload}"))
     } else if !settings.allows_profile(&ProfileName(profile.to_owned())) {
         Err(format!("its profile is `{profile}`, expected {}", settings.expected_profile()))
-    } else if bucket != ours || !signed_key.starts_with(prefix) {
-        Err(format!("its signed object is s3://{bucket}/{signed_key}, which does not lie below s3://{ours}/{prefix}"))
+    } else if bucket != ours || !(signed_key.starts_with(&by_hand) || signed_key.starts_with(&own)) {
+        Err(format!("its signed object is s3://{bucket}/{signed_key}, which does not lie below s3://{ours}/{by_hand}"))
     } else {
         signing::cert_file(job.signing_parameters()).map(|cert_file| (signed_key, profile, cert_file))
     })

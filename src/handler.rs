@@ -546,8 +546,8 @@ impl Function {
         release.job_id = Some(record.job_id.clone());
         let job = match record.job_arn {
             Some(_) => {
-                let job =
-                    existing_job::find(&self.aws, &record.job_id).await?.ok_or(Stop::Skipped(Skip::JobDeleted))?;
+                let job = existing_job::of_receipt(&self.aws, &self.settings, upload, record).await?;
+                let job = job.ok_or(Stop::Skipped(Skip::JobDeleted))?;
                 Some(Job { stream_id: record.stream_id.clone(), ..job })
             }
             None => existing_job::find_own(&self.aws, &self.settings, upload, record).await?,

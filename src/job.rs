@@ -4,7 +4,7 @@ use crate::{
     clients::Clients,
     delivery::Delivery,
     error::{Cause, Failure, Kind, Stop},
-    existing_job::{self, Holder, Job, find},
+    existing_job::{self, Holder, Job},
     file_request::FileRequest,
     record::JobRecord,
     request::ReleaseRequest,
@@ -46,9 +46,10 @@ pub(crate) async fn of_earlier(aws: &Clients, settings: &Settings, upload: &Uplo
 
 async fn unfinished(aws: &Clients, settings: &Settings, version: &Upload) -> Option<String> {
     let record = JobRecord::find(aws, settings, version).await.ok().flatten()?;
-    let JobRecord { job_id, job_arn, version_id, unchanged_since, .. } = record;
+    record.job_arn.as_ref()?;
+    let status = existing_job::of_receipt(aws, settings, version, &record).await.ok()??.status?;
+    let JobRecord { job_id, version_id, unchanged_since, .. } = record;
     let version_id = unchanged_since.unwrap_or(version_id);
-    let status = job_arn.and(find(aws, &job_id).await.ok().flatten())?.status?;
     matches!(status, JobStatus::Scheduled | JobStatus::InProgress).then(|| {
         format!(
             "the job `{job_id}` of the earlier version `{version_id}` is {status}, and goes on beside this one; \

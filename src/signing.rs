@@ -231,10 +231,18 @@ impl Signing<'_> {
             Err(failure) => return Err(failure),
         };
         match self.signed_image(&job, key, cert_file, self.read(key, version_id)).await {
-            Ok(image) => Ok(Some(image)),
+            Ok(image) => self.check_profile(invocation).await.map(|()| Some(image)),
             Err(Failure::SignedObject { .. } | Failure::Signature { .. }) => Ok(None),
             Err(failure) => Err(failure),
         }
+    }
+
+    /// Fails if the profile is not good any more, by which a signature was made before this invocation: nothing else would
+    /// notice, as Signer is not asked for another.
+    async fn check_profile(&self, invocation: Invocation) -> Result<(), Failure> {
+        let profile = &self.profile.0;
+        let is_good = check_profile_of_signature(self.aws, profile, invocation.started).await?;
+        is_good.map_err(|problem| Failure::SigningProfile { profile: profile.clone(), problem })
     }
 
     /// Signer answers a token that it knows with the signing job that it has, so every attempt comes to the same one.
@@ -255,6 +263,7 @@ impl Signing<'_> {
                     | Failure::SignedObject { .. }
                     | Failure::Signature { .. },
                 ) if is_old && useless < MOST_USELESS => useless += 1,
+                Ok(image) if is_old => return self.check_profile(invocation).await.map(|()| image),
                 signed => return signed,
             }
         }

@@ -480,6 +480,8 @@ fn only_what_the_failure_queue_sent_and_nobody_understands_is_consumed() {
     // An upload that is understood and not supported stays in the queue.
     let many = json!({"Records": vec![record("a"); 1001]}).to_string();
     assert_eq!(consumed(&from(QUEUE, &[&many])), [(false, None)]);
+    let nothing = json!(vec![0; 1001]).to_string();
+    assert_eq!(consumed(&from(QUEUE, &[&nothing])), [(false, Some(nothing.clone()))]);
     let mut newer = record("a");
     newer["eventVersion"] = "3.0".into();
     assert_eq!(consumed(&from(QUEUE, &[&json!({"Records": [newer]}).to_string()])), [(false, None)]);

@@ -480,6 +480,38 @@ async fn a_signature_of_an_earlier_attempt_that_is_no_longer_good_is_made_again(
     }
 }
 
+/// Whether its key is found below the prefix or Signer answers its token: a signature that is there asks nobody else.
+#[tokio::test(start_paused = true)]
+async fn a_signature_of_an_earlier_attempt_needs_a_profile_that_is_still_good() {
+    for is_listed in [true, false] {
+        for status in ["Canceled", "Revoked"] {
+            let fake = Fake::new();
+            fake.set(|behavior| behavior.signing_completed_at = now().as_second() - 60);
+            let upload = upload(&fake, &[LAB]);
+            fake.instead_of("CopyObject", 403, "AccessDenied");
+            failure(&fake, &upload).await;
+            if !is_listed {
+                // Signer has not written the signed object yet when the next attempt lists.
+                let prefix = signed_prefix(&upload);
+                let is_signed = move |key: &str| key.starts_with(&prefix) && !key.ends_with("release.json");
+                let mut state = fake.state();
+                let hidden: Vec<_> = state.objects.keys().filter(|(_, key)| is_signed(key)).cloned().collect();
+                let objects: Vec<_> = hidden.iter().map(|at| (at.clone(), state.objects.remove(at))).collect();
+                drop(state);
+                fake.before("StartSigningJob", move |state| {
+                    state.objects.extend(objects.into_iter().filter_map(|(at, versions)| Some((at, versions?))));
+                });
+            }
+            fake.set(|behavior| behavior.profile_status = status);
+            // The look before anything is created is throttled, three times by the SDK.
+            (0..3).for_each(|_| fake.instead_of("GetSigningProfile", 429, "TooManyRequestsException"));
+            let failed = failure(&fake, &upload).await;
+            assert!(failed.contains(&format!("it is {status}, expected Active")), "{is_listed} {failed}");
+            assert!(fake.state().jobs.is_empty(), "{is_listed} {status}");
+        }
+    }
+}
+
 // A5: the signature object is replaced.
 
 fn signature(byte: u8) -> String {
@@ -724,6 +756,41 @@ async fn a_job_under_a_claimed_id_is_adopted_by_its_mark_alone() {
                 assert_released_once(&fake, &upload, IMAGE).await;
             }
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_has_the_id_of_a_deleted_one_is_not_adopted_by_its_receipt() {
+    let fake = Fake::new();
+    let tags = [LAB, ("ota:job-id", "spring")];
+    let first = upload(&fake, &tags);
+    assert_eq!(release(&fake, &first).await["outcome"], "created");
+    fake.state().jobs.clear();
+    let other = fake.upload("firmware/other.bin", IMAGE, &tags);
+    assert_eq!(release(&fake, &other).await["outcome"], "created");
+    is(&release(&fake, &first).await, "skipped", Some("job-deleted"));
+    assert_eq!(fake.state().jobs.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recorded_id_that_another_upload_has_taken_is_rejected_whatever_the_tag_is_now() {
+    for now in [Some("summer"), None, Some("spring")] {
+        let fake = Fake::new();
+        let first = upload(&fake, &[LAB, ("ota:job-id", "spring")]);
+        fake.instead_of("CreateJob", 403, "AccessDeniedException");
+        failure(&fake, &first).await;
+        let other = fake.upload("firmware/other.bin", IMAGE, &[LAB, ("ota:job-id", "spring")]);
+        assert_eq!(release(&fake, &other).await["outcome"], "created");
+        let tags = [LAB].into_iter().chain(now.map(|id| ("ota:job-id", id)));
+        let tags = tags.map(|(tag, value)| (tag.to_owned(), value.to_owned())).collect();
+        let place = (BUCKET.to_owned(), first.key.clone());
+        fake.state().objects.get_mut(&place).expect("the object")[0].tags = tags;
+        let rejected = release(&fake, &first).await;
+        is(&rejected, "rejected", None);
+        let reason = rejected["reasons"][0].as_str().expect("a reason");
+        assert!(reason.contains("the job ID `AFR_OTA-spring`, which the upload `s3://"), "{now:?} {reason}");
+        assert!(reason.contains("firmware/other.bin"), "{now:?} {reason}");
+        assert_eq!(fake.state().jobs.len(), 1);
     }
 }
 

@@ -224,7 +224,7 @@ async fn a_time_as_most_tools_print_it_is_accepted() {
 async fn a_signing_job_needs_no_certificate_where_nothing_is_verified() {
     let fake = Fake::new();
     let upload = fake.upload("firmware/blinky.bin", IMAGE, &[]);
-    let id = crate::releases::sign(&fake, &upload, "SignedImage/by-hand-").await;
+    let id = crate::releases::sign(&fake, &upload, "SignedImage/by-hand/").await;
     let upload = Upload::new(upload.bucket, upload.key, upload.version_id);
     crate::releases::tag(&fake, &upload, &[LAB, ("ota:signing-job", &id)]);
     fake.set(|behavior| {

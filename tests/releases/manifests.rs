@@ -205,7 +205,7 @@ async fn each_file_may_be_signed_in_a_way_of_its_own() {
         app = manifest["files"][0].clone();
     });
     // By a signing job that is there, and by the profile of the tags.
-    let signing_job = sign(&fake, &file, "SignedImage/by-hand-").await;
+    let signing_job = sign(&fake, &file, "SignedImage/by-hand/").await;
     let mut manifest = json!({"files": [app, {"key": "firmware/radio.bin"}]});
     manifest["files"][0]["signingJob"] = json!(signing_job);
     let radio = fake.upload("firmware/radio.bin", RADIO, &[]);

@@ -348,7 +348,7 @@ async fn what_a_signing_job_has_signed_is_not_signed_again() {
     for (is_own, is_copied_over) in [(false, false), (false, true), (true, false), (true, true)] {
         let fake = Fake::new();
         let upload = fake.upload("firmware/blinky.bin", IMAGE, &[]);
-        let place = if is_own { prefix(&upload) } else { "SignedImage/by-hand-".to_owned() };
+        let place = if is_own { prefix(&upload) } else { "SignedImage/by-hand/".to_owned() };
         let signing_job = sign(&fake, &upload, &place).await;
         if is_copied_over {
             fake.state().put(BUCKET, &format!("{place}{signing_job}"), Some(IMAGE.into()), Vec::new());
@@ -376,7 +376,7 @@ async fn what_a_signing_job_has_signed_is_not_signed_again() {
 async fn a_copy_of_an_image_that_was_signed_already_is_taken_for_no_signed_object() {
     let fake = Fake::new();
     let upload = fake.upload("firmware/blinky.bin", IMAGE, &[]);
-    let signing_job = sign(&fake, &upload, "SignedImage/by-hand-").await;
+    let signing_job = sign(&fake, &upload, "SignedImage/by-hand/").await;
     tag(&fake, &upload, &[LAB, ("ota:signing-job", &signing_job)]);
     fake.instead_of("CreateStream", 400, "InvalidRequestException");
     failure(&fake, &upload).await;
@@ -390,7 +390,7 @@ async fn a_copy_of_an_image_that_was_signed_already_is_taken_for_no_signed_objec
 
 #[tokio::test]
 async fn a_signing_job_that_is_of_no_use_is_rejected_before_anything_is_created() {
-    let cases: [(Corrupt, &str); 10] = [
+    let cases: [(Corrupt, &str); 11] = [
         (|job| job["status"] = "InProgress".into(), "its status is `InProgress`"),
         (
             |job| (job["status"], job["statusReason"]) = ("Failed".into(), "no key".into()),
@@ -412,20 +412,25 @@ async fn a_signing_job_that_is_of_no_use_is_rejected_before_anything_is_created(
         (
             |job| job["signedObject"]["s3"] = json!({"bucketName": "other", "key": "SignedImage/a"}),
             "its signed object is s3://other/SignedImage/a, which does not lie below \
-             s3://ota-firmware-111122223333/SignedImage/",
+             s3://ota-firmware-111122223333/SignedImage/by-hand/",
         ),
         (
             |job| job["signedObject"]["s3"]["key"] = "firmware/a".into(),
             "its signed object is s3://ota-firmware-111122223333/firmware/a, which does not lie below \
-             s3://ota-firmware-111122223333/SignedImage/",
+             s3://ota-firmware-111122223333/SignedImage/by-hand/",
         ),
-        (|job| job["signedObject"]["s3"]["key"] = "SignedImage/gone".into(), "its signed object: it is gone"),
+        (
+            |job| job["signedObject"]["s3"]["key"] = "SignedImage/x".into(),
+            "its signed object is s3://ota-firmware-111122223333/SignedImage/x, which does not lie below \
+             s3://ota-firmware-111122223333/SignedImage/by-hand/",
+        ),
+        (|job| job["signedObject"]["s3"]["key"] = "SignedImage/by-hand/gone".into(), "its signed object: it is gone"),
         (without_certname, "the signing parameter `certname` is missing, the path of the certificate on the device"),
     ];
     for (corrupt, problem) in cases {
         let fake = Fake::new();
         let upload = fake.upload("firmware/blinky.bin", IMAGE, &[]);
-        let id = sign(&fake, &upload, "SignedImage/by-hand-").await;
+        let id = sign(&fake, &upload, "SignedImage/by-hand/").await;
         tag(&fake, &upload, &[LAB, ("ota:signing-job", &id)]);
         fake.set(|behavior| behavior.corrupt_signing_job = corrupt);
         let rejected = release(&fake, &upload).await;
@@ -561,7 +566,7 @@ async fn a_given_signature_that_does_not_verify_is_never_offered_to_devices() {
     let fake = Fake::new();
     fake.set(|behavior| behavior.corrupt_signed_object = sign_something_else);
     let upload = fake.upload("firmware/blinky.bin", IMAGE, &[]);
-    let id = sign(&fake, &upload, "SignedImage/by-hand-").await;
+    let id = sign(&fake, &upload, "SignedImage/by-hand/").await;
     tag(&fake, &upload, &[LAB, ("ota:signing-job", &id)]);
     let told = failure(&fake, &upload).await;
     assert!(told.contains("does not verify with the certificate"), "{told}");
