@@ -17,6 +17,7 @@ from alive import step
 from cloud import (
     ALLOWED_THING_GROUPS,
     DEPLOYER,
+    PROFILE_TO_COME,
     ROOT,
     SIGNING_PROFILE,
     Cloud,
@@ -32,7 +33,7 @@ IMAGE = bytes(range(256)) * 16
 # MiniStack knows no saved queries.
 WANTED = (
     f"SigningProfile={SIGNING_PROFILE} DeployerPrincipals={DEPLOYER} AllowedThingGroups={ALLOWED_THING_GROUPS}"
-    " SavedQueries=false"
+    f" AllowedSigningProfiles={PROFILE_TO_COME} SavedQueries=false"
 )
 
 
@@ -77,10 +78,10 @@ class OperateTest(unittest.TestCase):
         yield cloud.outputs
         cloud.outputs = None
 
-    def fail_for_good(self, key, group):
-        """Uploads for a thing group that does not exist, and waits until that lies in the failure queue."""
+    def fail_for_good(self, key):
+        """Uploads for a signing profile that does not exist, and waits until the event is in the failure queue."""
         before = cloud.failures()
-        version = cloud.upload(key, IMAGE, f"ota:thing-group={group}")
+        version = cloud.upload(key, IMAGE, f"{TAGS}&ota:signing-profile={PROFILE_TO_COME}")
         deadline = time.monotonic() + 60
         while cloud.failures() == before and time.monotonic() < deadline:
             time.sleep(0.2)
@@ -182,7 +183,7 @@ class Operations(OperateTest):
     def test_a_redrive_ends_as_it_began_with_the_mapping_disabled(self):
         with self.stack("redriven") as outputs:
             self.assertIn("✓ the failure queue is empty", self.succeed("redrive", STACK="redriven"))
-            self.fail_for_good("firmware/not redriven.bin", "lab-never")
+            self.fail_for_good("firmware/not redriven.bin")
             line = self.refuse("redrive", STACK="redriven", PATIENCE="5")
             self.assertEqual(line, "✗ events still in the failure queue, after 5 s in which nothing changed: 1")
             self.assertFalse(self.is_redriving())
@@ -201,8 +202,11 @@ class Operations(OperateTest):
 
             # What failed again would come back after 12 minutes.
             client("sqs").purge_queue(QueueUrl=outputs["FailureQueueUrl"])
-            version = self.fail_for_good("firmware/redriven.bin", "lab-later")
-            client("iot").create_thing_group(thingGroupName="lab-later")
+            version = self.fail_for_good("firmware/redriven.bin")
+            signer = client("signer")
+            about = signer.get_signing_profile(profileName=SIGNING_PROFILE)
+            same = {name: about[name] for name in ("platformId", "signingMaterial", "signingParameters")}
+            signer.put_signing_profile(profileName=PROFILE_TO_COME, **same)
             output = self.succeed("redrive", STACK="redriven")
             self.assertIn("events in the failure queue: 1\n", output)
             self.assertFalse(self.is_redriving())
@@ -217,7 +221,7 @@ class Ends(OperateTest):
 
     def test_a_stack_goes_only_when_nothing_needs_it_and_the_bucket_stays(self):
         with self.stack("ended") as outputs:
-            self.fail_for_good("firmware/failed.bin", "lab-never")
+            self.fail_for_good("firmware/failed.bin")
             created = cloud.outcome("firmware/ended.bin", cloud.upload("firmware/ended.bin", IMAGE, TAGS))
             self.assertIn(created["jobId"], self.refuse("destroy", STACK="ended"))
             client("iot").cancel_job(jobId=created["jobId"])
