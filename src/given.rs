@@ -122,7 +122,8 @@ async fn of_signing_job(
         }
     };
     let (key, profile, cert_file) = check(settings, upload, &job, now)?.map_err(|problem| refused(&problem))?;
-    signing::check_profile_of_signature(aws, profile, now).await?.map_err(|problem| refused(&problem))?;
+    let is_good = signing::check_profile_of_signature(aws, profile, now).await?;
+    is_good.map_err(|problem| refused(&format!("its profile `{profile}`: {problem}")))?;
     let (signature, algorithm) = match signing::read_under_copy(aws, settings, upload, image, key).await {
         Ok(read) => read,
         Err(Failure::SignedObject { problem, .. }) => return Err(refused(&format!("its signed object: {problem}"))),

@@ -118,7 +118,7 @@ pub(crate) async fn check_profile_of_signature(
     let described = aws.signer.get_signing_profile().profile_name(profile).send().await;
     let described =
         described.map_err(|error| Failure::GetSigningProfile { profile: profile.to_owned(), source: error.into() })?;
-    Ok(check_profile(&described, now)?.map_err(|problem| format!("its profile `{profile}`: {problem}")))
+    check_profile(&described, now)
 }
 
 /// Whether the signature of a signing job is still good: the problem if not. Where the platform knows no validity, it has
