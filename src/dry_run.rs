@@ -2,19 +2,19 @@
 
 use crate::{
     clients::Clients,
-    delivery::{Delivery, PresignedUrl},
-    device_limits,
+    delivery::delivery_::{Delivery, PresignedUrl},
+    delivery::stream::{self, RawCopy, Stream},
     error::{Failure, Stop},
-    file_request::{FileRequest, SignedBy},
-    given::{self, GivenSignature},
-    job,
-    record::{FROM_RECORD, mark},
-    request::ReleaseRequest,
+    job::create,
+    job::device_limits,
+    request::file::{FileRequest, SignedBy},
+    request::release_request::ReleaseRequest,
+    s3::attempts::image_key,
+    s3::record::{FROM_RECORD, mark},
     settings::Settings,
-    signed_object::SignatureAlgorithm,
-    signing::{self, SignedImage},
-    stream::{self, RawCopy, Stream},
-    traces::image_key,
+    signing::provided::{self, GivenSignature},
+    signing::sign::{self, SignedImage},
+    signing::signed_object::SignatureAlgorithm,
     upload::{Upload, encoded},
 };
 use aws_sdk_iot::{
@@ -70,7 +70,7 @@ pub(crate) async fn requests(
     let (stream, urls) = (Stream { id: upload.stream_id() }, PresignedUrl::of_all(settings, upload, &copies));
     let delivery = Delivery::of(request.protocols, stream, urls);
     let files: Vec<_> = request.files.iter().zip(&signed).collect();
-    let mut document = job::document(&files, &delivery).map_err(Failure::from)?.text;
+    let mut document = create::document(&files, &delivery).map_err(Failure::from)?.text;
     let warnings = device_limits::warnings(job_id, &document, &files);
     for unknown in [FROM_SIGNER, FROM_S3] {
         document = document.replace(&encoded(unknown).to_string(), unknown);
@@ -78,13 +78,13 @@ pub(crate) async fn requests(
     // No image that is released is empty.
     document = document.replace("\"filesize\":0,", &format!("\"filesize\":\"{FROM_S3}\","));
     let mark = mark(FROM_RECORD);
-    let (_, create_job) = job::request(aws, settings, upload, request, (job_id, &mark, &document), now)?;
+    let (_, create_job) = create::request(aws, settings, upload, request, (job_id, &mark, &document), now)?;
 
     let capture = Capture::default();
     let mut start_signing_jobs = Vec::new();
     for file in &request.files {
         if let SignedBy::Profile(profile) = &file.signed_by {
-            let call = signing::request(aws, file, profile, FROM_RECORD.to_owned())?.customize();
+            let call = sign::request(aws, file, profile, FROM_RECORD.to_owned())?.customize();
             let _not_sent = call.interceptor(capture.clone()).send().await;
             start_signing_jobs.push(capture.take());
         }
@@ -108,7 +108,7 @@ fn signed(file: &FileRequest, known: Known<'_>) -> SignedImage {
         SignedBy::SigningJob(_) => (image_key(prefix), None),
         SignedBy::Custom(custom) => (image_key(prefix), Some(custom)),
     };
-    let inline = custom.and_then(given::inline);
+    let inline = custom.and_then(provided::inline);
     let given = known.given.or(inline.as_ref());
     let unknown = if custom.is_some() { FROM_S3 } else { FROM_SIGNER };
     let cert_file = custom.map_or(FROM_SIGNER, |custom| &custom.cert_file.0);

@@ -1,34 +1,34 @@
 //! An event in, outcomes out: the steps of a release in their order, and what a failure means for the invocation.
 
 use crate::{
-    bucket,
     clients::Clients,
-    delivery::Delivery,
-    device_limits,
+    delivery::delivery_::Delivery,
+    delivery::stream,
     dry_run::{self, Known},
     error::{Failure, Kind, Skip, Step, Stop, both},
     event::{self, Record, Scheduled},
-    existing_job::{self, Job, JobId},
-    file_request::FileRequest,
-    given::{self, Signable},
-    helper_file::{self, is_manifest},
-    job,
-    job_config::JobConfig,
-    lookup,
-    manifest::{Manifest, ManifestFile},
+    job::create,
+    job::device_limits,
+    job::existing::{self, Job, JobId},
+    job::lookup,
     metrics::Metrics,
+    options::job_config::JobConfig,
     outcome::{Outcome, Release, Releases, Steps},
-    record::{FROM_RECORD, JobRecord},
-    request::{Asked, ReleaseRequest},
+    request::file::FileRequest,
+    request::file_kind::{self, is_manifest},
+    request::manifest::{Manifest, ManifestFile},
+    request::release_request::{Asked, ReleaseRequest},
+    s3::attempts::{Traces, record_key},
+    s3::bucket,
+    s3::object::StoredObject,
+    s3::record::{FROM_RECORD, JobRecord},
+    s3::unchanged,
     settings::{DryRun, Settings},
-    signing::{Invocation, SignedImage, Signing},
-    stored_object::StoredObject,
-    stream,
+    signing::provided::{self, Signable},
+    signing::sign::{Invocation, SignedImage, Signing},
+    signing::verification::{Digests, Verification},
     tags::{TagHeader, Tags},
-    traces::{Traces, record_key},
-    unchanged,
     upload::{Image, Upload, hex},
-    verification::{Digests, Verification},
 };
 use futures::{
     StreamExt, TryStreamExt,
@@ -343,11 +343,11 @@ impl Function {
         }
 
         if !is_recorded {
-            record.signature_versions = given::versions(&files, &signable);
+            record.signature_versions = provided::versions(&files, &signable);
         }
         let each = files.iter().copied().zip(signable).collect();
         let sign = self.sign_all(upload, (&record, is_recorded), each, &traces, invocation);
-        let sign = join(sign, job::of_earlier(aws, settings, upload));
+        let sign = join(sign, create::of_earlier(aws, settings, upload));
         let (signed, earlier_jobs) = steps.timed(Step::Sign, sign).await;
         let Some(signed) = signed? else { return Ok(None) };
         record.sha256 = sha256(manifest.as_ref(), &signed);
@@ -368,9 +368,9 @@ impl Function {
         let first = verified_until.flatten().min();
         warn(upload, first.and_then(|until| request.outlives(until, clock())));
         let signed: Vec<_> = request.files.iter().zip(signed.iter().map(|(signed, _)| signed)).collect();
-        let document = job::document(&signed, &delivery).map_err(Failure::from)?;
+        let document = create::document(&signed, &delivery).map_err(Failure::from)?;
         warn(upload, device_limits::warnings(&record.job_id, &document.text, &signed));
-        let ensure = job::ensure(aws, settings, upload, &request, (&record, document), clock());
+        let ensure = create::ensure(aws, settings, upload, &request, (&record, document), clock());
         let (job, is_new) = steps.timed(Step::Job, ensure).await?;
         if !is_new {
             return self.adopt(upload, record, job, &tags, release).await.map(Some);
@@ -418,9 +418,9 @@ impl Function {
         let sizes: Vec<_> = files.iter().map(|(_, image)| Some(image.size)).collect();
         let check = |template: &JobConfig| self.check(Asked { template: Some(template), ..unresolved }, &sizes, now);
         let lookups = join4(
-            existing_job::preflight(aws, settings, upload, asked, (record, is_recorded)),
+            existing::preflight(aws, settings, upload, asked, (record, is_recorded)),
             lookup::targets(aws, settings, asked),
-            given::preflight(aws, settings, files, &record.signature_versions, now),
+            provided::preflight(aws, settings, files, &record.signature_versions, now),
             lookup::resolve(aws, settings, asked, tags, check),
         );
         let (job, targets, signable, resolved) = lookups.await;
@@ -546,11 +546,11 @@ impl Function {
         release.job_id = Some(record.job_id.clone());
         let job = match record.job_arn {
             Some(_) => {
-                let job = existing_job::of_receipt(&self.aws, &self.settings, upload, record).await?;
+                let job = existing::of_receipt(&self.aws, &self.settings, upload, record).await?;
                 let job = job.ok_or(Stop::Skipped(Skip::JobDeleted))?;
                 Some(Job { stream_id: record.stream_id.clone(), ..job })
             }
-            None => existing_job::find_own(&self.aws, &self.settings, upload, record).await?,
+            None => existing::find_own(&self.aws, &self.settings, upload, record).await?,
         };
         match job {
             Some(job) => self.adopt(upload, record.clone(), job, tags, release).await.map(Some),
@@ -606,7 +606,7 @@ impl Function {
                 _ => None,
             }
         });
-        let helper = helper_file::problem(&asked.upload.key).map(|problem| format!("the object {problem}"));
+        let helper = file_kind::problem(&asked.upload.key).map(|problem| format!("the object {problem}"));
         let objects: Vec<_> = helper.into_iter().chain(objects).collect();
         match request {
             Ok(request) if objects.is_empty() => Ok(request),

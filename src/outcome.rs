@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Failure, Kind, Skip, Step, Stop},
-    existing_job::Job,
+    job::existing::Job,
 };
 use serde::Serialize;
 use serde_json::Value;

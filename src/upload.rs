@@ -3,7 +3,7 @@
 use crate::{
     clients::Clients,
     error::{Failure, Kind, Skip, Stop, required},
-    listing,
+    s3::listing,
     settings::Settings,
     tags::Tags,
 };

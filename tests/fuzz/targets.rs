@@ -2,19 +2,19 @@
 
 use jiff::{SignedDuration, Timestamp};
 use ota_on_upload::{
-    clock::{DateAndTime, Minutes},
-    custom_signing::{CustomSignature, CustomSigning, check_form},
     error::Stop,
     event,
-    file_request::SignedBy,
-    manifest::Manifest,
-    request::{Asked, ReleaseRequest},
-    schedule::{End, EndBehavior, Lead, Plan, Start},
+    options::signature::{CustomSignature, CustomSigning, check_form},
+    request::file::SignedBy,
+    request::manifest::Manifest,
+    request::release_request::{Asked, ReleaseRequest},
+    schedule::date_time::{DateAndTime, Minutes},
+    schedule::requested::{End, EndBehavior, Lead, Plan, Start},
+    schedule::time_zone::Zone,
     settings::Settings,
-    signed_object::{SignatureAlgorithm, SignedObject},
+    signing::signed_object::{SignatureAlgorithm, SignedObject},
     tags::{TagHeader, Tags, VOCABULARY},
     upload::{Image, Upload},
-    zone::Zone,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;

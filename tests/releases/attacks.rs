@@ -10,7 +10,7 @@ use crate::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use futures::future::join_all;
-use ota_on_upload::{record::JobRecord, settings::Settings, upload::Upload};
+use ota_on_upload::{s3::record::JobRecord, settings::Settings, upload::Upload};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeSet, time::Duration};

@@ -5,7 +5,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use ota_on_upload::{
     handler::Function,
     outcome::{Outcome, Release},
-    record::JobRecord,
+    s3::record::JobRecord,
     settings::Settings,
     upload::Upload,
 };

@@ -1,0 +1,4 @@
+//! X
+
+pub mod delivery_;
+pub mod stream;

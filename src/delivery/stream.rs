@@ -1,0 +1,216 @@
+//! The IoT stream that devices fetch the files from: a raw copy of each over its signed object, and the stream of those
+//! copies' versions. Nothing here is ever deleted: another attempt may be using it.
+
+use crate::{
+    clients::Clients,
+    error::{Failure, Stop, required},
+    request::file::FileRequest,
+    settings::Settings,
+    signing::sign::SignedImage,
+    signing::verification::Digests,
+    upload::{Image, Upload, is_gone},
+};
+use aws_sdk_iot::{
+    operation::create_stream::builders::CreateStreamFluentBuilder,
+    types::{S3Location, StreamFile, StreamInfo},
+};
+use aws_sdk_s3::{
+    error::ProvideErrorMetadata,
+    types::{ChecksumAlgorithm, TaggingDirective},
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+
+/// A version of a file's very bytes, where AWS IoT may read them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RawCopy {
+    /// The ID of the file.
+    pub file_id: u8,
+    pub key: String,
+    pub version_id: String,
+    /// The size in bytes.
+    pub size: u64,
+    /// The SHA-256, where the upload was read.
+    pub sha256: Option<Vec<u8>>,
+}
+
+/// A stream of signed files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stream {
+    /// Its ID.
+    pub id: String,
+}
+
+/// Copies a file over its signed object, as CreateOTAUpdate does, or beside it: the very version that was signed, and
+/// without its tags, so that the copy is no release. Each attempt makes a copy of its own, as nothing tells what became of
+/// the checks of an earlier one. With digests of the file, a checksum that S3 tells of the copy has to be the same.
+pub(crate) async fn copy(
+    aws: &Clients,
+    settings: &Settings,
+    file: &FileRequest,
+    image: &Image,
+    signed: &SignedImage,
+    digests: Option<&Digests>,
+) -> Result<RawCopy, Stop> {
+    let (upload, key) = (&file.source, signed.key.clone());
+    let (account, object) = (&settings.ota_role.account, upload.to_string());
+    let call = aws
+        .s3
+        .copy_object()
+        .copy_source(upload.copy_source())
+        .copy_source_if_match(&image.e_tag)
+        .bucket(&upload.bucket)
+        .key(&key)
+        .tagging_directive(TaggingDirective::Replace)
+        .set_checksum_algorithm(digests.map(|_| ChecksumAlgorithm::Sha256))
+        .expected_bucket_owner(account)
+        .expected_source_bucket_owner(account)
+        .customize()
+        .config_override(Clients::copy_timeouts());
+    let copy = match call.send().await {
+        Ok(copy) => copy,
+        // The version was deleted for good meanwhile.
+        Err(error) if is_gone(error.code()) => return Err(file.gone()),
+        Err(error) => return Err(Failure::CopyObject { object, key, source: error.into() }.into()),
+    };
+    let copied = required(copy.copy_source_version_id.as_ref(), "x-amz-copy-source-version-id")?;
+    if *copied != upload.version_id {
+        let problem = format!("S3 copied the version `{copied}`");
+        return Err(Failure::CopyObject { object, key, source: problem.into() }.into());
+    }
+    let checksum = copy.copy_object_result().and_then(|result| result.checksum_sha256());
+    let expected = digests.map(|digests| BASE64_STANDARD.encode(digests.sha256));
+    if let (Some(checksum), Some(expected)) = (checksum, expected)
+        && checksum != expected
+    {
+        let problem = format!("the copy's SHA-256 is `{checksum}`, expected `{expected}`");
+        return Err(Failure::CopyObject { object, key, source: problem.into() }.into());
+    }
+    Ok(RawCopy {
+        file_id: file.id,
+        key,
+        version_id: required(copy.version_id, "x-amz-version-id")?,
+        size: image.size,
+        sha256: digests.map(|digests| digests.sha256.as_ref().to_owned()),
+    })
+}
+
+/// CreateStream of raw copies.
+pub(crate) fn request(
+    aws: &Clients,
+    settings: &Settings,
+    upload: &Upload,
+    copies: &[RawCopy],
+) -> CreateStreamFluentBuilder {
+    let files = copies.iter().map(|RawCopy { file_id, key, version_id, .. }| {
+        let location = S3Location::builder().bucket(&upload.bucket).key(key).version(version_id).build();
+        StreamFile::builder().file_id(i32::from(*file_id)).s3_location(location).build()
+    });
+    let call = aws.iot.create_stream().stream_id(upload.stream_id()).set_files(Some(files.collect()));
+    call.role_arn(&settings.ota_role.arn).description(upload.description())
+}
+
+/// Creates the stream of raw copies, or adopts the one that an earlier attempt created: whatever CreateStream answers, an
+/// existing stream that offers the bytes of this upload is the one that was wanted.
+///
+/// # Errors
+/// A request fails, or the stream offers something else: its ID is computable, so anyone with the right to create streams
+/// can have created it. An operator must look at it.
+pub(crate) async fn ensure(
+    aws: &Clients,
+    settings: &Settings,
+    upload: &Upload,
+    copies: &[RawCopy],
+) -> Result<Stream, Failure> {
+    let id = upload.stream_id();
+    let Err(error) = request(aws, settings, upload, copies).send().await else { return Ok(Stream { id }) };
+    let exists = error
+        .as_service_error()
+        .is_some_and(aws_sdk_iot::operation::create_stream::CreateStreamError::is_resource_already_exists_exception);
+    let failure = Failure::CreateStream { stream_id: id.clone(), source: error.into() };
+    match aws.iot.describe_stream().stream_id(&id).send().await {
+        Ok(answer) => {
+            let stream = required(answer.stream_info(), "streamInfo")?;
+            match problem(aws, settings, upload, copies, stream).await? {
+                None => Ok(Stream { id }),
+                Some(problem) => Err(Failure::Conflict {
+                    what: format!("the stream `{id}`"),
+                    problem: format!("it does not offer this upload: {problem}"),
+                    remedy: format!("Find out who created it; `aws iot delete-stream --stream-id {id}` deletes it"),
+                }),
+            }
+        }
+        Err(error) if exists => Err(Failure::DescribeStream { stream_id: id, source: error.into() }),
+        Err(_) => Err(failure),
+    }
+}
+
+/// How many streams the account has, by as few calls as it takes: one for 250 of them, as many as AWS IoT lists at once.
+pub(crate) async fn count(aws: &Clients) -> Result<usize, Failure> {
+    let mut pages = aws.iot.list_streams().max_results(250).into_paginator().send();
+    let mut count = 0;
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| Failure::ListStreams { source: error.into() })?;
+        count += required(page.streams, "streams")?.len();
+    }
+    Ok(count)
+}
+
+/// Why a stream does not offer the raw copies, with where it points; `None` if it does. Each of its files lies below the
+/// file's own prefix, in a version with the bytes of the upload, and AWS IoT reads them with the deployment's role.
+async fn problem(
+    aws: &Clients,
+    settings: &Settings,
+    upload: &Upload,
+    copies: &[RawCopy],
+    stream: &StreamInfo,
+) -> Result<Option<String>, Failure> {
+    let role = required(stream.role_arn(), "roleArn")?;
+    if role != settings.ota_role.arn {
+        return Ok(Some(format!("its role is `{role}`, expected `{}`", settings.ota_role.arn)));
+    }
+    let mut places = Vec::new();
+    for file in required(stream.files.as_ref(), "files")? {
+        let (id, location) = (required(file.file_id(), "fileId")?, required(file.s3_location(), "s3Location")?);
+        let bucket = required(location.bucket(), "bucket")?.to_owned();
+        places.push((id, bucket, required(location.key(), "key")?.to_owned(), location.version().map(str::to_owned)));
+    }
+    for copy in copies {
+        let Some((_, bucket, key, version)) = places.iter().find(|(id, ..)| *id == i32::from(copy.file_id)) else {
+            return Ok(Some(format!("it has no file {}", copy.file_id)));
+        };
+        let points = || {
+            let version =
+                version.as_ref().map_or_else(|| "no version".to_owned(), |version| format!("version {version}"));
+            format!("its file {} points at s3://{bucket}/{key} {version}", copy.file_id).escape_debug().to_string()
+        };
+        let is_placed = *bucket == upload.bucket && folder(key) == folder(&copy.key);
+        let Some(version) = version.clone().filter(|_| is_placed) else { return Ok(Some(points())) };
+        let object = Upload::new(bucket.clone(), key.clone(), version);
+        if !has_bytes_of(aws, settings, copy, &object).await? {
+            return Ok(Some(format!("{}, which has other bytes", points())));
+        }
+    }
+    let is_more = places.len() > copies.len();
+    Ok(is_more.then(|| format!("it has {} files, expected {}", places.len(), copies.len())))
+}
+
+fn folder(key: &str) -> Option<&str> {
+    key.rsplit_once('/').map(|(folder, _)| folder)
+}
+
+/// Whether an object version has the bytes of a raw copy.
+async fn has_bytes_of(aws: &Clients, settings: &Settings, copy: &RawCopy, object: &Upload) -> Result<bool, Failure> {
+    let own = Upload::new(object.bucket.clone(), copy.key.clone(), copy.version_id.clone());
+    if own == *object {
+        return Ok(true);
+    }
+    let sha256 = async |object: &Upload| {
+        let read = Digests::of(aws, settings, object, copy.size).await?;
+        Ok::<_, Failure>(read.map(|(digests, _)| digests.sha256.as_ref().to_owned()))
+    };
+    let expected = match &copy.sha256 {
+        Some(expected) => Some(expected.clone()),
+        None => sha256(&own).await?,
+    };
+    Ok(expected.is_some() && sha256(object).await? == expected)
+}

@@ -1,0 +1,74 @@
+//! An IoT job template: what it says of a job, where the tags of a release say nothing.
+
+use crate::{
+    clients::Clients,
+    error::{Expected, Failure, Kind, Stop},
+    options::job_config::{JobConfig, Unchecked},
+};
+use aws_sdk_iot::{error::ProvideErrorMetadata, operation::describe_job_template::DescribeJobTemplateOutput};
+use std::{fmt, str::FromStr};
+
+/// The ID of a job template: 1–64 of `[a-zA-Z0-9_-]`
+/// (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateJobTemplate.html>).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobTemplateId(String);
+
+impl FromStr for JobTemplateId {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let takes = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        let is_id = (1..=64).contains(&value.len()) && value.bytes().all(takes);
+        is_id.then(|| Self(value.to_owned())).ok_or(Expected(
+            "the ID (not the ARN) of an AWS IoT job template: 1 to 64 letters, digits, `_` and `-`".into(),
+        ))
+    }
+}
+
+impl fmt::Display for JobTemplateId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Looks a job template up. Its document, and what concerns that alone, is left out: a release has its own.
+///
+/// # Errors
+/// It breaks rules of CreateJob, or it is not there, of which `missing` makes what it means for the release.
+pub(crate) async fn describe(
+    aws: &Clients,
+    id: &JobTemplateId,
+    missing: impl FnOnce(Failure) -> Stop,
+) -> Result<JobConfig, Stop> {
+    match aws.iot.describe_job_template().job_template_id(&id.0).send().await {
+        Ok(template) => read(template).map_err(|problems| {
+            let problems = problems.into_iter();
+            Stop::Rejected(
+                Kind::JobTemplate,
+                problems.map(|(path, problem)| format!("`{path}` of job template `{id}` {problem}")).collect(),
+            )
+        }),
+        Err(error) => {
+            let is_missing = error.code() == Some("ResourceNotFoundException");
+            let failure = Failure::DescribeJobTemplate { template: id.to_string(), source: error.into() };
+            Err(if is_missing { missing(failure) } else { failure.into() })
+        }
+    }
+}
+
+fn read(template: DescribeJobTemplateOutput) -> Result<JobConfig, Vec<(String, String)>> {
+    // Of what is not set, AWS IoT may tell an object without members.
+    let rollout = template.job_executions_rollout_config;
+    let rollout = rollout.filter(|rates| rates.maximum_per_minute.is_some() || rates.exponential_rate.is_some());
+    let abort = template.abort_config.filter(|config| !config.criteria_list().is_empty());
+    let retries = template.job_executions_retry_config.filter(|config| !config.criteria_list().is_empty());
+    let said = Unchecked {
+        rollout,
+        abort,
+        timeout: template.timeout_config,
+        retries,
+        windows: template.maintenance_windows.unwrap_or_default(),
+        package_versions: template.destination_package_versions.unwrap_or_default(),
+    };
+    let (config, problems) = said.check("maintenanceWindows");
+    if problems.is_empty() { Ok(config) } else { Err(problems) }
+}

@@ -1,0 +1,5 @@
+//! X
+
+pub mod job;
+pub mod job_config;
+pub mod signature;

@@ -1,0 +1,272 @@
+//! The objects of a release that are not firmware, by the ends of their names: manifests and signatures. Manifests under
+//! other names are recognized by their content.
+
+use crate::text::encoding::decode;
+use serde_json::Value;
+
+/// The end of the key of a manifest.
+const MANIFEST: &str = ".ota.json";
+
+/// What begins the end of a manifest's name, and what follows it.
+const MANIFEST_PARTS: [&str; 2] = [".ota", "json"];
+
+/// The ends of the names of signatures: of this function's own objects, of minisign and of GnuPG.
+const SIGNATURES: [&str; 3] = [".sig", ".minisig", ".asc"];
+
+/// What editors, browsers and backups put behind a name.
+const ADDED: [&str; 12] =
+    [".txt", ".json", ".jsn", ".bak", ".old", ".orig", ".tmp", ".b64", ".base64", "~", " - copy", "_copy"];
+
+/// The parts of names of files that may hold a manifest's text.
+const TEXTS: [&str; 3] = [".json", ".jsn", ".txt"];
+
+/// An object that is not firmware, by its name.
+enum Helper<'a> {
+    Manifest,
+    /// Not quite the name of a manifest.
+    LikeManifest,
+    /// Of the object with this key.
+    Signature(&'a str),
+}
+
+impl<'a> Helper<'a> {
+    fn of(key: &'a str) -> Option<Self> {
+        if without_end(key, MANIFEST).is_some() {
+            return Some(Self::Manifest);
+        }
+        let bare = without_added(key);
+        if let Some(signed) = SIGNATURES.iter().find_map(|end| without_end(bare, end)) {
+            return Some(Self::Signature(signed));
+        }
+        is_like_manifest(name(key)).then_some(Self::LikeManifest)
+    }
+}
+
+fn name(key: &str) -> &str {
+    key.rsplit('/').next().unwrap_or_default()
+}
+
+/// A key without such an end in any case.
+fn without_end<'a>(key: &'a str, end: &str) -> Option<&'a str> {
+    let (start, last) = key.split_at_checked(key.len().checked_sub(end.len())?)?;
+    last.eq_ignore_ascii_case(end).then_some(start)
+}
+
+/// A key without what was added behind its name: ends of copies and editors, blanks and a number in parentheses.
+fn without_added(mut key: &str) -> &str {
+    loop {
+        let blank = |letter: char| letter.is_whitespace() || letter.is_control();
+        let bare = key.trim_end_matches(blank);
+        let numbered = bare.strip_suffix(')').map(|bare| bare.trim_end_matches(|digit: char| digit.is_ascii_digit()));
+        let bare = numbered.and_then(|bare| bare.strip_suffix('(')).unwrap_or(bare);
+        let bare = ADDED.iter().find_map(|end| without_end(bare, end)).unwrap_or(bare);
+        if bare.len() == key.len() {
+            return key;
+        }
+        key = bare;
+    }
+}
+
+/// Whether a name has `.ota` and a word like `json`, with at most separators and a number in parentheses between.
+fn is_like_manifest(name: &str) -> bool {
+    let name = name.to_lowercase();
+    let [ota, json] = MANIFEST_PARTS;
+    name.match_indices(ota).any(|(at, _)| {
+        let rest = name[at + ota.len()..].trim_start_matches(|letter: char| {
+            letter.is_whitespace() || letter.is_ascii_digit() || ".-_()".contains(letter)
+        });
+        let word = rest.split(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default();
+        word.starts_with(json) || strsim::osa_distance(word, json) <= 1
+    })
+}
+
+/// Whether a key is that of a manifest. Editors and shells differ in case, and the content is the same.
+pub(crate) fn is_manifest(key: &str) -> bool {
+    matches!(Helper::of(key), Some(Helper::Manifest))
+}
+
+/// Whether a key is that of JSON or text of any kind, by a part of its name.
+pub(crate) fn is_text(key: &str) -> bool {
+    let name = name(key).to_lowercase();
+    TEXTS.iter().any(|text| name.contains(text))
+}
+
+/// What an object is by its name, if it is not an image.
+pub(crate) fn what(key: &str) -> Option<&'static str> {
+    Helper::of(key).map(|helper| match helper {
+        Helper::Manifest => "a manifest",
+        Helper::LikeManifest => "a manifest under another name",
+        Helper::Signature(_) => "a signature",
+    })
+}
+
+/// Why an object of this key is neither an image nor a manifest: the rest of a sentence that begins with its name.
+pub(crate) fn problem(key: &str) -> Option<String> {
+    match Helper::of(key)? {
+        Helper::Manifest => None,
+        Helper::LikeManifest => Some(format!("looks like a manifest; expected a name that ends in `{MANIFEST}`")),
+        Helper::Signature(signed) => {
+            let (what, why) =
+                if is_manifest(signed) { ("manifest", ", which needs no signature") } else { ("image", "") };
+            Some(format!("is a signature and no firmware; put the tags on the {what} `{signed}`{why}"))
+        }
+    }
+}
+
+/// Whether a text is an object that names files, in any case of its members, or has such names and is damaged JSON.
+pub(crate) fn names_files(bytes: &[u8]) -> bool {
+    let text = decode(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).replace('\0', "").into());
+    let Ok(json) = serde_json::from_str::<Value>(&text) else {
+        let text = text.to_lowercase();
+        return ["\"files\"", "\"versionid\""].iter().all(|name| text.contains(name));
+    };
+    let files = member(&json, "files").and_then(Value::as_array);
+    files.is_some_and(|files| files.iter().any(|file| member(file, "key").is_some()))
+}
+
+/// A member of an object, in any case of its name.
+fn member<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
+    let mut members = object.as_object()?.iter();
+    members.find(|(member, _)| member.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn helper_files_are_recognised_by_their_names() {
+        let manifests = ["a.ota.json", "GW.OTA.JSON", "Gw.Ota.Json", ".ota.json", "gw (1).ota.json", "quota.ota.json"];
+        let like_manifests = [
+            "a.ota.json.txt",
+            "a.OTA.json~",
+            "a.ota.json ",
+            "a.ota.json\n",
+            "gw.ota (1).json",
+            "gw.ota(1).json",
+            "gw.ota.json (2)",
+            "gw.ota.jsn",
+            "gw.ota_json",
+            "gw.ota-json",
+            "gw.otajson",
+            "gw.ota..json",
+            "gw.ota.jsno",
+            "gw.ota.jso",
+            "gw.ota.jsonc",
+            "gw.ota.json5",
+            "GW.OTA.JSN",
+            "gw.ota 2.json",
+            "gw.ota.json.bak",
+            "gw.ota.json - Copy",
+            "gw.ota.bson",
+        ];
+        let signatures = [
+            "a.bin.sig",
+            "A.BIN.SIG",
+            ".Sig",
+            "a.bin.sig.txt",
+            "a.bin.sig.json",
+            "a.bin.sig ",
+            "a.bin.sig\n",
+            "a.bin.sig\r\n",
+            "a.bin.sig~",
+            "a.bin.sig (1)",
+            "a.bin.sig (1).txt",
+            "a.bin.sig.b64",
+            "a.bin.minisig",
+            "a.bin.asc",
+            "a.bin.ASC.txt",
+            "a.ota.json.sig",
+            "a.sig.sig",
+            "a.bin.sig - Copy.txt",
+            "a.ota.json.sig.json",
+        ];
+        let images = [
+            "a.bin",
+            "a.json",
+            "a.txt",
+            "sig",
+            "asc",
+            "a.sig.bin",
+            "a.asc.bin",
+            "a.minisig.bin",
+            "a.signed.bin",
+            "a.ota.json/b.bin",
+            "a.sig/b.bin",
+            "größe.bin",
+            "fw.ota",
+            "fw.ota.bin",
+            "fw.ota (1).bin",
+            "fw.OTA",
+            "quota.json",
+            "iota.json",
+            "gw-ota.json",
+            "fw.ota.js",
+            "fw.ota.zip",
+            "",
+            "a (1).bin",
+            "()",
+            "~",
+            "fw.ota.bin.bak",
+            "asig",
+            "fw.ota.jpeg",
+        ];
+        let names = [(&manifests[..], "a manifest"), (&like_manifests, "a manifest under another name")];
+        for (names, expected) in names.into_iter().chain([(&signatures[..], "a signature"), (&images, "")]) {
+            for name in names {
+                let key = format!("firmware/{name}");
+                assert_eq!(what(&key).unwrap_or_default(), expected, "{name:?}");
+                assert_eq!(is_manifest(&key), expected == "a manifest", "{name:?}");
+                assert_eq!(problem(&key).is_some(), !is_manifest(&key) && !expected.is_empty(), "{name:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_signature_is_answered_with_what_it_signs() {
+        let image = |key: &str| format!("is a signature and no firmware; put the tags on the image `{key}`");
+        let manifest =
+            "is a signature and no firmware; put the tags on the manifest `a.ota.json`, which needs no signature";
+        for (key, expected) in [
+            ("firmware/İ.BIN.SIG", image("firmware/İ.BIN")),
+            ("a.bin.sig (1).txt", image("a.bin")),
+            ("a.bin.minisig", image("a.bin")),
+            ("a.ota.json.sig", manifest.to_owned()),
+            ("a.ota.json.asc.txt", manifest.to_owned()),
+        ] {
+            assert_eq!(problem(key), Some(expected));
+        }
+    }
+
+    #[test]
+    fn a_text_that_names_files_is_a_manifest() {
+        let file = json!({"Key": "firmware/a.bin"});
+        for (text, expected) in [
+            (json!({"files": [{"key": "a", "versionId": "b", "x": 1}], "x": 1}).to_string(), true),
+            (json!({"FILES": [file]}).to_string(), true),
+            (json!({"Files": ["a", file]}).to_string(), true),
+            (json!({"files": [{"key": 7}]}).to_string(), true),
+            (r#"{"files": [{"key": "a", "versionId": "v",}]}"#.to_owned(), true),
+            (r#"{"Files": [{"key": "ä" "versionid""#.to_owned(), true),
+            (json!({"files": []}).to_string(), false),
+            (json!({"files": ["a"]}).to_string(), false),
+            (json!({"files": {"key": "a"}}).to_string(), false),
+            (json!({"rules": [{"key": "a", "versionId": "b"}]}).to_string(), false),
+            (json!({"key": "a", "versionId": "b"}).to_string(), false),
+            (json!([{"key": "a", "versionId": "b"}]).to_string(), false),
+            (json!("files").to_string(), false),
+            ("{\"files\": [".to_owned(), false),
+            (String::new(), false),
+        ] {
+            let utf_16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+            let windows_1252: Vec<_> = text.chars().map(|letter| u8::try_from(letter).unwrap()).collect();
+            let marked = format!("\u{feff}{text}");
+            for bytes in [text.clone().into_bytes(), utf_16(&text), utf_16(&marked), marked.into_bytes(), windows_1252]
+            {
+                assert_eq!(names_files(&bytes), expected, "{text} {bytes:?}");
+            }
+        }
+        assert!(!names_files(b"\x7fELF") && !names_files(b"\x1f\x8b\x08"));
+    }
+}

@@ -1,0 +1,239 @@
+//! The members of a manifest that are those of CreateJob, by AWS's own names
+//! (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateJob.html>).
+//!
+//! After a problem a good value stands in for the bad one, so that the others are checked, too. Nothing comes of a manifest
+//! with problems.
+
+use crate::{
+    error::Expected,
+    options::job::{is_package, is_package_version},
+    schedule::iot_cron::Cron,
+    settings::{Settings, UrlExpiry},
+    text::json::{Node, Problems, list, number, quoted, text, whole_number, whole_number_32, word},
+    upload::MAX_DESCRIPTION,
+};
+use aws_sdk_iot::types;
+
+/// The most tags of a job (<https://docs.aws.amazon.com/iot/latest/developerguide/tagging-iot.html>).
+const MOST_TAGS: usize = 50;
+
+/// The most maintenance windows of a manifest. AWS tells no limit of its own.
+const MOST_WINDOWS: usize = 50;
+
+/// Whether AWS takes the letter in a text, whatever other signs of Unicode it takes besides.
+fn is_text(letter: char) -> bool {
+    letter.is_alphanumeric() || letter == ' ' || letter.is_ascii_graphic()
+}
+
+/// `description`, to which the release's mark is added
+/// (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateJob.html>).
+pub(crate) fn description(node: &Node<'_>, problems: &mut Problems) -> Option<String> {
+    let description = text(node, problems)?;
+    let is_good = (1..=MAX_DESCRIPTION).contains(&description.chars().count()) && description.chars().all(is_text);
+    if !is_good {
+        let expected = format!("expected 1 to {MAX_DESCRIPTION} letters, digits, spaces and signs of ASCII");
+        node.problem(problems, &format!("cannot be taken, {expected}"));
+    }
+    Some(description)
+}
+
+/// `tags` (<https://docs.aws.amazon.com/iot/latest/apireference/API_Tag.html>).
+pub(crate) fn tags(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<types::Tag>> {
+    let mut keys: Vec<String> = Vec::new();
+    let tag = |node: &Node<'_>, problems: &mut Problems| {
+        let tag = tag(node, &keys, problems)?;
+        keys.push(tag.key.clone());
+        Some(tag)
+    };
+    let tags = list(tag)(node, problems)?;
+    if tags.len() > MOST_TAGS {
+        node.problem(problems, &format!("has {} members, expected at most {MOST_TAGS}", tags.len()));
+    }
+    Some(tags)
+}
+
+fn tag(node: &Node<'_>, others: &[String], problems: &mut Problems) -> Option<types::Tag> {
+    let is_reserved = |text: &str| text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:"));
+    node.object(problems, |from| {
+        let key = from.required("Key", text);
+        let value = from.optional("Value", text).unwrap_or_default();
+        if let Some(key) = &key {
+            let takes = |byte: u8| byte.is_ascii_alphanumeric() || b" _.:/=+-@".contains(&byte);
+            if !(1..=128).contains(&key.len()) || !key.bytes().all(takes) || is_reserved(key) {
+                let expected = "1 to 128 letters and digits of ASCII, spaces, `_`, `.`, `:`, `/`, `=`, `+`, `-` and `@`, \
+                                not beginning with `aws:`";
+                from.problem("Key", &format!("is `{}`, expected {expected}", quoted(key)));
+            }
+            if others.contains(key) {
+                from.problem("Key", &format!("is `{}`, which another tag has", quoted(key)));
+            }
+        }
+        let takes = |letter: char| letter.is_alphanumeric() || " _.:/=+-@".contains(letter);
+        if value.encode_utf16().count() > 256 || !value.chars().all(takes) || is_reserved(&value) {
+            let expected = "at most 256 letters, digits, spaces, `_`, `.`, `:`, `/`, `=`, `+`, `-` and `@`, not \
+                            beginning with `aws:`";
+            from.problem("Value", &format!("is `{}`, expected {expected}", quoted(&value)));
+        }
+        types::Tag::builder().key(key?).value(value).build().ok()
+    })
+}
+
+/// `presignedUrlConfig`.
+pub(crate) fn url_expiry(node: &Node<'_>, problems: &mut Problems, settings: &Settings) -> Option<UrlExpiry> {
+    node.object(problems, |from| {
+        from.refuse("roleArn", "is not taken of a manifest, expected nothing, as the role is the deployment's");
+        let seconds = from.optional("expiresInSec", whole_number)?;
+        match seconds.to_string().parse() {
+            Ok(expiry @ UrlExpiry(seconds)) if seconds <= settings.url_expiry.0 => Some(expiry),
+            _ => {
+                let expected = format!("60 to {}, which is what the deployment allows", settings.url_expiry.0);
+                from.problem("expiresInSec", &format!("is {seconds}, expected {expected}"));
+                None
+            }
+        }
+    })
+}
+
+/// `schedulingConfig`, which has nothing but maintenance windows here.
+pub(crate) fn windows(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<types::MaintenanceWindow>> {
+    node.object(problems, |from| {
+        for (member, tag) in [("startTime", "ota:start"), ("endTime", "ota:end"), ("endBehavior", "ota:end-behavior")] {
+            from.refuse(member, &format!("is not taken of a manifest, expected the tag `{tag}`"));
+        }
+        let windows = from.optional("maintenanceWindows", list(window))?;
+        if !(1..=MOST_WINDOWS).contains(&windows.len()) {
+            let problem = format!("has {} members, expected 1 to {MOST_WINDOWS}", windows.len());
+            from.problem("maintenanceWindows", &problem);
+        }
+        Some(windows)
+    })
+}
+
+fn window(node: &Node<'_>, problems: &mut Problems) -> Option<types::MaintenanceWindow> {
+    node.object(problems, |from| {
+        let start = from.required("startTime", text);
+        if let Some(start) = &start
+            && let Err(Expected(expected)) = start.parse::<Cron>()
+        {
+            from.problem("startTime", &format!("is `{}`, expected {expected}", quoted(start)));
+        }
+        let minutes = from.required("durationInMinutes", whole_number_32).unwrap_or(1);
+        let start = start.unwrap_or_else(|| "cron(0 0 * * ? *)".to_owned());
+        types::MaintenanceWindow::builder().start_time(start).duration_in_minutes(minutes).build().ok()
+    })
+}
+
+/// `destinationPackageVersions`: of the deployment's own account and region alone, and each package once.
+pub(crate) fn package_versions(node: &Node<'_>, problems: &mut Problems, settings: &Settings) -> Option<Vec<String>> {
+    let prefix = settings.iot_arn("package/");
+    let mut packages: Vec<String> = Vec::new();
+    let version = |node: &Node<'_>, problems: &mut Problems| {
+        let arn = text(node, problems)?;
+        let names = arn.strip_prefix(&prefix).and_then(|names| names.split_once("/version/"));
+        let is_version = |version: &str| is_package_version(version) || matches!(version, "$default" | "$null");
+        match names.filter(|(package, version)| is_package(package) && is_version(version)) {
+            None => {
+                node.problem(problems, &format!("is `{}`, expected `{prefix}PACKAGE/version/VERSION`", quoted(&arn)));
+            }
+            Some((package, _)) if packages.iter().any(|other| other == package) => {
+                let problem = format!("is of the package `{}`, of which another version is named", quoted(package));
+                node.problem(problems, &problem);
+            }
+            Some((package, _)) => packages.push(package.to_owned()),
+        }
+        Some(arn)
+    };
+    let versions = list(version)(node, problems)?;
+    if versions.is_empty() {
+        node.problem(problems, "is empty, expected at least one");
+    }
+    Some(versions)
+}
+
+/// `jobExecutionsRolloutConfig`.
+pub(crate) fn rollout(node: &Node<'_>, problems: &mut Problems) -> Option<types::JobExecutionsRolloutConfig> {
+    node.object(problems, |from| {
+        let rollout = types::JobExecutionsRolloutConfig::builder()
+            .set_maximum_per_minute(from.optional("maximumPerMinute", whole_number_32))
+            .set_exponential_rate(from.optional("exponentialRate", exponential_rate));
+        Some(rollout.build())
+    })
+}
+
+fn exponential_rate(node: &Node<'_>, problems: &mut Problems) -> Option<types::ExponentialRolloutRate> {
+    node.object(problems, |from| {
+        let criteria = from.required("rateIncreaseCriteria", rate_increase_criteria);
+        let criteria = criteria.unwrap_or_else(|| count_of_notified(1));
+        types::ExponentialRolloutRate::builder()
+            .base_rate_per_minute(from.required("baseRatePerMinute", whole_number_32).unwrap_or(1))
+            .increment_factor(from.required("incrementFactor", number).unwrap_or(1.1))
+            .rate_increase_criteria(criteria)
+            .build()
+            .ok()
+    })
+}
+
+fn count_of_notified(things: i32) -> types::RateIncreaseCriteria {
+    types::RateIncreaseCriteria::builder().number_of_notified_things(things).build()
+}
+
+fn rate_increase_criteria(node: &Node<'_>, problems: &mut Problems) -> Option<types::RateIncreaseCriteria> {
+    let count = |node: &Node<'_>, problems: &mut Problems| whole_number_32(node, problems).or(Some(1));
+    node.object(problems, |from| {
+        from.is_object().then(|| {
+            types::RateIncreaseCriteria::builder()
+                .set_number_of_notified_things(from.optional("numberOfNotifiedThings", count))
+                .set_number_of_succeeded_things(from.optional("numberOfSucceededThings", count))
+                .build()
+        })
+    })
+}
+
+/// `abortConfig`.
+pub(crate) fn abort(node: &Node<'_>, problems: &mut Problems) -> Option<types::AbortConfig> {
+    node.object(problems, |from| {
+        let criteria = from.required("criteriaList", list(abort_criteria))?;
+        types::AbortConfig::builder().set_criteria_list(Some(criteria)).build().ok()
+    })
+}
+
+fn abort_criteria(node: &Node<'_>, problems: &mut Problems) -> Option<types::AbortCriteria> {
+    node.object(problems, |from| {
+        let failure = from.required("failureType", word(&["FAILED", "REJECTED", "TIMED_OUT", "ALL"]));
+        let action = from.required("action", word(&["CANCEL"]));
+        types::AbortCriteria::builder()
+            .failure_type(failure.unwrap_or("ALL").into())
+            .action(action.unwrap_or("CANCEL").into())
+            .threshold_percentage(from.required("thresholdPercentage", number).unwrap_or(1.0))
+            .min_number_of_executed_things(from.required("minNumberOfExecutedThings", whole_number_32).unwrap_or(1))
+            .build()
+            .ok()
+    })
+}
+
+/// `timeoutConfig`.
+pub(crate) fn timeout(node: &Node<'_>, problems: &mut Problems) -> Option<types::TimeoutConfig> {
+    node.object(problems, |from| {
+        let minutes = from.required("inProgressTimeoutInMinutes", whole_number)?;
+        Some(types::TimeoutConfig::builder().in_progress_timeout_in_minutes(minutes).build())
+    })
+}
+
+/// `jobExecutionsRetryConfig`.
+pub(crate) fn retries(node: &Node<'_>, problems: &mut Problems) -> Option<types::JobExecutionsRetryConfig> {
+    node.object(problems, |from| {
+        let criteria = from.required("criteriaList", list(retry_criteria))?;
+        types::JobExecutionsRetryConfig::builder().set_criteria_list(Some(criteria)).build().ok()
+    })
+}
+
+fn retry_criteria(node: &Node<'_>, problems: &mut Problems) -> Option<types::RetryCriteria> {
+    node.object(problems, |from| {
+        let failure = from.required("failureType", word(&["FAILED", "TIMED_OUT", "ALL"]));
+        types::RetryCriteria::builder()
+            .failure_type(failure.unwrap_or("ALL").into())
+            .number_of_retries(from.required("numberOfRetries", whole_number_32).unwrap_or(0))
+            .build()
+            .ok()
+    })
+}

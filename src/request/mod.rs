@@ -1,0 +1,7 @@
+//! X
+
+pub mod file;
+pub mod file_kind;
+pub mod manifest;
+pub mod manifest_job;
+pub mod release_request;

@@ -1,0 +1,8 @@
+//! X
+
+pub mod attempts;
+pub mod bucket;
+pub mod listing;
+pub mod object;
+pub mod record;
+pub mod unchanged;

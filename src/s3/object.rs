@@ -1,0 +1,177 @@
+//! Whether S3 returns the bytes of an object version: not those of an archived object, nor of one under a customer's key.
+
+use crate::{
+    clients::Clients,
+    error::{Failure, Kind, Skip, Stop, required},
+    s3::listing,
+    settings::Settings,
+    upload::{Image, Upload, is_gone},
+};
+use aws_sdk_s3::{
+    error::ProvideErrorMetadata,
+    operation::head_object::HeadObjectOutput,
+    types::{ArchiveStatus, StorageClass},
+};
+
+/// What S3 has of an object version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum StoredObject {
+    /// An image that can be read.
+    Image(Image),
+    /// The problem that keeps S3 from returning its bytes, to follow the object's name.
+    Unreadable(String),
+}
+
+impl StoredObject {
+    /// The image.
+    ///
+    /// # Errors
+    /// Rejects the release if S3 does not return the bytes: the uploader must act.
+    pub fn image(self) -> Result<Image, Stop> {
+        match self {
+            Self::Image(image) => Ok(image),
+            Self::Unreadable(problem) => Err(Stop::Rejected(Kind::Object, vec![format!("the object {problem}")])),
+        }
+    }
+}
+
+/// GetObject's code for an archived object.
+const ARCHIVED: &str = "InvalidObjectState";
+/// GetObject's code for an object under a customer's key, if the request has no key.
+const UNDER_CUSTOMER_KEY: &str = "InvalidRequest";
+
+/// What GetObject's error code says of an object that S3 never returns as it is.
+pub(crate) fn unreadable(code: Option<&str>) -> Option<&'static str> {
+    match code? {
+        ARCHIVED => Some("is archived, expected an object that S3 returns at once: restore it, or upload it again"),
+        UNDER_CUSTOMER_KEY => Some(
+            "is encrypted with a customer-provided key (SSE-C), expected encryption with a key that S3 has: upload it again \
+             with SSE-S3 or SSE-KMS",
+        ),
+        _ => None,
+    }
+}
+
+/// Whether GetObject's error code says that there is no such version, or that the version ID has not the form of one.
+pub(crate) fn is_no_version(code: Option<&str>) -> bool {
+    is_gone(code) || code == Some("InvalidArgument")
+}
+
+/// Why S3 does not return the bytes of an archived object. One that is restored is readable, in whatever storage class
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html>).
+fn archived(head: &HeadObjectOutput) -> Option<String> {
+    let class = head.storage_class.as_ref();
+    let class = class.filter(|class| matches!(class, StorageClass::Glacier | StorageClass::DeepArchive));
+    let archive = class.map(StorageClass::as_str).or(head.archive_status.as_ref().map(ArchiveStatus::as_str))?;
+    let restore = head.restore.as_deref().unwrap_or_default();
+    if restore.contains("ongoing-request=\"false\"") {
+        return None;
+    }
+    let state = if restore.is_empty() { "" } else { " and its restore is not finished" };
+    let expected = "expected an object that S3 returns at once";
+    Some(format!("is archived (`{archive}`){state}, {expected}: restore it and put its tags again, or upload it again"))
+}
+
+impl Upload {
+    /// What S3 has of this version; `None` if it is gone.
+    pub(crate) async fn object(&self, aws: &Clients, settings: &Settings) -> Result<Option<StoredObject>, Failure> {
+        match self.head(aws, settings, Some(&self.version_id)).await {
+            // Or a delete marker.
+            Ok(None) | Err(Failure::HeadObject { status: 405, .. }) => Ok(None),
+            Ok(Some(head)) if let Some(problem) = archived(&head) => Ok(Some(StoredObject::Unreadable(problem))),
+            Ok(Some(head)) => Image::of(head).map(StoredObject::Image).map(Some),
+            Err(failure @ Failure::HeadObject { status: 400, .. }) => self.explain(aws, settings, failure).await,
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// What S3 has of a version to whose HEAD it answers 400, without a body that would say why. GetObject says it.
+    async fn explain(
+        &self,
+        aws: &Clients,
+        settings: &Settings,
+        head: Failure,
+    ) -> Result<Option<StoredObject>, Failure> {
+        let call = aws.s3.get_object().bucket(&self.bucket).key(&self.key).version_id(&self.version_id);
+        let call = call.expected_bucket_owner(&settings.ota_role.account).range("bytes=0-0");
+        let Err(error) = call.send().await else { return Err(head) };
+        match (unreadable(error.code()), error.code()) {
+            (Some(problem), _) => Ok(Some(StoredObject::Unreadable(problem.to_owned()))),
+            (None, code) if is_no_version(code) => Ok(None),
+            (None, _) => Err(Failure::GetObject { object: self.to_string(), source: error.into() }),
+        }
+    }
+
+    /// Stops a version that is not the current one, by the list of versions: S3 answers 400 to the HEAD of a key whose
+    /// current version is under a customer's key.
+    pub(crate) async fn check_listed_current(
+        &self,
+        aws: &Clients,
+        settings: &Settings,
+        head: Failure,
+    ) -> Result<(), Stop> {
+        let call = aws.s3.list_object_versions().max_keys(1);
+        let page = listing::page(settings, (&self.bucket, &self.key), call).await?;
+        let Some(version) = page.versions().first() else { return Err(head.into()) };
+        if required(version.key(), "Key")? != self.key || !required(version.is_latest(), "IsLatest")? {
+            Err(head.into())
+        } else if required(version.version_id(), "VersionId")? == self.version_id {
+            Ok(())
+        } else {
+            Err(Stop::Skipped(Skip::Superseded))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archived_object_is_told_from_one_that_is_readable() {
+        let restored = Some("ongoing-request=\"false\", expiry-date=\"Fri, 25 Dec 2026 00:00:00 GMT\"");
+        let restoring = Some("ongoing-request=\"true\"");
+        for (class, status, restore, expected) in [
+            (None, None, None, None),
+            (Some("STANDARD"), None, None, None),
+            (Some("GLACIER_IR"), None, None, None),
+            (Some("INTELLIGENT_TIERING"), None, None, None),
+            (Some("GLACIER"), None, restored, None),
+            (Some("GLACIER"), None, None, Some("is archived (`GLACIER`), ")),
+            (Some("DEEP_ARCHIVE"), None, None, Some("is archived (`DEEP_ARCHIVE`), ")),
+            (Some("GLACIER"), None, restoring, Some("is archived (`GLACIER`) and its restore is not finished, ")),
+            (Some("INTELLIGENT_TIERING"), Some("ARCHIVE_ACCESS"), None, Some("is archived (`ARCHIVE_ACCESS`), ")),
+        ] {
+            let head = HeadObjectOutput::builder().set_storage_class(class.map(StorageClass::from));
+            let head = head.set_archive_status(status.map(ArchiveStatus::from));
+            let problem = archived(&head.set_restore(restore.map(str::to_owned)).build());
+            let problem = problem.as_deref();
+            assert_eq!(problem.is_some(), expected.is_some(), "{class:?} {problem:?}");
+            assert!(problem.unwrap_or_default().starts_with(expected.unwrap_or_default()), "{problem:?}");
+        }
+    }
+
+    #[test]
+    fn codes_of_get_object_explain_what_it_does_not_return() {
+        for (code, expected) in [
+            (Some("InvalidObjectState"), Some("is archived")),
+            (Some("InvalidRequest"), Some("is encrypted with a customer-provided key")),
+            (Some("InvalidArgument"), None),
+            (Some("NoSuchVersion"), None),
+            (Some("AccessDenied"), None),
+            (None, None),
+        ] {
+            let problem = unreadable(code);
+            assert!(problem.unwrap_or_default().starts_with(expected.unwrap_or_default()), "{code:?} {problem:?}");
+            assert_eq!(problem.is_some(), expected.is_some(), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_no_image() {
+        let image = Image { size: 1, e_tag: "\"e\"".to_owned() };
+        assert_eq!(StoredObject::Image(image.clone()).image().expect("an image"), image);
+        let rejected = StoredObject::Unreadable("is archived".to_owned()).image().expect_err("a rejection");
+        assert!(matches!(rejected, Stop::Rejected(Kind::Object, reasons) if reasons == ["the object is archived"]));
+    }
+}

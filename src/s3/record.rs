@@ -1,0 +1,250 @@
+//! The record of an upload's job, which all attempts at its release share.
+
+use crate::{
+    clients::Clients,
+    error::{Failure, required},
+    s3::attempts::{Traces, record_key},
+    settings::Settings,
+    tags::Tags,
+    upload::{Upload, hash_of, hex},
+};
+use aws_sdk_s3::{
+    error::{ProvideErrorMetadata, SdkError},
+    operation::put_object::PutObjectError,
+    primitives::ByteStream,
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What a dry run has in place of what only the record of the release has.
+pub(crate) const FROM_RECORD: &str = "<from the record>";
+
+/// The versions of a record that are read at the same time.
+const READ_AT_ONCE: usize = 10;
+
+/// What is known of an upload's job. Without the job's ARN it fixes the job's ID for all attempts; with it, it is the
+/// receipt: the job was made, and is never made again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobRecord {
+    /// The bucket of the upload.
+    pub bucket: String,
+    /// The key of the upload.
+    pub key: String,
+    /// The version ID of the upload.
+    pub version_id: String,
+    /// The ID that the job has or will have.
+    pub job_id: String,
+    /// Random, in hexadecimal digits: what nobody can compute in advance is derived from it. `None` in records of earlier
+    /// versions of the function.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<String>,
+    /// By the key of the image, the version IDs of the signature objects that the first attempt read.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub signature_versions: BTreeMap<String, String>,
+    /// The ID of the stream of the job that was made, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_id: Option<String>,
+    /// The ARN of the job that was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_arn: Option<String>,
+    /// The start of the job that was made, in UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<String>,
+    /// The end of the job that was made, in UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_time: Option<String>,
+    /// Whether the signature of the job that was made was verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<bool>,
+    /// The SHA-256 of the uploaded bytes, in hexadecimal digits. `None` if they were not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// The version ID that the job was made for, if this version is an unchanged copy of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unchanged_since: Option<String>,
+    /// The tags as they were read.
+    pub tags: Tags,
+}
+
+impl JobRecord {
+    /// The record of a job that is to be created.
+    ///
+    /// # Errors
+    /// The system has no random bytes.
+    pub fn new(upload: &Upload, job_id: String, tags: Tags) -> Result<Self, Failure> {
+        let mut nonce = [0; 16];
+        aws_lc_rs::rand::fill(&mut nonce).map_err(|_| Failure::NoRandomBytes)?;
+        Ok(Self {
+            bucket: upload.bucket.clone(),
+            key: upload.key.clone(),
+            version_id: upload.version_id.clone(),
+            job_id,
+            nonce: Some(hex(&nonce)),
+            signature_versions: BTreeMap::new(),
+            stream_id: None,
+            job_arn: None,
+            start_time: None,
+            end_time: None,
+            verified: None,
+            sha256: None,
+            unchanged_since: None,
+            tags,
+        })
+    }
+
+    /// The digits of the nonce's hash for one purpose. `None` if the record has no nonce.
+    fn digits(&self, purpose: &str) -> Option<String> {
+        Some(hex(&hash_of([purpose.as_bytes(), self.nonce.as_ref()?.as_bytes()])))
+    }
+
+    /// What the description of the release's job ends in. Nobody can compute it before the record exists.
+    pub fn mark(&self) -> String {
+        self.digits("description").map(|digits| mark(&digits[..16])).unwrap_or_default()
+    }
+
+    /// The job ID of a release whose default ID belongs to another job.
+    pub(crate) fn other_job_id(&self, upload: &Upload) -> String {
+        let digits = self.digits("job ID").unwrap_or_default();
+        upload.job_id_with(digits.get(..12).unwrap_or_default())
+    }
+
+    /// The record of an upload; `None` if there is none.
+    ///
+    /// # Errors
+    /// It cannot be listed or read.
+    pub(crate) async fn find(aws: &Clients, settings: &Settings, upload: &Upload) -> Result<Option<Self>, Failure> {
+        Self::read(aws, settings, upload, &Traces::record(aws, settings, upload).await?).await
+    }
+
+    /// The record of these versions, the newest first; `None` if there are none. A version with the job's ARN counts more
+    /// than all others. Of claims the oldest counts: S3 accepts another over a delete marker.
+    ///
+    /// # Errors
+    /// A version cannot be read.
+    pub(crate) async fn read(
+        aws: &Clients,
+        settings: &Settings,
+        upload: &Upload,
+        versions: &[String],
+    ) -> Result<Option<Self>, Failure> {
+        let Some((newest, older)) = versions.split_first() else { return Ok(None) };
+        let newest = Self::version(aws, settings, upload, newest).await?;
+        if newest.job_arn.is_some() || older.is_empty() {
+            return Ok(Some(newest));
+        }
+        let older = stream::iter(older).map(|version| Self::version(aws, settings, upload, version));
+        let mut older: Vec<_> = older.buffered(READ_AT_ONCE).try_collect().await?;
+        let receipt = older.iter().position(|record| record.job_arn.is_some());
+        Ok(receipt.map(|at| older.swap_remove(at)).or_else(|| older.pop()))
+    }
+
+    async fn version(aws: &Clients, settings: &Settings, upload: &Upload, version: &str) -> Result<Self, Failure> {
+        let key = record_key(&upload.signed_prefix(settings));
+        let failure = |source| Failure::ReadRecord { key: key.clone(), source };
+        let call = aws.s3.get_object().bucket(&upload.bucket).key(&key).version_id(version);
+        let answer = call.expected_bucket_owner(&settings.ota_role.account).send().await;
+        let body = answer.map_err(|error| failure(error.into()))?.body;
+        let body = body.collect().await.map_err(|error| failure(error.into()))?;
+        serde_json::from_slice(&body.into_bytes()).map_err(|error| failure(error.into()))
+    }
+
+    /// Puts this record where S3 shows none, and returns the version ID: this attempt's claim to decide the job ID. `None`
+    /// if there is a record. One behind a delete marker does not keep S3 from accepting the claim: see [`Self::holds`].
+    ///
+    /// # Errors
+    /// The record cannot be written.
+    pub(crate) async fn claim(
+        &self,
+        aws: &Clients,
+        settings: &Settings,
+        upload: &Upload,
+    ) -> Result<Option<String>, Failure> {
+        let mut put = self.put(aws, settings, upload, Some("*")).await;
+        // S3: another such put was under way, try again.
+        if put.as_ref().is_err_and(|error| error.code() == Some("ConditionalRequestConflict")) {
+            put = self.put(aws, settings, upload, Some("*")).await;
+        }
+        match put {
+            Ok(version) => required(version, "x-amz-version-id").map(Some),
+            Err(error) if error.code() == Some("PreconditionFailed") => Ok(None),
+            Err(error) => Err(write_failure(settings, upload, error)),
+        }
+    }
+
+    /// Whether a claim holds: it is the only version of the record.
+    ///
+    /// # Errors
+    /// The record cannot be listed.
+    pub(crate) async fn holds(
+        aws: &Clients,
+        settings: &Settings,
+        upload: &Upload,
+        claim: &str,
+    ) -> Result<bool, Failure> {
+        Ok(Traces::record(aws, settings, upload).await? == [claim])
+    }
+
+    /// Puts this record over the one that is there.
+    pub(crate) async fn confirm(&self, aws: &Clients, settings: &Settings, upload: &Upload) -> Result<(), Failure> {
+        let put = self.put(aws, settings, upload, None).await;
+        put.map(drop).map_err(|error| write_failure(settings, upload, error))
+    }
+
+    async fn put(
+        &self,
+        aws: &Clients,
+        settings: &Settings,
+        upload: &Upload,
+        if_none_match: Option<&str>,
+    ) -> Result<Option<String>, SdkError<PutObjectError>> {
+        let key = record_key(&upload.signed_prefix(settings));
+        let json = serde_json::to_vec_pretty(self).map_err(SdkError::construction_failure);
+        let call =
+            aws.s3.put_object().bucket(&upload.bucket).key(key).set_if_none_match(if_none_match.map(str::to_owned));
+        let call = call.content_type("application/json").expected_bucket_owner(&settings.ota_role.account);
+        Ok(call.body(ByteStream::from(json?)).send().await?.version_id)
+    }
+}
+
+fn write_failure(settings: &Settings, upload: &Upload, error: SdkError<PutObjectError>) -> Failure {
+    Failure::WriteRecord { key: record_key(&upload.signed_prefix(settings)), source: error.into() }
+}
+
+/// What the description of a job ends in.
+pub(crate) fn mark(digits: &str) -> String {
+    format!(" (release {digits})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upload::MAX_DESCRIPTION;
+
+    fn upload() -> Upload {
+        Upload::new("b".into(), "firmware/a.bin".into(), "v1".into())
+    }
+
+    #[test]
+    fn what_is_derived_from_a_nonce_is_of_that_record_alone() {
+        let record = || JobRecord::new(&upload(), "AFR_OTA-a".into(), Tags::default()).unwrap();
+        let (one, other) = (record(), record());
+        assert_eq!(one.nonce.as_ref().map(String::len), Some(32));
+        assert_ne!(one.mark(), other.mark());
+        assert_ne!(one.other_job_id(&upload()), other.other_job_id(&upload()));
+        let [mark, id] = [one.mark(), one.other_job_id(&upload())];
+        assert_eq!(mark.len() + MAX_DESCRIPTION, 2028);
+        assert!(mark.starts_with(" (release ") && mark.ends_with(')'), "{mark}");
+        assert!(id.starts_with("AFR_OTA-a-bin-") && id.len() == upload().default_job_id().len(), "{id}");
+        assert_ne!(id, upload().default_job_id());
+        assert!(!mark.contains(&id[id.len() - 12..]));
+    }
+
+    #[test]
+    fn a_record_of_an_earlier_version_of_the_function_has_no_mark() {
+        let json = r#"{"bucket":"b","key":"firmware/a.bin","versionId":"v1","jobId":"AFR_OTA-a","tags":{}}"#;
+        let record: JobRecord = serde_json::from_str(json).unwrap();
+        assert_eq!((record.nonce.clone(), record.mark()), (None, String::new()));
+    }
+}

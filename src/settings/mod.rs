@@ -1,0 +1,729 @@
+//! What the deployment decides: environment variables, read once at init.
+
+use crate::{
+    error::Expected,
+    job::job_template::JobTemplateId,
+    options::job::{Retries, Timeout},
+    request::release_request::is_target_name,
+    schedule::requested::{End, EndBehavior, Lead, Plan, Start},
+    schedule::time_zone::Zone,
+    tags::TagHeader,
+    text::spelling::one_of,
+    upload::encoded,
+};
+use jiff::{SignedDuration, Timestamp};
+use std::{env, fmt, str::FromStr};
+
+/// The settings of a deployment, all checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `SIGNING_PROFILE`: the Signer profile of releases that name none.
+    pub signing_profile: ProfileName,
+    /// `ALLOWED_SIGNING_PROFILES`: what `ota:signing-profile` may name besides `SIGNING_PROFILE`.
+    pub allowed_signing_profiles: List<ProfileName>,
+    /// `OTA_ROLE_ARN`: the role that AWS IoT assumes to read the streamed image.
+    pub ota_role: RoleArn,
+    /// `AWS_REGION`, which Lambda sets.
+    pub region: Text,
+    /// `UPLOAD_BUCKET`: the one bucket whose uploads are releases.
+    pub upload_bucket: Text,
+    /// `UPLOAD_PREFIX`: where firmware is uploaded.
+    pub upload_prefix: Prefix,
+    /// `SIGNED_PREFIX`: where signed objects, raw copies and records are kept.
+    pub signed_prefix: Prefix,
+    /// `ALLOWED_THING_GROUPS`: what `ota:thing-group` may name.
+    pub allowed_thing_groups: List<Fence>,
+    /// `ALLOWED_THINGS`: what `ota:thing` may name.
+    pub allowed_things: List<Fence>,
+    /// `MAX_IMAGE_BYTES`: the largest image that is released.
+    pub max_image_bytes: ByteCount,
+    /// `URL_EXPIRY_SECONDS`: how long a URL is good by which a device fetches the image.
+    pub url_expiry: UrlExpiry,
+    /// `VERIFY_SIGNATURES`: whether signatures are verified with the certificate of their signing job.
+    pub verify_signatures: Switch,
+    /// `ALLOW_UNVERIFIED`: whether releases may bring a signature that nothing here can verify.
+    pub allow_unverified: Switch,
+    /// `FAILURE_QUEUE_ARN`: the stack's own failure queue, whose messages are consumed if they are not understood. Without
+    /// it, such messages fail like any other event.
+    pub failure_queue: Option<QueueArn>,
+    /// `DRY_RUN`, `DRY_RUN_TAGS` and `DRY_RUN_MANIFEST`: whether everything is checked and nothing created.
+    pub dry_run: DryRun,
+    /// `DEFAULT_START`: the start of releases without `ota:start`.
+    pub default_start: Start,
+    /// `DEFAULT_TIMEZONE`: whose clocks releases without `ota:timezone` go by.
+    pub default_timezone: Zone,
+    /// `DEFAULT_END`: the end of releases without `ota:end` whose target selection is `snapshot`.
+    pub default_end: End,
+    /// `DEFAULT_END_BEHAVIOR`: what happens at the end of releases without `ota:end-behavior`.
+    pub default_end_behavior: EndBehavior,
+    /// `DEFAULT_RETRIES`: the retries of releases without `ota:retries`.
+    pub default_retries: Retries,
+    /// `DEFAULT_TIMEOUT`: the time-out of releases without `ota:timeout`.
+    pub default_timeout: Timeout,
+    /// `DEFAULT_JOB_TEMPLATE`: the job template of releases without `ota:job-template`, if any.
+    pub default_job_template: Option<JobTemplateId>,
+}
+
+/// Everything that is wrong with the settings: each variable, its value and what was expected.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("bad settings: {}", .0.join("; "))]
+pub struct SettingsError(Vec<String>);
+
+impl Settings {
+    /// Reads the settings from the environment of the process.
+    ///
+    /// # Errors
+    /// All settings that are missing or bad.
+    pub fn from_env() -> Result<Self, SettingsError> {
+        Self::from_lookup(|name| env::var(name).ok())
+    }
+
+    /// Reads the settings from `lookup`. A variable that is empty counts as not set: a template cannot leave one out.
+    ///
+    /// # Errors
+    /// All settings that are missing or bad.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        let mut from = Reader { lookup, problems: Vec::new() };
+        let settings = Self {
+            signing_profile: from.required("SIGNING_PROFILE", "OtaSigning"),
+            allowed_signing_profiles: from.optional("ALLOWED_SIGNING_PROFILES", ""),
+            ota_role: from.required("OTA_ROLE_ARN", "arn:aws:iam::111122223333:role/ota"),
+            region: from.required("AWS_REGION", "eu-central-1"),
+            upload_bucket: from.required("UPLOAD_BUCKET", "my-firmware"),
+            upload_prefix: from.optional("UPLOAD_PREFIX", "firmware/"),
+            signed_prefix: from.optional("SIGNED_PREFIX", "SignedImage/"),
+            allowed_thing_groups: from.required("ALLOWED_THING_GROUPS", "lab,eu-*"),
+            allowed_things: from.optional("ALLOWED_THINGS", ""),
+            max_image_bytes: from.optional("MAX_IMAGE_BYTES", "25165824"),
+            url_expiry: from.optional("URL_EXPIRY_SECONDS", "1800"),
+            verify_signatures: from.optional("VERIFY_SIGNATURES", "true"),
+            allow_unverified: from.optional("ALLOW_UNVERIFIED", "false"),
+            failure_queue: from.given("FAILURE_QUEUE_ARN"),
+            dry_run: from.dry_run(),
+            default_timezone: from.optional("DEFAULT_TIMEZONE", "UTC"),
+            default_start: from.optional("DEFAULT_START", "1h"),
+            default_end: from.optional("DEFAULT_END", "1h"),
+            default_end_behavior: from.optional("DEFAULT_END_BEHAVIOR", "cancel"),
+            default_retries: from.optional("DEFAULT_RETRIES", "timed-out:3"),
+            default_timeout: from.optional("DEFAULT_TIMEOUT", "10m"),
+            default_job_template: from.given("DEFAULT_JOB_TEMPLATE"),
+        };
+        let plan = Plan {
+            start: settings.default_start,
+            end: settings.default_end,
+            end_behavior: settings.default_end_behavior,
+            zone: settings.default_timezone.clone(),
+            window: None,
+        };
+        // At any time that is no full minute; dates are either past or too far ahead then.
+        let some_time = Timestamp::UNIX_EPOCH.saturating_add(SignedDuration::from_secs(1)).unwrap_or_default();
+        for (part, problem) in plan.at(some_time, Lead::WhenChecked).err().into_iter().flatten() {
+            let setting = format!("DEFAULT_{part}").to_uppercase();
+            from.problems.push(format!("setting `{setting}` is {problem}"));
+        }
+        let (uploads, signed) = (&settings.upload_prefix.0, &settings.signed_prefix.0);
+        if uploads.starts_with(signed) || signed.starts_with(uploads) {
+            from.problems.push(format!(
+                "settings `UPLOAD_PREFIX` is `{uploads}` and `SIGNED_PREFIX` is `{signed}`, expected two prefixes of \
+                 which neither lies in the other: what the function writes would be released again"
+            ));
+        }
+        if from.problems.is_empty() { Ok(settings) } else { Err(SettingsError(from.problems)) }
+    }
+
+    /// Whether `ota:signing-profile` may name this profile.
+    pub fn allows_profile(&self, profile: &ProfileName) -> bool {
+        self.allowed_profiles().any(|allowed| allowed == profile)
+    }
+
+    /// The profiles that may sign a release.
+    fn allowed_profiles(&self) -> impl Iterator<Item = &ProfileName> {
+        [&self.signing_profile].into_iter().chain(&self.allowed_signing_profiles.0)
+    }
+
+    /// The profiles that may sign a release, for a message on one that may not.
+    pub(crate) fn expected_profile(&self) -> String {
+        let names: Vec<_> = self.allowed_profiles().map(|profile| &profile.0).collect();
+        format!("{} (signing profiles that this deployment allows)", one_of(names))
+    }
+
+    /// The folder that an upload is fenced in: the longest prefix that groups or things are bound to and that its key lies
+    /// below, without the upload prefix; empty where there is none. Whoever may write to a folder reaches what is bound to
+    /// it, and nothing else.
+    pub fn folder(&self, key: &str) -> &str {
+        let key = key.strip_prefix(&self.upload_prefix.0).unwrap_or_default();
+        let fences = self.allowed_thing_groups.0.iter().chain(&self.allowed_things.0);
+        let around = fences.map(|fence| fence.prefix.as_str()).filter(|prefix| key.starts_with(prefix));
+        around.max_by_key(|prefix| prefix.len()).unwrap_or_default()
+    }
+
+    /// The URL of an object version, path style, with all that AWS IoT wants encoded in a placeholder.
+    pub(crate) fn s3_url(&self, bucket: &str, key: &str, version: &str) -> String {
+        let (region, version) = (&self.region.0, encoded(version));
+        let domain = match self.ota_role.partition.as_str() {
+            "aws-cn" => "amazonaws.com.cn",
+            "aws-eusc" => "amazonaws.eu",
+            _ => "amazonaws.com",
+        };
+        format!("https://s3.{region}.{domain}/{bucket}/{}%3FversionId%3D{version}", encoded(key))
+    }
+
+    /// The ARN of a resource of AWS IoT (`thing/…`, `thinggroup/…`, `package/…`) of this deployment.
+    pub(crate) fn iot_arn(&self, resource: &str) -> String {
+        let RoleArn { partition, account, .. } = &self.ota_role;
+        format!("arn:{partition}:iot:{}:{account}:{resource}", self.region.0)
+    }
+}
+
+/// Reads values, and goes on after a bad one so that all problems are told at once.
+struct Reader<L> {
+    lookup: L,
+    problems: Vec<String>,
+}
+
+impl<L: Fn(&str) -> Option<String>> Reader<L> {
+    fn optional<T: FromStr<Err = Expected>>(&mut self, name: &str, default: &'static str) -> T {
+        self.given(name).unwrap_or_else(|| known_good(default))
+    }
+
+    fn given<T: FromStr<Err = Expected>>(&mut self, name: &str) -> Option<T> {
+        let value = (self.lookup)(name).filter(|value| !value.is_empty())?;
+        let problem = |Expected(expected)| format!("setting `{name}` is `{value}`, expected {expected}");
+        value.parse().map_err(|expected| self.problems.push(problem(expected))).ok()
+    }
+
+    fn dry_run(&mut self) -> DryRun {
+        let Switch(on) = self.optional("DRY_RUN", "false");
+        let [tags, manifest] =
+            ["DRY_RUN_TAGS", "DRY_RUN_MANIFEST"].map(|name| (self.lookup)(name).filter(|value| !value.is_empty()));
+        if manifest.is_some() && tags.is_none() {
+            self.problems.push("setting `DRY_RUN_MANIFEST` is set, expected `DRY_RUN_TAGS` beside it".to_owned());
+        }
+        match tags {
+            None if on => DryRun::OfRealTags,
+            None => DryRun::Off,
+            Some(tags) if on => DryRun::Offline(TagHeader::from(tags.as_str()), manifest),
+            Some(tags) => {
+                self.problems.push(format!("setting `DRY_RUN_TAGS` is `{tags}`, expected `DRY_RUN=true` beside it"));
+                DryRun::Off
+            }
+        }
+    }
+
+    /// After a problem the example stands in for the value, so that reading goes on; the settings are never used then.
+    fn required<T: FromStr<Err = Expected>>(&mut self, name: &str, example: &'static str) -> T {
+        if (self.lookup)(name).is_none_or(|value| value.is_empty()) {
+            self.problems.push(format!("setting `{name}` is not set, expected a value such as `{example}`"));
+        }
+        self.optional(name, example)
+    }
+}
+
+fn known_good<T: FromStr<Err = Expected>>(value: &'static str) -> T {
+    value.parse().unwrap_or_else(|Expected(expected)| unreachable!("`{value}` is not {expected}"))
+}
+
+/// Whether releases are only tried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DryRun {
+    /// They are made.
+    Off,
+    /// What can be read is read and checked, and nothing is created.
+    OfRealTags,
+    /// AWS is not called at all: these are the tags.
+    Offline(TagHeader, Option<String>),
+}
+
+/// Something that is on or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Switch(pub bool);
+
+impl FromStr for Switch {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        value.parse().map(Self).map_err(|_| Expected("`true` or `false`".into()))
+    }
+}
+
+/// A value without a grammar of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text(pub String);
+
+impl FromStr for Text {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        Ok(Self(value.to_owned()))
+    }
+}
+
+/// A key prefix: not empty, ends in `/`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prefix(pub String);
+
+impl FromStr for Prefix {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let is_prefix = value.ends_with('/') && !value.starts_with('/');
+        is_prefix
+            .then(|| Self(value.to_owned()))
+            .ok_or(Expected("a key prefix that ends in `/`, such as `firmware/`".into()))
+    }
+}
+
+/// A number of bytes, from 1 to the 24 MB that a stream's file may have
+/// (<https://docs.aws.amazon.com/general/latest/gr/iot-core.html>).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteCount(pub u64);
+
+impl FromStr for ByteCount {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let bytes = value.parse().ok().filter(|bytes| (1..=24 * 1024 * 1024).contains(bytes));
+        bytes.map(Self).ok_or(Expected("a number of bytes up to 25165824, the 24 MB of a stream's file".into()))
+    }
+}
+
+/// For how many seconds a presigned URL is good, from when a device asks for the job document: 60–3600
+/// (<https://docs.aws.amazon.com/iot/latest/apireference/API_PresignedUrlConfig.html>). The default is that of
+/// CreateOTAUpdate (<https://docs.aws.amazon.com/iot/latest/apireference/API_AwsJobPresignedUrlConfig.html>).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UrlExpiry(pub i64);
+
+impl FromStr for UrlExpiry {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let seconds = value.parse().ok().filter(|seconds| (60..=3600).contains(seconds));
+        seconds.map(Self).ok_or(Expected("a number of seconds from 60 to 3600".into()))
+    }
+}
+
+/// The ARN of an IAM role, which also tells the partition and the account of the deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleArn {
+    pub(crate) arn: String,
+    partition: String,
+    pub(crate) account: String,
+}
+
+impl FromStr for RoleArn {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let parts: Vec<&str> = value.splitn(6, ':').collect();
+        let is_account = |text: &str| text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
+        match parts[..] {
+            ["arn", partition, "iam", "", account, role]
+                if !partition.is_empty() && is_account(account) && role.starts_with("role/") =>
+            {
+                Ok(Self { arn: value.to_owned(), partition: partition.to_owned(), account: account.to_owned() })
+            }
+            _ => Err(Expected("the ARN of an IAM role, such as `arn:aws:iam::111122223333:role/ota`".into())),
+        }
+    }
+}
+
+/// The ARN of a queue of SQS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueArn(pub String);
+
+impl FromStr for QueueArn {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let parts: Vec<&str> = value.split(':').collect();
+        let is_queue = matches!(parts[..], ["arn", partition, "sqs", region, account, name]
+            if [partition, region, account, name].iter().all(|part| !part.is_empty()));
+        is_queue
+            .then(|| Self(value.to_owned()))
+            .ok_or(Expected("the ARN of an SQS queue, such as `arn:aws:sqs:eu-central-1:111122223333:failures`".into()))
+    }
+}
+
+/// The name of a Signer profile: 2–64 of `[a-zA-Z0-9_]`
+/// (<https://docs.aws.amazon.com/signer/latest/api/API_StartSigningJob.html>).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProfileName(pub String);
+
+impl FromStr for ProfileName {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let is_name =
+            (2..=64).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        is_name
+            .then(|| Self(value.to_owned()))
+            .ok_or(Expected("the name of a Signer profile: 2 to 64 letters, digits and `_`".into()))
+    }
+}
+
+/// A thing (group) name, or the beginning of one followed by `*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamePattern(String);
+
+impl FromStr for NamePattern {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let fixed = value.strip_suffix('*').unwrap_or(value);
+        let is_pattern = is_target_name(fixed) || value == "*";
+        is_pattern.then(|| Self(value.to_owned())).ok_or(Expected(
+            "names with commas between, each of letters, digits, `:`, `_` and `-`, or the beginning of one and `*`, \
+             such as `lab,eu-*`"
+                .into(),
+        ))
+    }
+}
+
+impl fmt::Display for NamePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl NamePattern {
+    fn matches(&self, name: &str) -> bool {
+        self.0.strip_suffix('*').map_or(self.0 == name, |beginning| name.starts_with(beginning))
+    }
+}
+
+/// Values with commas between; spaces around them do not count. Empty text is an empty list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct List<T>(pub Vec<T>);
+
+impl<T: FromStr<Err = Expected>> FromStr for List<T> {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        if value.is_empty() {
+            return Ok(Self(Vec::new()));
+        }
+        value.split(',').map(|item| item.trim().parse()).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// Which things or thing groups uploads may reach: those that match the pattern, for all uploads or, as in `lab/=lab-*`, for
+/// those below a prefix that comes after the upload prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fence {
+    /// Empty for all uploads.
+    prefix: String,
+    pattern: NamePattern,
+}
+
+impl FromStr for Fence {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let Some((prefix, pattern)) = value.split_once('=') else {
+            return Ok(Self { prefix: String::new(), pattern: value.parse()? });
+        };
+        let takes = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'/');
+        let is_prefix = prefix.len() > 1 && !prefix.starts_with('/') && prefix.ends_with('/');
+        if !is_prefix || !prefix.bytes().all(takes) {
+            return Err(Expected(
+                "before each `=` a key prefix below the upload prefix, of letters, digits, `.`, `_`, `-` and `/`, that ends \
+                 in `/`, such as `lab/=lab-*`"
+                    .into(),
+            ));
+        }
+        Ok(Self { prefix: prefix.to_owned(), pattern: pattern.parse()? })
+    }
+}
+
+impl List<Fence> {
+    /// The names that uploads to this folder ([`Settings::folder`]) may reach.
+    pub fn patterns(&self, folder: &str) -> impl Iterator<Item = &NamePattern> {
+        self.0.iter().filter(move |fence| fence.prefix == folder).map(|fence| &fence.pattern)
+    }
+
+    /// Whether uploads to this folder may reach this name.
+    pub fn allows(&self, folder: &str, name: &str) -> bool {
+        self.patterns(folder).any(|pattern| pattern.matches(name))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::tags::Tags;
+    use std::{
+        cell::RefCell,
+        collections::{BTreeMap, BTreeSet},
+    };
+
+    pub(crate) const REQUIRED: [(&str, &str); 5] = [
+        ("SIGNING_PROFILE", "OtaSigning"),
+        ("OTA_ROLE_ARN", "arn:aws:iam::111122223333:role/ota"),
+        ("AWS_REGION", "us-east-1"),
+        ("UPLOAD_BUCKET", "firmware-bucket"),
+        ("ALLOWED_THING_GROUPS", "lab,eu-*"),
+    ];
+
+    /// The required settings, with these over or beside them.
+    pub(crate) fn settings(over: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        Settings::from_lookup(|name| {
+            let values = over.iter().chain(&REQUIRED);
+            values.into_iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_design() {
+        let settings = settings(&[]).unwrap();
+        assert_eq!(settings.upload_prefix.0, "firmware/");
+        assert_eq!(settings.signed_prefix.0, "SignedImage/");
+        assert_eq!(settings.max_image_bytes.0, 24 * 1024 * 1024);
+        assert_eq!(settings.url_expiry.0, 1800);
+        assert!(settings.verify_signatures.0 && !settings.allow_unverified.0);
+        assert_eq!(settings.default_timezone.name(), "UTC");
+        assert_eq!(settings.default_start, "1h".parse().unwrap());
+        assert_eq!(settings.default_end, "1h".parse().unwrap());
+        assert_eq!(settings.default_end_behavior, EndBehavior::Cancel);
+        assert_eq!(settings.default_retries, "timed-out:3".parse().unwrap());
+        assert_eq!(settings.default_timeout, "10m".parse().unwrap());
+        assert!(settings.allowed_things.0.is_empty() && settings.allowed_signing_profiles.0.is_empty());
+    }
+
+    #[test]
+    fn an_empty_environment_names_every_setting_that_has_no_default() {
+        let SettingsError(problems) = Settings::from_lookup(|_| None).unwrap_err();
+        assert_eq!(problems.len(), REQUIRED.len());
+        for (name, _) in REQUIRED {
+            assert!(problems.iter().any(|problem| problem.contains(&format!("`{name}` is not set"))), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_bad_setting_is_named_with_its_value_and_what_was_expected() {
+        let over = [
+            ("SIGNING_PROFILE", "has-hyphen"),
+            ("OTA_ROLE_ARN", "arn:aws:iam::1:role/ota"),
+            ("UPLOAD_PREFIX", "firmware"),
+            ("ALLOWED_THING_GROUPS", "lab=lab-*"),
+            ("MAX_IMAGE_BYTES", "25165825"),
+            ("URL_EXPIRY_SECONDS", "59"),
+            ("VERIFY_SIGNATURES", "no"),
+            ("ALLOW_UNVERIFIED", "1"),
+            ("DRY_RUN", "yes"),
+            ("DEFAULT_TIMEZONE", "Europe/Berln"),
+            ("DEFAULT_START", "soon"),
+            ("DEFAULT_RETRIES", "11"),
+            ("DEFAULT_JOB_TEMPLATE", "arn:aws:iot:us-east-1:111122223333:jobtemplate/canary"),
+        ];
+        let SettingsError(problems) = settings(&over).unwrap_err();
+        assert_eq!(problems.len(), over.len(), "{problems:?}");
+        for ((name, value), problem) in over.iter().zip(&problems) {
+            assert!(
+                problem.starts_with(&format!("setting `{name}` is `{value}`, expected "))
+                    || *name == "ALLOWED_THING_GROUPS",
+                "{problem}"
+            );
+        }
+    }
+
+    /// The parameters of the stack with their defaults, and the variables that it sets with where they come from.
+    fn template() -> (BTreeMap<&'static str, Option<&'static str>>, BTreeMap<&'static str, &'static str>) {
+        let template = include_str!("../template.yaml");
+        let section = |from: &str, to: &str| template.split(from).nth(1).unwrap().split(to).next().unwrap();
+        let mut parameters = BTreeMap::new();
+        let mut name = "";
+        for line in section("\nParameters:\n", "\nRules:\n").lines() {
+            if let Some(default) = line.strip_prefix("    Default: ") {
+                parameters.insert(name, Some(default.trim_matches('"')));
+            } else if let Some(text) = line.strip_prefix("  ").filter(|text| !text.starts_with(' ')) {
+                name = text.trim_end_matches(':');
+                parameters.insert(name, None);
+            }
+        }
+        let variables = section("        Variables:\n", "      LoggingConfig:\n").lines();
+        (parameters, variables.map(|line| line.trim().split_once(": ").unwrap()).collect())
+    }
+
+    #[test]
+    fn the_stack_sets_each_setting_by_the_parameter_of_its_name() {
+        let (parameters, variables) = template();
+        let asked = RefCell::new(BTreeSet::new());
+        let good = |name: &str| REQUIRED.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        let lookup = |name: &str| {
+            asked.borrow_mut().insert(name.to_owned());
+            good(name)
+        };
+        let settings = Settings::from_lookup(lookup).unwrap();
+        asked.borrow_mut().remove("AWS_REGION");
+        assert!(asked.borrow().iter().eq(variables.keys()), "{asked:?} {variables:?}");
+        for (name, value) in variables {
+            let words = name.split('_').map(|word| format!("{}{}", &word[..1], word[1..].to_lowercase()));
+            let parameter = match name {
+                "OTA_ROLE_ARN" | "FAILURE_QUEUE_ARN" => continue,
+                "UPLOAD_BUCKET" => "BucketName".to_owned(),
+                _ => words.collect(),
+            };
+            assert_eq!(value, format!("!Ref {parameter}"), "{name}");
+            let default = parameters[parameter.as_str()].filter(|default| !default.is_empty());
+            let set = Settings::from_lookup(|asked| {
+                if asked == name { default.map(str::to_owned).or_else(|| good(asked)) } else { good(asked) }
+            });
+            assert_eq!(format!("{:?}", set.unwrap()), format!("{settings:?}"), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_readme_has_each_parameter_with_its_default() {
+        let (parameters, _) = template();
+        let table = include_str!("../README.md").split("\n| parameter | meaning | default |\n").nth(1).unwrap();
+        let mut told = BTreeMap::new();
+        for row in table.lines().skip(1).take_while(|line| line.starts_with("| ")) {
+            let cells: Vec<_> = row.trim_matches('|').split(" | ").collect();
+            let [names, _, defaults] = cells[..] else { panic!("{row}") };
+            let (names, defaults): (Vec<_>, Vec<_>) = (names.split(", ").collect(), defaults.split(", ").collect());
+            assert_eq!(names.len(), defaults.len(), "{row}");
+            told.extend(names.into_iter().zip(defaults).map(|(name, default)| {
+                let [name, default] = [name, default].map(|text| text.trim_matches([' ', '`']));
+                (name, default)
+            }));
+        }
+        let known = parameters.into_iter().map(|(name, default)| {
+            let default = match default {
+                None => "–",
+                Some("") => "none",
+                Some(default) => default,
+            };
+            (name, default)
+        });
+        assert_eq!(told, known.collect());
+    }
+
+    #[test]
+    fn a_value_that_is_nearly_good_is_a_bad_setting() {
+        let long = "x".repeat(65);
+        for (name, value) in [
+            ("SIGNING_PROFILE", "x"),
+            ("SIGNING_PROFILE", &long),
+            ("OTA_ROLE_ARN", "arn::iam::111122223333:role/ota"),
+            ("OTA_ROLE_ARN", "arn:aws:iam::11112222333x:role/ota"),
+            ("OTA_ROLE_ARN", "arn:aws:iam::1111222233334:role/ota"),
+            ("OTA_ROLE_ARN", "arn:aws:iam::111122223333:user/ota"),
+            ("OTA_ROLE_ARN", "arn:aws:iam:us-east-1:111122223333:role/ota"),
+            ("OTA_ROLE_ARN", "arn:aws:sts::111122223333:role/ota"),
+            ("OTA_ROLE_ARN", "role/ota"),
+            ("UPLOAD_PREFIX", "/"),
+            ("UPLOAD_PREFIX", "/firmware/"),
+            ("SIGNED_PREFIX", "signed"),
+            ("ALLOWED_THING_GROUPS", "lab,"),
+            ("ALLOWED_THING_GROUPS", "l*b"),
+            ("ALLOWED_THING_GROUPS", "lab=lab-*"),
+            ("ALLOWED_THING_GROUPS", "/=lab-*"),
+            ("ALLOWED_THING_GROUPS", "/lab/=lab-*"),
+            ("ALLOWED_THING_GROUPS", "lab*/=lab-*"),
+            ("ALLOWED_THING_GROUPS", "lab/="),
+            ("ALLOWED_THING_GROUPS", "lab/=lab/=x"),
+            ("ALLOWED_THINGS", "**"),
+            ("MAX_IMAGE_BYTES", "0"),
+            ("URL_EXPIRY_SECONDS", "3601"),
+            ("URL_EXPIRY_SECONDS", "30m"),
+        ] {
+            let problem = settings(&[(name, value)]).unwrap_err().to_string();
+            assert!(
+                problem.starts_with(&format!("bad settings: setting `{name}` is `{value}`, expected ")),
+                "{problem}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_value_at_the_edge_is_a_good_setting() {
+        let long = "x".repeat(64);
+        for (name, value) in [
+            ("SIGNING_PROFILE", "x_"),
+            ("SIGNING_PROFILE", &long),
+            ("MAX_IMAGE_BYTES", "1"),
+            ("URL_EXPIRY_SECONDS", "60"),
+            ("URL_EXPIRY_SECONDS", "3600"),
+            ("ALLOWED_THINGS", "*"),
+            ("ALLOWED_THINGS", "a:b , c*"),
+            ("ALLOWED_THINGS", "bench/=bench-*"),
+        ] {
+            assert!(settings(&[(name, value)]).is_ok(), "{name} {value}");
+        }
+    }
+
+    #[test]
+    fn a_release_may_be_signed_by_the_default_and_the_allowed_profiles() {
+        let settings = settings(&[("ALLOWED_SIGNING_PROFILES", "Other_2,Third")]).unwrap();
+        for (name, allowed) in [("OtaSigning", true), ("Other_2", true), ("Third", true), ("Fourth", false)] {
+            assert_eq!(settings.allows_profile(&name.parse().unwrap()), allowed, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_default_that_no_release_could_use_is_a_bad_setting() {
+        for (name, value) in [("DEFAULT_START", "10m"), ("DEFAULT_END", "10m"), ("DEFAULT_START", "365d")] {
+            let problem = settings(&[(name, value)]).unwrap_err().to_string();
+            assert!(problem.contains(&format!("setting `{name}` is ")) && problem.contains("expected"), "{problem}");
+        }
+        // A date that is good today is bad some day.
+        for (name, value) in [("DEFAULT_START", "2030-01-01T00:00"), ("DEFAULT_END", "2030-01-01T00:00")] {
+            assert!(settings(&[(name, value)]).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn tags_of_a_dry_run_are_decoded_as_s3_decodes_them() {
+        let tags = ("DRY_RUN_TAGS", "ota:thing-group=lab+eu-1&ota%3Astart=90m&team=x&ota:end=");
+        let DryRun::Offline(header, None) = settings(&[("DRY_RUN", "true"), tags]).unwrap().dry_run else { panic!() };
+        let expected = [("ota:thing-group", "lab eu-1"), ("ota:start", "90m"), ("ota:end", "")];
+        assert_eq!(header.problems, Vec::<String>::new());
+        assert_eq!(header.tags, Tags(expected.map(|(tag, value)| (tag.to_owned(), value.to_owned())).into()));
+        assert_eq!(settings(&[("DRY_RUN", "true")]).unwrap().dry_run, DryRun::OfRealTags);
+        assert_eq!(settings(&[("DRY_RUN", "false")]).unwrap().dry_run, DryRun::Off);
+        let problem = settings(&[("DRY_RUN_TAGS", "ota:thing-group=lab")]).unwrap_err().to_string();
+        assert!(
+            problem.contains("setting `DRY_RUN_TAGS` is `ota:thing-group=lab`, expected `DRY_RUN=true`"),
+            "{problem}"
+        );
+    }
+
+    #[test]
+    fn neither_prefix_may_lie_in_the_other() {
+        for (uploads, signed) in [("firmware/", "firmware/signed/"), ("a/b/", "a/"), ("a/", "a/")] {
+            let problem = settings(&[("UPLOAD_PREFIX", uploads), ("SIGNED_PREFIX", signed)]).unwrap_err().to_string();
+            assert!(problem.contains("neither lies in the other"), "{problem}");
+        }
+        assert!(settings(&[("UPLOAD_PREFIX", "firmware/"), ("SIGNED_PREFIX", "firmware-signed/")]).is_ok());
+    }
+
+    #[test]
+    fn an_allow_list_takes_names_and_beginnings() {
+        let groups = settings(&[]).unwrap().allowed_thing_groups;
+        for (name, allowed) in [("lab", true), ("lab-2", false), ("eu-", true), ("eu-west", true), ("us", false)] {
+            assert_eq!(groups.allows("", name), allowed, "{name}");
+        }
+    }
+
+    #[test]
+    fn groups_that_are_bound_to_a_prefix_are_reached_from_there_alone() {
+        let bound = [
+            ("ALLOWED_THING_GROUPS", "lab/=lab-*,lab/=bench,lab/eu/=lab-eu, prod/=prod-*,shared"),
+            ("ALLOWED_THINGS", "desk/=desk-*"),
+        ];
+        let settings = settings(&bound).unwrap();
+        for (key, reached) in [
+            ("lab/a.bin", vec!["lab-1", "lab-eu", "bench"]),
+            ("lab/eu/a.bin", vec!["lab-eu"]),
+            ("lab/eu.bin", vec!["lab-1", "lab-eu", "bench"]),
+            ("prod/a.bin", vec!["prod-1"]),
+            ("a.bin", vec!["shared"]),
+            ("lab", vec!["shared"]),
+            ("other/lab/a.bin", vec!["shared"]),
+            // A folder that things are bound to is one for groups as well.
+            ("desk/a.bin", vec![]),
+        ] {
+            let names = ["lab-1", "lab-eu", "bench", "prod-1", "shared", "other"];
+            let folder = settings.folder(&format!("firmware/{key}"));
+            let groups = &settings.allowed_thing_groups;
+            let allowed: Vec<_> = names.into_iter().filter(|name| groups.allows(folder, name)).collect();
+            assert_eq!(allowed, reached, "{key}");
+        }
+    }
+
+    #[test]
+    fn arns_are_of_the_deployments_partition_region_and_account() {
+        let role = ("OTA_ROLE_ARN", "arn:aws-cn:iam::444455556666:role/path/ota");
+        let settings = settings(&[role, ("AWS_REGION", "cn-north-1")]).unwrap();
+        assert_eq!(settings.iot_arn("thinggroup/lab"), "arn:aws-cn:iot:cn-north-1:444455556666:thinggroup/lab");
+    }
+}

@@ -1,0 +1,226 @@
+//! Verification of a signature before anything is offered to devices: with the certificate that the signing job used, over
+//! the bytes that were uploaded.
+
+use crate::{
+    clients::Clients,
+    error::{Failure, required},
+    s3::object::is_no_version,
+    settings::Settings,
+    signing::certificate::Certificate,
+    signing::signed_object::SignatureAlgorithm,
+    upload::{Image, Upload},
+};
+use aws_lc_rs::{
+    digest::{Context, Digest, SHA1_FOR_LEGACY_USE_ONLY, SHA256},
+    signature::{
+        ECDSA_P256_SHA1_ASN1, ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA256_ASN1, ECDSA_P521_SHA1_ASN1,
+        ECDSA_P521_SHA256_ASN1, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
+        RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
+    },
+};
+use aws_sdk_s3::error::ProvideErrorMetadata;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use tokio::sync::OnceCell;
+
+/// Verification of signatures over one upload, which is read once.
+pub(crate) struct Verification<'a> {
+    aws: &'a Clients,
+    settings: &'a Settings,
+    upload: &'a Upload,
+    image: &'a Image,
+    digests: OnceCell<Digests>,
+}
+
+impl<'a> Verification<'a> {
+    /// Nothing is read yet.
+    pub fn new(aws: &'a Clients, settings: &'a Settings, upload: &'a Upload, image: &'a Image) -> Self {
+        Self { aws, settings, upload, image, digests: OnceCell::new() }
+    }
+
+    /// The digests of the uploaded bytes, in constant memory. Whoever asks first has them read, so that this can go on
+    /// while Signer works.
+    pub async fn digests(&self) -> Result<&Digests, Failure> {
+        self.digests.get_or_try_init(|| Box::pin(self.read())).await
+    }
+
+    /// The digests, if anybody asked for them.
+    pub fn into_digests(self) -> Option<Digests> {
+        self.digests.into_inner()
+    }
+
+    async fn read(&self) -> Result<Digests, Failure> {
+        let failure = |problem: String| Failure::GetObject { object: self.upload.to_string(), source: problem.into() };
+        match Digests::of(self.aws, self.settings, self.upload, self.image.size).await? {
+            Some((digests, size)) if size == self.image.size => Ok(digests),
+            Some((_, size)) => Err(failure(format!("{size} bytes came, expected {}", self.image.size))),
+            None => Err(failure("S3 has no such version".to_owned())),
+        }
+    }
+
+    /// The certificate that a signing job used, from ACM.
+    pub async fn certificate(&self, arn: &str) -> Result<Certificate, Failure> {
+        let failure = |source| Failure::GetCertificate { certificate: arn.to_owned(), source };
+        let answer = self.aws.acm.get_certificate().certificate_arn(arn).send().await;
+        let answer = answer.map_err(|error| failure(error.into()))?;
+        let pem = required(answer.certificate, "Certificate")?;
+        Certificate::from_pem(arn, &pem).map_err(|problem| failure(problem.into()))
+    }
+
+    /// Whether a signature, in base64, is the certificate's over the uploaded bytes.
+    pub async fn verify(
+        &self,
+        certificate: &Certificate,
+        algorithm: SignatureAlgorithm,
+        signature: &str,
+    ) -> Result<(), Failure> {
+        let digests = self.digests().await?;
+        certificate.verify(digests, algorithm, signature).map_err(|problem| Failure::Signature {
+            object: self.upload.to_string(),
+            certificate: certificate.arn.clone(),
+            problem,
+        })
+    }
+}
+
+/// The digests of an image that signature algorithms sign.
+#[derive(Debug)]
+pub(crate) struct Digests {
+    pub sha256: Digest,
+    sha1: Digest,
+}
+
+impl Digests {
+    /// The digests of an object version and its size, in constant memory; `None` if S3 has no such version. Of one that is
+    /// larger than expected no more is read than shows it.
+    pub async fn of(
+        aws: &Clients,
+        settings: &Settings,
+        object: &Upload,
+        expected_size: u64,
+    ) -> Result<Option<(Self, u64)>, Failure> {
+        let failure = |source| Failure::GetObject { object: object.to_string(), source };
+        let call = aws.s3.get_object().bucket(&object.bucket).key(&object.key).version_id(&object.version_id);
+        let mut body = match call.expected_bucket_owner(&settings.ota_role.account).send().await {
+            Ok(answer) => answer.body,
+            Err(error) if is_no_version(error.code()) => return Ok(None),
+            Err(error) => return Err(failure(error.into())),
+        };
+        let (mut sha256, mut sha1, mut size) = (Context::new(&SHA256), Context::new(&SHA1_FOR_LEGACY_USE_ONLY), 0);
+        while let Some(bytes) = body.try_next().await.map_err(|error| failure(error.into()))? {
+            sha256.update(&bytes);
+            sha1.update(&bytes);
+            size += bytes.len() as u64;
+            if size > expected_size {
+                break;
+            }
+        }
+        Ok(Some((Self { sha256: sha256.finish(), sha1: sha1.finish() }, size)))
+    }
+}
+
+impl Certificate {
+    fn verify(&self, digests: &Digests, algorithm: SignatureAlgorithm, signature: &str) -> Result<(), String> {
+        let (digest, candidates): (_, &[&'static dyn VerificationAlgorithm]) = match algorithm {
+            SignatureAlgorithm::Sha256WithEcdsa => {
+                (&digests.sha256, &[&ECDSA_P256_SHA256_ASN1, &ECDSA_P384_SHA256_ASN1, &ECDSA_P521_SHA256_ASN1])
+            }
+            SignatureAlgorithm::Sha1WithEcdsa => (&digests.sha1, &[&ECDSA_P256_SHA1_ASN1, &ECDSA_P521_SHA1_ASN1]),
+            SignatureAlgorithm::Sha256WithRsa => (&digests.sha256, &[&RSA_PKCS1_2048_8192_SHA256]),
+            SignatureAlgorithm::Sha1WithRsa => (&digests.sha1, &[&RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY]),
+        };
+        let key = candidates.iter().find_map(|algorithm| ParsedPublicKey::new(*algorithm, &self.public_key).ok());
+        let key = key.ok_or_else(|| format!("the certificate's key is none for {algorithm:?}"))?;
+        let signature = BASE64_STANDARD.decode(signature).map_err(|error| format!("it is no base64: {error}"))?;
+        key.verify_digest_sig(digest, &signature).map_err(|_| "it is of other bytes, or by another key".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IMAGE: &[u8] = b"a firmware image";
+    const P256: &str = include_str!("../tests/certificates/p256.pem");
+    const P384: &str = include_str!("../tests/certificates/p384.pem");
+    const RSA: &str = include_str!("../tests/certificates/rsa2048.pem");
+
+    /// Signatures over the image, by OpenSSL with the keys of the certificates.
+    const SIGNED: [(&str, SignatureAlgorithm, &str); 4] = [
+        (
+            P256,
+            SignatureAlgorithm::Sha256WithEcdsa,
+            "MEUCIQCmZkeFLQJCxL1qpWyDLLXDvWmsHEV9QSSyffjVG8FdlwIgZ7TWtM4HyXoQj4OwVLbYM940AfuF6KHencQldf9c2hg=",
+        ),
+        (
+            P384,
+            SignatureAlgorithm::Sha256WithEcdsa,
+            "MGUCMQDC7VvBdWk5OKE8oFsR4231c7Z1hH9P1odE6K4J1gSxU1pAtRLIlUeNw8DvLxbDfI0CMGrxS6GKchwc+76k1Jd3uBZmzDjl\
+             EfAMNvfAGCbuKC+cK+dVp6kNLMF0jo4+r0S/iQ==",
+        ),
+        (
+            RSA,
+            SignatureAlgorithm::Sha256WithRsa,
+            "tivoCYqIAKKQRKmff1RVYet9Tgd5ZzZLR0g/8aae3W4FhyqjEaaljBs8rreoO/iLDCoffeyuSblGBAWMuLvofNFXmORdZn+mNhdb\
+             4gG3NYkyA5I2c4MnO+UI1X0ooRoNfxhag3Y3nDsfpkoDPnwfQKJZ35HM0/ffO2+iIQG1Yi7pOwn51IgoW1497DfacacUokyilp1S\
+             MEqOOsXfXC/dA4ddKwgt+goVmL+PtiiwYAuyGc0JZNKIVLVpqmeH+FXmISMDMA1QKxbBIiWiI0anVuhcNSwjO0eg/yZwnZQqPCUH\
+             cz4sZZzUVBIB2eUmPt1pE1I7lH+XuWbfTGNThUBaPQ==",
+        ),
+        (
+            RSA,
+            SignatureAlgorithm::Sha1WithRsa,
+            "EnFkxhZ8nkeUbFxHfBLioHK5TtvnpGdIhudScAbL5CFwn9aUalCNNzc0iVaSFNNjhGuAdNCelM0KCKCVSLRN7ydwDyKklNzdiAbA\
+             4nbItf50FtISinRwvz9mxRQrOJ3TMnMarMGSwmOsRlu3jzXKKvwg5ZjyxxJ5YQr7x3NKsItUYS/jueFLYxXsA5OhZ43nN/EzQ/as\
+             T9/1MSoWUhA44oXsfXfCMOak17/VRHVRbGVZhNUKPNgSrOQiSN4GCsF+pRVekZLXNDU3KwXAimGWjyqL8vBVgzUo2ohOLUyF+klI\
+             RFdzlMfyTjtezRaDPyM+/lTtobJpbOkQGh7yEWQK4A==",
+        ),
+    ];
+
+    fn digests(image: &[u8]) -> Digests {
+        let digest = |algorithm| aws_lc_rs::digest::digest(algorithm, image);
+        Digests { sha256: digest(&SHA256), sha1: digest(&SHA1_FOR_LEGACY_USE_ONLY) }
+    }
+
+    #[test]
+    fn a_signature_verifies_over_the_bytes_that_were_signed() {
+        for (pem, algorithm, signature) in SIGNED {
+            let certificate = Certificate::from_pem("arn", pem).unwrap();
+            assert_eq!(certificate.verify(&digests(IMAGE), algorithm, signature), Ok(()), "{algorithm:?}");
+            assert_eq!(certificate.not_after, "2046-01-01T00:00:00Z".parse().unwrap());
+        }
+    }
+
+    #[test]
+    fn a_signature_over_other_bytes_does_not_verify() {
+        for (pem, algorithm, signature) in SIGNED {
+            let certificate = Certificate::from_pem("arn", pem).unwrap();
+            let problem = certificate.verify(&digests(b"a firmware image."), algorithm, signature).unwrap_err();
+            assert_eq!(problem, "it is of other bytes, or by another key");
+        }
+    }
+
+    #[test]
+    fn no_byte_of_a_signature_can_be_changed() {
+        for (pem, algorithm, signature) in SIGNED {
+            let certificate = Certificate::from_pem("arn", pem).unwrap();
+            let bytes = BASE64_STANDARD.decode(signature).unwrap();
+            for at in 0..bytes.len() {
+                let mut bytes = bytes.clone();
+                bytes[at] ^= 1;
+                let signature = BASE64_STANDARD.encode(&bytes);
+                assert!(
+                    certificate.verify(&digests(IMAGE), algorithm, &signature).is_err(),
+                    "{algorithm:?}, byte {at}"
+                );
+            }
+            assert!(certificate.verify(&digests(IMAGE), algorithm, &signature[1..]).is_err());
+            assert!(certificate.verify(&digests(IMAGE), algorithm, "").is_err());
+        }
+    }
+
+    #[test]
+    fn a_key_verifies_only_with_its_own_kind_of_algorithm() {
+        let certificate = Certificate::from_pem("arn", P256).unwrap();
+        let problem = certificate.verify(&digests(IMAGE), SignatureAlgorithm::Sha256WithRsa, "").unwrap_err();
+        assert_eq!(problem, "the certificate's key is none for Sha256WithRsa");
+    }
+}

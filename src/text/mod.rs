@@ -1,0 +1,5 @@
+//! X
+
+pub mod encoding;
+pub mod json;
+pub mod spelling;
