@@ -42,11 +42,11 @@ impl Clients {
             .build();
         Self {
             s3: aws_sdk_s3::Client::from_conf(
-                aws_sdk_s3::config::Builder::from(&config).interceptor(WholeAnswers).build(),
+                aws_sdk_s3::config::Builder::from(&config).interceptor(RejectTruncatedXml).build(),
             ),
             signer: aws_sdk_signer::Client::new(&config),
             iot: aws_sdk_iot::Client::from_conf(
-                aws_sdk_iot::config::Builder::from(&config).retry_classifier(QuotaUsedUp).build(),
+                aws_sdk_iot::config::Builder::from(&config).retry_classifier(NoRetryOnLimitExceeded).build(),
             ),
             acm: aws_sdk_acm::Client::new(&config),
         }
@@ -65,9 +65,9 @@ impl Clients {
 
 /// A quota of AWS IoT that is used up stays so for now: the SDK takes it for throttling, and would try again.
 #[derive(Debug)]
-struct QuotaUsedUp;
+struct NoRetryOnLimitExceeded;
 
-impl ClassifyRetry for QuotaUsedUp {
+impl ClassifyRetry for NoRetryOnLimitExceeded {
     fn name(&self) -> &'static str {
         "quota used up"
     }
@@ -83,9 +83,9 @@ impl ClassifyRetry for QuotaUsedUp {
 
 /// Rejects a response of S3 that is truncated, or that lacks what the SDK would read as empty: a release would lack tags.
 #[derive(Debug)]
-struct WholeAnswers;
+struct RejectTruncatedXml;
 
-impl Intercept for WholeAnswers {
+impl Intercept for RejectTruncatedXml {
     fn name(&self) -> &'static str {
         "whole answers"
     }

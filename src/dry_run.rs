@@ -4,7 +4,7 @@ use crate::{
     clients::Clients,
     delivery::delivery_::{Delivery, PresignedUrl},
     delivery::stream::{self, RawCopy, Stream},
-    error::{Failure, Stop},
+    error::{Failure, NotReleased},
     job::create,
     job::device_limits,
     request::file::{FileRequest, SignedBy},
@@ -12,7 +12,7 @@ use crate::{
     s3::attempts::image_key,
     s3::record::{FROM_RECORD, mark},
     settings::Settings,
-    signing::provided::{self, GivenSignature},
+    signing::provided::{self, ProvidedSignature},
     signing::sign::{self, SignedImage},
     signing::signed_object::SignatureAlgorithm,
     upload::{Upload, encoded},
@@ -43,9 +43,9 @@ pub(crate) struct Requests {
 
 /// What is known of a file: its size in bytes, and the signature that it has already.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Known<'a> {
+pub(crate) struct KnownFile<'a> {
     pub size: Option<u64>,
-    pub given: Option<&'a GivenSignature>,
+    pub given: Option<&'a ProvidedSignature>,
 }
 
 /// Words the requests of a release at `now`, with what is known of each file.
@@ -55,9 +55,9 @@ pub(crate) async fn requests(
     upload: &Upload,
     request: &ReleaseRequest,
     job_id: &str,
-    known: &[Known<'_>],
+    known: &[KnownFile<'_>],
     now: Timestamp,
-) -> Result<Requests, Stop> {
+) -> Result<Requests, NotReleased> {
     let signed: Vec<_> = request.files.iter().zip(known).map(|(file, known)| signed(file, *known)).collect();
     let copy = |(file, signed): (&FileRequest, &SignedImage)| RawCopy {
         file_id: file.id,
@@ -101,7 +101,7 @@ pub(crate) async fn requests(
 }
 
 /// A file as it would be signed.
-fn signed(file: &FileRequest, known: Known<'_>) -> SignedImage {
+fn signed(file: &FileRequest, known: KnownFile<'_>) -> SignedImage {
     let prefix = &file.signed_prefix;
     let (key, custom) = match &file.signed_by {
         SignedBy::Profile(_) => (format!("{prefix}{FROM_SIGNER}"), None),

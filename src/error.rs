@@ -14,41 +14,41 @@ pub struct Expected(pub Cow<'static, str>);
 
 /// Why an upload came to no job.
 #[derive(Debug)]
-pub enum Stop {
+pub enum NotReleased {
     /// By design: nobody has to act.
-    Skipped(Skip),
+    Skipped(SkipReason),
     /// The uploader must act: every problem found, each a sentence. A retry cannot help.
-    Rejected(Kind, Vec<String>),
+    Rejected(RejectionKind, Vec<String>),
     /// Time or the operator must help: Lambda retries, then the event goes to the failure queue.
     Failed(Failure),
 }
 
-impl From<Failure> for Stop {
+impl From<Failure> for NotReleased {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
     }
 }
 
 /// What both come to, with the reasons of both where both are rejected.
-pub(crate) fn both<A, B>(one: Result<A, Stop>, other: Result<B, Stop>) -> Result<(A, B), Stop> {
+pub(crate) fn combine<A, B>(one: Result<A, NotReleased>, other: Result<B, NotReleased>) -> Result<(A, B), NotReleased> {
     match (one, other) {
         (Ok(one), Ok(other)) => Ok((one, other)),
-        (Err(Stop::Rejected(kind, one)), Err(Stop::Rejected(_, other))) => {
-            Err(Stop::Rejected(kind, [one, other].concat()))
+        (Err(NotReleased::Rejected(kind, one)), Err(NotReleased::Rejected(_, other))) => {
+            Err(NotReleased::Rejected(kind, [one, other].concat()))
         }
         // What can be mended by time alone is told once the uploader has done the rest.
-        (Err(Stop::Rejected(kind, reasons)), _) | (_, Err(Stop::Rejected(kind, reasons))) => {
-            Err(Stop::Rejected(kind, reasons))
+        (Err(NotReleased::Rejected(kind, reasons)), _) | (_, Err(NotReleased::Rejected(kind, reasons))) => {
+            Err(NotReleased::Rejected(kind, reasons))
         }
         (Err(stop), _) | (_, Err(stop)) => Err(stop),
     }
 }
 
 /// What all come to, with all the reasons for which any is rejected.
-pub(crate) fn all<T>(each: impl IntoIterator<Item = Result<T, Stop>>) -> Result<Vec<T>, Stop> {
+pub(crate) fn combine_all<T>(each: impl IntoIterator<Item = Result<T, NotReleased>>) -> Result<Vec<T>, NotReleased> {
     let mut all = Ok(Vec::new());
     for one in each {
-        all = both(all, one).map(|(mut all, one)| {
+        all = combine(all, one).map(|(mut all, one)| {
             all.push(one);
             all
         });
@@ -58,7 +58,7 @@ pub(crate) fn all<T>(each: impl IntoIterator<Item = Result<T, Stop>>) -> Result<
 
 /// What of a release is rejected: where the uploader has to mend it. Of several, the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum RejectionKind {
     /// Bucket, key or version of the upload.
     Place,
     /// What its tags say.
@@ -81,7 +81,7 @@ pub enum Kind {
     TooLate,
 }
 
-impl Kind {
+impl RejectionKind {
     /// The kind's word in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -101,7 +101,7 @@ impl Kind {
 
 /// Why an upload was skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Skip {
+pub enum SkipReason {
     /// The object carries no `ota:` tag: it is not a release.
     NoTags,
     /// The object is the empty marker of a folder.
@@ -120,7 +120,7 @@ pub enum Skip {
     Unchanged,
 }
 
-impl Skip {
+impl SkipReason {
     /// The reason's word in results and logs.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -394,14 +394,14 @@ mod tests {
     #[test]
     fn every_skip_has_its_word() {
         let words = [
-            (Skip::NoTags, "no-tags"),
-            (Skip::Folder, "folder"),
-            (Skip::SignedPrefix, "signed-prefix"),
-            (Skip::OtherEvent, "other-event"),
-            (Skip::Superseded, "superseded"),
-            (Skip::Withdrawn, "withdrawn"),
-            (Skip::JobDeleted, "job-deleted"),
-            (Skip::Unchanged, "unchanged"),
+            (SkipReason::NoTags, "no-tags"),
+            (SkipReason::Folder, "folder"),
+            (SkipReason::SignedPrefix, "signed-prefix"),
+            (SkipReason::OtherEvent, "other-event"),
+            (SkipReason::Superseded, "superseded"),
+            (SkipReason::Withdrawn, "withdrawn"),
+            (SkipReason::JobDeleted, "job-deleted"),
+            (SkipReason::Unchanged, "unchanged"),
         ];
         for (skip, word) in words {
             assert_eq!(skip.as_str(), word);

@@ -4,8 +4,8 @@ use crate::{
     clients::Clients,
     delivery::delivery_::Delivery,
     delivery::stream,
-    dry_run::{self, Known},
-    error::{Failure, Kind, Skip, Step, Stop, both},
+    dry_run::{self, KnownFile},
+    error::{Failure, NotReleased, RejectionKind, SkipReason, Step, combine},
     event::{self, Record, Scheduled},
     job::create,
     job::device_limits,
@@ -17,14 +17,14 @@ use crate::{
     request::file::FileRequest,
     request::file_kind::{self, is_manifest},
     request::manifest::{Manifest, ManifestFile},
-    request::release_request::{Asked, ReleaseRequest},
-    s3::attempts::{Traces, record_key},
+    request::release_request::{Inputs, ReleaseRequest},
+    s3::attempts::{EarlierAttempts, record_key},
     s3::bucket,
     s3::object::StoredObject,
     s3::record::{FROM_RECORD, JobRecord},
     s3::unchanged,
     settings::{DryRun, Settings},
-    signing::provided::{self, Signable},
+    signing::provided::{self, SignatureSource},
     signing::sign::{Invocation, SignedImage, Signing},
     signing::verification::{Digests, Verification},
     tags::{TagHeader, Tags},
@@ -138,7 +138,7 @@ impl Function {
     /// Works on one record to its end, which is logged. A record that is consumed unread is logged and counted, and no
     /// release.
     async fn work_on(&self, record: Record, invocation: Invocation) -> Option<Release> {
-        if let (Some(message), Err(Stop::Failed(failure))) = (&record.consumed, &record.upload) {
+        if let (Some(message), Err(NotReleased::Failed(failure))) = (&record.consumed, &record.upload) {
             tracing::error!(
                 bucket = record.bucket,
                 key = record.key,
@@ -176,7 +176,7 @@ impl Function {
         invocation: Invocation,
         release: &mut Release,
         steps: &mut Steps,
-    ) -> Result<Outcome, Stop> {
+    ) -> Result<Outcome, NotReleased> {
         let mut pause = FIRST_PAUSE;
         let mut is_again = false;
         let patient = async {
@@ -190,7 +190,7 @@ impl Function {
                         return Err(Failure::UnlistedRecord { key }.into());
                     }
                     // Lambda's few attempts are over long before a burst of uploads is.
-                    Err(Stop::Failed(failure))
+                    Err(NotReleased::Failed(failure))
                         if failure.is_throttled() && Instant::now() + pause < invocation.deadline =>
                     {
                         tracing::info!(key = upload.key, "goes on in {pause:?}, as AWS throttles: {}", failure.chain());
@@ -212,15 +212,19 @@ impl Function {
         size: Option<u64>,
         (header, manifest): (&TagHeader, Option<&str>),
         release: &mut Release,
-    ) -> Result<Outcome, Stop> {
+    ) -> Result<Outcome, NotReleased> {
         upload.check_place(&self.settings)?;
         if upload.key.ends_with('/') && size == Some(0) {
-            return Err(Stop::Skipped(Skip::Folder));
+            return Err(NotReleased::Skipped(SkipReason::Folder));
         }
         let TagHeader { tags, problems } = header;
-        let header = if problems.is_empty() { Ok(()) } else { Err(Stop::Rejected(Kind::Tags, problems.clone())) };
+        let header = if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(NotReleased::Rejected(RejectionKind::Tags, problems.clone()))
+        };
         if tags.0.is_empty() {
-            return header.and(Err(Stop::Skipped(Skip::NoTags)));
+            return header.and(Err(NotReleased::Skipped(SkipReason::NoTags)));
         }
         let now = (self.clock)();
         let manifest = is_manifest(&upload.key).then(|| match manifest {
@@ -231,18 +235,18 @@ impl Function {
         });
         // The size that the event tells of a manifest is its own.
         let sizes = manifest.as_ref().map_or_else(|| vec![size], |manifest| vec![None; manifest.files.len()]);
-        let asked = Asked { upload, tags, manifest: manifest.as_ref(), template: None };
-        let checked = both(both(check_version(upload), header), self.check(asked, &sizes, now));
+        let asked = Inputs { upload, tags, manifest: manifest.as_ref(), template: None };
+        let checked = combine(combine(check_version(upload), header), self.check(asked, &sizes, now));
         let (_, mut request) = checked?;
         if let Some(template) = request.job_template {
             release.reason = Some(format!(
                 "the job template `{template}` is unresolved, as AWS is called for nothing: `createJob` is without what it \
                  says"
             ));
-            request = self.check(Asked { template: Some(&JobConfig::default()), ..asked }, &sizes, now)?;
+            request = self.check(Inputs { template: Some(&JobConfig::default()), ..asked }, &sizes, now)?;
         }
         warn(upload, request.warnings(now));
-        let known: Vec<_> = sizes.into_iter().map(|size| Known { size, given: None }).collect();
+        let known: Vec<_> = sizes.into_iter().map(|size| KnownFile { size, given: None }).collect();
         self.rehearse(upload, &request, &request.job_id(upload), &known, release).await
     }
 
@@ -252,9 +256,9 @@ impl Function {
         upload: &Upload,
         request: &ReleaseRequest,
         job_id: &str,
-        known: &[Known<'_>],
+        known: &[KnownFile<'_>],
         release: &mut Release,
-    ) -> Result<Outcome, Stop> {
+    ) -> Result<Outcome, NotReleased> {
         let Self { settings, aws, clock, .. } = self;
         let mut requests = dry_run::requests(aws, settings, upload, request, job_id, known, clock()).await?;
         warn(upload, requests.warnings);
@@ -280,7 +284,7 @@ impl Function {
         invocation: Invocation,
         release: &mut Release,
         steps: &mut Steps,
-    ) -> Result<Option<Outcome>, Stop> {
+    ) -> Result<Option<Outcome>, NotReleased> {
         let Self { settings, aws, clock, .. } = self;
         upload.check_place(settings)?;
         if let Err(stop) = check_version(upload) {
@@ -290,17 +294,17 @@ impl Function {
             upload.tags(aws, settings),
             upload.object(aws, settings),
             upload.check_current(aws, settings),
-            Traces::list(aws, settings, upload),
+            EarlierAttempts::list(aws, settings, upload),
         );
         let (tags, object, current, traces) = steps.timed(Step::Inspect, inspect).await;
         if upload.key.ends_with('/') && matches!(object, Ok(Some(StoredObject::Image(Image { size: 0, .. })))) {
-            return Err(Stop::Skipped(Skip::Folder));
+            return Err(NotReleased::Skipped(SkipReason::Folder));
         }
-        let tags = tags?.ok_or(Stop::Skipped(Skip::Withdrawn))?;
+        let tags = tags?.ok_or(NotReleased::Skipped(SkipReason::Withdrawn))?;
         if tags.0.is_empty() {
-            return Err(Stop::Skipped(Skip::NoTags));
+            return Err(NotReleased::Skipped(SkipReason::NoTags));
         }
-        let image = object?.ok_or(Stop::Skipped(Skip::Withdrawn))?.image();
+        let image = object?.ok_or(NotReleased::Skipped(SkipReason::Withdrawn))?.image();
         let traces = traces?;
 
         // What happened to a job that exists is past: neither bad tags nor a newer version matter any more.
@@ -319,8 +323,8 @@ impl Function {
         let (manifest, images) = steps.timed(Step::Inspect, files).await?;
         let sizes: Vec<_> = images.iter().map(|image| image.as_ref().map(|image| image.size)).collect();
         let now = clock();
-        let unresolved = Asked { upload, tags: &tags, manifest: manifest.as_ref(), template: None };
-        let (asked, _) = both(self.check(unresolved, &sizes, now), image)?;
+        let unresolved = Inputs { upload, tags: &tags, manifest: manifest.as_ref(), template: None };
+        let (asked, _) = combine(self.check(unresolved, &sizes, now), image)?;
         let files: Vec<_> = asked.files.iter().zip(images.iter().flatten()).collect();
         let is_recorded = recorded.is_some();
         let mut record = match recorded {
@@ -338,7 +342,8 @@ impl Function {
         }
         if settings.dry_run != DryRun::Off {
             let known = sizes.iter().zip(&signable);
-            let known: Vec<_> = known.map(|(size, signable)| Known { size: *size, given: signable.given() }).collect();
+            let known: Vec<_> =
+                known.map(|(size, signable)| KnownFile { size: *size, given: signable.given() }).collect();
             return self.rehearse(upload, &request, &record.job_id, &known, release).await.map(Some);
         }
 
@@ -347,7 +352,7 @@ impl Function {
         }
         let each = files.iter().copied().zip(signable).collect();
         let sign = self.sign_all(upload, (&record, is_recorded), each, &traces, invocation);
-        let sign = join(sign, create::of_earlier(aws, settings, upload));
+        let sign = join(sign, create::jobs_of_earlier_versions(aws, settings, upload));
         let (signed, earlier_jobs) = steps.timed(Step::Sign, sign).await;
         let Some(signed) = signed? else { return Ok(None) };
         record.sha256 = sha256(manifest.as_ref(), &signed);
@@ -382,14 +387,14 @@ impl Function {
     }
 
     /// What becomes of an upload without a version, which was rejected for that: the problems with its tags are added.
-    async fn without_version(&self, rejected: Stop, upload: &Upload) -> Result<Stop, Failure> {
+    async fn without_version(&self, rejected: NotReleased, upload: &Upload) -> Result<NotReleased, Failure> {
         let Some(tags) = upload.tags(&self.aws, &self.settings).await? else { return Ok(rejected) };
         if tags.0.is_empty() {
-            return Ok(Stop::Skipped(Skip::NoTags));
+            return Ok(NotReleased::Skipped(SkipReason::NoTags));
         }
-        let asked = Asked { upload, tags: &tags, manifest: None, template: None };
-        let checked = both::<(), _>(Err(rejected), self.check(asked, &[None], (self.clock)()));
-        Ok(checked.err().unwrap_or(Stop::Skipped(Skip::NoTags)))
+        let asked = Inputs { upload, tags: &tags, manifest: None, template: None };
+        let checked = combine::<(), _>(Err(rejected), self.check(asked, &[None], (self.clock)()));
+        Ok(checked.err().unwrap_or(NotReleased::Skipped(SkipReason::NoTags)))
     }
 
     /// Gives a release another job ID than the default one, which another job has.
@@ -409,14 +414,14 @@ impl Function {
         &self,
         upload: &Upload,
         (record, is_recorded): (&JobRecord, bool),
-        unresolved: Asked<'_>,
+        unresolved: Inputs<'_>,
         asked: &ReleaseRequest,
         files: &[(&'a FileRequest, &Image)],
-    ) -> Result<Preflight<'a>, Stop> {
+    ) -> Result<Preflight<'a>, NotReleased> {
         let Self { settings, aws, clock, .. } = self;
         let (now, tags) = (clock(), unresolved.tags);
         let sizes: Vec<_> = files.iter().map(|(_, image)| Some(image.size)).collect();
-        let check = |template: &JobConfig| self.check(Asked { template: Some(template), ..unresolved }, &sizes, now);
+        let check = |template: &JobConfig| self.check(Inputs { template: Some(template), ..unresolved }, &sizes, now);
         let lookups = join4(
             existing::preflight(aws, settings, upload, asked, (record, is_recorded)),
             lookup::targets(aws, settings, asked),
@@ -431,7 +436,7 @@ impl Function {
             Ok(JobId::Taken(holder)) => Ok(Some(holder)),
             Err(stop) => Err(stop),
         };
-        let ((resolved, (taken_by, ())), signable) = both(both(resolved, both(taken_by, targets)), signable)?;
+        let ((resolved, (taken_by, ())), signable) = combine(combine(resolved, combine(taken_by, targets)), signable)?;
         let (request, drafts) = resolved;
         if let Some(origins) = request.origins(tags) {
             tracing::info!(key = upload.key, "{origins}");
@@ -446,7 +451,7 @@ impl Function {
         &self,
         upload: &Upload,
         image: Option<Image>,
-    ) -> Result<(Option<Manifest>, Vec<Option<Image>>), Stop> {
+    ) -> Result<(Option<Manifest>, Vec<Option<Image>>), NotReleased> {
         let Self { settings, aws, .. } = self;
         let manifest = match &image {
             Some(image) => Manifest::get(aws, settings, upload, image).await?,
@@ -474,8 +479,8 @@ impl Function {
         &self,
         upload: &Upload,
         (record, is_recorded): (&JobRecord, bool),
-        files: Vec<((&FileRequest, &Image), Signable<'_>)>,
-        traces: &Traces,
+        files: Vec<((&FileRequest, &Image), SignatureSource<'_>)>,
+        traces: &EarlierAttempts,
         invocation: Invocation,
     ) -> Result<Option<Vec<Signed>>, Failure> {
         let Self { settings, aws, .. } = self;
@@ -503,9 +508,9 @@ impl Function {
         &self,
         file: &FileRequest,
         image: &Image,
-        signable: Signable<'_>,
+        signable: SignatureSource<'_>,
         record: &JobRecord,
-        traces: &Traces,
+        traces: &EarlierAttempts,
         invocation: Invocation,
     ) -> Result<Signed, Failure> {
         let Self { settings, aws, .. } = self;
@@ -513,12 +518,12 @@ impl Function {
         let verified = verification.as_ref();
         let sign = async {
             match signable {
-                Signable::By(profile) => {
+                SignatureSource::Signer(profile) => {
                     let nonce = record.nonce.as_deref();
                     let signing = Signing { aws, settings, file, image, profile, nonce, verification: verified };
                     signing.sign(traces, invocation).await
                 }
-                Signable::Given(given) => given.over(file, image, verified).await,
+                SignatureSource::Provided(given) => given.over(file, image, verified).await,
             }
         };
         let digests = async {
@@ -539,18 +544,18 @@ impl Function {
         record: &JobRecord,
         tags: &Tags,
         release: &mut Release,
-    ) -> Result<Option<Outcome>, Stop> {
+    ) -> Result<Option<Outcome>, NotReleased> {
         if record.unchanged_since.is_some() && record.tags == *tags {
-            return Err(Stop::Skipped(Skip::Unchanged));
+            return Err(NotReleased::Skipped(SkipReason::Unchanged));
         }
         release.job_id = Some(record.job_id.clone());
         let job = match record.job_arn {
             Some(_) => {
                 let job = existing::of_receipt(&self.aws, &self.settings, upload, record).await?;
-                let job = job.ok_or(Stop::Skipped(Skip::JobDeleted))?;
+                let job = job.ok_or(NotReleased::Skipped(SkipReason::JobDeleted))?;
                 Some(Job { stream_id: record.stream_id.clone(), ..job })
             }
-            None => existing::find_own(&self.aws, &self.settings, upload, record).await?,
+            None => existing::find_own_job(&self.aws, &self.settings, upload, record).await?,
         };
         match job {
             Some(job) => self.adopt(upload, record.clone(), job, tags, release).await.map(Some),
@@ -566,7 +571,7 @@ impl Function {
         job: Job,
         tags: &Tags,
         release: &mut Release,
-    ) -> Result<Outcome, Stop> {
+    ) -> Result<Outcome, NotReleased> {
         release.job_id = Some(record.job_id.clone());
         release.tell(&job);
         release.verified = release.verified.or(record.verified);
@@ -589,7 +594,7 @@ impl Function {
     }
 
     /// Everything that can be known of a release before anything is created, with the size of each file where it is known.
-    fn check(&self, asked: Asked<'_>, sizes: &[Option<u64>], now: Timestamp) -> Result<ReleaseRequest, Stop> {
+    fn check(&self, asked: Inputs<'_>, sizes: &[Option<u64>], now: Timestamp) -> Result<ReleaseRequest, NotReleased> {
         let request = ReleaseRequest::check(asked, &self.settings, now);
         let most = self.settings.max_image_bytes.0;
         let objects = sizes.iter().enumerate().filter_map(|(at, size)| {
@@ -610,10 +615,10 @@ impl Function {
         let objects: Vec<_> = helper.into_iter().chain(objects).collect();
         match request {
             Ok(request) if objects.is_empty() => Ok(request),
-            Ok(_) => Err(Stop::Rejected(Kind::Object, objects)),
+            Ok(_) => Err(NotReleased::Rejected(RejectionKind::Object, objects)),
             Err(problems) => {
-                let kind = if asked.manifest.is_some() { Kind::Manifest } else { Kind::Tags };
-                Err(Stop::Rejected(kind, [problems, objects].concat()))
+                let kind = if asked.manifest.is_some() { RejectionKind::Manifest } else { RejectionKind::Tags };
+                Err(NotReleased::Rejected(kind, [problems, objects].concat()))
             }
         }
     }
@@ -629,7 +634,7 @@ enum Preflight<'a> {
     /// Another attempt has put a record meanwhile.
     Overtaken,
     /// The request with what its job template says, how each file is signed, and the upload whose job has the default ID.
-    Ready(Box<ReleaseRequest>, Vec<Signable<'a>>, Option<String>),
+    Ready(Box<ReleaseRequest>, Vec<SignatureSource<'a>>, Option<String>),
 }
 
 /// The SHA-256 of the upload in hexadecimal digits, if its bytes were read: of a manifest, or of the one image.
@@ -646,11 +651,11 @@ fn warn(upload: &Upload, warnings: impl IntoIterator<Item = String>) {
 }
 
 /// Rejects an upload to a bucket that keeps no versions.
-fn check_version(upload: &Upload) -> Result<(), Stop> {
+fn check_version(upload: &Upload) -> Result<(), NotReleased> {
     if upload.has_version() {
         return Ok(());
     }
     let problem = "the event has no version ID, expected an upload to a bucket with versioning enabled (AWS Signer signs \
                    object versions only)";
-    Err(Stop::Rejected(Kind::Place, vec![problem.to_owned()]))
+    Err(NotReleased::Rejected(RejectionKind::Place, vec![problem.to_owned()]))
 }

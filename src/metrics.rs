@@ -2,7 +2,7 @@
 //! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
 
 use crate::{
-    error::{Kind, Step},
+    error::{RejectionKind, Step},
     outcome::{Outcome, Release, Steps},
 };
 use jiff::Timestamp;
@@ -19,7 +19,7 @@ enum Metric {
     /// What the record came to.
     Outcome(Outcome),
     /// `Rejected`, by what the uploader has to mend.
-    RejectedBy(Kind),
+    RejectedBy(RejectionKind),
     /// `Failed`, by the step that was under way.
     FailedBy(Step),
     /// Whether the signature that the job offers was verified: 1 or 0.
@@ -158,20 +158,20 @@ fn of(release: &Release, steps: &Steps) -> Vec<Metric> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Failure, Skip, Stop};
+    use crate::error::{Failure, NotReleased, SkipReason};
     use std::{collections::BTreeSet, time::Duration};
 
-    const KINDS: [(Kind, &str); 10] = [
-        (Kind::Place, "place"),
-        (Kind::Tags, "tags"),
-        (Kind::Manifest, "manifest"),
-        (Kind::Object, "object"),
-        (Kind::Signature, "signature"),
-        (Kind::JobTemplate, "job-template"),
-        (Kind::Target, "target"),
-        (Kind::PackageVersion, "package-version"),
-        (Kind::JobId, "job-id"),
-        (Kind::TooLate, "too-late"),
+    const KINDS: [(RejectionKind, &str); 10] = [
+        (RejectionKind::Place, "place"),
+        (RejectionKind::Tags, "tags"),
+        (RejectionKind::Manifest, "manifest"),
+        (RejectionKind::Object, "object"),
+        (RejectionKind::Signature, "signature"),
+        (RejectionKind::JobTemplate, "job-template"),
+        (RejectionKind::Target, "target"),
+        (RejectionKind::PackageVersion, "package-version"),
+        (RejectionKind::JobId, "job-id"),
+        (RejectionKind::TooLate, "too-late"),
     ];
     const STEPS: [&str; 6] = ["inspect", "preflight", "sign", "copy", "stream", "job"];
 
@@ -179,7 +179,7 @@ mod tests {
         Metrics { function_name: "firmware".to_owned() }
     }
 
-    fn concluded(outcome: Result<Outcome, Stop>) -> Release {
+    fn concluded(outcome: Result<Outcome, NotReleased>) -> Release {
         let mut release = Release { key: Some("firmware/secret name.bin".to_owned()), ..Release::default() };
         release.conclude(outcome);
         release
@@ -263,8 +263,8 @@ mod tests {
             (Ok(Outcome::Created), "Created"),
             (Ok(Outcome::Adopted), "Adopted"),
             (Ok(Outcome::DryRun), "DryRun"),
-            (Err(Stop::Skipped(Skip::NoTags)), "Skipped"),
-            (Err(Stop::Rejected(Kind::Tags, vec!["a".into()])), "Rejected"),
+            (Err(NotReleased::Skipped(SkipReason::NoTags)), "Skipped"),
+            (Err(NotReleased::Rejected(RejectionKind::Tags, vec!["a".into()])), "Rejected"),
             (Err(Failure::Incomplete { member: "jobArn" }.into()), "Failed"),
         ];
         let words = outcomes.each_ref().map(|(_, word)| *word);
@@ -281,7 +281,7 @@ mod tests {
     #[test]
     fn what_is_rejected_is_counted_by_kind_and_what_fails_by_step() {
         for (kind, word) in KINDS {
-            let rejected = line(&concluded(Err(Stop::Rejected(kind, vec!["secret".into()]))), &Steps::default());
+            let rejected = line(&concluded(Err(NotReleased::Rejected(kind, vec!["secret".into()]))), &Steps::default());
             let by = &rejected["_aws"]["CloudWatchMetrics"][1];
             assert_eq!(
                 (&by["Dimensions"], &by["Metrics"][0]["Name"]),

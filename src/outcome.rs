@@ -1,7 +1,7 @@
 //! What an upload came to: the function's result, and the final log line.
 
 use crate::{
-    error::{Failure, Kind, Skip, Step, Stop},
+    error::{Failure, NotReleased, RejectionKind, SkipReason, Step},
     job::existing::Job,
 };
 use serde::Serialize;
@@ -70,7 +70,7 @@ pub struct Release {
     pub reasons: Vec<String>,
     /// What of a release is rejected; for metrics.
     #[serde(skip)]
-    pub kind: Option<Kind>,
+    pub kind: Option<RejectionKind>,
     /// Whether it failed as a signature does not verify; for metrics.
     #[serde(skip)]
     pub signature_refused: bool,
@@ -142,22 +142,22 @@ impl Release {
         self.key.as_ref().map_or_else(|| reason.to_owned(), |key| format!("`{key}`: {reason}"))
     }
 
-    pub(crate) fn conclude(&mut self, outcome: Result<Outcome, Stop>) {
+    pub(crate) fn conclude(&mut self, outcome: Result<Outcome, NotReleased>) {
         self.outcome = match outcome {
             Ok(outcome) => outcome,
-            Err(Stop::Skipped(skip)) => {
+            Err(NotReleased::Skipped(skip)) => {
                 self.reason = Some(skip.as_str().to_owned());
-                if skip != Skip::JobDeleted {
+                if skip != SkipReason::JobDeleted {
                     self.forget_ids();
                 }
                 Outcome::Skipped
             }
-            Err(Stop::Rejected(kind, reasons)) => {
+            Err(NotReleased::Rejected(kind, reasons)) => {
                 (self.kind, self.reasons) = (Some(kind), reasons);
                 self.forget_ids();
                 Outcome::Rejected
             }
-            Err(Stop::Failed(failure)) => {
+            Err(NotReleased::Failed(failure)) => {
                 self.signature_refused = matches!(failure, Failure::Signature { .. });
                 self.reason = Some(failure.chain());
                 Outcome::Failed
@@ -251,7 +251,7 @@ mod tests {
         }
     }
 
-    fn concluded(outcome: Result<Outcome, Stop>) -> Release {
+    fn concluded(outcome: Result<Outcome, NotReleased>) -> Release {
         let mut release = release();
         release.conclude(outcome);
         release
@@ -302,13 +302,13 @@ mod tests {
     fn what_came_to_no_job_names_none() {
         let created = concluded(Ok(Outcome::Created));
         assert_eq!((created.outcome, created.job_id.as_deref()), (Outcome::Created, Some("AFR_OTA-a")));
-        let skipped = concluded(Err(Stop::Skipped(Skip::Superseded)));
+        let skipped = concluded(Err(NotReleased::Skipped(SkipReason::Superseded)));
         assert_eq!((skipped.outcome, skipped.reason.as_deref()), (Outcome::Skipped, Some("superseded")));
         assert_eq!((skipped.job_id, skipped.stream_id), (None, None));
-        let rejected = concluded(Err(Stop::Rejected(Kind::Tags, vec!["a".into(), "b".into()])));
+        let rejected = concluded(Err(NotReleased::Rejected(RejectionKind::Tags, vec!["a".into(), "b".into()])));
         assert_eq!((rejected.outcome, rejected.reasons.len(), rejected.job_id), (Outcome::Rejected, 2, None));
         // There was one.
-        let deleted = concluded(Err(Stop::Skipped(Skip::JobDeleted)));
+        let deleted = concluded(Err(NotReleased::Skipped(SkipReason::JobDeleted)));
         assert_eq!((deleted.reason.as_deref(), deleted.job_id.as_deref()), (Some("job-deleted"), Some("AFR_OTA-a")));
         // There may be one.
         let failed = concluded(Err(Failure::Incomplete { member: "jobArn" }.into()));
@@ -365,12 +365,12 @@ mod tests {
             (concluded(Ok(Outcome::DryRun)), "INFO"),
             (concluded(Ok(Outcome::Adopted)), "INFO"),
             (changed, "WARN"),
-            (concluded(Err(Stop::Skipped(Skip::NoTags))), "INFO"),
-            (concluded(Err(Stop::Skipped(Skip::OtherEvent))), "INFO"),
-            (concluded(Err(Stop::Skipped(Skip::Superseded))), "WARN"),
-            (concluded(Err(Stop::Skipped(Skip::Withdrawn))), "WARN"),
-            (concluded(Err(Stop::Skipped(Skip::JobDeleted))), "WARN"),
-            (concluded(Err(Stop::Rejected(Kind::Tags, vec!["a".into()]))), "ERROR"),
+            (concluded(Err(NotReleased::Skipped(SkipReason::NoTags))), "INFO"),
+            (concluded(Err(NotReleased::Skipped(SkipReason::OtherEvent))), "INFO"),
+            (concluded(Err(NotReleased::Skipped(SkipReason::Superseded))), "WARN"),
+            (concluded(Err(NotReleased::Skipped(SkipReason::Withdrawn))), "WARN"),
+            (concluded(Err(NotReleased::Skipped(SkipReason::JobDeleted))), "WARN"),
+            (concluded(Err(NotReleased::Rejected(RejectionKind::Tags, vec!["a".into()]))), "ERROR"),
             (concluded(Err(Failure::Incomplete { member: "jobArn" }.into())), "ERROR"),
         ];
         for (release, level) in cases {
@@ -381,7 +381,7 @@ mod tests {
 
     #[test]
     fn a_log_line_has_what_is_known_and_no_more() {
-        let rejected = line(&concluded(Err(Stop::Rejected(Kind::Tags, vec!["a".into(), "b".into()]))));
+        let rejected = line(&concluded(Err(NotReleased::Rejected(RejectionKind::Tags, vec!["a".into(), "b".into()]))));
         assert_eq!((&rejected["reasons"], &rejected["key"]), (&json!("a; b"), &json!("firmware/a.bin")));
         let created = line(&concluded(Ok(Outcome::Created)));
         assert_eq!((&created["inspectMs"], created.get("signMs"), created.get("reasons")), (&json!(21), None, None));

@@ -213,7 +213,7 @@ pub(crate) struct Reader<'a> {
 }
 
 /// A tag had a problem, which has been told.
-pub(crate) struct Told;
+pub(crate) struct Reported;
 
 impl Reader<'_> {
     pub fn problem(&mut self, tag: &str, value: &str, expected: &str) {
@@ -221,11 +221,11 @@ impl Reader<'_> {
         self.problems.push(format!("{} is `{value}`, expected {expected}", self.place.name(tag)));
     }
 
-    pub fn tag<T: FromStr<Err = Expected>>(&mut self, tag: &str) -> Result<Option<T>, Told> {
+    pub fn tag<T: FromStr<Err = Expected>>(&mut self, tag: &str) -> Result<Option<T>, Reported> {
         let Some(value) = self.tags.get(tag) else { return Ok(None) };
         value.parse().map(Some).map_err(|Expected(expected)| {
             self.problem(tag, value, &expected);
-            Told
+            Reported
         })
     }
 
@@ -234,7 +234,7 @@ impl Reader<'_> {
     }
 
     /// Reports every tag that is not known, with the one that was perhaps meant. The first without one has the list of all.
-    pub fn refuse_unknown(&mut self) {
+    pub fn report_unknown(&mut self) {
         let words = |tag: &'static str| &tag[TAG_PREFIX.len()..];
         let mut all = format!(", expected one of `{}`", VOCABULARY.join("`, `"));
         for tag in self.tags.keys().filter(|tag| !VOCABULARY.contains(&tag.as_str())) {
@@ -263,7 +263,7 @@ mod tests {
     fn unknown(tag: &str) -> Vec<String> {
         let tags = [(tag.to_owned(), "x".to_owned())].into();
         let mut reader = Reader { place: Place::Tags, tags: &tags, problems: Vec::new() };
-        reader.refuse_unknown();
+        reader.report_unknown();
         reader.problems
     }
 
@@ -328,7 +328,7 @@ mod tests {
         }
         let tags = ["ota:x", "ota:y"].map(|tag| (tag.to_owned(), "x".to_owned())).into();
         let mut reader = Reader { place: Place::Tags, tags: &tags, problems: Vec::new() };
-        reader.refuse_unknown();
+        reader.report_unknown();
         assert!(reader.problems[0].len() > 100 && reader.problems[1] == "tag `ota:y` is not known");
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     clients::Clients,
-    error::{Failure, Kind, Skip, Stop, required},
+    error::{Failure, NotReleased, RejectionKind, SkipReason, required},
     s3::listing,
     settings::Settings,
     tags::Tags,
@@ -56,19 +56,19 @@ impl Upload {
     }
 
     /// Stops what is not this deployment's to release.
-    pub(crate) fn check_place(&self, settings: &Settings) -> Result<(), Stop> {
+    pub(crate) fn check_place(&self, settings: &Settings) -> Result<(), NotReleased> {
         if self.bucket != settings.upload_bucket.0 {
             let (given, ours) = (&self.bucket, &settings.upload_bucket.0);
-            return Err(Stop::Rejected(
-                Kind::Place,
+            return Err(NotReleased::Rejected(
+                RejectionKind::Place,
                 vec![format!("the bucket is `{given}`, expected the upload bucket `{ours}`")],
             ));
         }
         if self.key.starts_with(&settings.signed_prefix.0) {
-            return Err(Stop::Skipped(Skip::SignedPrefix));
+            return Err(NotReleased::Skipped(SkipReason::SignedPrefix));
         }
         if !self.key.starts_with(&settings.upload_prefix.0) {
-            return Err(Stop::Skipped(Skip::OtherEvent));
+            return Err(NotReleased::Skipped(SkipReason::OtherEvent));
         }
         Ok(())
     }
@@ -135,15 +135,15 @@ impl Upload {
     }
 
     /// Stops a version that is not, or no longer, the current one of its key.
-    pub(crate) async fn check_current(&self, aws: &Clients, settings: &Settings) -> Result<(), Stop> {
+    pub(crate) async fn check_current(&self, aws: &Clients, settings: &Settings) -> Result<(), NotReleased> {
         let head = match self.head(aws, settings, None).await {
             Err(head @ Failure::HeadObject { status: 400, .. }) => {
                 return self.check_listed_current(aws, settings, head).await;
             }
-            head => head?.ok_or(Stop::Skipped(Skip::Withdrawn))?,
+            head => head?.ok_or(NotReleased::Skipped(SkipReason::Withdrawn))?,
         };
         let current = required(head.version_id, "x-amz-version-id")?;
-        if current == self.version_id { Ok(()) } else { Err(Stop::Skipped(Skip::Superseded)) }
+        if current == self.version_id { Ok(()) } else { Err(NotReleased::Skipped(SkipReason::Superseded)) }
     }
 
     /// The versions of the same object before this one, the newest first, `most` at most.
@@ -264,9 +264,14 @@ mod tests {
         let check =
             |bucket: &str, key: &str| Upload::new(bucket.into(), key.into(), "v1".into()).check_place(&settings);
         assert!(check("firmware-bucket", "firmware/a.bin").is_ok());
-        assert!(matches!(check("firmware-bucket", "SignedImage/a"), Err(Stop::Skipped(Skip::SignedPrefix))));
-        assert!(matches!(check("firmware-bucket", "other/a"), Err(Stop::Skipped(Skip::OtherEvent))));
-        let Err(Stop::Rejected(Kind::Place, reasons)) = check("foreign", "firmware/a.bin") else { panic!() };
+        assert!(matches!(
+            check("firmware-bucket", "SignedImage/a"),
+            Err(NotReleased::Skipped(SkipReason::SignedPrefix))
+        ));
+        assert!(matches!(check("firmware-bucket", "other/a"), Err(NotReleased::Skipped(SkipReason::OtherEvent))));
+        let Err(NotReleased::Rejected(RejectionKind::Place, reasons)) = check("foreign", "firmware/a.bin") else {
+            panic!()
+        };
         assert_eq!(reasons, ["the bucket is `foreign`, expected the upload bucket `firmware-bucket`"]);
     }
 

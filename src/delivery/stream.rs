@@ -3,7 +3,7 @@
 
 use crate::{
     clients::Clients,
-    error::{Failure, Stop, required},
+    error::{Failure, NotReleased, required},
     request::file::FileRequest,
     settings::Settings,
     signing::sign::SignedImage,
@@ -50,7 +50,7 @@ pub(crate) async fn copy(
     image: &Image,
     signed: &SignedImage,
     digests: Option<&Digests>,
-) -> Result<RawCopy, Stop> {
+) -> Result<RawCopy, NotReleased> {
     let (upload, key) = (&file.source, signed.key.clone());
     let (account, object) = (&settings.ota_role.account, upload.to_string());
     let call = aws

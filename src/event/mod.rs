@@ -3,7 +3,7 @@
 //! JSON is read as text, and only the members that are needed: a tree of values would take a hundred times the memory.
 
 use crate::{
-    error::{Failure, Kind, Skip, Stop},
+    error::{Failure, NotReleased, RejectionKind, SkipReason},
     upload::{NO_VERSION, Upload},
 };
 use aws_lambda_events::s3::S3Entity;
@@ -76,7 +76,7 @@ pub struct Record {
     /// Whether CopyObject wrote the object.
     pub is_copy: bool,
     /// The upload, if the record names one.
-    pub upload: Result<Upload, Stop>,
+    pub upload: Result<Upload, NotReleased>,
     /// If the record is consumed although it is not understood, the beginning of its message, or nothing after the first such
     /// record of a message. The message came from the stack's own failure queue, and would return there for ever.
     pub consumed: Option<String>,
@@ -125,7 +125,7 @@ impl Reader<'_> {
             return self.open(&text, envelopes);
         }
         if let Some(events) = elements(json).filter(|events| !events.is_empty()) {
-            return all(&events, |event| self.open(event, envelopes));
+            return read_all(&events, |event| self.open(event, envelopes));
         }
         let not_understood = || vec![Record::failed(format!("it is {}, expected {EXPECTED}", describe(json)))];
         let Some(members) = Members::of(json) else { return not_understood() };
@@ -139,18 +139,18 @@ impl Reader<'_> {
             vec![Record::of_event_bridge(&members)]
         } else if let Some(records) = members.get("Records").and_then(elements) {
             if records.is_empty() {
-                return vec![Record::stopped(Stop::Skipped(Skip::OtherEvent))];
+                return vec![Record::stopped(NotReleased::Skipped(SkipReason::OtherEvent))];
             }
-            all(&records, |record| match Members::of(record) {
+            read_all(&records, |record| match Members::of(record) {
                 Some(members) => self.record(record, &members, envelopes),
                 None => vec![Record::failed(format!("its record is {}, expected {EXPECTED}", describe(record)))],
             })
         } else if members.event_source().is_some() {
             self.record(json, &members, envelopes)
         } else if text("Event").as_deref() == Some("s3:TestEvent") {
-            vec![Record { bucket: text("Bucket"), ..Record::stopped(Stop::Skipped(Skip::OtherEvent)) }]
+            vec![Record { bucket: text("Bucket"), ..Record::stopped(NotReleased::Skipped(SkipReason::OtherEvent)) }]
         } else if members.scheduled().is_some() {
-            vec![Record::stopped(Stop::Skipped(Skip::OtherEvent))]
+            vec![Record::stopped(NotReleased::Skipped(SkipReason::OtherEvent))]
         } else if text("reason").is_some_and(|reason| CREATING_REASONS.contains(&reason.as_str())) {
             // Details of added and of deleted tags look alike: without such a reason a detail is not understood.
             vec![Record::of_detail(&members)]
@@ -189,7 +189,7 @@ impl Reader<'_> {
 }
 
 /// The records of all elements, if they are not too many.
-fn all(elements: &[&RawValue], read: impl Fn(&str) -> Vec<Record>) -> Vec<Record> {
+fn read_all(elements: &[&RawValue], read: impl Fn(&str) -> Vec<Record>) -> Vec<Record> {
     let mut records = Vec::new();
     for element in elements {
         records.extend(read(element.get()));
@@ -288,12 +288,12 @@ fn quoted(text: &str) -> String {
 }
 
 impl Record {
-    fn stopped(stop: Stop) -> Self {
+    fn stopped(stop: NotReleased) -> Self {
         Self { bucket: None, key: None, size: None, is_copy: false, upload: Err(stop), consumed: None }
     }
 
     fn is_unreadable(&self) -> bool {
-        matches!(self.upload, Err(Stop::Failed(Failure::Event { .. })))
+        matches!(self.upload, Err(NotReleased::Failed(Failure::Event { .. })))
     }
 
     fn failed(problem: String) -> Self {
@@ -301,7 +301,7 @@ impl Record {
     }
 
     /// A record that is no upload, with what it names.
-    fn other(place: &Members<'_>, stop: Stop) -> Self {
+    fn other(place: &Members<'_>, stop: NotReleased) -> Self {
         let (bucket, key) = (place.object("bucket").text("name"), place.object("object").text("key"));
         Self { bucket, key, size: size(place), ..Self::stopped(stop) }
     }
@@ -310,7 +310,9 @@ impl Record {
         let (detail, detail_type) = (event.object("detail"), event.text("detail-type").unwrap_or_default());
         match detail_type.as_str() {
             "Object Created" | "Object Tags Added" => Self::of_detail(&detail),
-            other if OTHER_DETAIL_TYPES.contains(&other) => Self::other(&detail, Stop::Skipped(Skip::OtherEvent)),
+            other if OTHER_DETAIL_TYPES.contains(&other) => {
+                Self::other(&detail, NotReleased::Skipped(SkipReason::OtherEvent))
+            }
             other => {
                 let problem = format!("its `detail-type` is {}, expected one of S3", quoted(other));
                 Self::other(&detail, Failure::Event { problem }.into())
@@ -333,7 +335,7 @@ impl Record {
             .iter()
             .any(|other| if other.ends_with(':') { name.starts_with(other) } else { name == *other });
         let failure = if is_other {
-            return Self::other(&place, Stop::Skipped(Skip::OtherEvent));
+            return Self::other(&place, NotReleased::Skipped(SkipReason::OtherEvent));
         } else if !name.starts_with("ObjectCreated:") && name != "ObjectTagging:Put" {
             let problem = format!("its `eventName` is {}, expected an event type of S3", quoted(name));
             Failure::Event { problem }
@@ -369,7 +371,7 @@ impl Record {
             if is_encoded { percent_decode_str(&spaced).decode_utf8().ok() } else { Some(key.as_str().into()) };
         let Some(decoded) = decoded.map(String::from) else {
             let problem = format!("the key `{key}` is not percent-encoded UTF-8; rename the object");
-            return Self::other(place, Stop::Rejected(Kind::Place, vec![problem]));
+            return Self::other(place, NotReleased::Rejected(RejectionKind::Place, vec![problem]));
         };
         let version_id = version_id.filter(|version| !version.is_empty()).unwrap_or_else(|| NO_VERSION.to_owned());
         let upload = Upload::new(bucket, decoded, version_id);

@@ -151,12 +151,12 @@ proptest! {
                     prop_assert!(evidence(&event, is_release), "{}", event);
                     prop_assert_eq!((record.bucket.as_ref(), record.key.as_ref()), (Some(&upload.bucket), Some(&upload.key)));
                 }
-                Err(Stop::Skipped(Skip::OtherEvent)) => prop_assert!(evidence(&event, is_known_non_upload), "{}", event),
-                Err(Stop::Rejected(Kind::Place, _)) => prop_assert!(evidence(&event, is_release), "{}", event),
-                Err(Stop::Failed(Failure::Event { problem })) => prop_assert!(problem.len() < 1000, "{}", problem),
+                Err(NotReleased::Skipped(SkipReason::OtherEvent)) => prop_assert!(evidence(&event, is_known_non_upload), "{}", event),
+                Err(NotReleased::Rejected(RejectionKind::Place, _)) => prop_assert!(evidence(&event, is_release), "{}", event),
+                Err(NotReleased::Failed(Failure::Event { problem })) => prop_assert!(problem.len() < 1000, "{}", problem),
                 Err(stop) => prop_assert!(false, "{:?} of {}", stop, event),
             }
-            let is_failed = matches!(record.upload, Err(Stop::Failed(_)));
+            let is_failed = matches!(record.upload, Err(NotReleased::Failed(_)));
             prop_assert!(record.consumed.is_none() || is_failed, "{}", event);
         }
     }

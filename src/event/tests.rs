@@ -64,13 +64,13 @@ pub(super) fn read(event: &Value) -> Record {
 
 fn problem(record: Record) -> String {
     match record.upload {
-        Err(Stop::Failed(Failure::Event { problem } | Failure::Unsupported { problem })) => problem,
+        Err(NotReleased::Failed(Failure::Event { problem } | Failure::Unsupported { problem })) => problem,
         upload => panic!("{upload:?}"),
     }
 }
 
 fn is_skipped(record: &Record) -> bool {
-    matches!(record.upload, Err(Stop::Skipped(Skip::OtherEvent)))
+    matches!(record.upload, Err(NotReleased::Skipped(SkipReason::OtherEvent)))
 }
 
 pub(super) type Envelope = fn(&Value) -> Value;
@@ -418,7 +418,7 @@ fn keys_are_decoded_once() {
 fn a_key_that_is_not_utf_8_is_rejected_as_it_came() {
     let record = read(&record("firmware/%FF"));
     assert_eq!(record.key.as_deref(), Some("firmware/%FF"));
-    let Err(Stop::Rejected(Kind::Place, reasons)) = record.upload else { panic!("{record:?}") };
+    let Err(NotReleased::Rejected(RejectionKind::Place, reasons)) = record.upload else { panic!("{record:?}") };
     assert_eq!(reasons, ["the key `firmware/%FF` is not percent-encoded UTF-8; rename the object"]);
 }
 

@@ -3,12 +3,12 @@
 use crate::{
     clients::Clients,
     delivery::delivery_::Delivery,
-    error::{Cause, Failure, Kind, Stop},
+    error::{Cause, Failure, NotReleased, RejectionKind},
     job::existing::{self, Holder, Job},
     request::file::FileRequest,
     request::release_request::ReleaseRequest,
     s3::record::JobRecord,
-    schedule::requested::{Lead, Part, Schedule},
+    schedule::requested::{LeadTime, Part, Schedule},
     settings::Settings,
     signing::sign::SignedImage,
     signing::signed_object::SignatureAlgorithm,
@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The jobs of earlier versions of the same key that devices have still to see to, each a sentence for the log. What
 /// cannot be looked up is left out: a release does not depend on it.
-pub(crate) async fn of_earlier(aws: &Clients, settings: &Settings, upload: &Upload) -> Vec<String> {
+pub(crate) async fn jobs_of_earlier_versions(aws: &Clients, settings: &Settings, upload: &Upload) -> Vec<String> {
     let look = async {
         let earlier = upload.earlier(aws, settings, EARLIER).await.ok()?;
         Some(join_all(earlier.iter().map(|version| unfinished(aws, settings, version))).await)
@@ -66,18 +66,18 @@ pub(crate) fn request(
     request: &ReleaseRequest,
     (job_id, mark, document): (&str, &str, &str),
     now: Timestamp,
-) -> Result<(Schedule, CreateJobFluentBuilder), Stop> {
+) -> Result<(Schedule, CreateJobFluentBuilder), NotReleased> {
     // The start or end may have come too near since the tags were checked.
-    let schedule = request.plan.at(now, Lead::WhenCreated).map_err(|broken| {
+    let schedule = request.plan.at(now, LeadTime::WhenCreated).map_err(|broken| {
         let too_late = |(part, problem)| match part {
             Part::Window => format!("the {part} has passed while the image was signed: it is {problem}"),
             _ => format!("the {part} has come too near while the image was signed: it is {problem}"),
         };
-        Stop::Rejected(Kind::TooLate, broken.into_iter().map(too_late).collect())
+        NotReleased::Rejected(RejectionKind::TooLate, broken.into_iter().map(too_late).collect())
     })?;
     if !schedule.opens(&request.config.windows, now) {
         let passed = "the last maintenance window has passed while the image was signed: none opens before the end";
-        return Err(Stop::Rejected(Kind::TooLate, vec![passed.to_owned()]));
+        return Err(NotReleased::Rejected(RejectionKind::TooLate, vec![passed.to_owned()]));
     }
     schedule.log(job_id);
     let retries = request.retries.to_config().map_err(|error| failed(job_id, error.into()))?;
@@ -118,14 +118,14 @@ pub(crate) async fn ensure(
     release: &ReleaseRequest,
     (record, document): (&JobRecord, Document),
     now: Timestamp,
-) -> Result<(Job, bool), Stop> {
+) -> Result<(Job, bool), NotReleased> {
     let job_id = record.job_id.as_str();
     let request = request(aws, settings, upload, release, (job_id, &record.mark(), &document.text), now);
     let (schedule, call) = match request {
         Ok(request) => request,
         // Another attempt may have been in time.
         Err(stop) => {
-            let job = existing::find_own(aws, settings, upload, record).await?;
+            let job = existing::find_own_job(aws, settings, upload, record).await?;
             return job.map(|job| (job, false)).ok_or(stop);
         }
     };
@@ -234,7 +234,7 @@ pub(crate) fn document(
 mod tests {
     use super::*;
     use crate::{
-        delivery::delivery_::PresignedUrl, delivery::stream::Stream, request::release_request::Asked,
+        delivery::delivery_::PresignedUrl, delivery::stream::Stream, request::release_request::Inputs,
         settings::tests::settings, tags::Tags,
     };
     use proptest::prelude::*;
@@ -248,7 +248,7 @@ mod tests {
         let upload = Upload::new("b".into(), key.into(), "v1".into());
         let tags =
             tags.iter().chain(&[("ota:thing-group", "lab")]).map(|(tag, value)| ((*tag).into(), (*value).into()));
-        let asked = Asked { upload: &upload, tags: &Tags(tags.collect()), manifest: None, template: None };
+        let asked = Inputs { upload: &upload, tags: &Tags(tags.collect()), manifest: None, template: None };
         let request = ReleaseRequest::check(asked, &settings(&[]).unwrap(), Timestamp::UNIX_EPOCH).unwrap();
         let (stream, urls) = (Stream { id: upload.stream_id() }, vec![PresignedUrl("${aws:iot:…}".to_owned())]);
         document(&[(&request.files[0], signed)], &Delivery::of(request.protocols, stream, urls)).unwrap().text

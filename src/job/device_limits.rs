@@ -84,7 +84,7 @@ mod tests {
         delivery::delivery_::{Delivery, PresignedUrl},
         delivery::stream::{RawCopy, Stream},
         job::create,
-        request::release_request::{Asked, ReleaseRequest},
+        request::release_request::{Inputs, ReleaseRequest},
         settings::tests::settings,
         tags::Tags,
         upload::Upload,
@@ -112,7 +112,7 @@ mod tests {
         let upload = Upload::new("firmware-bucket".into(), "firmware/blinky-1.2.0.bin".into(), "v".repeat(32));
         let tags = [("ota:thing-group", "lab"), ("ota:protocols", protocols)];
         let tags = Tags(tags.map(|(tag, value)| (tag.to_owned(), value.to_owned())).into());
-        let asked = Asked { upload: &upload, tags: &tags, manifest: None, template: None };
+        let asked = Inputs { upload: &upload, tags: &tags, manifest: None, template: None };
         let request = ReleaseRequest::check(asked, &settings, "2026-11-23T21:40:30Z".parse().unwrap()).unwrap();
         let files: Vec<_> = signed.iter().map(|signed| (&request.files[0], signed)).collect();
         let key = format!("{}{}", upload.signed_prefix(&settings), "j".repeat(36));

@@ -3,9 +3,9 @@
 use crate::{
     clients::Clients,
     delivery::delivery_::PresignedUrl,
-    error::{Failure, Kind, Stop, required},
+    error::{Failure, NotReleased, RejectionKind, required},
     request::release_request::ReleaseRequest,
-    s3::attempts::Traces,
+    s3::attempts::EarlierAttempts,
     s3::record::JobRecord,
     settings::Settings,
     upload::Upload,
@@ -58,7 +58,7 @@ pub(crate) struct Stranger {
 
 impl Stranger {
     /// How a release ends whose job would have this ID: rejected if a tag asks for the ID.
-    pub fn stop(self, request: &ReleaseRequest) -> Stop {
+    pub fn stop(self, request: &ReleaseRequest) -> NotReleased {
         let Self { job_id, names_upload, is_default, mark, of } = self;
         let is_asked = request.job_id.as_ref().is_some_and(|asked| asked.to_string() == job_id);
         if !names_upload && (is_asked || !is_default) {
@@ -69,7 +69,7 @@ impl Stranger {
             } else {
                 format!("the record of this release has the job ID `{job_id}`, which {of} has; upload again")
             };
-            return Stop::Rejected(Kind::JobId, vec![problem]);
+            return NotReleased::Rejected(RejectionKind::JobId, vec![problem]);
         }
         let problem = if names_upload {
             format!(
@@ -83,7 +83,7 @@ impl Stranger {
             "Find out who did so (`aws iot describe-job --job-id {job_id}`); if no release needs it, `aws iot delete-job \
              --force --job-id {job_id}` deletes it"
         );
-        Stop::Failed(Failure::Conflict { what: format!("the job `{job_id}`"), problem, remedy })
+        NotReleased::Failed(Failure::Conflict { what: format!("the job `{job_id}`"), problem, remedy })
     }
 }
 
@@ -110,14 +110,14 @@ pub(crate) async fn preflight(
     upload: &Upload,
     request: &ReleaseRequest,
     (record, is_recorded): (&JobRecord, bool),
-) -> Result<JobId, Stop> {
+) -> Result<JobId, NotReleased> {
     let stranger = match holder(aws, settings, upload, record).await? {
         None => return Ok(JobId::Free),
         Some(Holder::Own(job)) => return Ok(JobId::Own(job)),
         Some(Holder::Other(stranger)) => stranger,
     };
     // An attempt puts the record before it creates the job: was another one faster than this?
-    if !is_recorded && !Traces::record(aws, settings, upload).await?.is_empty() {
+    if !is_recorded && !EarlierAttempts::record(aws, settings, upload).await?.is_empty() {
         return Ok(JobId::Overtaken);
     }
     if is_recorded || stranger.names_upload || request.job_id.is_some() {
@@ -160,11 +160,11 @@ pub(crate) async fn of_receipt(
     }
     let original = receipt.unchanged_since.as_ref();
     let original = original.map(|version| Upload::new(upload.bucket.clone(), upload.key.clone(), version.clone()));
-    find_own(aws, settings, original.as_ref().unwrap_or(upload), receipt).await
+    find_own_job(aws, settings, original.as_ref().unwrap_or(upload), receipt).await
 }
 
 /// The job with the ID of a record, if it is there and the release's own.
-pub(crate) async fn find_own(
+pub(crate) async fn find_own_job(
     aws: &Clients,
     settings: &Settings,
     upload: &Upload,

@@ -2,8 +2,8 @@
 
 use crate::{
     clients::Clients,
-    error::{Expected, Failure, Kind, Stop},
-    options::job_config::{JobConfig, Unchecked},
+    error::{Expected, Failure, NotReleased, RejectionKind},
+    options::job_config::{JobConfig, UncheckedJobConfig},
 };
 use aws_sdk_iot::{error::ProvideErrorMetadata, operation::describe_job_template::DescribeJobTemplateOutput};
 use std::{fmt, str::FromStr};
@@ -37,13 +37,13 @@ impl fmt::Display for JobTemplateId {
 pub(crate) async fn describe(
     aws: &Clients,
     id: &JobTemplateId,
-    missing: impl FnOnce(Failure) -> Stop,
-) -> Result<JobConfig, Stop> {
+    missing: impl FnOnce(Failure) -> NotReleased,
+) -> Result<JobConfig, NotReleased> {
     match aws.iot.describe_job_template().job_template_id(&id.0).send().await {
         Ok(template) => read(template).map_err(|problems| {
             let problems = problems.into_iter();
-            Stop::Rejected(
-                Kind::JobTemplate,
+            NotReleased::Rejected(
+                RejectionKind::JobTemplate,
                 problems.map(|(path, problem)| format!("`{path}` of job template `{id}` {problem}")).collect(),
             )
         }),
@@ -61,7 +61,7 @@ fn read(template: DescribeJobTemplateOutput) -> Result<JobConfig, Vec<(String, S
     let rollout = rollout.filter(|rates| rates.maximum_per_minute.is_some() || rates.exponential_rate.is_some());
     let abort = template.abort_config.filter(|config| !config.criteria_list().is_empty());
     let retries = template.job_executions_retry_config.filter(|config| !config.criteria_list().is_empty());
-    let said = Unchecked {
+    let said = UncheckedJobConfig {
         rollout,
         abort,
         timeout: template.timeout_config,

@@ -3,7 +3,7 @@
 
 use crate::{
     clients::Clients,
-    error::{Cause, Failure, Kind, Stop, all, both},
+    error::{Cause, Failure, NotReleased, RejectionKind, combine, combine_all},
     job::job_template,
     options::job_config::JobConfig,
     request::release_request::{ReleaseRequest, Target},
@@ -24,12 +24,12 @@ const CONCURRENT: usize = 10;
 ///
 /// # Errors
 /// Rejects the release with all missing targets: the uploader must name others, or have them created.
-pub(crate) async fn targets(aws: &Clients, settings: &Settings, request: &ReleaseRequest) -> Result<(), Stop> {
+pub(crate) async fn targets(aws: &Clients, settings: &Settings, request: &ReleaseRequest) -> Result<(), NotReleased> {
     let lookups = stream::iter(&request.targets).map(|target| describe(aws, settings, target));
-    all(lookups.buffered(CONCURRENT).collect::<Vec<_>>().await).map(drop)
+    combine_all(lookups.buffered(CONCURRENT).collect::<Vec<_>>().await).map(drop)
 }
 
-async fn describe(aws: &Clients, settings: &Settings, target: &Target) -> Result<(), Stop> {
+async fn describe(aws: &Clients, settings: &Settings, target: &Target) -> Result<(), NotReleased> {
     let (tag, name, kind, described) = match target {
         Target::ThingGroup(name) => {
             let described = aws.iot.describe_thing_group().thing_group_name(name).send().await;
@@ -41,7 +41,7 @@ async fn describe(aws: &Clients, settings: &Settings, target: &Target) -> Result
         }
     };
     described.map_err(|cause| match cause {
-        None => Stop::Rejected(Kind::Target, vec![does_not_exist(&format!("tag `{tag}`"), name, kind)]),
+        None => NotReleased::Rejected(RejectionKind::Target, vec![does_not_exist(&format!("tag `{tag}`"), name, kind)]),
         Some(source) => Failure::DescribeTarget { target: target.arn(settings), source }.into(),
     })
 }
@@ -68,15 +68,15 @@ pub(crate) async fn resolve(
     settings: &Settings,
     asked: &ReleaseRequest,
     tags: &Tags,
-    check: impl FnOnce(&JobConfig) -> Result<ReleaseRequest, Stop>,
-) -> Result<(ReleaseRequest, Vec<String>), Stop> {
+    check: impl FnOnce(&JobConfig) -> Result<ReleaseRequest, NotReleased>,
+) -> Result<(ReleaseRequest, Vec<String>), NotReleased> {
     let request = async {
         let Some(template) = &asked.job_template else { return Ok(asked.clone()) };
         let missing = |failure| asked.without_template(tags, failure);
         check(&job_template::describe(aws, template, missing).await?)
     };
     let (request, drafts) = join(request, package_versions(aws, settings, asked, tags)).await;
-    let (request, mut drafts) = both(request, drafts)?;
+    let (request, mut drafts) = combine(request, drafts)?;
     if asked.package_arns(settings).is_none() {
         drafts = package_versions(aws, settings, &request, tags).await?;
     }
@@ -105,15 +105,15 @@ async fn package_versions(
     settings: &Settings,
     request: &ReleaseRequest,
     tags: &Tags,
-) -> Result<Vec<String>, Stop> {
+) -> Result<Vec<String>, NotReleased> {
     let (origin, versions) = named(request, settings, tags);
     let lookups = stream::iter(versions).map(|named| get(aws, origin, named));
-    let warnings = all(lookups.buffered(CONCURRENT).collect::<Vec<_>>().await)?;
+    let warnings = combine_all(lookups.buffered(CONCURRENT).collect::<Vec<_>>().await)?;
     Ok(warnings.into_iter().flatten().collect())
 }
 
 /// The kind of a rejection for missing versions; `None` if they are the operator's.
-type Origin = Option<Kind>;
+type Origin = Option<RejectionKind>;
 
 fn named(request: &ReleaseRequest, settings: &Settings, tags: &Tags) -> (Origin, Vec<PackageVersion>) {
     if let Some(versions) = &request.package_versions {
@@ -123,13 +123,13 @@ fn named(request: &ReleaseRequest, settings: &Settings, tags: &Tags) -> (Origin,
             value: format!("{package}:{version}"),
             place: format!("tag `{PACKAGE_VERSION}`"),
         });
-        return (Some(Kind::PackageVersion), named.collect());
+        return (Some(RejectionKind::PackageVersion), named.collect());
     }
     let template = request.job_template.as_ref().filter(|_| request.of_manifest.package_versions.is_empty());
     let (origin, whose) = match template {
-        None => (Some(Kind::PackageVersion), String::new()),
+        None => (Some(RejectionKind::PackageVersion), String::new()),
         Some(id) => {
-            let kind = tags.0.contains_key(JOB_TEMPLATE).then_some(Kind::JobTemplate);
+            let kind = tags.0.contains_key(JOB_TEMPLATE).then_some(RejectionKind::JobTemplate);
             (kind, format!(" of job template `{id}`"))
         }
     };
@@ -146,7 +146,7 @@ fn named(request: &ReleaseRequest, settings: &Settings, tags: &Tags) -> (Origin,
     (origin, named.collect())
 }
 
-async fn get(aws: &Clients, origin: Origin, named: PackageVersion) -> Result<Option<String>, Stop> {
+async fn get(aws: &Clients, origin: Origin, named: PackageVersion) -> Result<Option<String>, NotReleased> {
     let PackageVersion { package, version, value, place } = named;
     match aws.iot.get_package_version().package_name(&package).version_name(&version).send().await {
         Ok(found) => match found.status {
@@ -159,7 +159,7 @@ async fn get(aws: &Clients, origin: Origin, named: PackageVersion) -> Result<Opt
         },
         Err(error) => Err(match (error.code(), origin) {
             (Some("ResourceNotFoundException"), Some(kind)) => {
-                Stop::Rejected(kind, vec![does_not_exist(&place, &value, "a package version")])
+                NotReleased::Rejected(kind, vec![does_not_exist(&place, &value, "a package version")])
             }
             _ => Failure::GetPackageVersion { version: value, source: error.into() }.into(),
         }),

@@ -160,7 +160,7 @@ impl FromStr for TargetSelection {
 
 /// The most package versions of one job
 /// (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateJob.html>).
-pub(crate) const MOST_PACKAGES: usize = 25;
+pub(crate) const MAX_PACKAGES: usize = 25;
 
 /// The versions of software packages that a device has once it has succeeded, one of a package. AWS IoT knows two more
 /// forms of an ARN, `…/version/$default` (the package's default version) and `…/version/$null` (the package is
@@ -183,7 +183,7 @@ impl FromStr for PackageVersions {
             };
             versions.iter().enumerate().all(is_new)
         };
-        versions.filter(|versions| versions.len() <= MOST_PACKAGES && is_once(versions)).map(Self).ok_or(Expected(
+        versions.filter(|versions| versions.len() <= MAX_PACKAGES && is_once(versions)).map(Self).ok_or(Expected(
             "`package:version`, up to 25 with one space between and each package once, of letters, digits, `.`, `_` and \
              `-` (no `+`): up to 128 for a package and 64 for a version, such as `blinky:1.2.0`"
                 .into(),

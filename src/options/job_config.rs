@@ -2,7 +2,7 @@
 //! given up, how long and how often devices try.
 
 use crate::{
-    options::job::{MOST_PACKAGES, Retries, Timeout},
+    options::job::{MAX_PACKAGES, Retries, Timeout},
     text::json::quoted,
 };
 use aws_sdk_iot::types::{
@@ -47,7 +47,7 @@ impl JobConfig {
 
 /// What is said of a job, in AWS's own types, before it is checked.
 #[derive(Debug, Default)]
-pub(crate) struct Unchecked {
+pub(crate) struct UncheckedJobConfig {
     pub rollout: Option<JobExecutionsRolloutConfig>,
     pub abort: Option<AbortConfig>,
     pub timeout: Option<TimeoutConfig>,
@@ -56,7 +56,7 @@ pub(crate) struct Unchecked {
     pub package_versions: Vec<String>,
 }
 
-impl Unchecked {
+impl UncheckedJobConfig {
     /// What AWS IoT lets pass in a template and refuses in a job, or takes of no job at all: `windows_at` is where the
     /// windows are
     /// (<https://docs.aws.amazon.com/iot/latest/developerguide/jobs-configurations-details.html>).
@@ -76,8 +76,8 @@ impl Unchecked {
             from.range(path, f64::from(window.duration_in_minutes), 1.0..=1430.0);
         }
         let packages = self.package_versions.len();
-        if packages > MOST_PACKAGES {
-            let expected = format!("{MOST_PACKAGES} at most");
+        if packages > MAX_PACKAGES {
+            let expected = format!("{MAX_PACKAGES} at most");
             from.told("destinationPackageVersions".to_owned(), &format!("of {packages} versions"), &expected);
         }
         let minutes = self.timeout.and_then(|config| config.in_progress_timeout_in_minutes);
@@ -169,7 +169,7 @@ mod tests {
     use super::*;
     use aws_sdk_iot::types::{AbortAction, AbortCriteria, JobExecutionFailureType, RetryCriteria};
 
-    fn problems(unchecked: Unchecked) -> Vec<String> {
+    fn problems(unchecked: UncheckedJobConfig) -> Vec<String> {
         unchecked.check("").1.into_iter().map(|(_, problem)| problem).collect()
     }
 
@@ -197,7 +197,7 @@ mod tests {
                 .min_number_of_executed_things(1);
             let abort = AbortConfig::builder().criteria_list(criteria.build().unwrap()).build().unwrap();
             let expected: Vec<_> = (!shown.is_empty()).then(|| format!("is {shown}{expected}")).into_iter().collect();
-            assert_eq!(problems(Unchecked { abort: Some(abort), ..Unchecked::default() }), expected);
+            assert_eq!(problems(UncheckedJobConfig { abort: Some(abort), ..UncheckedJobConfig::default() }), expected);
         }
         let mut checks = Checks { problems: Vec::new() };
         checks.decimal("x".to_owned(), 1e300, 1.1..=5.0, 1);
@@ -223,7 +223,7 @@ mod tests {
             });
             let retries =
                 JobExecutionsRetryConfig::builder().set_criteria_list(Some(criteria.collect())).build().unwrap();
-            let told = problems(Unchecked { retries: Some(retries), ..Unchecked::default() });
+            let told = problems(UncheckedJobConfig { retries: Some(retries), ..UncheckedJobConfig::default() });
             assert_eq!(told.is_empty(), is_good, "{told:?}");
         }
     }

@@ -17,7 +17,7 @@ use std::str::FromStr;
 pub(crate) const BESIDE: &str = ".sig";
 
 /// The most bytes of such an object: many times what it needs.
-pub(crate) const MOST_BYTES: i64 = 4096;
+pub(crate) const MAX_BYTES: i64 = 4096;
 
 /// A signature that was made elsewhere, and the path of its certificate on the device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl FromStr for CertFile {
 /// # Errors
 /// What it has in place of that.
 pub fn check_form(signature: &str, algorithm: SignatureAlgorithm) -> Result<(), String> {
-    let bytes = BASE64_STANDARD.decode(signature).map_err(|_| problem_of_base64(signature).to_owned())?;
+    let bytes = BASE64_STANDARD.decode(signature).map_err(|_| base64_problem(signature).to_owned())?;
     match algorithm {
         SignatureAlgorithm::Sha256WithEcdsa | SignatureAlgorithm::Sha1WithEcdsa => {
             // Of a curve of 521 bits at most.
@@ -81,7 +81,7 @@ pub fn check_form(signature: &str, algorithm: SignatureAlgorithm) -> Result<(), 
 }
 
 /// What is wrong with a text that is not base64.
-fn problem_of_base64(text: &str) -> &'static str {
+fn base64_problem(text: &str) -> &'static str {
     let bare = text.trim_end_matches('=');
     // No signature is that short: a word is not one.
     if bare.len() < 8 {

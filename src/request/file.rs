@@ -1,15 +1,15 @@
 //! What is asked for of one file: by the tags of an upload, or by its manifest.
 
 use crate::{
-    error::{Kind, Skip, Stop},
+    error::{NotReleased, RejectionKind, SkipReason},
     options::job::{FilePath, FileType, SigningJobId},
     options::signature::{BESIDE, CertFile, CustomSignature, CustomSigning, check_form, with_plus, without_breaks},
     request::manifest::Manifest,
     settings::{ProfileName, Settings},
     signing::signed_object::SignatureAlgorithm,
     tags::{
-        CERTIFICATE, FILE_PATH, FILE_TYPE, OF_FILES, Place, Reader, SIGNATURE, SIGNATURE_ALGORITHM, SIGNING_JOB,
-        SIGNING_PROFILE, Told, member,
+        CERTIFICATE, FILE_PATH, FILE_TYPE, OF_FILES, Place, Reader, Reported, SIGNATURE, SIGNATURE_ALGORITHM,
+        SIGNING_JOB, SIGNING_PROFILE, member,
     },
     text::json::quoted,
     upload::Upload,
@@ -40,11 +40,11 @@ impl FileRequest {
     }
 
     /// What it means that the object version is gone: of an upload, that it was withdrawn.
-    pub(crate) fn gone(&self) -> Stop {
+    pub(crate) fn gone(&self) -> NotReleased {
         match self.place {
-            Place::Tags => Stop::Skipped(Skip::Withdrawn),
-            Place::File(_) => Stop::Rejected(
-                Kind::Manifest,
+            Place::Tags => NotReleased::Skipped(SkipReason::Withdrawn),
+            Place::File(_) => NotReleased::Rejected(
+                RejectionKind::Manifest,
                 vec![self.problem("is gone, expected the version that the manifest names")],
             ),
         }
@@ -138,11 +138,11 @@ impl Reader<'_> {
     }
 
     /// A signature is never quoted: what is told here is logged.
-    fn custom_signing(&mut self, settings: &Settings) -> Result<Option<CustomSigning>, Told> {
+    fn custom_signing(&mut self, settings: &Settings) -> Result<Option<CustomSigning>, Reported> {
         let place = self.place;
         let kind = place.kind();
-        let algorithm: Result<Option<SignatureAlgorithm>, Told> = self.tag(SIGNATURE_ALGORITHM);
-        let cert_file: Result<Option<CertFile>, Told> = self.tag(CERTIFICATE);
+        let algorithm: Result<Option<SignatureAlgorithm>, Reported> = self.tag(SIGNATURE_ALGORITHM);
+        let cert_file: Result<Option<CertFile>, Reported> = self.tag(CERTIFICATE);
         let Some(signature) = self.tags.get(SIGNATURE) else {
             for tag in [SIGNATURE_ALGORITHM, CERTIFICATE] {
                 if let Some(value) = self.tags.get(tag) {

@@ -2,8 +2,8 @@
 
 use crate::{
     clients::Clients,
-    error::{Failure, Skip, Stop},
-    options::job_config::{JobConfig, Unchecked},
+    error::{Failure, NotReleased, SkipReason},
+    options::job_config::{JobConfig, UncheckedJobConfig},
     request::file_kind::{self, is_manifest, is_text, names_files},
     request::manifest_job::{
         abort, description, package_versions, retries, rollout, tags, timeout, url_expiry, windows,
@@ -21,11 +21,11 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
 /// The most bytes of a manifest: many times what ten files and a job need.
-pub(crate) const MOST_BYTES: u64 = 64 * 1024;
+pub(crate) const MAX_BYTES: u64 = 64 * 1024;
 
 /// The most files that one stream takes
 /// (<https://docs.aws.amazon.com/general/latest/gr/iot-core.html>).
-const MOST_FILES: usize = 10;
+const MAX_FILES: usize = 10;
 
 /// The most bytes of an object's key and of a version ID
 /// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html>,
@@ -33,7 +33,7 @@ const MOST_FILES: usize = 10;
 const MAX_S3_NAME: usize = 1024;
 
 /// The most problems of a manifest that are told: the log line must stay one.
-const MOST_PROBLEMS: usize = 50;
+const MAX_PROBLEMS: usize = 50;
 
 /// The members of CreateJob that no manifest may have, and what says the same.
 const REFUSED: [(&str, &str); 10] = [
@@ -89,13 +89,13 @@ impl Manifest {
         settings: &Settings,
         upload: &Upload,
         image: &Image,
-    ) -> Result<Option<Self>, Stop> {
+    ) -> Result<Option<Self>, NotReleased> {
         let is_named = is_manifest(&upload.key);
         if !is_named && !is_text(&upload.key) {
             return Ok(None);
         }
-        if image.size > MOST_BYTES {
-            let problem = format!("the manifest has {} bytes, expected at most {MOST_BYTES}", image.size);
+        if image.size > MAX_BYTES {
+            let problem = format!("the manifest has {} bytes, expected at most {MAX_BYTES}", image.size);
             return Ok(is_named.then(|| Self::unreadable(&problem)));
         }
         let bytes = Self::fetch(aws, settings, upload, image).await?;
@@ -110,12 +110,12 @@ impl Manifest {
         Ok(Some(manifest))
     }
 
-    async fn fetch(aws: &Clients, settings: &Settings, upload: &Upload, image: &Image) -> Result<Vec<u8>, Stop> {
+    async fn fetch(aws: &Clients, settings: &Settings, upload: &Upload, image: &Image) -> Result<Vec<u8>, NotReleased> {
         let failure = |source| Failure::GetObject { object: upload.to_string(), source };
         let call = aws.s3.get_object().bucket(&upload.bucket).key(&upload.key).version_id(&upload.version_id);
         let answer = match call.expected_bucket_owner(&settings.ota_role.account).send().await {
             Ok(answer) => answer,
-            Err(error) if is_gone(error.code()) => return Err(Stop::Skipped(Skip::Withdrawn)),
+            Err(error) if is_gone(error.code()) => return Err(NotReleased::Skipped(SkipReason::Withdrawn)),
             Err(error) => return Err(failure(error.into()).into()),
         };
         let json = answer.body.collect().await.map_err(|error| failure(error.into()))?.to_vec();
@@ -142,16 +142,16 @@ impl Manifest {
                 Self::default()
             }
         };
-        let more = problems.len().saturating_sub(MOST_PROBLEMS);
+        let more = problems.len().saturating_sub(MAX_PROBLEMS);
         if more > 0 {
-            problems.truncate(MOST_PROBLEMS);
+            problems.truncate(MAX_PROBLEMS);
             problems.push(format!("the manifest has {more} problems more"));
         }
         manifest.problems = problems;
         manifest
     }
 
-    fn read_members(from: &mut Object<'_, '_>, upload: &Upload, settings: &Settings) -> (Self, Unchecked) {
+    fn read_members(from: &mut Object<'_, '_>, upload: &Upload, settings: &Settings) -> (Self, UncheckedJobConfig) {
         from.optional("$schema", |_, _| Some(()));
         for (name, instead) in REFUSED {
             from.refuse(name, &format!("is not taken of a manifest, expected {instead}"));
@@ -163,7 +163,7 @@ impl Manifest {
             url_expiry: from.optional("presignedUrlConfig", |node, problems| url_expiry(node, problems, settings)),
             ..Self::default()
         };
-        let said = Unchecked {
+        let said = UncheckedJobConfig {
             rollout: from.optional("jobExecutionsRolloutConfig", rollout),
             abort: from.optional("abortConfig", abort),
             timeout: from.optional("timeoutConfig", timeout),
@@ -205,10 +205,10 @@ fn files(node: &Node<'_>, problems: &mut Problems, upload: &Upload, settings: &S
         Some(file)
     });
     let mut files = read(node, problems)?;
-    if !(1..=MOST_FILES).contains(&files.len()) {
-        node.problem(problems, &format!("has {} members, expected 1 to {MOST_FILES}", files.len()));
+    if !(1..=MAX_FILES).contains(&files.len()) {
+        node.problem(problems, &format!("has {} members, expected 1 to {MAX_FILES}", files.len()));
     }
-    files.truncate(MOST_FILES);
+    files.truncate(MAX_FILES);
     Some(files)
 }
 

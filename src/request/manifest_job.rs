@@ -15,10 +15,10 @@ use crate::{
 use aws_sdk_iot::types;
 
 /// The most tags of a job (<https://docs.aws.amazon.com/iot/latest/developerguide/tagging-iot.html>).
-const MOST_TAGS: usize = 50;
+const MAX_TAGS: usize = 50;
 
 /// The most maintenance windows of a manifest. AWS tells no limit of its own.
-const MOST_WINDOWS: usize = 50;
+const MAX_WINDOWS: usize = 50;
 
 /// Whether AWS takes the letter in a text, whatever other signs of Unicode it takes besides.
 fn is_text(letter: char) -> bool {
@@ -46,8 +46,8 @@ pub(crate) fn tags(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<types
         Some(tag)
     };
     let tags = list(tag)(node, problems)?;
-    if tags.len() > MOST_TAGS {
-        node.problem(problems, &format!("has {} members, expected at most {MOST_TAGS}", tags.len()));
+    if tags.len() > MAX_TAGS {
+        node.problem(problems, &format!("has {} members, expected at most {MAX_TAGS}", tags.len()));
     }
     Some(tags)
 }
@@ -101,8 +101,8 @@ pub(crate) fn windows(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<ty
             from.refuse(member, &format!("is not taken of a manifest, expected the tag `{tag}`"));
         }
         let windows = from.optional("maintenanceWindows", list(window))?;
-        if !(1..=MOST_WINDOWS).contains(&windows.len()) {
-            let problem = format!("has {} members, expected 1 to {MOST_WINDOWS}", windows.len());
+        if !(1..=MAX_WINDOWS).contains(&windows.len()) {
+            let problem = format!("has {} members, expected 1 to {MAX_WINDOWS}", windows.len());
             from.problem("maintenanceWindows", &problem);
         }
         Some(windows)

@@ -2,19 +2,19 @@
 //! once.
 
 use crate::{
-    error::{Expected, Failure, Kind, Stop},
+    error::{Expected, Failure, NotReleased, RejectionKind},
     job::job_template::JobTemplateId,
     options::job::{JobId, PackageVersions, Protocols, Retries, TargetSelection, Timeout},
     options::job_config::JobConfig,
     request::file::FileRequest,
     request::manifest::Manifest,
     schedule::date_time::Minutes,
-    schedule::requested::{End, Lead, Part, Plan, Start},
+    schedule::requested::{End, LeadTime, Part, Plan, Start},
     schedule::window::Window,
-    settings::{Fence, List, Settings, UrlExpiry},
+    settings::{CommaSeparated, Settings, TargetRule, UrlExpiry},
     tags::{
-        END, END_BEHAVIOR, JOB_ID, JOB_TEMPLATE, PACKAGE_VERSION, PROTOCOLS, Place, RETRIES, Reader, START,
-        TARGET_SELECTION, THING, THING_GROUP, TIMEOUT, TIMEZONE, Tags, Told, WINDOW,
+        END, END_BEHAVIOR, JOB_ID, JOB_TEMPLATE, PACKAGE_VERSION, PROTOCOLS, Place, RETRIES, Reader, Reported, START,
+        TARGET_SELECTION, THING, THING_GROUP, TIMEOUT, TIMEZONE, Tags, WINDOW,
     },
     text::spelling::one_of,
     upload::Upload,
@@ -28,11 +28,11 @@ use std::{fmt, str::FromStr};
 
 /// The most targets that one job takes
 /// (<https://docs.aws.amazon.com/general/latest/gr/iot_device_management.html>).
-const MOST_TARGETS: usize = 100;
+const MAX_TARGETS: usize = 100;
 
 /// What there is to read of a release.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
+pub struct Inputs<'a> {
     /// The upload.
     pub upload: &'a Upload,
     /// Its tags.
@@ -85,10 +85,10 @@ impl ReleaseRequest {
     ///
     /// # Errors
     /// Every problem, each a sentence with the tag or member, its value and what was expected.
-    pub fn check(asked: Asked<'_>, settings: &Settings, now: Timestamp) -> Result<Self, Vec<String>> {
-        let Asked { upload, tags, manifest, template } = asked;
+    pub fn check(asked: Inputs<'_>, settings: &Settings, now: Timestamp) -> Result<Self, Vec<String>> {
+        let Inputs { upload, tags, manifest, template } = asked;
         let mut from = Reader { place: Place::Tags, tags: &tags.0, problems: Vec::new() };
-        from.refuse_unknown();
+        from.report_unknown();
         let targets = from.targets(upload, settings);
         let job_template = from.tag(JOB_TEMPLATE).map(|named| named.or_else(|| settings.default_job_template.clone()));
         let named = job_template.as_ref().ok().and_then(Option::as_ref);
@@ -156,10 +156,10 @@ impl ReleaseRequest {
     }
 
     /// What a job template that is not there means: whoever named it must act.
-    pub(crate) fn without_template(&self, tags: &Tags, failure: Failure) -> Stop {
+    pub(crate) fn without_template(&self, tags: &Tags, failure: Failure) -> NotReleased {
         match (&self.job_template, tags.0.contains_key(JOB_TEMPLATE)) {
-            (Some(template), true) => Stop::Rejected(
-                Kind::JobTemplate,
+            (Some(template), true) => NotReleased::Rejected(
+                RejectionKind::JobTemplate,
                 vec![format!(
                     "tag `{JOB_TEMPLATE}` is `{template}`, expected the ID of a job template that AWS IoT has in the \
                  deployment's account and region"
@@ -211,7 +211,7 @@ impl ReleaseRequest {
 
     /// Whether devices may have to check the signature after its certificate has expired: a sentence for the log.
     pub(crate) fn outlives(&self, verified_until: Timestamp, now: Timestamp) -> Option<String> {
-        let schedule = self.plan.at(now, Lead::WhenCreated).ok()?;
+        let schedule = self.plan.at(now, LeadTime::WhenCreated).ok()?;
         schedule
             .goes_on_after(verified_until)
             .then(|| format!("the certificate of the signature expires at {verified_until}, before the job ends"))
@@ -221,7 +221,7 @@ impl ReleaseRequest {
     pub(crate) fn warnings(&self, now: Timestamp) -> Vec<String> {
         let timeout = self.timeout.minutes();
         let tries = self.retries.most() + 1;
-        let length = self.plan.at(now, Lead::WhenCreated).ok().and_then(|schedule| schedule.length(now));
+        let length = self.plan.at(now, LeadTime::WhenCreated).ok().and_then(|schedule| schedule.length(now));
         let too_short = length.filter(|length| timeout * tries > *length).map(|length| {
             let (timeout, length) = (Minutes(timeout), Minutes(length));
             format!("{tries} tries of {timeout} each do not fit into the {length} between start and end")
@@ -242,13 +242,13 @@ impl Reader<'_> {
             self.problems
                 .push(format!("tag `{THING_GROUP}` is missing, expected the thing groups that get the update"));
         }
-        if targets.len() > MOST_TARGETS {
-            self.problems.push(format!("the tags name {} targets, expected at most {MOST_TARGETS}", targets.len()));
+        if targets.len() > MAX_TARGETS {
+            self.problems.push(format!("the tags name {} targets, expected at most {MAX_TARGETS}", targets.len()));
         }
         targets
     }
 
-    fn names(&mut self, tag: &str, folder: &str, allowed: &List<Fence>, what: &str) -> Vec<String> {
+    fn names(&mut self, tag: &str, folder: &str, allowed: &CommaSeparated<TargetRule>, what: &str) -> Vec<String> {
         let Ok(Some(Names(names))) = self.tag(tag) else { return Vec::new() };
         let place = if folder.is_empty() { String::new() } else { format!(" for uploads to `{folder}`") };
         let mut patterns = allowed.patterns(folder).peekable();
@@ -274,7 +274,7 @@ impl Reader<'_> {
         now: Timestamp,
     ) -> Option<(Plan, TargetSelection)> {
         let zone = self.tag_or(TIMEZONE, &settings.default_timezone);
-        let window: Result<Option<Window>, Told> = self.tag(WINDOW);
+        let window: Result<Option<Window>, Reported> = self.tag(WINDOW);
         let selection = self.target_selection(windows_of);
         let has_window = self.tags.contains_key(WINDOW) || windows_of.is_some();
         let is_continuous = selection.as_ref().map_or(has_window, |selection| selection.0 == Continuous);
@@ -306,7 +306,7 @@ impl Reader<'_> {
             zone: zone.clone().unwrap_or_else(|| settings.default_timezone.clone()),
             window: known_window.cloned(),
         };
-        let mut broken = readable.at(now, Lead::WhenChecked).err().unwrap_or_default();
+        let mut broken = readable.at(now, LeadTime::WhenChecked).err().unwrap_or_default();
         if known_start.is_none() && (!is_open || self.tags.contains_key(END)) {
             let problem = end.and_then(End::problem_after_any_start);
             broken.extend(problem.map(|problem| (Part::End, problem)));
@@ -327,7 +327,7 @@ impl Reader<'_> {
             self.problems.push(problem);
         }
         if let Some((whose, windows)) = windows_of
-            && let Ok(schedule) = readable.at(now, Lead::WhenChecked)
+            && let Ok(schedule) = readable.at(now, LeadTime::WhenChecked)
             && !schedule.opens(windows, now)
         {
             let [from, to] = [schedule.start_time(), schedule.end_time()];
@@ -423,7 +423,7 @@ mod tests {
         now: Timestamp,
     ) -> Result<ReleaseRequest, Vec<String>> {
         let upload = Upload::new("b".into(), "firmware/a.bin".into(), "v1".into());
-        ReleaseRequest::check(Asked { upload: &upload, tags, manifest: None, template }, settings, now)
+        ReleaseRequest::check(Inputs { upload: &upload, tags, manifest: None, template }, settings, now)
     }
 
     fn request(tags: &[(&str, &str)]) -> Result<ReleaseRequest, Vec<String>> {
@@ -439,7 +439,7 @@ mod tests {
         let check = |key: &str, tag: &str, name: &str| {
             let upload = Upload::new("b".into(), key.into(), "v1".into());
             let tags = Tags([(tag.to_owned(), name.to_owned())].into());
-            let asked = Asked { upload: &upload, tags: &tags, manifest: None, template: None };
+            let asked = Inputs { upload: &upload, tags: &tags, manifest: None, template: None };
             let now = "2026-11-23T21:40:30Z".parse().unwrap();
             ReleaseRequest::check(asked, &bound, now).map(|_| ())
         };
@@ -611,9 +611,9 @@ mod tests {
         let lab = (THING_GROUP, "lab");
         let by_tag = stop(&[lab, (JOB_TEMPLATE, "canary")], &[]);
         assert!(
-            matches!(by_tag, Stop::Rejected(Kind::JobTemplate, reasons) if reasons[0].starts_with("tag `ota:job-template` is `canary`, "))
+            matches!(by_tag, NotReleased::Rejected(RejectionKind::JobTemplate, reasons) if reasons[0].starts_with("tag `ota:job-template` is `canary`, "))
         );
-        assert!(matches!(stop(&[lab], &[("DEFAULT_JOB_TEMPLATE", "canary")]), Stop::Failed(_)));
+        assert!(matches!(stop(&[lab], &[("DEFAULT_JOB_TEMPLATE", "canary")]), NotReleased::Failed(_)));
     }
 
     #[test]
@@ -1217,7 +1217,7 @@ mod tests {
             let tags = tags.iter().chain(&lab).map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned()));
             let now = "2026-11-23T21:40:30Z".parse().unwrap();
             let request = of_tags(&Tags(tags.collect()), None, &settings(&over).unwrap(), now).unwrap();
-            request.plan.at(now, Lead::WhenChecked).unwrap().start_time().unwrap()
+            request.plan.at(now, LeadTime::WhenChecked).unwrap().start_time().unwrap()
         };
         let at = (START, "2026-12-01T02:00");
         assert_eq!(start(&[at]), "2026-12-01T07:00");
@@ -1313,7 +1313,7 @@ mod tests {
             Ok(request) => request,
             Err(problems) => return format!("rejected: {}", problems.join("; ")),
         };
-        let Some(schedule) = request.plan.at(now, Lead::WhenChecked).unwrap().to_config(&[]).unwrap() else {
+        let Some(schedule) = request.plan.at(now, LeadTime::WhenChecked).unwrap().to_config(&[]).unwrap() else {
             return "no schedule".to_owned();
         };
         let times = [("startTime", schedule.start_time()), ("endTime", schedule.end_time())];
@@ -1326,7 +1326,7 @@ mod tests {
 
     #[test]
     fn the_schedules_of_the_readme_come_to_what_it_says() {
-        let readme = include_str!("../README.md");
+        let readme = include_str!("../../README.md");
         let section = readme.split("\n### Schedules\n").nth(1).unwrap().split("\n## ").next().unwrap();
         let rows: Vec<_> = section.lines().filter(|line| line.starts_with("| `ota:")).collect();
         assert!(rows.len() >= 20, "{rows:?}");
@@ -1341,7 +1341,7 @@ mod tests {
 
     /// The rows of the README's table of tags: the tag, its values, and what holds without it.
     fn rows_of_the_readme() -> Vec<[&'static str; 3]> {
-        let table = include_str!("../README.md").split("\n| tag | value | without it |\n").nth(1).unwrap();
+        let table = include_str!("../../README.md").split("\n| tag | value | without it |\n").nth(1).unwrap();
         let rows = table.lines().skip(1).take_while(|line| line.starts_with("| "));
         rows.map(|row| row.trim_matches(['|', ' ']).split(" | ").collect::<Vec<_>>().try_into().unwrap()).collect()
     }

@@ -19,7 +19,7 @@ const MAX_SIGNING_JOBS: usize = 3;
 
 /// What earlier attempts left.
 #[derive(Debug, Default)]
-pub struct Traces {
+pub struct EarlierAttempts {
     /// The version IDs of the record, the newest first. A delete marker hides none of them.
     pub record: Vec<String>,
     signed: Vec<Signed>,
@@ -34,7 +34,7 @@ pub(crate) struct Signed {
     written: DateTime,
 }
 
-impl Traces {
+impl EarlierAttempts {
     /// Lists them. Keys of any other form are ignored.
     ///
     /// # Errors
@@ -144,8 +144,8 @@ mod tests {
 
     const PREFIX: &str = "SignedImage/b1ed762f38b1162d412a704628fad179/";
 
-    fn traces(versions: &[(&str, &str, i64)]) -> Traces {
-        let mut traces = Traces::default();
+    fn traces(versions: &[(&str, &str, i64)]) -> EarlierAttempts {
+        let mut traces = EarlierAttempts::default();
         for (key, id, written) in versions {
             let version = ObjectVersion::builder().key(format!("{PREFIX}{key}")).version_id(*id);
             traces.add(PREFIX, version.last_modified(DateTime::from_secs(*written)).build()).unwrap();

@@ -2,7 +2,7 @@
 
 use crate::{
     clients::Clients,
-    error::{Failure, Kind, Skip, Stop, required},
+    error::{Failure, NotReleased, RejectionKind, SkipReason, required},
     s3::listing,
     settings::Settings,
     upload::{Image, Upload, is_gone},
@@ -27,10 +27,12 @@ impl StoredObject {
     ///
     /// # Errors
     /// Rejects the release if S3 does not return the bytes: the uploader must act.
-    pub fn image(self) -> Result<Image, Stop> {
+    pub fn image(self) -> Result<Image, NotReleased> {
         match self {
             Self::Image(image) => Ok(image),
-            Self::Unreadable(problem) => Err(Stop::Rejected(Kind::Object, vec![format!("the object {problem}")])),
+            Self::Unreadable(problem) => {
+                Err(NotReleased::Rejected(RejectionKind::Object, vec![format!("the object {problem}")]))
+            }
         }
     }
 }
@@ -109,7 +111,7 @@ impl Upload {
         aws: &Clients,
         settings: &Settings,
         head: Failure,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), NotReleased> {
         let call = aws.s3.list_object_versions().max_keys(1);
         let page = listing::page(settings, (&self.bucket, &self.key), call).await?;
         let Some(version) = page.versions().first() else { return Err(head.into()) };
@@ -118,7 +120,7 @@ impl Upload {
         } else if required(version.version_id(), "VersionId")? == self.version_id {
             Ok(())
         } else {
-            Err(Stop::Skipped(Skip::Superseded))
+            Err(NotReleased::Skipped(SkipReason::Superseded))
         }
     }
 }
@@ -172,6 +174,8 @@ mod tests {
         let image = Image { size: 1, e_tag: "\"e\"".to_owned() };
         assert_eq!(StoredObject::Image(image.clone()).image().expect("an image"), image);
         let rejected = StoredObject::Unreadable("is archived".to_owned()).image().expect_err("a rejection");
-        assert!(matches!(rejected, Stop::Rejected(Kind::Object, reasons) if reasons == ["the object is archived"]));
+        assert!(
+            matches!(rejected, NotReleased::Rejected(RejectionKind::Object, reasons) if reasons == ["the object is archived"])
+        );
     }
 }

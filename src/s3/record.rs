@@ -3,7 +3,7 @@
 use crate::{
     clients::Clients,
     error::{Failure, required},
-    s3::attempts::{Traces, record_key},
+    s3::attempts::{EarlierAttempts, record_key},
     settings::Settings,
     tags::Tags,
     upload::{Upload, hash_of, hex},
@@ -115,7 +115,7 @@ impl JobRecord {
     /// # Errors
     /// It cannot be listed or read.
     pub(crate) async fn find(aws: &Clients, settings: &Settings, upload: &Upload) -> Result<Option<Self>, Failure> {
-        Self::read(aws, settings, upload, &Traces::record(aws, settings, upload).await?).await
+        Self::read(aws, settings, upload, &EarlierAttempts::record(aws, settings, upload).await?).await
     }
 
     /// The record of these versions, the newest first; `None` if there are none. A version with the job's ARN counts more
@@ -183,7 +183,7 @@ impl JobRecord {
         upload: &Upload,
         claim: &str,
     ) -> Result<bool, Failure> {
-        Ok(Traces::record(aws, settings, upload).await? == [claim])
+        Ok(EarlierAttempts::record(aws, settings, upload).await? == [claim])
     }
 
     /// Puts this record over the one that is there.

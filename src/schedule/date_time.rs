@@ -115,7 +115,7 @@ fn has_shape(text: &str) -> bool {
 }
 
 /// Why there is no such date and time, if the text has the shape of one.
-fn problem_of_date(text: &str) -> Option<String> {
+fn date_problem(text: &str) -> Option<String> {
     if !has_shape(text) || text.parse::<DateTime>().is_ok() {
         return None;
     }
@@ -144,7 +144,7 @@ fn parts(value: &str) -> Option<(&str, &str, &str)> {
 /// What to write for a date and time that has an offset from UTC, or a part of a minute.
 pub(crate) fn instead_of_time(value: &str) -> Option<Expected> {
     let (time, seconds, rest) = parts(value)?;
-    if let Some(why) = problem_of_date(time) {
+    if let Some(why) = date_problem(time) {
         return Some(Expected(format!("a date and time that exist: {why}").into()));
     }
     let shown = DateAndTime::read(time)?.shown;

@@ -22,7 +22,7 @@ use std::{fmt, str::FromStr};
 /// How far ahead a time must be, in minutes: when the release is checked, and when its job is created. The minute
 /// between them is for the work between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lead {
+pub enum LeadTime {
     /// 31 minutes: what is promised to uploaders.
     WhenChecked = 31,
     /// 30 minutes: what AWS IoT asks.
@@ -200,7 +200,7 @@ impl Plan {
     ///
     /// # Errors
     /// Each rule that is broken: by which part, how, and what was expected.
-    pub fn at(&self, now: Timestamp, lead: Lead) -> Result<Schedule, Vec<(Part, String)>> {
+    pub fn at(&self, now: Timestamp, lead: LeadTime) -> Result<Schedule, Vec<(Part, String)>> {
         let mut broken = Vec::new();
         let start = match self.start {
             Start::Now => None,
@@ -208,7 +208,7 @@ impl Plan {
             Start::At(time) => Some(time.in_zone(&self.zone)),
         };
         let problem = start.as_ref().and_then(|start| match start {
-            Ok(start) => self.problem_of_start(*start, now, lead),
+            Ok(start) => self.start_problem(*start, now, lead),
             Err(problem) => Some(problem.clone()),
         });
         broken.extend(problem.map(|problem| (Part::Start, problem)));
@@ -221,7 +221,7 @@ impl Plan {
             End::At(time) => Some(time.in_zone(&self.zone)),
         };
         let problem = end.as_ref().and_then(|end| match end {
-            Ok(end) => self.problem_of_end(*end, start, now, lead),
+            Ok(end) => self.end_problem(*end, start, now, lead),
             Err(problem) => Some(problem.clone()),
         });
         broken.extend(problem.map(|problem| (Part::End, problem)));
@@ -245,7 +245,7 @@ impl Plan {
         Ok(Schedule { start, end, end_behavior: self.end_behavior, zone: self.zone.clone(), openings })
     }
 
-    fn problem_of_start(&self, start: Timestamp, now: Timestamp, lead: Lead) -> Option<String> {
+    fn start_problem(&self, start: Timestamp, now: Timestamp, lead: LeadTime) -> Option<String> {
         let (ahead, least) = (start.duration_since(now), lead as i64);
         let is = match self.start {
             Start::At(time) => self.away(time, start, ahead),
@@ -260,7 +260,7 @@ impl Plan {
         }
     }
 
-    fn problem_of_end(&self, end: Timestamp, start: Option<Timestamp>, now: Timestamp, lead: Lead) -> Option<String> {
+    fn end_problem(&self, end: Timestamp, start: Option<Timestamp>, now: Timestamp, lead: LeadTime) -> Option<String> {
         let (ahead, least) = (end.duration_since(now), lead as i64);
         let is = match self.end {
             End::At(time) => self.away(time, end, ahead),
@@ -286,7 +286,7 @@ impl Plan {
     /// The local time of the job, if the sign in the name of the zone is the opposite of its offset: a sentence for the log.
     pub(crate) fn opposite_sign(&self, now: Timestamp) -> Option<String> {
         let offset = self.zone.opposite_offset()?;
-        let Schedule { start, end, openings, .. } = self.at(now, Lead::WhenCreated).ok()?;
+        let Schedule { start, end, openings, .. } = self.at(now, LeadTime::WhenCreated).ok()?;
         let is_local = |time: DateAndTime| !time.is_utc();
         let start = start.filter(|_| matches!(self.start, Start::At(time) if is_local(time)));
         let first = openings.filter(|_| self.window.as_ref().is_some_and(|window| !window.is_utc()));
@@ -300,7 +300,7 @@ impl Plan {
     /// What the clocks of the zone do to the maintenance windows within a year: sentences for the log.
     pub(crate) fn clock_changes(&self, now: Timestamp) -> Vec<String> {
         let changes = || {
-            let Schedule { start, end, openings, .. } = self.at(now, Lead::WhenCreated).ok()?;
+            let Schedule { start, end, openings, .. } = self.at(now, LeadTime::WhenCreated).ok()?;
             let year = start.unwrap_or(now).saturating_add(SignedDuration::from_mins(365 * DAY)).ok()?;
             let (window, Openings { offset, first, .. }) = (self.window.as_ref()?, openings?);
             Some(window.changes(&self.zone, offset, first, end.map_or(year, |end| end.min(year))))
@@ -463,22 +463,22 @@ mod tests {
 
     #[test]
     fn relative_times_count_from_job_creation_rounded_up_to_the_minute() {
-        let schedule = plan("1h", "90m").at(now(), Lead::WhenChecked).unwrap();
+        let schedule = plan("1h", "90m").at(now(), LeadTime::WhenChecked).unwrap();
         assert_eq!(schedule.start_time().unwrap(), "2026-11-23T22:41");
         assert_eq!(schedule.end_time().unwrap(), "2026-11-24T00:11");
-        let schedule = plan("now", "31m").at(now(), Lead::WhenChecked).unwrap();
+        let schedule = plan("now", "31m").at(now(), LeadTime::WhenChecked).unwrap();
         assert_eq!((schedule.start_time(), schedule.end_time().unwrap()), (None, "2026-11-23T22:12".to_owned()));
     }
 
     #[test]
     fn what_does_not_apply_is_not_sent() {
-        assert_eq!(plan("now", "never").at(now(), Lead::WhenChecked).unwrap().to_config(&[]).unwrap(), None);
-        let config = plan("1h", "never").at(now(), Lead::WhenChecked).unwrap().to_config(&[]).unwrap().unwrap();
+        assert_eq!(plan("now", "never").at(now(), LeadTime::WhenChecked).unwrap().to_config(&[]).unwrap(), None);
+        let config = plan("1h", "never").at(now(), LeadTime::WhenChecked).unwrap().to_config(&[]).unwrap().unwrap();
         assert_eq!(
             (config.start_time(), config.end_time(), config.end_behavior()),
             (Some("2026-11-23T22:41"), None, None)
         );
-        let config = plan("now", "1h").at(now(), Lead::WhenChecked).unwrap().to_config(&[]).unwrap().unwrap();
+        let config = plan("now", "1h").at(now(), LeadTime::WhenChecked).unwrap().to_config(&[]).unwrap().unwrap();
         assert_eq!(config.start_time(), None);
         assert_eq!(config.end_behavior(), Some(&JobEndBehavior::Cancel));
     }
@@ -496,7 +496,7 @@ mod tests {
             ("1d", "730d", Part::End, "731d ahead, expected less than two years (730 days) ahead"),
         ];
         for (start, end, part, problem) in cases {
-            let broken = plan(start, end).at(now(), Lead::WhenChecked).unwrap_err();
+            let broken = plan(start, end).at(now(), LeadTime::WhenChecked).unwrap_err();
             assert_eq!(broken, [(part, problem.to_owned())], "{start} {end}");
         }
     }
@@ -504,7 +504,7 @@ mod tests {
     #[test]
     fn a_time_at_the_very_edge_is_taken() {
         let now: Timestamp = "2026-11-23T21:40:00Z".parse().unwrap();
-        let is_taken = |start: &str, end: &str| plan(start, end).at(now, Lead::WhenChecked).is_ok();
+        let is_taken = |start: &str, end: &str| plan(start, end).at(now, LeadTime::WhenChecked).is_ok();
         for (start, end, taken) in [
             ("2026-11-23T22:10", "never", false),
             ("2026-11-23T22:11", "never", true),
@@ -530,14 +530,14 @@ mod tests {
         ];
         for (text, behavior) in behaviors {
             let plan = Plan { end_behavior: text.parse().unwrap(), ..plan("1h", "1h") };
-            let config = plan.at(now(), Lead::WhenChecked).unwrap().to_config(&[]).unwrap().unwrap();
+            let config = plan.at(now(), LeadTime::WhenChecked).unwrap().to_config(&[]).unwrap().unwrap();
             assert_eq!(config.end_behavior(), Some(&behavior), "{text}");
         }
     }
 
     #[test]
     fn a_schedule_is_as_long_as_the_time_between_its_start_and_end() {
-        let length = |start: &str, end: &str| plan(start, end).at(now(), Lead::WhenChecked).unwrap().length(now());
+        let length = |start: &str, end: &str| plan(start, end).at(now(), LeadTime::WhenChecked).unwrap().length(now());
         assert_eq!(length("1h", "90m"), Some(90));
         assert_eq!(length("now", "2026-11-23T23:00"), Some(79));
         assert_eq!(length("1h", "never"), None);
@@ -545,7 +545,8 @@ mod tests {
 
     #[test]
     fn a_rule_that_a_local_time_breaks_is_told_with_the_time_in_utc() {
-        let broken = |start: &str, end: &str| in_zone("Europe/Berlin", start, end, None).at(now(), Lead::WhenChecked);
+        let broken =
+            |start: &str, end: &str| in_zone("Europe/Berlin", start, end, None).at(now(), LeadTime::WhenChecked);
         let problem = "2026-11-23T21:45Z, 4m ahead, expected `now` or at least 31 minutes ahead";
         assert_eq!(broken("2026-11-23T22:45", "1h").unwrap_err(), [(Part::Start, problem.to_owned())]);
         let problem = "2026-11-23T21:00Z, 40m ago, expected at least 31 minutes ahead";
@@ -561,7 +562,7 @@ mod tests {
     fn both_bad_ends_of_a_plan_are_told() {
         let broken = in_zone("Europe/Berlin", "2027-03-28T02:30", "2026-11-23T22:00", Some("daily 02:00 1h"));
         let parts = |plan: &Plan| {
-            let broken = plan.at(now(), Lead::WhenChecked).unwrap_err().into_iter();
+            let broken = plan.at(now(), LeadTime::WhenChecked).unwrap_err().into_iter();
             broken.map(|(part, _)| part).collect::<Vec<_>>()
         };
         assert_eq!(parts(&broken), [Part::Start, Part::End]);
@@ -574,8 +575,8 @@ mod tests {
             assert_eq!(parts(&plan(start, end)), expected, "{start} {end}");
         }
         let problem = "5m after the start, expected at least 30 minutes after it";
-        assert_eq!(plan("5m", "5m").at(now(), Lead::WhenChecked).unwrap_err()[1].1, problem);
-        let far = plan("2026-11-26T12:00", "2026-11-25T06:56").at(now(), Lead::WhenChecked).unwrap_err();
+        assert_eq!(plan("5m", "5m").at(now(), LeadTime::WhenChecked).unwrap_err()[1].1, problem);
+        let far = plan("2026-11-26T12:00", "2026-11-25T06:56").at(now(), LeadTime::WhenChecked).unwrap_err();
         assert_eq!(far[0].1, "1d5h4m before the start, expected at least 30 minutes after it");
     }
 
@@ -583,7 +584,7 @@ mod tests {
     fn a_window_is_sent_in_utc_by_the_offset_at_the_start() {
         let sent = |start: &str, end: &str, window: &str| {
             let plan = in_zone("Europe/Berlin", start, end, Some(window));
-            let config = plan.at(now(), Lead::WhenChecked).unwrap().to_config(&[]).unwrap().unwrap();
+            let config = plan.at(now(), LeadTime::WhenChecked).unwrap().to_config(&[]).unwrap().unwrap();
             let windows = config.maintenance_windows().iter();
             windows.map(|window| (window.start_time().to_owned(), window.duration_in_minutes())).collect::<Vec<_>>()
         };
@@ -620,7 +621,7 @@ mod tests {
                 panic!("{row}")
             };
             let plan = in_zone(zone, start, end, Some(window));
-            let openings = plan.at(now(), Lead::WhenChecked).unwrap().openings.unwrap();
+            let openings = plan.at(now(), LeadTime::WhenChecked).unwrap().openings.unwrap();
             assert_eq!(
                 (openings.crons, utc(openings.first)),
                 (vec![format!("cron({cron})")], first.to_owned()),
@@ -631,13 +632,13 @@ mod tests {
         }
         // The end is before the first opening by local clocks.
         let late = in_zone("Europe/Berlin", "2027-10-30T12:00", "2027-10-31T04:30", Some("sun 05:00 2h"));
-        assert_eq!(late.at(now(), Lead::WhenChecked).unwrap_err()[0].0, Part::Window);
+        assert_eq!(late.at(now(), LeadTime::WhenChecked).unwrap_err()[0].0, Part::Window);
     }
 
     #[test]
     fn windows_without_start_and_end_are_a_schedule() {
         let plan = in_zone("UTC", "now", "never", Some("daily 02:00 2h"));
-        let config = plan.at(now(), Lead::WhenChecked).unwrap().to_config(&[]).unwrap().unwrap();
+        let config = plan.at(now(), LeadTime::WhenChecked).unwrap().to_config(&[]).unwrap().unwrap();
         assert_eq!((config.start_time(), config.end_time(), config.end_behavior()), (None, None, None));
         assert_eq!(config.maintenance_windows().len(), 1);
     }
@@ -645,7 +646,7 @@ mod tests {
     #[test]
     fn a_window_that_does_not_open_before_the_end_is_told() {
         let at = |start: &str, end: &str, window: &str| {
-            in_zone("UTC", start, end, Some(window)).at(now(), Lead::WhenChecked).map(drop)
+            in_zone("UTC", start, end, Some(window)).at(now(), LeadTime::WhenChecked).map(drop)
         };
         let broken = |first: &str, end: &str| {
             Err(vec![(
@@ -703,11 +704,11 @@ mod tests {
     #[test]
     fn a_time_that_was_far_enough_when_checked_is_still_so_half_a_minute_later() {
         let plan = plan("2026-11-23T22:12", "1h");
-        assert!(plan.at(now(), Lead::WhenChecked).is_ok());
+        assert!(plan.at(now(), LeadTime::WhenChecked).is_ok());
         let later = now().checked_add(SignedDuration::from_secs(45)).unwrap();
-        assert!(plan.at(later, Lead::WhenChecked).is_err());
-        assert!(plan.at(later, Lead::WhenCreated).is_ok());
-        assert!(plan.at(later.checked_add(SignedDuration::from_mins(1)).unwrap(), Lead::WhenCreated).is_err());
+        assert!(plan.at(later, LeadTime::WhenChecked).is_err());
+        assert!(plan.at(later, LeadTime::WhenCreated).is_ok());
+        assert!(plan.at(later.checked_add(SignedDuration::from_mins(1)).unwrap(), LeadTime::WhenCreated).is_err());
     }
 
     proptest! {
@@ -728,7 +729,7 @@ mod tests {
                 end: end.map_or(End::Never, |m| if relative { End::After(Minutes(m.max(0))) } else { End::At(at(m)) }),
                 ..in_zone(zone, "now", "never", window)
             };
-            if let Ok(schedule) = plan.at(now, Lead::WhenChecked) {
+            if let Ok(schedule) = plan.at(now, LeadTime::WhenChecked) {
                 let minutes = |time: Timestamp| time.duration_since(now).as_secs() / 60;
                 if let Some(start) = schedule.start {
                     prop_assert!((31..=365 * DAY).contains(&minutes(start)));

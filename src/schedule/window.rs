@@ -136,7 +136,7 @@ impl Days {
             Self::OfWeek(week) => vec![format!("? * {} *", names(*week, shift).join(",").to_uppercase())],
             Self::OfMonth(month) => {
                 let mut together: BTreeMap<_, Vec<String>> = BTreeMap::new();
-                for Lies { day, months, years } in month.iter().flat_map(|day| in_utc(*day, shift)) {
+                for UtcDays { day, months, years } in month.iter().flat_map(|day| in_utc(*day, shift)) {
                     // `L` stands alone.
                     let days = together.entry((years, months, day == LAST)).or_default();
                     days.push(if day == LAST { "L".to_owned() } else { day.to_string() });
@@ -173,7 +173,7 @@ const AFTER_30_DAYS: &str = "5,7,10,12";
 const AFTER_31_DAYS: &str = "1,2,4,6,8,9,11";
 
 /// Where a day of the month lies in UTC.
-struct Lies {
+struct UtcDays {
     day: i8,
     months: &'static str,
     years: Years,
@@ -187,16 +187,16 @@ enum Years {
 }
 
 /// Where a day of every month that has it lies in UTC, if that is `shift` days away.
-fn in_utc(day: i8, shift: i64) -> Vec<Lies> {
-    let lies = |day, months| Lies { day, months, years: Years::All };
+fn in_utc(day: i8, shift: i64) -> Vec<UtcDays> {
+    let lies = |day, months| UtcDays { day, months, years: Years::All };
     match (shift, day) {
         (-1, 1) => vec![lies(LAST, ALL)],
         // February has a 28th, too, when it has no 29th.
-        (-1, 29) => vec![lies(28, ALL_BUT_FEBRUARY), Lies { day: 28, months: "2", years: Years::Leap }],
+        (-1, 29) => vec![lies(28, ALL_BUT_FEBRUARY), UtcDays { day: 28, months: "2", years: Years::Leap }],
         (-1, 30) => vec![lies(29, ALL_BUT_FEBRUARY)],
         (-1, 31) => vec![lies(30, WITH_31_DAYS)],
-        (1, 28) => vec![lies(29, ALL), Lies { day: 1, months: "3", years: Years::Common }],
-        (1, 29) => vec![lies(30, ALL), Lies { day: 1, months: "3", years: Years::Leap }],
+        (1, 28) => vec![lies(29, ALL), UtcDays { day: 1, months: "3", years: Years::Common }],
+        (1, 29) => vec![lies(30, ALL), UtcDays { day: 1, months: "3", years: Years::Leap }],
         (1, 30) => vec![lies(31, ALL), lies(1, AFTER_30_DAYS)],
         (1, 31) => vec![lies(1, AFTER_31_DAYS)],
         (-1, _) => vec![lies(day - 1, ALL)],

@@ -5,7 +5,7 @@ use crate::{
     job::job_template::JobTemplateId,
     options::job::{Retries, Timeout},
     request::release_request::is_target_name,
-    schedule::requested::{End, EndBehavior, Lead, Plan, Start},
+    schedule::requested::{End, EndBehavior, LeadTime, Plan, Start},
     schedule::time_zone::Zone,
     tags::TagHeader,
     text::spelling::one_of,
@@ -20,7 +20,7 @@ pub struct Settings {
     /// `SIGNING_PROFILE`: the Signer profile of releases that name none.
     pub signing_profile: ProfileName,
     /// `ALLOWED_SIGNING_PROFILES`: what `ota:signing-profile` may name besides `SIGNING_PROFILE`.
-    pub allowed_signing_profiles: List<ProfileName>,
+    pub allowed_signing_profiles: CommaSeparated<ProfileName>,
     /// `OTA_ROLE_ARN`: the role that AWS IoT assumes to read the streamed image.
     pub ota_role: RoleArn,
     /// `AWS_REGION`, which Lambda sets.
@@ -32,17 +32,17 @@ pub struct Settings {
     /// `SIGNED_PREFIX`: where signed objects, raw copies and records are kept.
     pub signed_prefix: Prefix,
     /// `ALLOWED_THING_GROUPS`: what `ota:thing-group` may name.
-    pub allowed_thing_groups: List<Fence>,
+    pub allowed_thing_groups: CommaSeparated<TargetRule>,
     /// `ALLOWED_THINGS`: what `ota:thing` may name.
-    pub allowed_things: List<Fence>,
+    pub allowed_things: CommaSeparated<TargetRule>,
     /// `MAX_IMAGE_BYTES`: the largest image that is released.
     pub max_image_bytes: ByteCount,
     /// `URL_EXPIRY_SECONDS`: how long a URL is good by which a device fetches the image.
     pub url_expiry: UrlExpiry,
     /// `VERIFY_SIGNATURES`: whether signatures are verified with the certificate of their signing job.
-    pub verify_signatures: Switch,
+    pub verify_signatures: Flag,
     /// `ALLOW_UNVERIFIED`: whether releases may bring a signature that nothing here can verify.
-    pub allow_unverified: Switch,
+    pub allow_unverified: Flag,
     /// `FAILURE_QUEUE_ARN`: the stack's own failure queue, whose messages are consumed if they are not understood. Without
     /// it, such messages fail like any other event.
     pub failure_queue: Option<QueueArn>,
@@ -117,7 +117,7 @@ impl Settings {
         };
         // At any time that is no full minute; dates are either past or too far ahead then.
         let some_time = Timestamp::UNIX_EPOCH.saturating_add(SignedDuration::from_secs(1)).unwrap_or_default();
-        for (part, problem) in plan.at(some_time, Lead::WhenChecked).err().into_iter().flatten() {
+        for (part, problem) in plan.at(some_time, LeadTime::WhenChecked).err().into_iter().flatten() {
             let setting = format!("DEFAULT_{part}").to_uppercase();
             from.problems.push(format!("setting `{setting}` is {problem}"));
         }
@@ -193,7 +193,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
     }
 
     fn dry_run(&mut self) -> DryRun {
-        let Switch(on) = self.optional("DRY_RUN", "false");
+        let Flag(on) = self.optional("DRY_RUN", "false");
         let [tags, manifest] =
             ["DRY_RUN_TAGS", "DRY_RUN_MANIFEST"].map(|name| (self.lookup)(name).filter(|value| !value.is_empty()));
         if manifest.is_some() && tags.is_none() {
@@ -236,9 +236,9 @@ pub enum DryRun {
 
 /// Something that is on or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Switch(pub bool);
+pub struct Flag(pub bool);
 
-impl FromStr for Switch {
+impl FromStr for Flag {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
         value.parse().map(Self).map_err(|_| Expected("`true` or `false`".into()))
@@ -384,9 +384,9 @@ impl NamePattern {
 
 /// Values with commas between; spaces around them do not count. Empty text is an empty list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct List<T>(pub Vec<T>);
+pub struct CommaSeparated<T>(pub Vec<T>);
 
-impl<T: FromStr<Err = Expected>> FromStr for List<T> {
+impl<T: FromStr<Err = Expected>> FromStr for CommaSeparated<T> {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
         if value.is_empty() {
@@ -399,13 +399,13 @@ impl<T: FromStr<Err = Expected>> FromStr for List<T> {
 /// Which things or thing groups uploads may reach: those that match the pattern, for all uploads or, as in `lab/=lab-*`, for
 /// those below a prefix that comes after the upload prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fence {
+pub struct TargetRule {
     /// Empty for all uploads.
     prefix: String,
     pattern: NamePattern,
 }
 
-impl FromStr for Fence {
+impl FromStr for TargetRule {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
         let Some((prefix, pattern)) = value.split_once('=') else {
@@ -424,7 +424,7 @@ impl FromStr for Fence {
     }
 }
 
-impl List<Fence> {
+impl CommaSeparated<TargetRule> {
     /// The names that uploads to this folder ([`Settings::folder`]) may reach.
     pub fn patterns(&self, folder: &str) -> impl Iterator<Item = &NamePattern> {
         self.0.iter().filter(move |fence| fence.prefix == folder).map(|fence| &fence.pattern)
@@ -517,7 +517,7 @@ pub(crate) mod tests {
 
     /// The parameters of the stack with their defaults, and the variables that it sets with where they come from.
     fn template() -> (BTreeMap<&'static str, Option<&'static str>>, BTreeMap<&'static str, &'static str>) {
-        let template = include_str!("../template.yaml");
+        let template = include_str!("../../template.yaml");
         let section = |from: &str, to: &str| template.split(from).nth(1).unwrap().split(to).next().unwrap();
         let mut parameters = BTreeMap::new();
         let mut name = "";
@@ -564,7 +564,7 @@ pub(crate) mod tests {
     #[test]
     fn the_readme_has_each_parameter_with_its_default() {
         let (parameters, _) = template();
-        let table = include_str!("../README.md").split("\n| parameter | meaning | default |\n").nth(1).unwrap();
+        let table = include_str!("../../README.md").split("\n| parameter | meaning | default |\n").nth(1).unwrap();
         let mut told = BTreeMap::new();
         for row in table.lines().skip(1).take_while(|line| line.starts_with("| ")) {
             let cells: Vec<_> = row.trim_matches('|').split(" | ").collect();

@@ -87,8 +87,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const P256: &str = include_str!("../tests/certificates/p256.pem");
-    const RSA: &str = include_str!("../tests/certificates/rsa2048.pem");
+    const P256: &str = include_str!("../../tests/certificates/p256.pem");
+    const RSA: &str = include_str!("../../tests/certificates/rsa2048.pem");
 
     fn base64(pem: &str) -> String {
         pem.lines().filter(|line| !line.starts_with('-')).collect()

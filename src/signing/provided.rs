@@ -2,9 +2,9 @@
 
 use crate::{
     clients::Clients,
-    error::{Failure, Kind, Stop, all, both, required, required_text},
+    error::{Failure, NotReleased, RejectionKind, combine, combine_all, required, required_text},
     options::job::SigningJobId,
-    options::signature::{BESIDE, CustomSignature, CustomSigning, MOST_BYTES, read_beside},
+    options::signature::{BESIDE, CustomSignature, CustomSigning, MAX_BYTES, read_beside},
     request::file::{FileRequest, SignedBy},
     s3::attempts::image_key,
     s3::object::unreadable,
@@ -26,16 +26,16 @@ use std::collections::BTreeMap;
 
 /// What can be signed, or is.
 #[derive(Debug)]
-pub(crate) enum Signable<'a> {
-    By(&'a ProfileName),
-    Given(GivenSignature),
+pub(crate) enum SignatureSource<'a> {
+    Signer(&'a ProfileName),
+    Provided(ProvidedSignature),
 }
 
-impl Signable<'_> {
-    pub fn given(&self) -> Option<&GivenSignature> {
+impl SignatureSource<'_> {
+    pub fn given(&self) -> Option<&ProvidedSignature> {
         match self {
-            Self::By(_) => None,
-            Self::Given(given) => Some(given),
+            Self::Signer(_) => None,
+            Self::Provided(given) => Some(given),
         }
     }
 }
@@ -48,7 +48,7 @@ pub(crate) async fn preflight<'a>(
     files: &[(&'a FileRequest, &Image)],
     recorded: &BTreeMap<String, String>,
     now: Timestamp,
-) -> Result<Vec<Signable<'a>>, Stop> {
+) -> Result<Vec<SignatureSource<'a>>, NotReleased> {
     let mut by_profile: Vec<(&ProfileName, Vec<(&FileRequest, &Image)>)> = Vec::new();
     for (file, image) in files {
         let SignedBy::Profile(profile) = &file.signed_by else { continue };
@@ -60,23 +60,23 @@ pub(crate) async fn preflight<'a>(
     let profiles = join_all(by_profile.iter().map(|(profile, files)| sign::preflight(aws, profile, files, now)));
     let signable = join_all(files.iter().map(|(file, image)| async move {
         match &file.signed_by {
-            SignedBy::Profile(profile) => Ok(Signable::By(profile)),
+            SignedBy::Profile(profile) => Ok(SignatureSource::Signer(profile)),
             SignedBy::SigningJob(id) => {
-                of_signing_job(aws, settings, (file, image), id, now).await.map(Signable::Given)
+                of_signing_job(aws, settings, (file, image), id, now).await.map(SignatureSource::Provided)
             }
             SignedBy::Custom(custom) => {
                 let version = recorded.get(&file.source.key);
-                of_custom(aws, settings, file, custom, version).await.map(Signable::Given)
+                of_custom(aws, settings, file, custom, version).await.map(SignatureSource::Provided)
             }
         }
     }));
     let (profiles, signable) = join(profiles, signable).await;
-    both(all(profiles), all(signable)).map(|(_, signable)| signable)
+    combine(combine_all(profiles), combine_all(signable)).map(|(_, signable)| signable)
 }
 
 /// A signature over an upload that is there before the release.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct GivenSignature {
+pub(crate) struct ProvidedSignature {
     /// In base64.
     pub signature: String,
     pub algorithm: SignatureAlgorithm,
@@ -89,9 +89,9 @@ pub(crate) struct GivenSignature {
 }
 
 /// By the key of the image, the versions of the signature objects that were read.
-pub(crate) fn versions(files: &[(&FileRequest, &Image)], signable: &[Signable<'_>]) -> BTreeMap<String, String> {
+pub(crate) fn versions(files: &[(&FileRequest, &Image)], signable: &[SignatureSource<'_>]) -> BTreeMap<String, String> {
     let each = files.iter().zip(signable);
-    let version = |((file, _), signable): (&(&FileRequest, &Image), &Signable<'_>)| {
+    let version = |((file, _), signable): (&(&FileRequest, &Image), &SignatureSource<'_>)| {
         Some((file.source.key.clone(), signable.given()?.version_id.clone()?))
     };
     each.filter_map(version).collect()
@@ -106,11 +106,14 @@ async fn of_signing_job(
     (file, image): (&FileRequest, &Image),
     id: &SigningJobId,
     now: Timestamp,
-) -> Result<GivenSignature, Stop> {
+) -> Result<ProvidedSignature, NotReleased> {
     let (upload, SigningJobId(id)) = (&file.source, id);
     let refused = |problem: &str| {
         let expected = "expected a finished signing job over this very object version";
-        Stop::Rejected(Kind::Signature, vec![format!("{} is `{id}`, {expected}: {problem}", file.name(SIGNING_JOB))])
+        NotReleased::Rejected(
+            RejectionKind::Signature,
+            vec![format!("{} is `{id}`, {expected}: {problem}", file.name(SIGNING_JOB))],
+        )
     };
     let job = match aws.signer.describe_signing_job().job_id(id).send().await {
         Ok(job) => job,
@@ -134,7 +137,7 @@ async fn of_signing_job(
         let certificate = required(certificate, "signingMaterial")?;
         required_text(certificate, "certificateArn").map(str::to_owned)
     });
-    Ok(GivenSignature { signature, algorithm, cert_file, certificate: certificate.transpose()?, version_id: None })
+    Ok(ProvidedSignature { signature, algorithm, cert_file, certificate: certificate.transpose()?, version_id: None })
 }
 
 /// The key of the job's signed object, its profile, and the certificate's path on the device; or why the job cannot be used.
@@ -170,9 +173,9 @@ fn check<'a>(
 }
 
 /// The signature of custom code signing, as its tag has it.
-pub(crate) fn inline(custom: &CustomSigning) -> Option<GivenSignature> {
+pub(crate) fn inline(custom: &CustomSigning) -> Option<ProvidedSignature> {
     match &custom.signature {
-        CustomSignature::Inline(signature, algorithm) => Some(GivenSignature {
+        CustomSignature::Inline(signature, algorithm) => Some(ProvidedSignature {
             signature: signature.clone(),
             algorithm: *algorithm,
             cert_file: custom.cert_file.0.clone(),
@@ -191,7 +194,7 @@ async fn of_custom(
     file: &FileRequest,
     custom: &CustomSigning,
     version: Option<&String>,
-) -> Result<GivenSignature, Stop> {
+) -> Result<ProvidedSignature, NotReleased> {
     if let Some(given) = inline(custom) {
         return Ok(given);
     }
@@ -200,7 +203,7 @@ async fn of_custom(
     let refused = |problems: Vec<String>| {
         let name = file.name(SIGNATURE);
         let reason = |problem| format!("{name} is `{BESIDE}`, but the object `{key}` cannot be used: {problem}");
-        Stop::Rejected(Kind::Signature, problems.into_iter().map(reason).collect())
+        NotReleased::Rejected(RejectionKind::Signature, problems.into_iter().map(reason).collect())
     };
     let failure = |source| Failure::GetObject { object: format!("s3://{}/{key}", upload.bucket), source };
     let call = aws.s3.get_object().bucket(&upload.bucket).key(&key).set_version_id(version.cloned());
@@ -215,16 +218,16 @@ async fn of_custom(
         Err(error) => return Err(failure(error.into()).into()),
     };
     let length = required(answer.content_length, "Content-Length")?;
-    if length > MOST_BYTES {
-        return Err(refused(vec![format!("it has {length} bytes, expected at most {MOST_BYTES}")]));
+    if length > MAX_BYTES {
+        return Err(refused(vec![format!("it has {length} bytes, expected at most {MAX_BYTES}")]));
     }
     let version_id = Some(required(answer.version_id, "x-amz-version-id")?);
     let json = answer.body.collect().await.map_err(|error| failure(error.into()))?.into_bytes();
     let (signature, algorithm) = read_beside(&json, &upload.version_id).map_err(refused)?;
-    Ok(GivenSignature { signature, algorithm, cert_file: custom.cert_file.0.clone(), certificate: None, version_id })
+    Ok(ProvidedSignature { signature, algorithm, cert_file: custom.cert_file.0.clone(), certificate: None, version_id })
 }
 
-impl GivenSignature {
+impl ProvidedSignature {
     /// The image with this signature, verified while that is wanted and it has a certificate in ACM.
     pub async fn over(
         self,

@@ -2,9 +2,9 @@
 
 use crate::{
     clients::Clients,
-    error::{Cause, Failure, Kind, Stop, is_throttled, required, required_text},
+    error::{Cause, Failure, NotReleased, RejectionKind, is_throttled, required, required_text},
     request::file::FileRequest,
-    s3::attempts::{self, Signed, Traces},
+    s3::attempts::{self, EarlierAttempts, Signed},
     settings::{ProfileName, Settings},
     signing::certificate::Certificate,
     signing::signed_object::{NotSigned, SignatureAlgorithm, SignedObject},
@@ -34,7 +34,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 
 /// How many useless signing jobs of one version are looked past for one that can still be started.
-const MOST_USELESS: u32 = 50;
+const MAX_USELESS: u32 = 50;
 
 /// The time that an invocation has.
 #[derive(Debug, Clone, Copy)]
@@ -69,7 +69,7 @@ pub(crate) async fn preflight(
     profile: &ProfileName,
     files: &[(&FileRequest, &Image)],
     now: Timestamp,
-) -> Result<(), Stop> {
+) -> Result<(), NotReleased> {
     let described = match aws.signer.get_signing_profile().profile_name(&profile.0).send().await {
         Ok(described) => described,
         // Signer allows 3 such calls a second for a whole account, and StartSigningJob tells what it finds as well.
@@ -88,7 +88,7 @@ pub(crate) async fn preflight(
         file.problem(&format!("has {} bytes, {expected}", image.size))
     });
     let too_large: Vec<_> = too_large.collect();
-    if too_large.is_empty() { Ok(()) } else { Err(Stop::Rejected(Kind::Object, too_large)) }
+    if too_large.is_empty() { Ok(()) } else { Err(NotReleased::Rejected(RejectionKind::Object, too_large)) }
 }
 
 /// Whether a profile signs, and what it signed is trusted: the problem if not.
@@ -144,7 +144,7 @@ fn most_bytes(platform: &str) -> Option<u64> {
 
 /// Calls Signer again while it is called too often by the whole account, as long as the invocation lasts: Lambda's
 /// few attempts are over long before a burst of uploads is. What the SDK tries in between brings chance into the pauses.
-async fn patiently<T, E: ProvideErrorMetadata>(
+async fn retry_throttled<T, E: ProvideErrorMetadata>(
     deadline: Instant,
     call: impl AsyncFn() -> Result<T, SdkError<E>>,
 ) -> Result<T, SdkError<E>> {
@@ -202,7 +202,7 @@ pub(crate) struct Signing<'a> {
 
 impl Signing<'_> {
     /// Signs the file, or finds the signature that an earlier attempt had made with the same profile.
-    pub async fn sign(&self, traces: &Traces, invocation: Invocation) -> Result<SignedImage, Failure> {
+    pub async fn sign(&self, traces: &EarlierAttempts, invocation: Invocation) -> Result<SignedImage, Failure> {
         for signed in traces.signed(&self.file.signed_prefix) {
             if let Some(signed) = self.earlier(signed, invocation).await? {
                 return Ok(signed);
@@ -215,7 +215,7 @@ impl Signing<'_> {
     async fn earlier(&self, signed: &Signed, invocation: Invocation) -> Result<Option<SignedImage>, Failure> {
         let Signed { signing_job, key, version_id, .. } = signed;
         let call = self.aws.signer.describe_signing_job().job_id(signing_job);
-        let job = match patiently(invocation.deadline, async || call.clone().send().await).await {
+        let job = match retry_throttled(invocation.deadline, async || call.clone().send().await).await {
             Ok(job) => job,
             // None of this account.
             Err(error) if matches!(error.code(), Some("ResourceNotFoundException" | "AccessDeniedException")) => {
@@ -262,7 +262,7 @@ impl Signing<'_> {
                     | Failure::SigningJob { .. }
                     | Failure::SignedObject { .. }
                     | Failure::Signature { .. },
-                ) if is_old && useless < MOST_USELESS => useless += 1,
+                ) if is_old && useless < MAX_USELESS => useless += 1,
                 Ok(image) if is_old => return self.check_profile(invocation).await.map(|()| image),
                 signed => return signed,
             }
@@ -285,7 +285,7 @@ impl Signing<'_> {
         let token = token(self.file, self.profile, useless, self.nonce);
         let call = request(self.aws, self.file, self.profile, token)?;
         let failure = |source| start_failure(&self.file.source, self.profile, source);
-        let answer = patiently(deadline, async || call.clone().send().await).await;
+        let answer = retry_throttled(deadline, async || call.clone().send().await).await;
         let answer = answer.map_err(|error| failure(error.into()))?;
         required(answer.job_id, "jobId")
     }

@@ -17,7 +17,7 @@ use struson::reader::{JsonReader, JsonStreamReader, ReaderError, ValueType};
 const LONGEST_STRING: u64 = 1024;
 
 /// The bytes of a signed object at which reading ends, its embedded payload aside: many times what Signer writes.
-const MOST_BYTES: usize = 64 * 1024;
+const MAX_BYTES: usize = 64 * 1024;
 
 /// The signature algorithms for which devices have a key in the job document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +111,7 @@ impl<R: Read> Read for Source<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let left = self.shared.left.get();
         if left == Some(0) {
-            let problem = format!("it is too long: {MOST_BYTES} bytes and more besides its payload");
+            let problem = format!("it is too long: {MAX_BYTES} bytes and more besides its payload");
             return Err(Error::new(ErrorKind::FileTooLarge, problem));
         }
         let end = left.map_or(buffer.len(), |left| left.min(buffer.len()));
@@ -140,7 +140,7 @@ impl SignedObject {
     /// # Errors
     /// What could not be read, what is no signed object's JSON, and what is too long for one.
     pub fn read(json: impl Read) -> Result<Self, NotSigned> {
-        let shared = Shared { left: Cell::new(Some(MOST_BYTES)), error: Cell::new(None) };
+        let shared = Shared { left: Cell::new(Some(MAX_BYTES)), error: Cell::new(None) };
         let object = Self::parse(JsonStreamReader::new(Source { inner: json, shared: &shared }), &shared.left);
         shared.error.take().map_or(object, |error| Err(NotSigned::Unread(error)))
     }
@@ -425,7 +425,7 @@ mod tests {
                 problem.contains("it is too long: 65536 bytes and more besides its payload"),
                 "{beginning}: {problem}"
             );
-            assert_eq!(read, MOST_BYTES, "{beginning}");
+            assert_eq!(read, MAX_BYTES, "{beginning}");
         }
         assert!(refused_after("{\"signature\":\"", b'A').1 <= 4096);
     }
@@ -433,12 +433,12 @@ mod tests {
     #[test]
     fn what_lies_around_a_payload_is_bounded_and_the_payload_is_not() {
         let around = |before: usize, after: usize| {
-            let payload = "A".repeat(4 * MOST_BYTES);
+            let payload = "A".repeat(4 * MAX_BYTES);
             let (before, after) = (" ".repeat(before), " ".repeat(after));
             let rest = "\"rawPayloadSize\":5,\"signature\":\"MEUC\",\"signatureAlgorithm\":\"SHA256withECDSA\"";
             SignedObject::read(format!("{{{before}\"payload\":\"{payload}\",{after}{rest}}}").as_bytes())
         };
-        let half = MOST_BYTES / 2;
+        let half = MAX_BYTES / 2;
         assert!(around(half - 2048, half - 2048).is_ok());
         let Err(NotSigned::Because(problem)) = around(half + 1024, half + 1024) else { panic!() };
         assert!(problem.contains("it is too long"), "{problem}");

@@ -140,9 +140,9 @@ mod tests {
     use super::*;
 
     const IMAGE: &[u8] = b"a firmware image";
-    const P256: &str = include_str!("../tests/certificates/p256.pem");
-    const P384: &str = include_str!("../tests/certificates/p384.pem");
-    const RSA: &str = include_str!("../tests/certificates/rsa2048.pem");
+    const P256: &str = include_str!("../../tests/certificates/p256.pem");
+    const P384: &str = include_str!("../../tests/certificates/p384.pem");
+    const RSA: &str = include_str!("../../tests/certificates/rsa2048.pem");
 
     /// Signatures over the image, by OpenSSL with the keys of the certificates.
     const SIGNED: [(&str, SignatureAlgorithm, &str); 4] = [

@@ -2,14 +2,14 @@
 
 use jiff::{SignedDuration, Timestamp};
 use ota_on_upload::{
-    error::Stop,
+    error::NotReleased,
     event,
     options::signature::{CustomSignature, CustomSigning, check_form},
     request::file::SignedBy,
     request::manifest::Manifest,
-    request::release_request::{Asked, ReleaseRequest},
+    request::release_request::{Inputs, ReleaseRequest},
     schedule::date_time::{DateAndTime, Minutes},
-    schedule::requested::{End, EndBehavior, Lead, Plan, Start},
+    schedule::requested::{End, EndBehavior, LeadTime, Plan, Start},
     schedule::time_zone::Zone,
     settings::Settings,
     signing::signed_object::{SignatureAlgorithm, SignedObject},
@@ -75,7 +75,7 @@ fn key(data: &[u8]) {
     let record = decoded(text);
     match record.upload {
         Ok(upload) => check_ids(&upload),
-        Err(Stop::Rejected(_, reasons)) => {
+        Err(NotReleased::Rejected(_, reasons)) => {
             assert_eq!(record.key.as_deref(), Some(text));
             assert!(reasons[0].contains(text), "{reasons:?}");
         }
@@ -130,7 +130,7 @@ fn tags(data: &[u8]) {
         return;
     }
     let upload = Upload::new("b".into(), "firmware/a.bin".into(), "v1".into());
-    let asked = Asked { upload: &upload, tags: &tags, manifest: None, template: None };
+    let asked = Inputs { upload: &upload, tags: &tags, manifest: None, template: None };
     let request = match ReleaseRequest::check(asked, &OPEN, *NOW) {
         Ok(request) => request,
         Err(problems) => return assert!(!problems.is_empty()),
@@ -159,7 +159,7 @@ fn tags(data: &[u8]) {
     }
     let job_id = request.job_id.map(|id| id.to_string()).unwrap_or_default();
     assert!(job_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)) && job_id.len() <= 63);
-    assert!(request.plan.at(*NOW, Lead::WhenChecked).is_ok());
+    assert!(request.plan.at(*NOW, LeadTime::WhenChecked).is_ok());
     check_plan(&request.plan, *NOW);
 }
 
@@ -168,7 +168,7 @@ fn manifest(data: &[u8]) {
     let upload = Upload::new("b".into(), "firmware/a.ota.json".into(), "v1".into());
     let manifest = Manifest::read(data, &upload, &OPEN);
     let tags = Tags([("ota:thing-group".to_owned(), "lab".to_owned())].into());
-    let asked = Asked { upload: &upload, tags: &tags, manifest: Some(&manifest), template: None };
+    let asked = Inputs { upload: &upload, tags: &tags, manifest: Some(&manifest), template: None };
     let files = match ReleaseRequest::check(asked, &OPEN, *NOW) {
         Ok(request) => request.files,
         Err(problems) => return assert!(!problems.is_empty()),
@@ -213,7 +213,7 @@ static ZONES: LazyLock<[Zone; 6]> = LazyLock::new(|| {
 fn check_plan(plan: &Plan, now: Timestamp) {
     let minutes = SignedDuration::from_mins;
     let day = minutes(24 * 60);
-    for lead in [Lead::WhenChecked, Lead::WhenCreated] {
+    for lead in [LeadTime::WhenChecked, LeadTime::WhenCreated] {
         let schedule = match plan.at(now, lead) {
             Ok(schedule) => schedule,
             Err(broken) => {
@@ -221,7 +221,7 @@ fn check_plan(plan: &Plan, now: Timestamp) {
                 continue;
             }
         };
-        assert!(plan.at(now, Lead::WhenCreated).is_ok());
+        assert!(plan.at(now, LeadTime::WhenCreated).is_ok());
         let [start, end] = [schedule.start_time(), schedule.end_time()].map(|text| text.map(|text| sent(&text)));
         assert_eq!((start.is_none(), end.is_none()), (plan.start == Start::Now, plan.end == End::Never));
         let least = minutes(lead as i64);
