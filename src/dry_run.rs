@@ -2,19 +2,33 @@
 
 use crate::{
     clients::Clients,
-    delivery::delivery_::{Delivery, PresignedUrl},
-    delivery::stream::{self, RawCopy, Stream},
-    error::{Failure, NotReleased},
-    job::create,
-    job::device_limits,
-    request::file::{FileRequest, SignedBy},
-    request::release_request::ReleaseRequest,
-    s3::attempts::image_key,
-    s3::record::{FROM_RECORD, mark},
+    delivery::{
+        delivery::Delivery,
+        presigned_url::PresignedUrl,
+        raw_copy::RawCopy,
+        stream::{self, Stream},
+    },
+    error::Failure,
+    job::{
+        create::{self},
+        device_limits::{self},
+        document,
+    },
+    not_released::NotReleased,
+    options::signature::SignatureAlgorithm,
+    request::{
+        file::{FileRequest, SignedBy},
+        release_request::ReleaseRequest,
+    },
+    s3::{
+        attempts::image_key,
+        record::{FROM_RECORD, mark},
+    },
     settings::Settings,
-    signing::provided::{self, ProvidedSignature},
-    signing::sign::{self, SignedImage},
-    signing::signed_object::SignatureAlgorithm,
+    signing::{
+        provided::{self, ProvidedSignature},
+        sign::{self, SignedImage},
+    },
     upload::{Upload, encoded},
 };
 use aws_sdk_iot::{
@@ -70,7 +84,7 @@ pub(crate) async fn requests(
     let (stream, urls) = (Stream { id: upload.stream_id() }, PresignedUrl::of_all(settings, upload, &copies));
     let delivery = Delivery::of(request.protocols, stream, urls);
     let files: Vec<_> = request.files.iter().zip(&signed).collect();
-    let mut document = create::document(&files, &delivery).map_err(Failure::from)?.text;
+    let mut document = document::document(&files, &delivery).map_err(Failure::from)?.text;
     let warnings = device_limits::warnings(job_id, &document, &files);
     for unknown in [FROM_SIGNER, FROM_S3] {
         document = document.replace(&encoded(unknown).to_string(), unknown);

@@ -2,33 +2,48 @@
 
 use crate::{
     clients::Clients,
-    delivery::delivery_::Delivery,
-    delivery::stream,
+    delivery::{
+        delivery::Delivery,
+        raw_copy,
+        stream::{self},
+    },
     dry_run::{self, KnownFile},
-    error::{Failure, NotReleased, RejectionKind, SkipReason, Step, combine},
+    error::Failure,
     event::{self, Record, Scheduled},
-    job::create,
-    job::device_limits,
-    job::existing::{self, Job, JobId},
-    job::lookup,
+    job::{
+        create::{self},
+        device_limits::{self},
+        document, earlier_versions,
+        existing::{self, Job, JobId},
+        lookup::{self},
+    },
     metrics::Metrics,
+    not_released::{NotReleased, RejectionKind, SkipReason, combine},
     options::job_config::JobConfig,
-    outcome::{Outcome, Release, Releases, Steps},
-    request::file::FileRequest,
-    request::file_kind::{self, is_manifest},
-    request::manifest::{Manifest, ManifestFile},
-    request::release_request::{Inputs, ReleaseRequest},
-    s3::attempts::{EarlierAttempts, record_key},
-    s3::bucket,
-    s3::object::StoredObject,
-    s3::record::{FROM_RECORD, JobRecord},
-    s3::unchanged,
-    settings::{DryRun, Settings},
-    signing::provided::{self, SignatureSource},
-    signing::sign::{Invocation, SignedImage, Signing},
-    signing::verification::{Digests, Verification},
+    outcome::{Outcome, Release, Releases},
+    progress::{Step, Steps},
+    request::{
+        file::FileRequest,
+        file_kind::{self, is_manifest},
+        manifest::{Manifest, ManifestFile},
+        release_request::{Inputs, ReleaseRequest},
+    },
+    s3::{
+        attempts::{EarlierAttempts, record_key},
+        bucket::{self},
+        digests::Digests,
+        object::{Image, StoredObject},
+        record::{FROM_RECORD, JobRecord},
+        unchanged::{self},
+    },
+    settings::{Settings, values::DryRun},
+    signing::{
+        provided::{self, SignatureSource},
+        sign::{Invocation, SignedImage, Signing},
+        verification::Verification,
+    },
     tags::{TagHeader, Tags},
-    upload::{Image, Upload, hex},
+    upload::{Upload, hex},
 };
 use futures::{
     StreamExt, TryStreamExt,
@@ -352,14 +367,14 @@ impl Function {
         }
         let each = files.iter().copied().zip(signable).collect();
         let sign = self.sign_all(upload, (&record, is_recorded), each, &traces, invocation);
-        let sign = join(sign, create::jobs_of_earlier_versions(aws, settings, upload));
+        let sign = join(sign, earlier_versions::jobs_of_earlier_versions(aws, settings, upload));
         let (signed, earlier_jobs) = steps.timed(Step::Sign, sign).await;
         let Some(signed) = signed? else { return Ok(None) };
         record.sha256 = sha256(manifest.as_ref(), &signed);
         release.job_id = Some(record.job_id.clone());
 
         let copies = files.iter().zip(&signed).map(|((file, image), (signed, digests))| {
-            stream::copy(aws, settings, file, image, signed, digests.as_ref())
+            raw_copy::copy(aws, settings, file, image, signed, digests.as_ref())
         });
         let copies = steps.timed(Step::Copy, try_join_all(copies)).await?;
         let deliver = Delivery::ensure(aws, settings, upload, request.protocols, &copies);
@@ -373,7 +388,7 @@ impl Function {
         let first = verified_until.flatten().min();
         warn(upload, first.and_then(|until| request.outlives(until, clock())));
         let signed: Vec<_> = request.files.iter().zip(signed.iter().map(|(signed, _)| signed)).collect();
-        let document = create::document(&signed, &delivery).map_err(Failure::from)?;
+        let document = document::document(&signed, &delivery).map_err(Failure::from)?;
         warn(upload, device_limits::warnings(&record.job_id, &document.text, &signed));
         let ensure = create::ensure(aws, settings, upload, &request, (&record, document), clock());
         let (job, is_new) = steps.timed(Step::Job, ensure).await?;

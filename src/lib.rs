@@ -3,7 +3,11 @@
 
 pub mod text;
 
+pub mod progress;
+
 pub mod error;
+
+pub mod not_released;
 
 pub mod upload;
 

@@ -2,8 +2,9 @@
 //! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
 
 use crate::{
-    error::{RejectionKind, Step},
-    outcome::{Outcome, Release, Steps},
+    not_released::RejectionKind,
+    outcome::{Outcome, Release},
+    progress::{Step, Steps},
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -158,7 +159,7 @@ fn of(release: &Release, steps: &Steps) -> Vec<Metric> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Failure, NotReleased, SkipReason};
+    use crate::{error::Failure, not_released::NotReleased, not_released::SkipReason};
     use std::{collections::BTreeSet, time::Duration};
 
     const KINDS: [(RejectionKind, &str); 10] = [

@@ -1,13 +1,13 @@
 //! What an upload came to: the function's result, and the final log line.
 
 use crate::{
-    error::{Failure, NotReleased, RejectionKind, SkipReason, Step},
+    error::Failure,
     job::existing::Job,
+    not_released::{NotReleased, RejectionKind, SkipReason},
+    progress::{Step, Steps},
 };
 use serde::Serialize;
 use serde_json::Value;
-use std::time::Duration;
-use tokio::time::Instant;
 use tracing::Level;
 
 /// What an event came to: one release a record.
@@ -93,38 +93,6 @@ pub enum Outcome {
     /// Time or the operator must help; Lambda tries again.
     #[default]
     Failed,
-}
-
-/// How long each step took, and which was begun last.
-#[derive(Debug, Default)]
-pub(crate) struct Steps {
-    taken: [Option<Duration>; Step::ALL.len()],
-    pub under_way: Step,
-}
-
-impl Steps {
-    /// Does the work of a step, or a part of it, and notes how long it took.
-    pub fn timed<'a, T>(&'a mut self, step: Step, work: impl Future<Output = T> + 'a) -> impl Future<Output = T> + 'a {
-        self.under_way = step;
-        // Boxed, as the state of all calls together is large.
-        let work = Box::pin(work);
-        async move {
-            let started = Instant::now();
-            let done = work.await;
-            self.add(step, started.elapsed());
-            done
-        }
-    }
-
-    pub fn add(&mut self, step: Step, more: Duration) {
-        let taken = &mut self.taken[step as usize];
-        *taken = Some(taken.unwrap_or_default() + more);
-    }
-
-    /// How long a step took, if it was taken.
-    pub fn taken(&self, step: Step) -> Option<Duration> {
-        self.taken[step as usize]
-    }
 }
 
 impl Release {

@@ -2,8 +2,12 @@
 
 use crate::{
     clients::Clients,
-    error::{Failure, NotReleased, RejectionKind, SkipReason, required},
-    s3::listing,
+    error::{Failure, required},
+    not_released::{NotReleased, RejectionKind, SkipReason},
+    s3::{
+        listing::{self},
+        object::is_gone,
+    },
     settings::Settings,
     tags::Tags,
 };
@@ -13,7 +17,7 @@ use aws_sdk_s3::{
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use sha2::{Digest, Sha256};
-use std::{fmt, fmt::Write};
+use std::fmt::{self, Write};
 
 /// What every stream and job ID begins with, as those of CreateOTAUpdate do.
 pub(crate) const ID_PREFIX: &str = "AFR_OTA-";
@@ -184,28 +188,6 @@ impl Upload {
 pub(crate) fn encoded(key: &str) -> PercentEncode<'_> {
     const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
     utf8_percent_encode(key, KEPT)
-}
-
-/// Whether S3 says that a version is not there (a delete marker "does not allow" to read its tags).
-pub(crate) fn is_gone(code: Option<&str>) -> bool {
-    matches!(code, Some("NoSuchKey" | "NoSuchVersion" | "MethodNotAllowed"))
-}
-
-/// What was uploaded, as its head tells.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Image {
-    /// Its size in bytes.
-    pub size: u64,
-    /// Its entity tag, with quotes, as S3 writes it.
-    pub e_tag: String,
-}
-
-impl Image {
-    /// What the head of a version says.
-    pub(crate) fn of(head: HeadObjectOutput) -> Result<Self, Failure> {
-        let size = head.content_length.and_then(|length| u64::try_from(length).ok());
-        Ok(Self { size: required(size, "Content-Length")?, e_tag: required(head.e_tag, "ETag")? })
-    }
 }
 
 /// SHA-256 over parts, each preceded by its byte length as an unsigned 64-bit big-endian number, so that no two lists

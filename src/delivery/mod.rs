@@ -1,4 +1,6 @@
 //! X
 
-pub mod delivery_;
+pub mod delivery;
+pub mod presigned_url;
+pub mod raw_copy;
 pub mod stream;

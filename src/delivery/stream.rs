@@ -3,95 +3,22 @@
 
 use crate::{
     clients::Clients,
-    error::{Failure, NotReleased, required},
-    request::file::FileRequest,
+    delivery::raw_copy::RawCopy,
+    error::{Failure, required},
+    s3::digests::Digests,
     settings::Settings,
-    signing::sign::SignedImage,
-    signing::verification::Digests,
-    upload::{Image, Upload, is_gone},
+    upload::Upload,
 };
 use aws_sdk_iot::{
     operation::create_stream::builders::CreateStreamFluentBuilder,
     types::{S3Location, StreamFile, StreamInfo},
 };
-use aws_sdk_s3::{
-    error::ProvideErrorMetadata,
-    types::{ChecksumAlgorithm, TaggingDirective},
-};
-use base64::{Engine, prelude::BASE64_STANDARD};
-
-/// A version of a file's very bytes, where AWS IoT may read them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RawCopy {
-    /// The ID of the file.
-    pub file_id: u8,
-    pub key: String,
-    pub version_id: String,
-    /// The size in bytes.
-    pub size: u64,
-    /// The SHA-256, where the upload was read.
-    pub sha256: Option<Vec<u8>>,
-}
 
 /// A stream of signed files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stream {
     /// Its ID.
     pub id: String,
-}
-
-/// Copies a file over its signed object, as CreateOTAUpdate does, or beside it: the very version that was signed, and
-/// without its tags, so that the copy is no release. Each attempt makes a copy of its own, as nothing tells what became of
-/// the checks of an earlier one. With digests of the file, a checksum that S3 tells of the copy has to be the same.
-pub(crate) async fn copy(
-    aws: &Clients,
-    settings: &Settings,
-    file: &FileRequest,
-    image: &Image,
-    signed: &SignedImage,
-    digests: Option<&Digests>,
-) -> Result<RawCopy, NotReleased> {
-    let (upload, key) = (&file.source, signed.key.clone());
-    let (account, object) = (&settings.ota_role.account, upload.to_string());
-    let call = aws
-        .s3
-        .copy_object()
-        .copy_source(upload.copy_source())
-        .copy_source_if_match(&image.e_tag)
-        .bucket(&upload.bucket)
-        .key(&key)
-        .tagging_directive(TaggingDirective::Replace)
-        .set_checksum_algorithm(digests.map(|_| ChecksumAlgorithm::Sha256))
-        .expected_bucket_owner(account)
-        .expected_source_bucket_owner(account)
-        .customize()
-        .config_override(Clients::copy_timeouts());
-    let copy = match call.send().await {
-        Ok(copy) => copy,
-        // The version was deleted for good meanwhile.
-        Err(error) if is_gone(error.code()) => return Err(file.gone()),
-        Err(error) => return Err(Failure::CopyObject { object, key, source: error.into() }.into()),
-    };
-    let copied = required(copy.copy_source_version_id.as_ref(), "x-amz-copy-source-version-id")?;
-    if *copied != upload.version_id {
-        let problem = format!("S3 copied the version `{copied}`");
-        return Err(Failure::CopyObject { object, key, source: problem.into() }.into());
-    }
-    let checksum = copy.copy_object_result().and_then(|result| result.checksum_sha256());
-    let expected = digests.map(|digests| BASE64_STANDARD.encode(digests.sha256));
-    if let (Some(checksum), Some(expected)) = (checksum, expected)
-        && checksum != expected
-    {
-        let problem = format!("the copy's SHA-256 is `{checksum}`, expected `{expected}`");
-        return Err(Failure::CopyObject { object, key, source: problem.into() }.into());
-    }
-    Ok(RawCopy {
-        file_id: file.id,
-        key,
-        version_id: required(copy.version_id, "x-amz-version-id")?,
-        size: image.size,
-        sha256: digests.map(|digests| digests.sha256.as_ref().to_owned()),
-    })
 }
 
 /// CreateStream of raw copies.

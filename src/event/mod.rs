@@ -3,7 +3,8 @@
 //! JSON is read as text, and only the members that are needed: a tree of values would take a hundred times the memory.
 
 use crate::{
-    error::{Failure, NotReleased, RejectionKind, SkipReason},
+    error::Failure,
+    not_released::{NotReleased, RejectionKind, SkipReason},
     upload::{NO_VERSION, Upload},
 };
 use aws_lambda_events::s3::S3Entity;

@@ -1,6 +1,6 @@
 //! The limits of common OTA libraries on devices: what a job exceeds is logged as a warning, and never rejected.
 
-use crate::{request::file::FileRequest, signing::sign::SignedImage, signing::signed_object::SignatureAlgorithm};
+use crate::{options::signature::SignatureAlgorithm, request::file::FileRequest, signing::sign::SignedImage};
 use base64::{Engine, prelude::BASE64_STANDARD};
 
 /// The buffer into which AWS's OTA demos copy a job message, without checking its size
@@ -81,13 +81,9 @@ fn of_file(file: &FileRequest, signed: &SignedImage) -> impl Iterator<Item = Str
 mod tests {
     use super::*;
     use crate::{
-        delivery::delivery_::{Delivery, PresignedUrl},
-        delivery::stream::{RawCopy, Stream},
-        job::create,
-        request::release_request::{Inputs, ReleaseRequest},
-        settings::tests::settings,
-        tags::Tags,
-        upload::Upload,
+        delivery::delivery::Delivery, delivery::presigned_url::PresignedUrl, delivery::raw_copy::RawCopy,
+        delivery::stream::Stream, job::create, request::release_request::Inputs,
+        request::release_request::ReleaseRequest, settings::tests::settings, tags::Tags, upload::Upload,
     };
 
     const ECDSA: SignatureAlgorithm = SignatureAlgorithm::Sha256WithEcdsa;

@@ -2,11 +2,11 @@
 
 use crate::{
     clients::Clients,
-    delivery::delivery_::PresignedUrl,
-    error::{Failure, NotReleased, RejectionKind, required},
+    delivery::presigned_url::PresignedUrl,
+    error::{Failure, required},
+    not_released::{NotReleased, RejectionKind},
     request::release_request::ReleaseRequest,
-    s3::attempts::EarlierAttempts,
-    s3::record::JobRecord,
+    s3::{attempts::EarlierAttempts, record::JobRecord},
     settings::Settings,
     upload::Upload,
 };

@@ -2,33 +2,14 @@
 
 use crate::{
     clients::Clients,
-    error::{Expected, Failure, NotReleased, RejectionKind},
-    options::job_config::{JobConfig, UncheckedJobConfig},
+    error::Failure,
+    not_released::{NotReleased, RejectionKind},
+    options::{
+        job::JobTemplateId,
+        job_config::{JobConfig, UncheckedJobConfig},
+    },
 };
 use aws_sdk_iot::{error::ProvideErrorMetadata, operation::describe_job_template::DescribeJobTemplateOutput};
-use std::{fmt, str::FromStr};
-
-/// The ID of a job template: 1–64 of `[a-zA-Z0-9_-]`
-/// (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateJobTemplate.html>).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JobTemplateId(String);
-
-impl FromStr for JobTemplateId {
-    type Err = Expected;
-    fn from_str(value: &str) -> Result<Self, Expected> {
-        let takes = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-        let is_id = (1..=64).contains(&value.len()) && value.bytes().all(takes);
-        is_id.then(|| Self(value.to_owned())).ok_or(Expected(
-            "the ID (not the ARN) of an AWS IoT job template: 1 to 64 letters, digits, `_` and `-`".into(),
-        ))
-    }
-}
-
-impl fmt::Display for JobTemplateId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// Looks a job template up. Its document, and what concerns that alone, is left out: a release has its own.
 ///

@@ -3,10 +3,11 @@
 
 use crate::{
     clients::Clients,
-    error::{Cause, Failure, NotReleased, RejectionKind, combine, combine_all},
-    job::job_template,
-    options::job_config::JobConfig,
-    request::release_request::{ReleaseRequest, Target},
+    error::{Cause, Failure},
+    job::job_template::{self},
+    not_released::{NotReleased, RejectionKind, combine, combine_all},
+    options::{job_config::JobConfig, target::Target},
+    request::release_request::ReleaseRequest,
     settings::Settings,
     tags::{JOB_TEMPLATE, PACKAGE_VERSION, THING, THING_GROUP, Tags},
 };

@@ -2,6 +2,8 @@
 
 pub mod create;
 pub mod device_limits;
+pub mod document;
+pub mod earlier_versions;
 pub mod existing;
 pub mod job_template;
 pub mod lookup;

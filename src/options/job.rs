@@ -1,6 +1,6 @@
 //! What single tags say of a job, beside its schedule: its ID, how often and how long devices try, what they install.
 
-use crate::{error::Expected, schedule::date_time::Minutes, settings::Settings, upload::ID_PREFIX};
+use crate::{error::Expected, schedule::duration::Minutes, settings::Settings, upload::ID_PREFIX};
 use aws_sdk_iot::{
     error::BuildError,
     types::{self, JobExecutionsRetryConfig, RetryCriteria, RetryableFailureType, TimeoutConfig},
@@ -216,48 +216,6 @@ impl PackageVersions {
     }
 }
 
-/// The longest path that every device parser takes.
-const LONGEST_PATH: usize = 64;
-
-/// Whether every device parser takes the letter in a path.
-fn is_of_path(letter: char) -> bool {
-    letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '/' | '-')
-}
-
-/// Where devices put the file: 1–64 of `[A-Za-z0-9._/-]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FilePath(pub String);
-
-impl FromStr for FilePath {
-    type Err = Expected;
-    fn from_str(value: &str) -> Result<Self, Expected> {
-        let is_path = (1..=LONGEST_PATH).contains(&value.len()) && value.chars().all(is_of_path);
-        is_path
-            .then(|| Self(value.to_owned()))
-            .ok_or(Expected("1 to 64 letters, digits, `.`, `_`, `/` and `-`, such as `/app/blinky.bin`".into()))
-    }
-}
-
-impl FilePath {
-    /// That of a file name, letters that some devices do not take turned to `_`.
-    pub(crate) fn of_name(name: &str) -> Self {
-        Self(name.chars().map(|letter| if is_of_path(letter) { letter } else { '_' }).take(LONGEST_PATH).collect())
-    }
-}
-
-/// What devices take the file for; 0 is firmware by the convention of FreeRTOS
-/// (<https://docs.aws.amazon.com/iot/latest/apireference/API_OTAUpdateFile.html>).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct FileType(pub u8);
-
-impl FromStr for FileType {
-    type Err = Expected;
-    fn from_str(value: &str) -> Result<Self, Expected> {
-        let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
-        is_number.then(|| value.parse().ok()).flatten().map(Self).ok_or(Expected("a number from 0 to 255".into()))
-    }
-}
-
 /// By which protocols devices may fetch the image: where there are two, each device takes that which it is built for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocols {
@@ -291,17 +249,39 @@ impl Protocols {
     }
 }
 
-/// The ID of a signing job: a UUID.
+/// The ID of a job template: 1–64 of `[a-zA-Z0-9_-]`
+/// (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateJobTemplate.html>).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SigningJobId(pub String);
+pub struct JobTemplateId(pub(crate) String);
 
-impl FromStr for SigningJobId {
+impl FromStr for JobTemplateId {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
-        let is_id = value.len() == 36 && uuid::Uuid::try_parse(value).is_ok();
-        is_id
-            .then(|| Self(value.to_owned()))
-            .ok_or(Expected("the ID of a signing job, such as `6ae5ef0e-1f2b-4c0e-8d9a-3b1c5d7e9f01`".into()))
+        let takes = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        let is_id = (1..=64).contains(&value.len()) && value.bytes().all(takes);
+        is_id.then(|| Self(value.to_owned())).ok_or(Expected(
+            "the ID (not the ARN) of an AWS IoT job template: 1 to 64 letters, digits, `_` and `-`".into(),
+        ))
+    }
+}
+
+impl fmt::Display for JobTemplateId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// For how many seconds a presigned URL is good, from when a device asks for the job document: 60–3600
+/// (<https://docs.aws.amazon.com/iot/latest/apireference/API_PresignedUrlConfig.html>). The default is that of
+/// CreateOTAUpdate (<https://docs.aws.amazon.com/iot/latest/apireference/API_AwsJobPresignedUrlConfig.html>).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UrlExpiry(pub i64);
+
+impl FromStr for UrlExpiry {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let seconds = value.parse().ok().filter(|seconds| (60..=3600).contains(seconds));
+        seconds.map(Self).ok_or(Expected("a number of seconds from 60 to 3600".into()))
     }
 }
 

@@ -1,11 +1,6 @@
 //! Custom code signing: a signature that was made elsewhere, in a tag or in an object beside the image.
 
-use crate::{
-    error::Expected,
-    signing::signed_object::SignatureAlgorithm,
-    text::encoding::decode,
-    text::json::{document, text},
-};
+use crate::error::Expected;
 use base64::{
     Engine,
     prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD},
@@ -15,9 +10,6 @@ use std::str::FromStr;
 
 /// The value of `ota:signature`, and what is put after the image's key, where the signature is in an object of its own.
 pub(crate) const BESIDE: &str = ".sig";
-
-/// The most bytes of such an object: many times what it needs.
-pub(crate) const MAX_BYTES: i64 = 4096;
 
 /// A signature that was made elsewhere, and the path of its certificate on the device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,37 +99,65 @@ pub(crate) fn without_breaks(base64: &str) -> String {
     base64.split_ascii_whitespace().collect()
 }
 
-/// Reads the object beside the image: the signature in base64, and its algorithm.
-///
-/// # Errors
-/// Every problem, each a sentence: the object has another form, or is not of this version.
-pub fn read_beside(bytes: &[u8], version_id: &str) -> Result<(String, SignatureAlgorithm), Vec<String>> {
-    let mut problems = Vec::new();
-    let read = decode(bytes).and_then(|json| {
-        document(&json, &mut problems, |from| {
-            let version = from.required("versionId", text);
-            let algorithm = from.required("signatureAlgorithm", text);
-            let signature = from.required("signature", text);
-            if let Some(version) = version.filter(|version| version != version_id) {
-                from.problem("versionId", &format!("is `{version}`, expected `{version_id}`, that of the image"));
-            }
-            let algorithm = algorithm?;
-            let algorithm = algorithm.parse().map_err(|Expected(expected)| {
-                from.problem("signatureAlgorithm", &format!("is `{algorithm}`, expected {expected}"));
-            });
-            let (signature, algorithm) = (without_breaks(&signature?), algorithm.ok()?);
-            if let Err(problem) = check_form(&signature, algorithm) {
-                from.problem("signature", &format!("is no signature by {}: {problem}", algorithm.name()));
-            }
-            Some((signature, algorithm))
-        })
-    });
-    match read {
-        Ok(Some(signature)) if problems.is_empty() => Ok(signature),
-        Ok(_) => Err(problems),
-        Err(problem) => Err(vec![format!(
-            "expected `{{\"versionId\":\"…\",\"signature\":\"…\",\"signatureAlgorithm\":\"…\"}}`: {problem}"
-        )]),
+/// The signature algorithms for which devices have a key in the job document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say all")]
+pub enum SignatureAlgorithm {
+    Sha256WithEcdsa,
+    Sha256WithRsa,
+    Sha1WithEcdsa,
+    Sha1WithRsa,
+}
+
+impl SignatureAlgorithm {
+    /// Its name, as Signer writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sha256WithEcdsa => "SHA256withECDSA",
+            Self::Sha256WithRsa => "SHA256withRSA",
+            Self::Sha1WithEcdsa => "SHA1withECDSA",
+            Self::Sha1WithRsa => "SHA1withRSA",
+        }
+    }
+}
+
+impl FromStr for SignatureAlgorithm {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let all = [Self::Sha256WithEcdsa, Self::Sha256WithRsa, Self::Sha1WithEcdsa, Self::Sha1WithRsa];
+        all.into_iter()
+            .find(|algorithm| algorithm.name() == value)
+            .ok_or(Expected("`SHA256withECDSA`, `SHA256withRSA`, `SHA1withECDSA` or `SHA1withRSA`".into()))
+    }
+}
+
+/// The ID of a signing job: a UUID.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SigningJobId(pub String);
+
+impl FromStr for SigningJobId {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let is_id = value.len() == 36 && uuid::Uuid::try_parse(value).is_ok();
+        is_id
+            .then(|| Self(value.to_owned()))
+            .ok_or(Expected("the ID of a signing job, such as `6ae5ef0e-1f2b-4c0e-8d9a-3b1c5d7e9f01`".into()))
+    }
+}
+
+/// The name of a Signer profile: 2–64 of `[a-zA-Z0-9_]`
+/// (<https://docs.aws.amazon.com/signer/latest/api/API_StartSigningJob.html>).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProfileName(pub String);
+
+impl FromStr for ProfileName {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let is_name =
+            (2..=64).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        is_name
+            .then(|| Self(value.to_owned()))
+            .ok_or(Expected("the name of a Signer profile: 2 to 64 letters, digits and `_`".into()))
     }
 }
 

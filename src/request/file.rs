@@ -1,12 +1,16 @@
 //! What is asked for of one file: by the tags of an upload, or by its manifest.
 
 use crate::{
-    error::{NotReleased, RejectionKind, SkipReason},
-    options::job::{FilePath, FileType, SigningJobId},
-    options::signature::{BESIDE, CertFile, CustomSignature, CustomSigning, check_form, with_plus, without_breaks},
+    not_released::{NotReleased, RejectionKind, SkipReason},
+    options::{
+        file::{FilePath, FileType},
+        signature::{
+            BESIDE, CertFile, CustomSignature, CustomSigning, ProfileName, SignatureAlgorithm, SigningJobId,
+            check_form, with_plus, without_breaks,
+        },
+    },
     request::manifest::Manifest,
-    settings::{ProfileName, Settings},
-    signing::signed_object::SignatureAlgorithm,
+    settings::Settings,
     tags::{
         CERTIFICATE, FILE_PATH, FILE_TYPE, OF_FILES, Place, Reader, Reported, SIGNATURE, SIGNATURE_ALGORITHM,
         SIGNING_JOB, SIGNING_PROFILE, member,

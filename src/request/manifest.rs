@@ -2,18 +2,24 @@
 
 use crate::{
     clients::Clients,
-    error::{Failure, NotReleased, SkipReason},
-    options::job_config::{JobConfig, UncheckedJobConfig},
-    request::file_kind::{self, is_manifest, is_text, names_files},
-    request::manifest_job::{
-        abort, description, package_versions, retries, rollout, tags, timeout, url_expiry, windows,
+    error::Failure,
+    not_released::{NotReleased, SkipReason},
+    options::{
+        job::UrlExpiry,
+        job_config::{JobConfig, UncheckedJobConfig},
     },
-    s3::object::StoredObject,
-    settings::{Settings, UrlExpiry},
+    request::{
+        file_kind::{self, is_manifest, is_text, names_files},
+        manifest_job::{abort, description, package_versions, retries, rollout, tags, timeout, url_expiry, windows},
+    },
+    s3::object::{Image, StoredObject, is_gone},
+    settings::Settings,
     tags::{FILE_TYPE, OF_FILES, SIGNING_PROFILE, member},
-    text::encoding::decode,
-    text::json::{Node, Object, Problems, document, list, quoted, text, whole_number},
-    upload::{Image, Upload, hex, is_gone},
+    text::{
+        encoding::decode,
+        json::{Node, Object, Problems, document, list, quoted, text, whole_number},
+    },
+    upload::{Upload, hex},
 };
 use aws_sdk_iot::types::Tag;
 use aws_sdk_s3::error::ProvideErrorMetadata;

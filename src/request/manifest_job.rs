@@ -6,9 +6,9 @@
 
 use crate::{
     error::Expected,
-    options::job::{is_package, is_package_version},
+    options::job::{UrlExpiry, is_package, is_package_version},
     schedule::iot_cron::Cron,
-    settings::{Settings, UrlExpiry},
+    settings::Settings,
     text::json::{Node, Problems, list, number, quoted, text, whole_number, whole_number_32, word},
     upload::MAX_DESCRIPTION,
 };

@@ -2,16 +2,21 @@
 //! once.
 
 use crate::{
-    error::{Expected, Failure, NotReleased, RejectionKind},
-    job::job_template::JobTemplateId,
-    options::job::{JobId, PackageVersions, Protocols, Retries, TargetSelection, Timeout},
-    options::job_config::JobConfig,
-    request::file::FileRequest,
-    request::manifest::Manifest,
-    schedule::date_time::Minutes,
-    schedule::requested::{End, LeadTime, Part, Plan, Start},
-    schedule::window::Window,
-    settings::{CommaSeparated, Settings, TargetRule, UrlExpiry},
+    error::Failure,
+    not_released::{NotReleased, RejectionKind},
+    options::{
+        job::{JobId, JobTemplateId, PackageVersions, Protocols, Retries, TargetSelection, Timeout, UrlExpiry},
+        job_config::JobConfig,
+        target::{CommaSeparated, Names, Target, TargetRule},
+    },
+    request::{file::FileRequest, manifest::Manifest},
+    schedule::{
+        duration::Minutes,
+        requested::{LeadTime, Part, Plan},
+        times::{End, Start},
+        window::Window,
+    },
+    settings::Settings,
     tags::{
         END, END_BEHAVIOR, JOB_ID, JOB_TEMPLATE, PACKAGE_VERSION, PROTOCOLS, Place, RETRIES, Reader, Reported, START,
         TARGET_SELECTION, THING, THING_GROUP, TIMEOUT, TIMEZONE, Tags, WINDOW,
@@ -24,7 +29,6 @@ use aws_sdk_iot::types::{
     TargetSelection::{Continuous, Snapshot},
 };
 use jiff::Timestamp;
-use std::{fmt, str::FromStr};
 
 /// The most targets that one job takes
 /// (<https://docs.aws.amazon.com/general/latest/gr/iot_device_management.html>).
@@ -358,59 +362,11 @@ impl Reader<'_> {
     }
 }
 
-/// A thing group or a thing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
-    /// All things in the group.
-    ThingGroup(String),
-    /// One thing.
-    Thing(String),
-}
-
-impl Target {
-    /// The target's ARN in the deployment's partition, region and account.
-    pub fn arn(&self, settings: &Settings) -> String {
-        settings.iot_arn(&self.to_string())
-    }
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ThingGroup(name) => write!(f, "thinggroup/{name}"),
-            Self::Thing(name) => write!(f, "thing/{name}"),
-        }
-    }
-}
-
-/// Whether AWS IoT takes the name for a thing or a thing group: 1–128 of `[a-zA-Z0-9:_-]`
-/// (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateThingGroup.html>).
-pub(crate) fn is_target_name(name: &str) -> bool {
-    (1..=128).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'_' | b'-'))
-}
-
-/// Names of things or thing groups, none twice.
-struct Names(Vec<String>);
-
-impl FromStr for Names {
-    type Err = Expected;
-    fn from_str(value: &str) -> Result<Self, Expected> {
-        let names: Vec<_> = value.split(' ').map(str::to_owned).collect();
-        let once = |(at, name): (usize, &String)| !names[..at].contains(name);
-        let are_names = names.iter().all(|name| is_target_name(name)) && names.iter().enumerate().all(once);
-        are_names.then_some(Self(names)).ok_or(Expected(
-            "names with one space between, none twice, each of letters, digits, `:`, `_` and `-`, such as `lab eu-west`"
-                .into(),
-        ))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        options::signature::*, request::file::*, settings::tests::settings, signing::signed_object::SignatureAlgorithm,
+        options::signature::SignatureAlgorithm, options::signature::*, request::file::*, settings::tests::settings,
         tags::*,
     };
     use aws_sdk_iot::types::JobExecutionsRolloutConfig;

@@ -3,8 +3,8 @@
 use crate::{
     clients::Clients,
     error::{Failure, required},
-    options::job::SigningJobId,
-    s3::listing,
+    options::signature::SigningJobId,
+    s3::listing::{self},
     settings::Settings,
     upload::Upload,
 };

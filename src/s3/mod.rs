@@ -2,6 +2,7 @@
 
 pub mod attempts;
 pub mod bucket;
+pub mod digests;
 pub mod listing;
 pub mod object;
 pub mod record;

@@ -2,10 +2,11 @@
 
 use crate::{
     clients::Clients,
-    error::{Failure, NotReleased, RejectionKind, SkipReason, required},
-    s3::listing,
+    error::{Failure, required},
+    not_released::{NotReleased, RejectionKind, SkipReason},
+    s3::listing::{self},
     settings::Settings,
-    upload::{Image, Upload, is_gone},
+    upload::Upload,
 };
 use aws_sdk_s3::{
     error::ProvideErrorMetadata,
@@ -122,6 +123,28 @@ impl Upload {
         } else {
             Err(NotReleased::Skipped(SkipReason::Superseded))
         }
+    }
+}
+
+/// Whether S3 says that a version is not there (a delete marker "does not allow" to read its tags).
+pub(crate) fn is_gone(code: Option<&str>) -> bool {
+    matches!(code, Some("NoSuchKey" | "NoSuchVersion" | "MethodNotAllowed"))
+}
+
+/// What was uploaded, as its head tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its entity tag, with quotes, as S3 writes it.
+    pub e_tag: String,
+}
+
+impl Image {
+    /// What the head of a version says.
+    pub(crate) fn of(head: HeadObjectOutput) -> Result<Self, Failure> {
+        let size = head.content_length.and_then(|length| u64::try_from(length).ok());
+        Ok(Self { size: required(size, "Content-Length")?, e_tag: required(head.e_tag, "ETag")? })
     }
 }
 

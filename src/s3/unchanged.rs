@@ -5,11 +5,11 @@ use crate::{
     clients::Clients,
     error::Failure,
     request::file_kind::is_manifest,
-    s3::record::JobRecord,
-    settings::{DryRun, Settings},
-    signing::verification::{Digests, Verification},
+    s3::{digests::Digests, object::Image, record::JobRecord},
+    settings::{Settings, values::DryRun},
+    signing::verification::Verification,
     tags::Tags,
-    upload::{Image, Upload, hex},
+    upload::{Upload, hex},
 };
 
 /// The record of a version that CopyObject wrote, if it is unchanged: its [`receipt`], which is put unless this is a dry

@@ -5,19 +5,16 @@
 //! minutes ahead and 30 minutes apart, the start within a year, the end within two. Times are sent as
 //! `YYYY-MM-DDThh:mm`, in UTC.
 
-use crate::{
-    error::Expected,
-    schedule::date_time::{DAY, DateAndTime, LONGEST, Minutes, instead_of_time, utc},
-    schedule::iot_cron::Cron,
-    schedule::time_zone::Zone,
-    schedule::window::Window,
+use crate::schedule::{
+    date_time::{DateAndTime, utc},
+    duration::{DAY, LONGEST, Minutes},
+    scheduling_config::{Openings, Schedule},
+    time_zone::Zone,
+    times::{End, EndBehavior, Start},
+    window::Window,
 };
-use aws_sdk_iot::{
-    error::BuildError,
-    types::{JobEndBehavior, MaintenanceWindow, SchedulingConfig},
-};
-use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit, tz::Offset};
-use std::{fmt, str::FromStr};
+use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
+use std::fmt;
 
 /// How far ahead a time must be, in minutes: when the release is checked, and when its job is created. The minute
 /// between them is for the work between them.
@@ -30,133 +27,17 @@ pub enum LeadTime {
 }
 
 /// The least time between start and end, in minutes.
-const SHORTEST: i64 = 30;
+pub(crate) const SHORTEST: i64 = 30;
 /// The furthest start ahead, in minutes.
-const LATEST_START: i64 = 365 * DAY;
+pub(crate) const LATEST_START: i64 = 365 * DAY;
 /// The furthest end ahead, and the longest time between start and end, in minutes.
-const LATEST_END: i64 = LONGEST;
-
-/// When the rollout begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
-    /// As soon as the job is created.
-    Now,
-    /// This long after the creation of the job.
-    After(Minutes),
-    /// At this time.
-    At(DateAndTime),
-}
-
-impl FromStr for Start {
-    type Err = Expected;
-    fn from_str(value: &str) -> Result<Self, Expected> {
-        if value == "now" {
-            return Ok(Self::Now);
-        }
-        match When::read(value, "now", "a duration from job creation")? {
-            When::After(after) => Ok(Self::After(after)),
-            When::At(time) => Ok(Self::At(time)),
-        }
-    }
-}
-
-/// When the rollout ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// When every target is done; of a continuous job, not at all.
-    Never,
-    /// This long after the start.
-    After(Minutes),
-    /// At this time.
-    At(DateAndTime),
-}
-
-impl FromStr for End {
-    type Err = Expected;
-    fn from_str(value: &str) -> Result<Self, Expected> {
-        if value == "never" {
-            return Ok(Self::Never);
-        }
-        match When::read(value, "never", "a duration after the start")? {
-            When::After(after) => Ok(Self::After(after)),
-            When::At(time) => Ok(Self::At(time)),
-        }
-    }
-}
-
-impl End {
-    /// The problem of a duration that is too short after any start.
-    pub(crate) fn problem_after_any_start(self) -> Option<String> {
-        match self {
-            Self::After(Minutes(minutes)) if minutes < SHORTEST => {
-                Some(too_near_to_start(SignedDuration::from_mins(minutes)))
-            }
-            _ => None,
-        }
-    }
-}
+pub(crate) const LATEST_END: i64 = LONGEST;
 
 /// The problem of an end that is this long after the start.
-fn too_near_to_start(after: SignedDuration) -> String {
+pub(crate) fn too_near_to_start(after: SignedDuration) -> String {
     let is =
         if after.is_negative() { format!("{} before", length(-after)) } else { format!("{} after", length(after)) };
     format!("{is} the start, expected at least {SHORTEST} minutes after it")
-}
-
-/// What start and end have in common.
-enum When {
-    After(Minutes),
-    At(DateAndTime),
-}
-
-impl When {
-    fn read(value: &str, word: &str, duration: &str) -> Result<Self, Expected> {
-        let after = |value: &str| value.parse().map(Self::After).ok();
-        if let Some(when) = after(value).or_else(|| DateAndTime::read(value).map(Self::At)) {
-            return Ok(when);
-        }
-        if let Some(rest) = value.strip_prefix(' ').filter(|rest| after(rest).is_some()) {
-            return Err(Expected(format!("`{rest}`, without the `+` that was read as a space").into()));
-        }
-        let trimmed = value.trim();
-        let lower = trimmed.to_lowercase();
-        if lower == word || after(&lower).is_some() {
-            return Err(Expected(format!("`{lower}`").into()));
-        }
-        if trimmed != value && DateAndTime::read(trimmed).is_some() {
-            return Err(Expected(format!("`{trimmed}`").into()));
-        }
-        Err(instead_of_time(trimmed).unwrap_or_else(|| {
-            let time = "`2026-12-01T02:00` (in `ota:timezone`) or `2026-12-01T02:00Z` (in UTC)";
-            Expected(
-                format!("`{word}`, {duration} such as `90m`, `1h` or `1d12h`, or a date and time such as {time}")
-                    .into(),
-            )
-        }))
-    }
-}
-
-/// What becomes of the job executions that are left at the end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EndBehavior {
-    /// No further devices get the job; queued and running executions go on.
-    StopRollout,
-    /// Queued executions are canceled; running ones go on.
-    Cancel,
-    /// Queued and running executions are canceled.
-    ForceCancel,
-}
-
-impl FromStr for EndBehavior {
-    type Err = Expected;
-    fn from_str(value: &str) -> Result<Self, Expected> {
-        match value {
-            "stop-rollout" => Ok(Self::StopRollout),
-            "cancel" => Ok(Self::Cancel),
-            "force-cancel" => Ok(Self::ForceCancel),
-            _ => Err(Expected("`stop-rollout`, `cancel` or `force-cancel`".into())),
-        }
-    }
 }
 
 /// What was asked for, as it was asked: relative times are counted from the creation of the job.
@@ -310,129 +191,19 @@ impl Plan {
 }
 
 /// The first full minute that is `after` past `time` or later.
-fn minute_at_or_after(time: Timestamp, Minutes(after): Minutes) -> Timestamp {
+pub(crate) fn minute_at_or_after(time: Timestamp, Minutes(after): Minutes) -> Timestamp {
     let full_minutes = TimestampRound::new().smallest(Unit::Minute).mode(RoundMode::Ceil);
     let passed = time.saturating_add(SignedDuration::from_mins(after));
     passed.and_then(|time| time.round(full_minutes)).unwrap_or(Timestamp::MAX)
 }
 
-fn away(ahead: SignedDuration) -> String {
+pub(crate) fn away(ahead: SignedDuration) -> String {
     if ahead.is_negative() { format!("{} ago", length(-ahead)) } else { format!("{} ahead", length(ahead)) }
 }
 
 /// A time that is not negative.
-fn length(time: SignedDuration) -> String {
+pub(crate) fn length(time: SignedDuration) -> String {
     Minutes(time.as_mins()).to_string()
-}
-
-/// The times of a job, in whole minutes of UTC.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Schedule {
-    start: Option<Timestamp>,
-    end: Option<Timestamp>,
-    end_behavior: EndBehavior,
-    zone: Zone,
-    openings: Option<Openings>,
-}
-
-/// When maintenance windows open.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Openings {
-    crons: Vec<String>,
-    minutes: i32,
-    /// The offset from UTC that `crons` assume.
-    offset: Offset,
-    first: Timestamp,
-}
-
-impl Schedule {
-    /// When the rollout begins, as AWS IoT takes it; nothing where it begins at once.
-    pub fn start_time(&self) -> Option<String> {
-        self.start.map(as_sent)
-    }
-
-    /// Whether one of these windows opens before the end, where the job has them for lack of windows of its own. What
-    /// cannot be read is taken to.
-    pub(crate) fn opens(&self, windows: &[MaintenanceWindow], now: Timestamp) -> bool {
-        if self.openings.is_some() || windows.is_empty() {
-            return true;
-        }
-        let from = self.start.unwrap_or(now);
-        let opens = |window: &MaintenanceWindow| match window.start_time.parse::<Cron>() {
-            Ok(cron) => cron.next(from).is_some_and(|first| self.end.is_none_or(|end| first < end)),
-            Err(_) => true,
-        };
-        windows.iter().any(opens)
-    }
-
-    /// When the rollout ends, as AWS IoT takes it; nothing where it does not.
-    pub fn end_time(&self) -> Option<String> {
-        self.end.map(as_sent)
-    }
-
-    /// The time between start and end, in minutes; nothing where there is no end.
-    pub fn length(&self, now: Timestamp) -> Option<i64> {
-        self.end.map(|end| end.duration_since(self.start.unwrap_or(now)).as_mins())
-    }
-
-    /// Whether there is something of the rollout left to do after that time: its end, or at least its first window or
-    /// its start.
-    pub fn goes_on_after(&self, time: Timestamp) -> bool {
-        let first = self.openings.as_ref().map(|openings| openings.first);
-        self.end.or(first).or(self.start).is_some_and(|last| last > time)
-    }
-
-    /// The `schedulingConfig` of CreateJob, with the windows of a job template where it has none of its own; nothing
-    /// where the job starts at once, has no end and no windows. Without an end, an end behavior does not apply and is not
-    /// sent.
-    pub(crate) fn to_config(&self, others: &[MaintenanceWindow]) -> Result<Option<SchedulingConfig>, BuildError> {
-        let behavior = match self.end_behavior {
-            EndBehavior::StopRollout => JobEndBehavior::StopRollout,
-            EndBehavior::Cancel => JobEndBehavior::Cancel,
-            EndBehavior::ForceCancel => JobEndBehavior::ForceCancel,
-        };
-        let windows = self.openings.as_ref().map(|Openings { crons, minutes, .. }| {
-            let window = |cron| MaintenanceWindow::builder().start_time(cron).duration_in_minutes(*minutes).build();
-            crons.iter().map(window).collect::<Result<_, _>>()
-        });
-        let windows = windows.unwrap_or_else(|| Ok(others.to_vec()))?;
-        if self.start.is_none() && self.end.is_none() && windows.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some(
-            SchedulingConfig::builder()
-                .set_start_time(self.start_time())
-                .set_end_time(self.end_time())
-                .set_end_behavior(self.end.map(|_| behavior))
-                .set_maintenance_windows((!windows.is_empty()).then_some(windows))
-                .build(),
-        ))
-    }
-
-    /// Tells the times both in UTC and by the clocks of the zone, where they differ, and the windows.
-    pub(crate) fn log(&self, job_id: &str) {
-        if self.zone.is_utc() && self.openings.is_none() {
-            return;
-        }
-        let local = |time| self.zone.local(time);
-        let first = self.openings.as_ref().map(|openings| openings.first);
-        tracing::info!(
-            jobId = job_id,
-            timezone = self.zone.name(),
-            startTime = self.start.map(utc),
-            localStartTime = self.start.map(local),
-            endTime = self.end.map(utc),
-            localEndTime = self.end.map(local),
-            maintenanceWindows = self.openings.as_ref().map(|openings| openings.crons.join("; ")),
-            firstWindow = first.map(utc),
-            localFirstWindow = first.map(local),
-            "the schedule of the job"
-        );
-    }
-}
-
-fn as_sent(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M").to_string()
 }
 
 #[cfg(test)]

@@ -6,8 +6,11 @@
 
 use crate::{
     error::Expected,
-    schedule::date_time::{DAY, DateAndTime, Minutes, days},
-    schedule::time_zone::{Zone, read_offset},
+    schedule::{
+        date_time::{DateAndTime, days},
+        duration::{DAY, Minutes},
+        time_zone::{Zone, read_offset},
+    },
 };
 use jiff::{
     SignedDuration, Timestamp,

@@ -1,18 +1,26 @@
 //! What the deployment decides: environment variables, read once at init.
 
+pub mod values;
+
 use crate::{
     error::Expected,
-    job::job_template::JobTemplateId,
-    options::job::{Retries, Timeout},
-    request::release_request::is_target_name,
-    schedule::requested::{End, EndBehavior, LeadTime, Plan, Start},
-    schedule::time_zone::Zone,
+    options::{
+        job::{JobTemplateId, Retries, Timeout, UrlExpiry},
+        signature::ProfileName,
+        target::{CommaSeparated, TargetRule},
+    },
+    schedule::{
+        requested::{LeadTime, Plan},
+        time_zone::Zone,
+        times::{End, EndBehavior, Start},
+    },
+    settings::values::{ByteCount, DryRun, Flag, Prefix, QueueArn, RoleArn, Text},
     tags::TagHeader,
     text::spelling::one_of,
     upload::encoded,
 };
 use jiff::{SignedDuration, Timestamp};
-use std::{env, fmt, str::FromStr};
+use std::{env, str::FromStr};
 
 /// The settings of a deployment, all checked.
 #[derive(Debug, Clone)]
@@ -221,219 +229,6 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
 
 fn known_good<T: FromStr<Err = Expected>>(value: &'static str) -> T {
     value.parse().unwrap_or_else(|Expected(expected)| unreachable!("`{value}` is not {expected}"))
-}
-
-/// Whether releases are only tried out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DryRun {
-    /// They are made.
-    Off,
-    /// What can be read is read and checked, and nothing is created.
-    OfRealTags,
-    /// AWS is not called at all: these are the tags.
-    Offline(TagHeader, Option<String>),
-}
-
-/// Something that is on or off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Flag(pub bool);
-
-impl FromStr for Flag {
-    type Err = Expected;
-    fn from_str(value: &str) -> Result<Self, Expected> {
-        value.parse().map(Self).map_err(|_| Expected("`true` or `false`".into()))
-    }
-}
-
-/// A value without a grammar of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Text(pub String);
-
-impl FromStr for Text {
-    type Err = Expected;
-    fn from_str(value: &str) -> Result<Self, Expected> {
-        Ok(Self(value.to_owned()))
-    }
-}
-
-/// A key prefix: not empty, ends in `/`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Prefix(pub String);
-
-impl FromStr for Prefix {
-    type Err = Expected;
-    fn from_str(value: &str) -> Result<Self, Expected> {
-        let is_prefix = value.ends_with('/') && !value.starts_with('/');
-        is_prefix
-            .then(|| Self(value.to_owned()))
-            .ok_or(Expected("a key prefix that ends in `/`, such as `firmware/`".into()))
-    }
-}
-
-/// A number of bytes, from 1 to the 24 MB that a stream's file may have
-/// (<https://docs.aws.amazon.com/general/latest/gr/iot-core.html>).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ByteCount(pub u64);
-
-impl FromStr for ByteCount {
-    type Err = Expected;
-    fn from_str(value: &str) -> Result<Self, Expected> {
-        let bytes = value.parse().ok().filter(|bytes| (1..=24 * 1024 * 1024).contains(bytes));
-        bytes.map(Self).ok_or(Expected("a number of bytes up to 25165824, the 24 MB of a stream's file".into()))
-    }
-}
-
-/// For how many seconds a presigned URL is good, from when a device asks for the job document: 60–3600
-/// (<https://docs.aws.amazon.com/iot/latest/apireference/API_PresignedUrlConfig.html>). The default is that of
-/// CreateOTAUpdate (<https://docs.aws.amazon.com/iot/latest/apireference/API_AwsJobPresignedUrlConfig.html>).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UrlExpiry(pub i64);
-
-impl FromStr for UrlExpiry {
-    type Err = Expected;
-    fn from_str(value: &str) -> Result<Self, Expected> {
-        let seconds = value.parse().ok().filter(|seconds| (60..=3600).contains(seconds));
-        seconds.map(Self).ok_or(Expected("a number of seconds from 60 to 3600".into()))
-    }
-}
-
-/// The ARN of an IAM role, which also tells the partition and the account of the deployment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RoleArn {
-    pub(crate) arn: String,
-    partition: String,
-    pub(crate) account: String,
-}
-
-impl FromStr for RoleArn {
-    type Err = Expected;
-    fn from_str(value: &str) -> Result<Self, Expected> {
-        let parts: Vec<&str> = value.splitn(6, ':').collect();
-        let is_account = |text: &str| text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
-        match parts[..] {
-            ["arn", partition, "iam", "", account, role]
-                if !partition.is_empty() && is_account(account) && role.starts_with("role/") =>
-            {
-                Ok(Self { arn: value.to_owned(), partition: partition.to_owned(), account: account.to_owned() })
-            }
-            _ => Err(Expected("the ARN of an IAM role, such as `arn:aws:iam::111122223333:role/ota`".into())),
-        }
-    }
-}
-
-/// The ARN of a queue of SQS.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QueueArn(pub String);
-
-impl FromStr for QueueArn {
-    type Err = Expected;
-    fn from_str(value: &str) -> Result<Self, Expected> {
-        let parts: Vec<&str> = value.split(':').collect();
-        let is_queue = matches!(parts[..], ["arn", partition, "sqs", region, account, name]
-            if [partition, region, account, name].iter().all(|part| !part.is_empty()));
-        is_queue
-            .then(|| Self(value.to_owned()))
-            .ok_or(Expected("the ARN of an SQS queue, such as `arn:aws:sqs:eu-central-1:111122223333:failures`".into()))
-    }
-}
-
-/// The name of a Signer profile: 2–64 of `[a-zA-Z0-9_]`
-/// (<https://docs.aws.amazon.com/signer/latest/api/API_StartSigningJob.html>).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProfileName(pub String);
-
-impl FromStr for ProfileName {
-    type Err = Expected;
-    fn from_str(value: &str) -> Result<Self, Expected> {
-        let is_name =
-            (2..=64).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        is_name
-            .then(|| Self(value.to_owned()))
-            .ok_or(Expected("the name of a Signer profile: 2 to 64 letters, digits and `_`".into()))
-    }
-}
-
-/// A thing (group) name, or the beginning of one followed by `*`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NamePattern(String);
-
-impl FromStr for NamePattern {
-    type Err = Expected;
-    fn from_str(value: &str) -> Result<Self, Expected> {
-        let fixed = value.strip_suffix('*').unwrap_or(value);
-        let is_pattern = is_target_name(fixed) || value == "*";
-        is_pattern.then(|| Self(value.to_owned())).ok_or(Expected(
-            "names with commas between, each of letters, digits, `:`, `_` and `-`, or the beginning of one and `*`, \
-             such as `lab,eu-*`"
-                .into(),
-        ))
-    }
-}
-
-impl fmt::Display for NamePattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl NamePattern {
-    fn matches(&self, name: &str) -> bool {
-        self.0.strip_suffix('*').map_or(self.0 == name, |beginning| name.starts_with(beginning))
-    }
-}
-
-/// Values with commas between; spaces around them do not count. Empty text is an empty list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommaSeparated<T>(pub Vec<T>);
-
-impl<T: FromStr<Err = Expected>> FromStr for CommaSeparated<T> {
-    type Err = Expected;
-    fn from_str(value: &str) -> Result<Self, Expected> {
-        if value.is_empty() {
-            return Ok(Self(Vec::new()));
-        }
-        value.split(',').map(|item| item.trim().parse()).collect::<Result<_, _>>().map(Self)
-    }
-}
-
-/// Which things or thing groups uploads may reach: those that match the pattern, for all uploads or, as in `lab/=lab-*`, for
-/// those below a prefix that comes after the upload prefix.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TargetRule {
-    /// Empty for all uploads.
-    prefix: String,
-    pattern: NamePattern,
-}
-
-impl FromStr for TargetRule {
-    type Err = Expected;
-    fn from_str(value: &str) -> Result<Self, Expected> {
-        let Some((prefix, pattern)) = value.split_once('=') else {
-            return Ok(Self { prefix: String::new(), pattern: value.parse()? });
-        };
-        let takes = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'/');
-        let is_prefix = prefix.len() > 1 && !prefix.starts_with('/') && prefix.ends_with('/');
-        if !is_prefix || !prefix.bytes().all(takes) {
-            return Err(Expected(
-                "before each `=` a key prefix below the upload prefix, of letters, digits, `.`, `_`, `-` and `/`, that ends \
-                 in `/`, such as `lab/=lab-*`"
-                    .into(),
-            ));
-        }
-        Ok(Self { prefix: prefix.to_owned(), pattern: pattern.parse()? })
-    }
-}
-
-impl CommaSeparated<TargetRule> {
-    /// The names that uploads to this folder ([`Settings::folder`]) may reach.
-    pub fn patterns(&self, folder: &str) -> impl Iterator<Item = &NamePattern> {
-        self.0.iter().filter(move |fence| fence.prefix == folder).map(|fence| &fence.pattern)
-    }
-
-    /// Whether uploads to this folder may reach this name.
-    pub fn allows(&self, folder: &str, name: &str) -> bool {
-        self.patterns(folder).any(|pattern| pattern.matches(name))
-    }
 }
 
 #[cfg(test)]

@@ -2,18 +2,24 @@
 
 use crate::{
     clients::Clients,
-    error::{Failure, NotReleased, RejectionKind, combine, combine_all, required, required_text},
-    options::job::SigningJobId,
-    options::signature::{BESIDE, CustomSignature, CustomSigning, MAX_BYTES, read_beside},
+    error::{Failure, required, required_text},
+    not_released::{NotReleased, RejectionKind, combine, combine_all},
+    options::signature::{BESIDE, CustomSignature, CustomSigning, ProfileName, SignatureAlgorithm, SigningJobId},
     request::file::{FileRequest, SignedBy},
-    s3::attempts::image_key,
-    s3::object::unreadable,
-    settings::{ProfileName, Settings},
-    signing::sign::{self, SignedImage, Succeeded},
-    signing::signed_object::SignatureAlgorithm,
-    signing::verification::Verification,
+    s3::{
+        attempts::image_key,
+        object::{Image, is_gone, unreadable},
+    },
+    settings::Settings,
+    signing::{
+        fetch, profile,
+        sign::SignedImage,
+        signature_object::{self, read_beside},
+        signing_job::{self, Succeeded},
+        verification::Verification,
+    },
     tags::{SIGNATURE, SIGNING_JOB},
-    upload::{Image, Upload, is_gone},
+    upload::Upload,
 };
 use aws_sdk_signer::{
     error::ProvideErrorMetadata,
@@ -57,7 +63,7 @@ pub(crate) async fn preflight<'a>(
             None => by_profile.push((profile, vec![(file, image)])),
         }
     }
-    let profiles = join_all(by_profile.iter().map(|(profile, files)| sign::preflight(aws, profile, files, now)));
+    let profiles = join_all(by_profile.iter().map(|(profile, files)| profile::preflight(aws, profile, files, now)));
     let signable = join_all(files.iter().map(|(file, image)| async move {
         match &file.signed_by {
             SignedBy::Profile(profile) => Ok(SignatureSource::Signer(profile)),
@@ -125,9 +131,9 @@ async fn of_signing_job(
         }
     };
     let (key, profile, cert_file) = check(settings, upload, &job, now)?.map_err(|problem| refused(&problem))?;
-    let is_good = sign::check_profile_of_signature(aws, profile, now).await?;
+    let is_good = profile::check_profile_of_signature(aws, profile, now).await?;
     is_good.map_err(|problem| refused(&format!("its profile `{profile}`: {problem}")))?;
-    let (signature, algorithm) = match sign::read_under_copy(aws, settings, upload, image, key).await {
+    let (signature, algorithm) = match fetch::read_under_copy(aws, settings, upload, image, key).await {
         Ok(read) => read,
         Err(Failure::SignedObject { problem, .. }) => return Err(refused(&format!("its signed object: {problem}"))),
         Err(failure) => return Err(failure.into()),
@@ -156,7 +162,7 @@ fn check<'a>(
     let owner = required(job.job_owner(), "jobOwner")?;
     let (ours, account) = (&upload.bucket, &settings.ota_role.account);
     let (by_hand, own) = (format!("{}by-hand/", settings.signed_prefix.0), upload.signed_prefix(settings));
-    Ok(if let Err(problem) = sign::check_validity(job, now) {
+    Ok(if let Err(problem) = signing_job::check_validity(job, now) {
         Err(problem)
     } else if owner != account {
         Err(format!("its owner is the account `{owner}`, expected `{account}`"))
@@ -168,7 +174,7 @@ fn check<'a>(
     } else if bucket != ours || !(signed_key.starts_with(&by_hand) || signed_key.starts_with(&own)) {
         Err(format!("its signed object is s3://{bucket}/{signed_key}, which does not lie below s3://{ours}/{by_hand}"))
     } else {
-        sign::cert_file(job.signing_parameters()).map(|cert_file| (signed_key, profile, cert_file))
+        profile::cert_file(job.signing_parameters()).map(|cert_file| (signed_key, profile, cert_file))
     })
 }
 
@@ -218,8 +224,8 @@ async fn of_custom(
         Err(error) => return Err(failure(error.into()).into()),
     };
     let length = required(answer.content_length, "Content-Length")?;
-    if length > MAX_BYTES {
-        return Err(refused(vec![format!("it has {length} bytes, expected at most {MAX_BYTES}")]));
+    if length > signature_object::MAX_BYTES {
+        return Err(refused(vec![format!("it has {length} bytes, expected at most {}", signature_object::MAX_BYTES)]));
     }
     let version_id = Some(required(answer.version_id, "x-amz-version-id")?);
     let json = answer.body.collect().await.map_err(|error| failure(error.into()))?.into_bytes();

@@ -2,31 +2,34 @@
 
 use crate::{
     clients::Clients,
-    error::{Cause, Failure, NotReleased, RejectionKind, is_throttled, required, required_text},
+    error::{Cause, Failure, is_throttled, required, required_text},
+    options::signature::{ProfileName, SignatureAlgorithm},
     request::file::FileRequest,
-    s3::attempts::{self, EarlierAttempts, Signed},
-    settings::{ProfileName, Settings},
-    signing::certificate::Certificate,
-    signing::signed_object::{NotSigned, SignatureAlgorithm, SignedObject},
-    signing::verification::Verification,
-    upload::{Image, Upload, is_gone},
+    s3::{
+        attempts::{EarlierAttempts, Signed},
+        object::Image,
+    },
+    settings::Settings,
+    signing::{
+        certificate::Certificate,
+        fetch::{read, read_under_copy},
+        profile::{cert_file, check_profile_of_signature},
+        signing_job::{Succeeded, check_validity},
+        verification::Verification,
+    },
+    upload::Upload,
 };
 use aws_sdk_signer::{
     error::{ProvideErrorMetadata, SdkError},
     operation::{
-        describe_signing_job::DescribeSigningJobOutput, get_signing_profile::GetSigningProfileOutput,
-        start_signing_job::builders::StartSigningJobFluentBuilder,
+        describe_signing_job::DescribeSigningJobOutput, start_signing_job::builders::StartSigningJobFluentBuilder,
     },
-    types::{
-        Destination, S3Destination, S3Source, SignedObject as SignedObjectPlace, SigningProfileStatus, SigningStatus,
-        Source,
-    },
+    types::{Destination, S3Destination, S3Source, SigningStatus, Source},
 };
 use futures::future::try_join;
 use jiff::Timestamp;
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 use tokio::time::{Instant, sleep};
-use tokio_util::io::SyncIoBridge;
 
 /// The first pause between two looks at a signing job; each is twice as long as the one before. Signer allows 6 looks
 /// a second for a whole account (<https://docs.aws.amazon.com/general/latest/gr/signer.html>).
@@ -60,86 +63,6 @@ pub struct SignedImage {
     pub size: u64,
     /// Until when the certificate is valid with which the signature was verified; nothing if it was not verified.
     pub verified_until: Option<Timestamp>,
-}
-
-/// Looks for what signing jobs with a profile would fail on, or be of no use for: its state, the path of the certificate on
-/// the device, and the size that its platform takes.
-pub(crate) async fn preflight(
-    aws: &Clients,
-    profile: &ProfileName,
-    files: &[(&FileRequest, &Image)],
-    now: Timestamp,
-) -> Result<(), NotReleased> {
-    let described = match aws.signer.get_signing_profile().profile_name(&profile.0).send().await {
-        Ok(described) => described,
-        // Signer allows 3 such calls a second for a whole account, and StartSigningJob tells what it finds as well.
-        Err(error) if is_throttled(error.code()) => return Ok(()),
-        Err(error) => {
-            return Err(Failure::GetSigningProfile { profile: profile.0.clone(), source: error.into() }.into());
-        }
-    };
-    let unusable = |problem| Failure::SigningProfile { profile: profile.0.clone(), problem };
-    check_profile(&described, now)?.map_err(unusable)?;
-    cert_file(described.signing_parameters()).map_err(unusable)?;
-    let platform = required(described.platform_id(), "platformId")?;
-    let Some(most) = most_bytes(platform) else { return Ok(()) };
-    let too_large = files.iter().filter(|(_, image)| image.size > most).map(|(file, image)| {
-        let expected = format!("expected at most {most}, the most that the signing platform `{platform}` takes");
-        file.problem(&format!("has {} bytes, {expected}", image.size))
-    });
-    let too_large: Vec<_> = too_large.collect();
-    if too_large.is_empty() { Ok(()) } else { Err(NotReleased::Rejected(RejectionKind::Object, too_large)) }
-}
-
-/// Whether a profile signs, and what it signed is trusted: the problem if not.
-///
-/// # Errors
-/// The response lacks the status, or from when a revocation is effective.
-fn check_profile(described: &GetSigningProfileOutput, now: Timestamp) -> Result<Result<(), String>, Failure> {
-    let status = required(described.status(), "status")?;
-    if *status != SigningProfileStatus::Active {
-        return Ok(Err(format!("it is {status}, expected Active")));
-    }
-    let Some(revocation) = described.revocation_record() else { return Ok(Ok(())) };
-    let effective = required(revocation.revocation_effective_from(), "revocationRecord.revocationEffectiveFrom")?;
-    let is_revoked = effective.secs() <= now.as_second();
-    Ok(if is_revoked { Err("it is revoked, expected Active".to_owned()) } else { Ok(()) })
-}
-
-/// Whether a profile is still good that has signed already: the problem if not.
-///
-/// # Errors
-/// It cannot be looked up, also as AWS throttles: a signature is there, so nothing else would notice.
-pub(crate) async fn check_profile_of_signature(
-    aws: &Clients,
-    profile: &str,
-    now: Timestamp,
-) -> Result<Result<(), String>, Failure> {
-    let described = aws.signer.get_signing_profile().profile_name(profile).send().await;
-    let described =
-        described.map_err(|error| Failure::GetSigningProfile { profile: profile.to_owned(), source: error.into() })?;
-    check_profile(&described, now)
-}
-
-/// Whether the signature of a signing job is still good: the problem if not. Where the platform knows no validity, it has
-/// no end.
-pub(crate) fn check_validity(job: &DescribeSigningJobOutput, now: Timestamp) -> Result<(), String> {
-    if job.revocation_record.is_some() {
-        return Err("it is revoked".to_owned());
-    }
-    match job.signature_expires_at() {
-        Some(end) if end.secs() <= now.as_second() => {
-            let end = Timestamp::from_second(end.secs()).map(|end| end.to_string()).unwrap_or_default();
-            Err(format!("its signature expired at {end}"))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The largest image that a signing platform takes, where that is less than a stream takes
-/// (<https://docs.aws.amazon.com/cli/latest/reference/signer/list-signing-platforms.html>).
-fn most_bytes(platform: &str) -> Option<u64> {
-    matches!(platform, "AmazonFreeRTOS-Default" | "AmazonFreeRTOS-TI-CC3220SF").then_some(16 * 1024 * 1024)
 }
 
 /// Calls Signer again while it is called too often by the whole account, as long as the invocation lasts: Lambda's
@@ -378,99 +301,5 @@ impl Signing<'_> {
         let arn = job.signing_material().map(aws_sdk_signer::types::SigningMaterial::certificate_arn);
         let arn = required_text(required(arn, "signingMaterial")?, "certificateArn")?;
         verification.certificate(arn).await.map(Some)
-    }
-}
-
-/// What AWS Signer reports of every signing job that has succeeded.
-pub(crate) struct Succeeded<'a> {
-    /// Bucket, key and version of what was signed.
-    pub source: (&'a str, &'a str, &'a str),
-    /// Bucket and key of the signed object.
-    pub signed_object: (&'a str, &'a str),
-    pub profile: &'a str,
-}
-
-impl<'a> Succeeded<'a> {
-    /// # Errors
-    /// The response lacks one of them.
-    pub fn of(job: &'a DescribeSigningJobOutput) -> Result<Self, Failure> {
-        let source = required(job.source().and_then(Source::s3), "source.s3")?;
-        let signed = required(job.signed_object().and_then(SignedObjectPlace::s3), "signedObject.s3")?;
-        Ok(Self {
-            source: (
-                required_text(source.bucket_name(), "source.s3.bucketName")?,
-                required_text(source.key(), "source.s3.key")?,
-                required_text(source.version(), "source.s3.version")?,
-            ),
-            signed_object: (
-                required(signed.bucket_name(), "signedObject.s3.bucketName")?,
-                required(signed.key(), "signedObject.s3.key")?,
-            ),
-            profile: required(job.profile_name(), "profileName")?,
-        })
-    }
-}
-
-/// Reads the signed object of a key, also where an image lies over it.
-pub(crate) async fn read_under_copy(
-    aws: &Clients,
-    settings: &Settings,
-    upload: &Upload,
-    image: &Image,
-    key: &str,
-) -> Result<(String, SignatureAlgorithm), Failure> {
-    match read(aws, settings, upload, image, (key, None)).await {
-        // What was read is the latest version of the key. If another attempt has copied the image over the signed
-        // object meanwhile, that is the image: the signed object is the oldest version.
-        Err(Failure::SignedObject { problem, .. }) => {
-            let oldest = attempts::of_key(aws, settings, upload, key).await?.pop();
-            let oldest = oldest.ok_or_else(|| Failure::SignedObject { key: key.to_owned(), problem })?;
-            read(aws, settings, upload, image, (key, Some(&oldest))).await
-        }
-        object => object,
-    }
-}
-
-/// Reads a version (or else the latest) of a signed object as it comes in, no further than needed, and checks it.
-async fn read(
-    aws: &Clients,
-    settings: &Settings,
-    upload: &Upload,
-    image: &Image,
-    (key, version): (&str, Option<&str>),
-) -> Result<(String, SignatureAlgorithm), Failure> {
-    let call = aws.s3.get_object().bucket(&upload.bucket).key(key);
-    let call = call.set_version_id(version.map(str::to_owned));
-    let answer = match call.expected_bucket_owner(&settings.ota_role.account).send().await {
-        Ok(answer) => answer,
-        Err(error) if is_gone(error.code()) => {
-            return Err(Failure::SignedObject { key: key.to_owned(), problem: "it is gone".to_owned() });
-        }
-        Err(error) => return Err(Failure::GetSignedObject { key: key.to_owned(), source: error.into() }),
-    };
-    let length = answer.content_length.and_then(|length| u64::try_from(length).ok());
-    let length = required(length, "Content-Length")?;
-    let body = SyncIoBridge::new(answer.body.into_async_read());
-    let parsed = tokio::task::spawn_blocking(move || SignedObject::read(body)).await;
-    let unreadable = |source| Failure::GetSignedObject { key: key.to_owned(), source };
-    let object = match parsed.map_err(|error| unreadable(error.into()))? {
-        Err(NotSigned::Unread(error)) => return Err(unreadable(error.into())),
-        Err(NotSigned::Because(problem)) => Err(problem),
-        Ok(object) => object.check(upload, image, length),
-    };
-    object.map_err(|problem| Failure::SignedObject { key: key.to_owned(), problem })
-}
-
-/// The path of the certificate on the device, which the profile's `certname` tells. Devices read it without decoding
-/// escapes, and AWS IoT would take a `${` for a placeholder of its own.
-pub(crate) fn cert_file(parameters: Option<&HashMap<String, String>>) -> Result<String, String> {
-    match parameters.and_then(|parameters| parameters.get("certname")) {
-        Some(name) if name.contains(['"', '\\']) || name.contains(char::is_control) || name.contains("${") => {
-            Err(format!(
-                "the signing parameter `certname` is `{name}`, expected no quote, backslash, control character or `${{`"
-            ))
-        }
-        Some(name) if !name.is_empty() => Ok(name.clone()),
-        _ => Err("the signing parameter `certname` is missing, the path of the certificate on the device".to_owned()),
     }
 }

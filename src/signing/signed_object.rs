@@ -1,15 +1,11 @@
 //! The signed object that Signer writes: read in constant memory, and checked to speak of the upload.
 
-use crate::{
-    error::Expected,
-    upload::{Image, Upload},
-};
+use crate::{options::signature::SignatureAlgorithm, s3::object::Image, upload::Upload};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Deserialize;
 use std::{
     cell::Cell,
     io::{Error, ErrorKind, Read},
-    str::FromStr,
 };
 use struson::reader::{JsonReader, JsonStreamReader, ReaderError, ValueType};
 
@@ -18,38 +14,6 @@ const LONGEST_STRING: u64 = 1024;
 
 /// The bytes of a signed object at which reading ends, its embedded payload aside: many times what Signer writes.
 const MAX_BYTES: usize = 64 * 1024;
-
-/// The signature algorithms for which devices have a key in the job document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names say all")]
-pub enum SignatureAlgorithm {
-    Sha256WithEcdsa,
-    Sha256WithRsa,
-    Sha1WithEcdsa,
-    Sha1WithRsa,
-}
-
-impl SignatureAlgorithm {
-    /// Its name, as Signer writes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Sha256WithEcdsa => "SHA256withECDSA",
-            Self::Sha256WithRsa => "SHA256withRSA",
-            Self::Sha1WithEcdsa => "SHA1withECDSA",
-            Self::Sha1WithRsa => "SHA1withRSA",
-        }
-    }
-}
-
-impl FromStr for SignatureAlgorithm {
-    type Err = Expected;
-    fn from_str(value: &str) -> Result<Self, Expected> {
-        let all = [Self::Sha256WithEcdsa, Self::Sha256WithRsa, Self::Sha1WithEcdsa, Self::Sha1WithRsa];
-        all.into_iter()
-            .find(|algorithm| algorithm.name() == value)
-            .ok_or(Expected("`SHA256withECDSA`, `SHA256withRSA`, `SHA1withECDSA` or `SHA1withRSA`".into()))
-    }
-}
 
 /// The JSON that Signer writes, with the image embedded in base64 (`payload`) or located elsewhere (`payloadLocation`).
 #[derive(Debug, PartialEq, Eq)]

@@ -2,11 +2,15 @@
 
 use crate::{
     clients::Clients,
-    delivery::stream::{self, RawCopy, Stream},
+    delivery::{
+        presigned_url::PresignedUrl,
+        raw_copy::RawCopy,
+        stream::{self, Stream},
+    },
     error::Failure,
     options::job::Protocols,
     settings::Settings,
-    upload::{Upload, encoded},
+    upload::Upload,
 };
 
 /// Where devices fetch signed files from: there is always something. URLs are in the order of the files.
@@ -64,27 +68,6 @@ impl Delivery {
             Self::Http(urls) | Self::MqttAndHttp(_, urls) => urls.get(at),
             Self::Mqtt(_) => None,
         }
-    }
-}
-
-/// The placeholder of a raw copy's URL, for which each device gets one of its own
-/// (<https://docs.aws.amazon.com/iot/latest/developerguide/create-manage-jobs-presigned-URLs.html>).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct PresignedUrl(pub String);
-
-impl PresignedUrl {
-    fn of(settings: &Settings, upload: &Upload, copy: &RawCopy) -> Self {
-        let url = settings.s3_url(&upload.bucket, &copy.key, &copy.version_id);
-        Self(format!("${{aws:iot:s3-presigned-url-v2:{url}}}"))
-    }
-
-    pub fn of_all(settings: &Settings, upload: &Upload, copies: &[RawCopy]) -> Vec<Self> {
-        copies.iter().map(|copy| Self::of(settings, upload, copy)).collect()
-    }
-
-    /// Whether a URL in a job document lies below the upload's own prefix, which no other upload has.
-    pub fn is_of(url: &str, settings: &Settings, upload: &Upload) -> bool {
-        url.contains(&format!("/{}", encoded(&upload.signed_prefix(settings))))
     }
 }
 

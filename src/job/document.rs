@@ -1,0 +1,185 @@
+//! The job document of an OTA update.
+
+use crate::{
+    delivery::delivery::Delivery, options::signature::SignatureAlgorithm, request::file::FileRequest,
+    signing::sign::SignedImage,
+};
+use serde::Serialize;
+
+/// A job document as it is sent.
+#[derive(Debug)]
+pub(crate) struct Document {
+    pub text: String,
+    /// The stream that it names.
+    pub stream_id: Option<String>,
+}
+
+/// The job document of an OTA update, as CreateOTAUpdate writes it, in the form that every device parser takes: compact,
+/// without escapes and nulls, with keys left out where they do not apply.
+#[derive(Debug, Serialize)]
+pub(crate) struct JobDocument<'a> {
+    afr_ota: AfrOta<'a>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct AfrOta<'a> {
+    protocols: &'static [&'static str],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    streamname: Option<&'a str>,
+    files: Vec<File<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct File<'a> {
+    filepath: &'a str,
+    filesize: u64,
+    fileid: u8,
+    certfile: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    update_data_url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_scheme: Option<&'static str>,
+    #[serde(rename = "fileType")]
+    kind: u8,
+    #[serde(flatten)]
+    signature: Signature<'a>,
+}
+
+/// Under the key that devices look for.
+#[derive(Debug, Serialize)]
+pub(crate) enum Signature<'a> {
+    #[serde(rename = "sig-sha256-ecdsa")]
+    Sha256Ecdsa(&'a str),
+    #[serde(rename = "sig-sha256-rsa")]
+    Sha256Rsa(&'a str),
+    #[serde(rename = "sig-sha1-ecdsa")]
+    Sha1Ecdsa(&'a str),
+    #[serde(rename = "sig-sha1-rsa")]
+    Sha1Rsa(&'a str),
+}
+
+/// The job document that sends devices to where they fetch signed files from, each with its signature.
+pub(crate) fn document(
+    files: &[(&FileRequest, &SignedImage)],
+    delivery: &Delivery,
+) -> Result<Document, serde_json::Error> {
+    let files = files.iter().enumerate().map(|(at, (file, signed))| {
+        let url = delivery.url(at);
+        File {
+            filepath: &file.path.0,
+            filesize: signed.size,
+            fileid: file.id,
+            certfile: &signed.cert_file,
+            update_data_url: url.map(|url| url.0.as_str()),
+            auth_scheme: url.map(|_| "aws.s3.presigned"),
+            kind: file.kind.0,
+            signature: match signed.algorithm {
+                SignatureAlgorithm::Sha256WithEcdsa => Signature::Sha256Ecdsa(&signed.signature),
+                SignatureAlgorithm::Sha256WithRsa => Signature::Sha256Rsa(&signed.signature),
+                SignatureAlgorithm::Sha1WithEcdsa => Signature::Sha1Ecdsa(&signed.signature),
+                SignatureAlgorithm::Sha1WithRsa => Signature::Sha1Rsa(&signed.signature),
+            },
+        }
+    });
+    let (protocols, streamname) = (delivery.protocols(), delivery.stream().map(|stream| stream.id.as_str()));
+    let afr_ota = AfrOta { protocols, streamname, files: files.collect() };
+    let text = serde_json::to_string(&JobDocument { afr_ota })?;
+    Ok(Document { text, stream_id: streamname.map(str::to_owned) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        delivery::presigned_url::PresignedUrl, delivery::stream::Stream, request::release_request::Inputs,
+        settings::tests::settings, tags::Tags,
+    };
+    use proptest::prelude::*;
+
+    fn signed(algorithm: SignatureAlgorithm, signature: &str, cert_file: &str, size: u64) -> SignedImage {
+        let (key, signature, cert_file) = (String::new(), signature.to_owned(), cert_file.to_owned());
+        SignedImage { key, signature, algorithm, cert_file, size, verified_until: None }
+    }
+
+    fn document_of(key: &str, tags: &[(&str, &str)], signed: &SignedImage) -> String {
+        let upload = Upload::new("b".into(), key.into(), "v1".into());
+        let tags =
+            tags.iter().chain(&[("ota:thing-group", "lab")]).map(|(tag, value)| ((*tag).into(), (*value).into()));
+        let asked = Inputs { upload: &upload, tags: &Tags(tags.collect()), manifest: None, template: None };
+        let request = ReleaseRequest::check(asked, &settings(&[]).unwrap(), Timestamp::UNIX_EPOCH).unwrap();
+        let (stream, urls) = (Stream { id: upload.stream_id() }, vec![PresignedUrl("${aws:iot:…}".to_owned())]);
+        document(&[(&request.files[0], signed)], &Delivery::of(request.protocols, stream, urls)).unwrap().text
+    }
+
+    #[test]
+    fn every_algorithm_has_the_key_that_devices_look_for() {
+        let algorithms = [
+            (SignatureAlgorithm::Sha256WithEcdsa, "sig-sha256-ecdsa"),
+            (SignatureAlgorithm::Sha256WithRsa, "sig-sha256-rsa"),
+            (SignatureAlgorithm::Sha1WithEcdsa, "sig-sha1-ecdsa"),
+            (SignatureAlgorithm::Sha1WithRsa, "sig-sha1-rsa"),
+        ];
+        for (algorithm, key) in algorithms {
+            let text = document_of("firmware/a.bin", &[], &signed(algorithm, "AA==", "cert", 1));
+            assert!(text.ends_with(&format!("\"fileType\":0,\"{key}\":\"AA==\"}}]}}}}")), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_document_is_the_one_that_create_ota_update_writes() {
+        let signed = signed(SignatureAlgorithm::Sha256WithEcdsa, "MEUC", "/certs/cert.pem", 1024);
+        assert_eq!(
+            document_of("firmware/größe 1.2_a-b.bin", &[], &signed),
+            format!(
+                "{{\"afr_ota\":{{\"protocols\":[\"MQTT\"],\"streamname\":\"{}\",\"files\":[{{\"filepath\":\"gr__e_1.2_a-b.bin\",\
+                 \"filesize\":1024,\"fileid\":0,\"certfile\":\"/certs/cert.pem\",\"fileType\":0,\
+                 \"sig-sha256-ecdsa\":\"MEUC\"}}]}}}}",
+                Upload::new("b".into(), "firmware/größe 1.2_a-b.bin".into(), "v1".into()).stream_id()
+            )
+        );
+    }
+
+    #[test]
+    fn the_document_says_by_which_protocols_devices_fetch_the_image() {
+        let signed = signed(SignatureAlgorithm::Sha256WithEcdsa, "MEUC", "cert", 1);
+        let upload = Upload::new("b".into(), "firmware/a.bin".into(), "v1".into());
+        let stream = format!(",\"streamname\":\"{}\"", upload.stream_id());
+        let url = "\"update_data_url\":\"${aws:iot:…}\",\"auth_scheme\":\"aws.s3.presigned\",";
+        for (protocols, named, stream, url) in [
+            ("mqtt", "[\"MQTT\"]", stream.as_str(), ""),
+            ("http", "[\"HTTP\"]", "", url),
+            ("http mqtt", "[\"MQTT\",\"HTTP\"]", &stream, url),
+        ] {
+            assert_eq!(
+                document_of("firmware/a.bin", &[("ota:protocols", protocols)], &signed),
+                format!(
+                    "{{\"afr_ota\":{{\"protocols\":{named}{stream},\"files\":[{{\"filepath\":\"a.bin\",\"filesize\":1,\
+                     \"fileid\":0,\"certfile\":\"cert\",{url}\"fileType\":0,\"sig-sha256-ecdsa\":\"MEUC\"}}]}}}}"
+                )
+            );
+        }
+    }
+
+    proptest! {
+        /// Devices do not decode escapes, older ones refuse nulls, and AWS IoT takes a `${` for a placeholder.
+        #[test]
+        fn the_document_has_the_form_that_every_device_takes(
+            key in any::<String>(), size in 1..u64::from(u32::MAX), path in "[A-Za-z0-9._/-]{1,64}", kind: u8, named: bool,
+        ) {
+            let kind_text = kind.to_string();
+            let tags = [("ota:file-path", path.as_str()), ("ota:file-type", &kind_text)];
+            let tags = if named { &tags[..] } else { &[] };
+            let signed = signed(SignatureAlgorithm::Sha256WithEcdsa, "MEUC+/==", "/certs/ü 1.pem", size);
+            let text = document_of(&key, tags, &signed);
+            prop_assert!(!text.contains('\\') && !text.contains("null") && !text.contains("${"), "{}", text);
+            prop_assert!(text.len() <= 32_768);
+            let parsed: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let file = &parsed["afr_ota"]["files"][0];
+            prop_assert_eq!(&file["filesize"], &serde_json::json!(size));
+            prop_assert_eq!(&file["certfile"], "/certs/ü 1.pem");
+            prop_assert!(file["filepath"].as_str().unwrap().len() <= 64);
+            prop_assert!(!named || file["filepath"] == path.as_str());
+            prop_assert_eq!(&file["fileType"], if named { kind } else { 0 });
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! How a release ends without a job of its own: skipped, rejected or failed.
+
+use crate::error::Failure;
+
+/// Why an upload came to no job.
+#[derive(Debug)]
+pub enum NotReleased {
+    /// By design: nobody has to act.
+    Skipped(SkipReason),
+    /// The uploader must act: every problem found, each a sentence. A retry cannot help.
+    Rejected(RejectionKind, Vec<String>),
+    /// Time or the operator must help: Lambda retries, then the event goes to the failure queue.
+    Failed(Failure),
+}
+
+impl From<Failure> for NotReleased {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// What both come to, with the reasons of both where both are rejected.
+pub(crate) fn combine<A, B>(one: Result<A, NotReleased>, other: Result<B, NotReleased>) -> Result<(A, B), NotReleased> {
+    match (one, other) {
+        (Ok(one), Ok(other)) => Ok((one, other)),
+        (Err(NotReleased::Rejected(kind, one)), Err(NotReleased::Rejected(_, other))) => {
+            Err(NotReleased::Rejected(kind, [one, other].concat()))
+        }
+        // What can be mended by time alone is told once the uploader has done the rest.
+        (Err(NotReleased::Rejected(kind, reasons)), _) | (_, Err(NotReleased::Rejected(kind, reasons))) => {
+            Err(NotReleased::Rejected(kind, reasons))
+        }
+        (Err(stop), _) | (_, Err(stop)) => Err(stop),
+    }
+}
+
+/// What all come to, with all the reasons for which any is rejected.
+pub(crate) fn combine_all<T>(each: impl IntoIterator<Item = Result<T, NotReleased>>) -> Result<Vec<T>, NotReleased> {
+    let mut all = Ok(Vec::new());
+    for one in each {
+        all = combine(all, one).map(|(mut all, one)| {
+            all.push(one);
+            all
+        });
+    }
+    all
+}
+
+/// What of a release is rejected: where the uploader has to mend it. Of several, the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RejectionKind {
+    /// Bucket, key or version of the upload.
+    Place,
+    /// What its tags say.
+    Tags,
+    /// What the manifest says.
+    Manifest,
+    /// The image itself.
+    Object,
+    /// The signature that it brings.
+    Signature,
+    /// What the job template says, or that it is not there.
+    JobTemplate,
+    /// A thing group or thing that does not exist.
+    Target,
+    /// A package version that does not exist.
+    PackageVersion,
+    /// The job ID that it asks for, which another job has.
+    JobId,
+    /// Start, end or window, which came too near while the image was signed.
+    TooLate,
+}
+
+impl RejectionKind {
+    /// The kind's word in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Place => "place",
+            Self::Tags => "tags",
+            Self::Manifest => "manifest",
+            Self::Object => "object",
+            Self::Signature => "signature",
+            Self::JobTemplate => "job-template",
+            Self::Target => "target",
+            Self::PackageVersion => "package-version",
+            Self::JobId => "job-id",
+            Self::TooLate => "too-late",
+        }
+    }
+}
+
+/// Why an upload was skipped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SkipReason {
+    /// The object carries no `ota:` tag: it is not a release.
+    NoTags,
+    /// The object is the empty marker of a folder.
+    Folder,
+    /// The object lies below the signed prefix: the function's own work.
+    SignedPrefix,
+    /// The event is not about an upload below the upload prefix.
+    OtherEvent,
+    /// A newer version of the object is current.
+    Superseded,
+    /// The object or this version of it was deleted.
+    Withdrawn,
+    /// An operator deleted the job of this version: it is never made again.
+    JobDeleted,
+    /// The object was copied onto itself: key, bytes and tags are those of the previous version, which has its job.
+    Unchanged,
+}
+
+impl SkipReason {
+    /// The reason's word in results and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoTags => "no-tags",
+            Self::Folder => "folder",
+            Self::SignedPrefix => "signed-prefix",
+            Self::OtherEvent => "other-event",
+            Self::Superseded => "superseded",
+            Self::Withdrawn => "withdrawn",
+            Self::JobDeleted => "job-deleted",
+            Self::Unchanged => "unchanged",
+        }
+    }
+}

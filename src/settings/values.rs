@@ -1,0 +1,104 @@
+//! The values of single settings.
+
+use crate::{error::Expected, tags::TagHeader};
+use std::str::FromStr;
+
+/// Whether releases are only tried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DryRun {
+    /// They are made.
+    Off,
+    /// What can be read is read and checked, and nothing is created.
+    OfRealTags,
+    /// AWS is not called at all: these are the tags.
+    Offline(TagHeader, Option<String>),
+}
+
+/// Something that is on or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flag(pub bool);
+
+impl FromStr for Flag {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        value.parse().map(Self).map_err(|_| Expected("`true` or `false`".into()))
+    }
+}
+
+/// A value without a grammar of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text(pub String);
+
+impl FromStr for Text {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        Ok(Self(value.to_owned()))
+    }
+}
+
+/// A key prefix: not empty, ends in `/`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prefix(pub String);
+
+impl FromStr for Prefix {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let is_prefix = value.ends_with('/') && !value.starts_with('/');
+        is_prefix
+            .then(|| Self(value.to_owned()))
+            .ok_or(Expected("a key prefix that ends in `/`, such as `firmware/`".into()))
+    }
+}
+
+/// A number of bytes, from 1 to the 24 MB that a stream's file may have
+/// (<https://docs.aws.amazon.com/general/latest/gr/iot-core.html>).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteCount(pub u64);
+
+impl FromStr for ByteCount {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let bytes = value.parse().ok().filter(|bytes| (1..=24 * 1024 * 1024).contains(bytes));
+        bytes.map(Self).ok_or(Expected("a number of bytes up to 25165824, the 24 MB of a stream's file".into()))
+    }
+}
+
+/// The ARN of an IAM role, which also tells the partition and the account of the deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleArn {
+    pub(crate) arn: String,
+    pub(crate) partition: String,
+    pub(crate) account: String,
+}
+
+impl FromStr for RoleArn {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let parts: Vec<&str> = value.splitn(6, ':').collect();
+        let is_account = |text: &str| text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
+        match parts[..] {
+            ["arn", partition, "iam", "", account, role]
+                if !partition.is_empty() && is_account(account) && role.starts_with("role/") =>
+            {
+                Ok(Self { arn: value.to_owned(), partition: partition.to_owned(), account: account.to_owned() })
+            }
+            _ => Err(Expected("the ARN of an IAM role, such as `arn:aws:iam::111122223333:role/ota`".into())),
+        }
+    }
+}
+
+/// The ARN of a queue of SQS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueArn(pub String);
+
+impl FromStr for QueueArn {
+    type Err = Expected;
+    fn from_str(value: &str) -> Result<Self, Expected> {
+        let parts: Vec<&str> = value.split(':').collect();
+        let is_queue = matches!(parts[..], ["arn", partition, "sqs", region, account, name]
+            if [partition, region, account, name].iter().all(|part| !part.is_empty()));
+        is_queue
+            .then(|| Self(value.to_owned()))
+            .ok_or(Expected("the ARN of an SQS queue, such as `arn:aws:sqs:eu-central-1:111122223333:failures`".into()))
+    }
+}

@@ -1,0 +1,47 @@
+//! The object that holds the signature of custom code signing, next to the image.
+
+use crate::{
+    error::Expected,
+    options::signature::{SignatureAlgorithm, check_form, without_breaks},
+    text::{
+        encoding::decode,
+        json::{document, text},
+    },
+};
+
+/// The most bytes of such an object: many times what it needs.
+pub(crate) const MAX_BYTES: i64 = 4096;
+
+/// Reads the object beside the image: the signature in base64, and its algorithm.
+///
+/// # Errors
+/// Every problem, each a sentence: the object has another form, or is not of this version.
+pub fn read_beside(bytes: &[u8], version_id: &str) -> Result<(String, SignatureAlgorithm), Vec<String>> {
+    let mut problems = Vec::new();
+    let read = decode(bytes).and_then(|json| {
+        document(&json, &mut problems, |from| {
+            let version = from.required("versionId", text);
+            let algorithm = from.required("signatureAlgorithm", text);
+            let signature = from.required("signature", text);
+            if let Some(version) = version.filter(|version| version != version_id) {
+                from.problem("versionId", &format!("is `{version}`, expected `{version_id}`, that of the image"));
+            }
+            let algorithm = algorithm?;
+            let algorithm = algorithm.parse().map_err(|Expected(expected)| {
+                from.problem("signatureAlgorithm", &format!("is `{algorithm}`, expected {expected}"));
+            });
+            let (signature, algorithm) = (without_breaks(&signature?), algorithm.ok()?);
+            if let Err(problem) = check_form(&signature, algorithm) {
+                from.problem("signature", &format!("is no signature by {}: {problem}", algorithm.name()));
+            }
+            Some((signature, algorithm))
+        })
+    });
+    match read {
+        Ok(Some(signature)) if problems.is_empty() => Ok(signature),
+        Ok(_) => Err(problems),
+        Err(problem) => Err(vec![format!(
+            "expected `{{\"versionId\":\"…\",\"signature\":\"…\",\"signatureAlgorithm\":\"…\"}}`: {problem}"
+        )]),
+    }
+}
