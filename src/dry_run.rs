@@ -2,33 +2,23 @@
 
 use crate::{
     clients::Clients,
-    delivery::{
-        delivery::Delivery,
-        presigned_url::PresignedUrl,
-        raw_copy::RawCopy,
-        stream::{self, Stream},
-    },
+    delivery::delivery::Delivery,
+    delivery::presigned_url::PresignedUrl,
+    delivery::raw_copy::RawCopy,
+    delivery::stream::{self, Stream},
     error::Failure,
-    job::{
-        create::{self},
-        device_limits::{self},
-        document,
-    },
+    job::create::{self},
+    job::device_limits::{self},
+    job::document::{self},
     not_released::NotReleased,
     options::signature::SignatureAlgorithm,
-    request::{
-        file::{FileRequest, SignedBy},
-        release_request::ReleaseRequest,
-    },
-    s3::{
-        attempts::image_key,
-        record::{FROM_RECORD, mark},
-    },
+    request::file::{FileRequest, SignedBy},
+    request::release_request::ReleaseRequest,
+    s3::attempts::image_key,
+    s3::record::{FROM_RECORD, mark},
     settings::Settings,
-    signing::{
-        provided::{self, ProvidedSignature},
-        sign::{self, SignedImage},
-    },
+    signing::provided::{self, ProvidedSignature},
+    signing::sign::{self, SignedImage},
     upload::{Upload, encoded},
 };
 use aws_sdk_iot::{

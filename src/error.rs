@@ -201,6 +201,7 @@ impl Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::not_released::SkipReason;
     use aws_sdk_iot::operation::create_job::CreateJobError;
 
     /// An error as an SDK makes it: of an operation with a response.

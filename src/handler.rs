@@ -1,47 +1,40 @@
 //! An event in, outcomes out: the steps of a release in their order, and what a failure means for the invocation.
 
+use crate::s3::manifest;
 use crate::{
     clients::Clients,
-    delivery::{
-        delivery::Delivery,
-        raw_copy,
-        stream::{self},
-    },
+    delivery::delivery::Delivery,
+    delivery::raw_copy::{self},
+    delivery::stream::{self},
     dry_run::{self, KnownFile},
     error::Failure,
     event::{self, Record, Scheduled},
-    job::{
-        create::{self},
-        device_limits::{self},
-        document, earlier_versions,
-        existing::{self, Job, JobId},
-        lookup::{self},
-    },
+    job::create::{self},
+    job::device_limits::{self},
+    job::document::{self},
+    job::earlier_versions::{self},
+    job::existing::{self, Job, JobId},
+    job::lookup::{self},
     metrics::Metrics,
     not_released::{NotReleased, RejectionKind, SkipReason, combine},
     options::job_config::JobConfig,
     outcome::{Outcome, Release, Releases},
     progress::{Step, Steps},
-    request::{
-        file::FileRequest,
-        file_kind::{self, is_manifest},
-        manifest::{Manifest, ManifestFile},
-        release_request::{Inputs, ReleaseRequest},
-    },
-    s3::{
-        attempts::{EarlierAttempts, record_key},
-        bucket::{self},
-        digests::Digests,
-        object::{Image, StoredObject},
-        record::{FROM_RECORD, JobRecord},
-        unchanged::{self},
-    },
-    settings::{Settings, values::DryRun},
-    signing::{
-        provided::{self, SignatureSource},
-        sign::{Invocation, SignedImage, Signing},
-        verification::Verification,
-    },
+    request::file::FileRequest,
+    request::file_kind::{self, is_manifest},
+    request::manifest::Manifest,
+    request::release_request::{Inputs, ReleaseRequest},
+    s3::attempts::{EarlierAttempts, record_key},
+    s3::bucket::{self},
+    s3::digests::Digests,
+    s3::object::{Image, StoredObject},
+    s3::record::{FROM_RECORD, JobRecord},
+    s3::unchanged::{self},
+    settings::Settings,
+    settings::values::DryRun,
+    signing::provided::{self, SignatureSource},
+    signing::sign::{Invocation, SignedImage, Signing},
+    signing::verification::Verification,
     tags::{TagHeader, Tags},
     upload::{Upload, hex},
 };
@@ -201,7 +194,7 @@ impl Function {
                     // Another attempt was first: again, by its record.
                     Ok(None) if !is_again => is_again = true,
                     Ok(None) => {
-                        let key = record_key(&upload.signed_prefix(&self.settings));
+                        let key = record_key(&self.settings.prefix_of(&upload));
                         return Err(Failure::UnlistedRecord { key }.into());
                     }
                     // Lambda's few attempts are over long before a burst of uploads is.
@@ -228,7 +221,7 @@ impl Function {
         (header, manifest): (&TagHeader, Option<&str>),
         release: &mut Release,
     ) -> Result<Outcome, NotReleased> {
-        upload.check_place(&self.settings)?;
+        self.settings.check_place(upload)?;
         if upload.key.ends_with('/') && size == Some(0) {
             return Err(NotReleased::Skipped(SkipReason::Folder));
         }
@@ -301,7 +294,7 @@ impl Function {
         steps: &mut Steps,
     ) -> Result<Option<Outcome>, NotReleased> {
         let Self { settings, aws, clock, .. } = self;
-        upload.check_place(settings)?;
+        settings.check_place(upload)?;
         if let Err(stop) = check_version(upload) {
             return Err(self.without_version(stop, upload).await?);
         }
@@ -334,7 +327,7 @@ impl Function {
             return Ok(Some(outcome));
         }
         current?;
-        let files = self.files(upload, image.as_ref().ok().cloned());
+        let files = manifest::files(aws, settings, upload, image.as_ref().ok().cloned());
         let (manifest, images) = steps.timed(Step::Inspect, files).await?;
         let sizes: Vec<_> = images.iter().map(|image| image.as_ref().map(|image| image.size)).collect();
         let now = clock();
@@ -458,34 +451,6 @@ impl Function {
         }
         warn(upload, [request.warnings(now), drafts].concat());
         Ok(Preflight::Ready(Box::new(request), signable, taken_by))
-    }
-
-    /// What the upload says as a manifest, and what S3 knows of each file: that of the upload itself, where it is none.
-    /// Nothing of those that are not there or cannot be read, which is among the problems of a manifest.
-    async fn files(
-        &self,
-        upload: &Upload,
-        image: Option<Image>,
-    ) -> Result<(Option<Manifest>, Vec<Option<Image>>), NotReleased> {
-        let Self { settings, aws, .. } = self;
-        let manifest = match &image {
-            Some(image) => Manifest::get(aws, settings, upload, image).await?,
-            None => is_manifest(&upload.key).then(Manifest::default),
-        };
-        let Some(mut manifest) = manifest else { return Ok((None, vec![image])) };
-        let object = |file: &ManifestFile| {
-            let source = file.is_placed.then(|| file.source.clone());
-            async move {
-                match source {
-                    Some(source) => source.object(aws, settings).await,
-                    None => Ok(None),
-                }
-            }
-        };
-        let objects = try_join_all(manifest.files.iter().map(object)).await?;
-        manifest.check_objects(&objects);
-        let images = objects.into_iter().map(|object| object?.image().ok());
-        Ok((Some(manifest), images.collect()))
     }
 
     /// The signature over each file, after the claim of this attempt where there was no record. `None` if another attempt was

@@ -204,6 +204,7 @@ mod tests {
     use super::*;
     use crate::error::Failure;
     use serde_json::json;
+    use std::time::Duration;
     use std::{
         io,
         sync::{Arc, Mutex},

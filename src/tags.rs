@@ -2,10 +2,8 @@
 
 use crate::{
     error::Expected,
-    text::{
-        json::quoted,
-        spelling::{folded, nearest, suggestion, without_blanks},
-    },
+    text::json::quoted,
+    text::spelling::{folded, nearest, suggestion, without_blanks},
 };
 use aws_sdk_s3::types::Tag;
 use percent_encoding::percent_decode_str;

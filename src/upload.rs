@@ -1,20 +1,5 @@
 //! One object version, what S3 knows of it, and the names it implies.
 
-use crate::{
-    clients::Clients,
-    error::{Failure, required},
-    not_released::{NotReleased, RejectionKind, SkipReason},
-    s3::{
-        listing::{self},
-        object::is_gone,
-    },
-    settings::Settings,
-    tags::Tags,
-};
-use aws_sdk_s3::{
-    error::ProvideErrorMetadata,
-    operation::head_object::{HeadObjectError, HeadObjectOutput},
-};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 use std::fmt::{self, Write};
@@ -59,24 +44,6 @@ impl Upload {
         self.version_id != NO_VERSION
     }
 
-    /// Stops what is not this deployment's to release.
-    pub(crate) fn check_place(&self, settings: &Settings) -> Result<(), NotReleased> {
-        if self.bucket != settings.upload_bucket.0 {
-            let (given, ours) = (&self.bucket, &settings.upload_bucket.0);
-            return Err(NotReleased::Rejected(
-                RejectionKind::Place,
-                vec![format!("the bucket is `{given}`, expected the upload bucket `{ours}`")],
-            ));
-        }
-        if self.key.starts_with(&settings.signed_prefix.0) {
-            return Err(NotReleased::Skipped(SkipReason::SignedPrefix));
-        }
-        if !self.key.starts_with(&settings.upload_prefix.0) {
-            return Err(NotReleased::Skipped(SkipReason::OtherEvent));
-        }
-        Ok(())
-    }
-
     /// The last part of the key.
     pub fn file_name(&self) -> &str {
         self.key.rsplit('/').next().unwrap_or_default()
@@ -104,9 +71,9 @@ impl Upload {
         format!("{ID_PREFIX}{slug}{hyphen}{digits}")
     }
 
-    /// The prefix of all that is made of this version: its signed object, the raw copy and the record.
-    pub fn signed_prefix(&self, settings: &Settings) -> String {
-        format!("{}{}/", settings.signed_prefix.0, hex(&self.hash[..16]))
+    /// What names this version in keys: 32 hexadecimal digits.
+    pub(crate) fn folder_name(&self) -> String {
+        hex(&self.hash[..16])
     }
 
     /// A token for one way to use this version: from the version and every input of the use.
@@ -126,61 +93,6 @@ impl Upload {
         let mut description = format!("s3://{}", self.copy_source());
         description.truncate(MAX_DESCRIPTION);
         description
-    }
-
-    /// The tags of this version; nothing where the version is gone.
-    pub(crate) async fn tags(&self, aws: &Clients, settings: &Settings) -> Result<Option<Tags>, Failure> {
-        let call = aws.s3.get_object_tagging().bucket(&self.bucket).key(&self.key).version_id(&self.version_id);
-        match call.expected_bucket_owner(&settings.ota_role.account).send().await {
-            Ok(answer) => Ok(Some(Tags::from(answer.tag_set))),
-            Err(error) if is_gone(error.code()) => Ok(None),
-            Err(error) => Err(Failure::GetObjectTagging { object: self.to_string(), source: error.into() }),
-        }
-    }
-
-    /// Stops a version that is not, or no longer, the current one of its key.
-    pub(crate) async fn check_current(&self, aws: &Clients, settings: &Settings) -> Result<(), NotReleased> {
-        let head = match self.head(aws, settings, None).await {
-            Err(head @ Failure::HeadObject { status: 400, .. }) => {
-                return self.check_listed_current(aws, settings, head).await;
-            }
-            head => head?.ok_or(NotReleased::Skipped(SkipReason::Withdrawn))?,
-        };
-        let current = required(head.version_id, "x-amz-version-id")?;
-        if current == self.version_id { Ok(()) } else { Err(NotReleased::Skipped(SkipReason::Superseded)) }
-    }
-
-    /// The versions of the same object before this one, the newest first, `most` at most.
-    pub(crate) async fn earlier(&self, aws: &Clients, settings: &Settings, most: usize) -> Result<Vec<Self>, Failure> {
-        let call = aws.s3.list_object_versions().key_marker(&self.key).version_id_marker(&self.version_id);
-        let call = call.max_keys(i32::try_from(most).unwrap_or(i32::MAX));
-        let page = listing::page(settings, (&self.bucket, &self.key), call).await?;
-        let mut earlier = Vec::new();
-        for version in page.versions.unwrap_or_default() {
-            let (key, id) = (required(version.key, "Key")?, required(version.version_id, "VersionId")?);
-            if key == self.key {
-                earlier.push(Self::new(self.bucket.clone(), key, id));
-            }
-        }
-        Ok(earlier)
-    }
-
-    /// The head of a version, or else of the key; nothing where there is none.
-    pub(crate) async fn head(
-        &self,
-        aws: &Clients,
-        settings: &Settings,
-        version: Option<&String>,
-    ) -> Result<Option<HeadObjectOutput>, Failure> {
-        let call = aws.s3.head_object().bucket(&self.bucket).key(&self.key).set_version_id(version.cloned());
-        match call.expected_bucket_owner(&settings.ota_role.account).send().await {
-            Ok(head) => Ok(Some(head)),
-            Err(error) if error.as_service_error().is_some_and(HeadObjectError::is_not_found) => Ok(None),
-            Err(error) => {
-                let status = error.raw_response().map(|answer| answer.status().as_u16()).unwrap_or_default();
-                Err(Failure::HeadObject { object: self.to_string(), status, source: error.into() })
-            }
-        }
     }
 }
 
@@ -212,7 +124,11 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Failure;
+    use crate::s3::object::Image;
+    use crate::s3::object::is_gone;
     use crate::settings::tests::settings;
+    use aws_sdk_s3::operation::head_object::HeadObjectOutput;
     use percent_encoding::percent_decode_str;
     use proptest::prelude::*;
 
@@ -240,30 +156,13 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_lies_elsewhere_is_not_released() {
-        let settings = settings(&[]).unwrap();
-        let check =
-            |bucket: &str, key: &str| Upload::new(bucket.into(), key.into(), "v1".into()).check_place(&settings);
-        assert!(check("firmware-bucket", "firmware/a.bin").is_ok());
-        assert!(matches!(
-            check("firmware-bucket", "SignedImage/a"),
-            Err(NotReleased::Skipped(SkipReason::SignedPrefix))
-        ));
-        assert!(matches!(check("firmware-bucket", "other/a"), Err(NotReleased::Skipped(SkipReason::OtherEvent))));
-        let Err(NotReleased::Rejected(RejectionKind::Place, reasons)) = check("foreign", "firmware/a.bin") else {
-            panic!()
-        };
-        assert_eq!(reasons, ["the bucket is `foreign`, expected the upload bucket `firmware-bucket`"]);
-    }
-
     /// The values were computed with Python's `hashlib`, from the words of the design alone.
     #[test]
     fn the_names_are_those_that_the_design_describes() {
         let upload = Upload::new("firmware-bucket".into(), "firmware/blinky 1.2.bin".into(), "v1".into());
         assert_eq!(upload.stream_id(), "AFR_OTA-b1ed762f-38b1-862d-812a-704628fad179");
         assert_eq!(upload.default_job_id(), "AFR_OTA-blinky-1-2-bin-b1ed762f38b1");
-        assert_eq!(upload.signed_prefix(&settings(&[]).unwrap()), "SignedImage/b1ed762f38b1162d412a704628fad179/");
+        assert_eq!(settings(&[]).unwrap().prefix_of(&upload), "SignedImage/b1ed762f38b1162d412a704628fad179/");
     }
 
     #[test]

@@ -2,11 +2,9 @@
 
 use crate::{
     clients::Clients,
-    delivery::{
-        presigned_url::PresignedUrl,
-        raw_copy::RawCopy,
-        stream::{self, Stream},
-    },
+    delivery::presigned_url::PresignedUrl,
+    delivery::raw_copy::RawCopy,
+    delivery::stream::{self, Stream},
     error::Failure,
     options::job::Protocols,
     settings::Settings,
@@ -101,7 +99,7 @@ mod tests {
         let settings = settings(&[("SIGNED_PREFIX", "signed images/")]).unwrap();
         let [first, second] =
             ["v1", "v2"].map(|version| Upload::new("b".into(), "firmware/a.bin".into(), version.into()));
-        let key = format!("{}job", first.signed_prefix(&settings));
+        let key = format!("{}job", settings.prefix_of(&first));
         let copy = RawCopy { file_id: 0, key, version_id: "v".into(), size: 1, sha256: None };
         let url = PresignedUrl::of(&settings, &first, &copy).0;
         assert!(PresignedUrl::is_of(&url, &settings, &first) && !PresignedUrl::is_of(&url, &settings, &second));

@@ -12,8 +12,15 @@ use crate::{
 pub(crate) struct PresignedUrl(pub String);
 
 impl PresignedUrl {
-    fn of(settings: &Settings, upload: &Upload, copy: &RawCopy) -> Self {
-        let url = settings.s3_url(&upload.bucket, &copy.key, &copy.version_id);
+    /// The URL in it is path style, with everything encoded that AWS IoT expects encoded.
+    pub fn of(settings: &Settings, upload: &Upload, copy: &RawCopy) -> Self {
+        let (region, key, version) = (&settings.region.0, encoded(&copy.key), encoded(&copy.version_id));
+        let domain = match settings.ota_role.partition.as_str() {
+            "aws-cn" => "amazonaws.com.cn",
+            "aws-eusc" => "amazonaws.eu",
+            _ => "amazonaws.com",
+        };
+        let url = format!("https://s3.{region}.{domain}/{}/{key}%3FversionId%3D{version}", upload.bucket);
         Self(format!("${{aws:iot:s3-presigned-url-v2:{url}}}"))
     }
 
@@ -23,6 +30,6 @@ impl PresignedUrl {
 
     /// Whether a URL in a job document lies below the upload's own prefix, which no other upload has.
     pub fn is_of(url: &str, settings: &Settings, upload: &Upload) -> bool {
-        url.contains(&format!("/{}", encoded(&upload.signed_prefix(settings))))
+        url.contains(&format!("/{}", encoded(&settings.prefix_of(upload))))
     }
 }

@@ -5,10 +5,8 @@ use crate::{
     error::{Failure, required},
     not_released::NotReleased,
     request::file::FileRequest,
-    s3::{
-        digests::Digests,
-        object::{Image, is_gone},
-    },
+    s3::digests::Digests,
+    s3::object::{Image, is_gone},
     settings::Settings,
     signing::sign::SignedImage,
 };

@@ -3,17 +3,13 @@
 use crate::{
     clients::Clients,
     error::{Cause, Failure},
-    job::{
-        document::Document,
-        existing::{self, Holder, Job},
-    },
+    job::document::Document,
+    job::existing::{self, Holder, Job},
     not_released::{NotReleased, RejectionKind},
     request::release_request::ReleaseRequest,
     s3::record::JobRecord,
-    schedule::{
-        requested::{LeadTime, Part},
-        scheduling_config::Schedule,
-    },
+    schedule::requested::{LeadTime, Part},
+    schedule::scheduling_config::Schedule,
     settings::Settings,
     upload::Upload,
 };
@@ -52,7 +48,7 @@ pub(crate) fn request(
         .iot
         .create_job()
         .job_id(job_id)
-        .set_targets(Some(request.targets.iter().map(|target| target.arn(settings)).collect()))
+        .set_targets(Some(request.targets.iter().map(|target| settings.iot_arn(target)).collect()))
         .document(document)
         .description(request.description.clone().unwrap_or_else(|| upload.description()) + mark)
         .set_presigned_url_config(request.protocols.has_http().then(|| {

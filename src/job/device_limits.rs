@@ -82,7 +82,7 @@ mod tests {
     use super::*;
     use crate::{
         delivery::delivery::Delivery, delivery::presigned_url::PresignedUrl, delivery::raw_copy::RawCopy,
-        delivery::stream::Stream, job::create, request::release_request::Inputs,
+        delivery::stream::Stream, job::create, job::document, request::release_request::Inputs,
         request::release_request::ReleaseRequest, settings::tests::settings, tags::Tags, upload::Upload,
     };
 
@@ -111,11 +111,11 @@ mod tests {
         let asked = Inputs { upload: &upload, tags: &tags, manifest: None, template: None };
         let request = ReleaseRequest::check(asked, &settings, "2026-11-23T21:40:30Z".parse().unwrap()).unwrap();
         let files: Vec<_> = signed.iter().map(|signed| (&request.files[0], signed)).collect();
-        let key = format!("{}{}", upload.signed_prefix(&settings), "j".repeat(36));
+        let key = format!("{}{}", settings.prefix_of(&upload), "j".repeat(36));
         let copies = vec![RawCopy { file_id: 0, key, version_id: "v".repeat(32), size: 1, sha256: None }; signed.len()];
         let urls = PresignedUrl::of_all(&settings, &upload, &copies);
         let delivery = Delivery::of(request.protocols, Stream { id: upload.stream_id() }, urls);
-        let document = create::document(&files, &delivery).unwrap();
+        let document = document::document(&files, &delivery).unwrap();
         warnings(&upload.default_job_id(), &document.text, &files)
     }
 

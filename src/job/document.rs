@@ -90,10 +90,13 @@ pub(crate) fn document(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::release_request::ReleaseRequest;
+    use crate::upload::Upload;
     use crate::{
         delivery::presigned_url::PresignedUrl, delivery::stream::Stream, request::release_request::Inputs,
         settings::tests::settings, tags::Tags,
     };
+    use jiff::Timestamp;
     use proptest::prelude::*;
 
     fn signed(algorithm: SignatureAlgorithm, signature: &str, cert_file: &str, size: u64) -> SignedImage {

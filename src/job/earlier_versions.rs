@@ -1,6 +1,12 @@
 //! The jobs of earlier versions of the same key.
 
-use crate::{clients::Clients, job::existing, s3::record::JobRecord, settings::Settings, upload::Upload};
+use crate::{
+    clients::Clients,
+    job::existing::{self},
+    s3::record::JobRecord,
+    settings::Settings,
+    upload::Upload,
+};
 use aws_sdk_iot::types::JobStatus;
 use futures::future::join_all;
 use std::time::Duration;

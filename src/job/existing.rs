@@ -6,7 +6,8 @@ use crate::{
     error::{Failure, required},
     not_released::{NotReleased, RejectionKind},
     request::release_request::ReleaseRequest,
-    s3::{attempts::EarlierAttempts, record::JobRecord},
+    s3::attempts::EarlierAttempts,
+    s3::record::JobRecord,
     settings::Settings,
     upload::Upload,
 };

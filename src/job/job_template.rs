@@ -4,10 +4,8 @@ use crate::{
     clients::Clients,
     error::Failure,
     not_released::{NotReleased, RejectionKind},
-    options::{
-        job::JobTemplateId,
-        job_config::{JobConfig, UncheckedJobConfig},
-    },
+    options::job::JobTemplateId,
+    options::job_config::{JobConfig, UncheckedJobConfig},
 };
 use aws_sdk_iot::{error::ProvideErrorMetadata, operation::describe_job_template::DescribeJobTemplateOutput};
 

@@ -6,7 +6,8 @@ use crate::{
     error::{Cause, Failure},
     job::job_template::{self},
     not_released::{NotReleased, RejectionKind, combine, combine_all},
-    options::{job_config::JobConfig, target::Target},
+    options::job_config::JobConfig,
+    options::target::Target,
     request::release_request::ReleaseRequest,
     settings::Settings,
     tags::{JOB_TEMPLATE, PACKAGE_VERSION, THING, THING_GROUP, Tags},
@@ -43,7 +44,7 @@ async fn describe(aws: &Clients, settings: &Settings, target: &Target) -> Result
     };
     described.map_err(|cause| match cause {
         None => NotReleased::Rejected(RejectionKind::Target, vec![does_not_exist(&format!("tag `{tag}`"), name, kind)]),
-        Some(source) => Failure::DescribeTarget { target: target.arn(settings), source }.into(),
+        Some(source) => Failure::DescribeTarget { target: settings.iot_arn(target), source }.into(),
     })
 }
 

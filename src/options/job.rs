@@ -1,6 +1,6 @@
 //! What single tags say of a job, beside its schedule: its ID, how often and how long devices try, what they install.
 
-use crate::{error::Expected, schedule::duration::Minutes, settings::Settings, upload::ID_PREFIX};
+use crate::{error::Expected, schedule::duration::Minutes, upload::ID_PREFIX};
 use aws_sdk_iot::{
     error::BuildError,
     types::{self, JobExecutionsRetryConfig, RetryCriteria, RetryableFailureType, TimeoutConfig},
@@ -209,10 +209,9 @@ fn is_package_name(name: &str, longest: usize) -> bool {
 }
 
 impl PackageVersions {
-    /// The `destinationPackageVersions` of CreateJob.
-    pub(crate) fn arns(&self, settings: &Settings) -> Vec<String> {
-        let arn = |(package, version): &(String, String)| format!("package/{package}/version/{version}");
-        self.0.iter().map(|version| settings.iot_arn(&arn(version))).collect()
+    /// The resources in their ARNs.
+    pub(crate) fn resources(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|(package, version)| format!("package/{package}/version/{version}"))
     }
 }
 
@@ -288,6 +287,7 @@ impl FromStr for UrlExpiry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::signature::SigningJobId;
     use crate::upload::Upload;
     use proptest::prelude::*;
 

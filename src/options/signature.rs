@@ -164,6 +164,7 @@ impl FromStr for ProfileName {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::signing::signature_object::read_beside;
     use proptest::prelude::*;
     use serde_json::json;
 

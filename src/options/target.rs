@@ -1,6 +1,6 @@
 //! Things and thing groups: their names, and the rules on which of them uploads may target.
 
-use crate::{error::Expected, settings::Settings};
+use crate::error::Expected;
 use std::{fmt, str::FromStr};
 
 /// A thing group or a thing.
@@ -10,13 +10,6 @@ pub enum Target {
     ThingGroup(String),
     /// One thing.
     Thing(String),
-}
-
-impl Target {
-    /// The target's ARN in the deployment's partition, region and account.
-    pub fn arn(&self, settings: &Settings) -> String {
-        settings.iot_arn(&self.to_string())
-    }
 }
 
 impl fmt::Display for Target {

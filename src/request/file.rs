@@ -2,12 +2,10 @@
 
 use crate::{
     not_released::{NotReleased, RejectionKind, SkipReason},
-    options::{
-        file::{FilePath, FileType},
-        signature::{
-            BESIDE, CertFile, CustomSignature, CustomSigning, ProfileName, SignatureAlgorithm, SigningJobId,
-            check_form, with_plus, without_breaks,
-        },
+    options::file::{FilePath, FileType},
+    options::signature::{
+        BESIDE, CertFile, CustomSignature, CustomSigning, ProfileName, SignatureAlgorithm, SigningJobId, check_form,
+        with_plus, without_breaks,
     },
     request::manifest::Manifest,
     settings::Settings,
@@ -84,7 +82,7 @@ impl Reader<'_> {
         }
         let profile = self.profile(&settings.signing_profile, settings);
         self.problems.extend_from_slice(&manifest.problems);
-        let prefix = upload.signed_prefix(settings);
+        let prefix = settings.prefix_of(upload);
         let (mut files, mut paths) = (Vec::new(), Vec::<(FilePath, &str)>::new());
         for file in &manifest.files {
             let mut from = Reader { place: Place::File(file.at), tags: &file.options, problems: Vec::new() };

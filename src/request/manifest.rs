@@ -1,29 +1,20 @@
 //! A manifest: an upload that names the files of one update, and what its job is to be beyond what tags can say.
 
 use crate::{
-    clients::Clients,
-    error::Failure,
-    not_released::{NotReleased, SkipReason},
-    options::{
-        job::UrlExpiry,
-        job_config::{JobConfig, UncheckedJobConfig},
+    options::job::UrlExpiry,
+    options::job_config::{JobConfig, UncheckedJobConfig},
+    request::file_kind::{self},
+    request::manifest_job::{
+        abort, description, package_versions, retries, rollout, tags, timeout, url_expiry, windows,
     },
-    request::{
-        file_kind::{self, is_manifest, is_text, names_files},
-        manifest_job::{abort, description, package_versions, retries, rollout, tags, timeout, url_expiry, windows},
-    },
-    s3::object::{Image, StoredObject, is_gone},
     settings::Settings,
     tags::{FILE_TYPE, OF_FILES, SIGNING_PROFILE, member},
-    text::{
-        encoding::decode,
-        json::{Node, Object, Problems, document, list, quoted, text, whole_number},
-    },
-    upload::{Upload, hex},
+    text::encoding::decode,
+    text::json::{Node, Object, Problems, document, list, quoted, text, whole_number},
+    upload::Upload,
 };
 use aws_sdk_iot::types::Tag;
-use aws_sdk_s3::error::ProvideErrorMetadata;
-use sha2::{Digest, Sha256};
+use sha2::Digest;
 use std::collections::BTreeMap;
 
 /// The most bytes of a manifest: many times what ten files and a job need.
@@ -89,48 +80,6 @@ pub(crate) struct ManifestFile {
 }
 
 impl Manifest {
-    /// Reads an upload that is a manifest by its name, or by its content, which is a problem then. `None` if it is an image.
-    pub(crate) async fn get(
-        aws: &Clients,
-        settings: &Settings,
-        upload: &Upload,
-        image: &Image,
-    ) -> Result<Option<Self>, NotReleased> {
-        let is_named = is_manifest(&upload.key);
-        if !is_named && !is_text(&upload.key) {
-            return Ok(None);
-        }
-        if image.size > MAX_BYTES {
-            let problem = format!("the manifest has {} bytes, expected at most {MAX_BYTES}", image.size);
-            return Ok(is_named.then(|| Self::unreadable(&problem)));
-        }
-        let bytes = Self::fetch(aws, settings, upload, image).await?;
-        if !is_named && !names_files(&bytes) {
-            return Ok(None);
-        }
-        let mut manifest = Self { sha256: Some(hex(&Sha256::digest(&bytes))), ..Self::read(&bytes, upload, settings) };
-        if !is_named && file_kind::problem(&upload.key).is_none() {
-            let problem = "the object names files as a manifest does; expected a name that ends in `.ota.json`";
-            manifest.problems.insert(0, problem.to_owned());
-        }
-        Ok(Some(manifest))
-    }
-
-    async fn fetch(aws: &Clients, settings: &Settings, upload: &Upload, image: &Image) -> Result<Vec<u8>, NotReleased> {
-        let failure = |source| Failure::GetObject { object: upload.to_string(), source };
-        let call = aws.s3.get_object().bucket(&upload.bucket).key(&upload.key).version_id(&upload.version_id);
-        let answer = match call.expected_bucket_owner(&settings.ota_role.account).send().await {
-            Ok(answer) => answer,
-            Err(error) if is_gone(error.code()) => return Err(NotReleased::Skipped(SkipReason::Withdrawn)),
-            Err(error) => return Err(failure(error.into()).into()),
-        };
-        let json = answer.body.collect().await.map_err(|error| failure(error.into()))?.to_vec();
-        if json.len() as u64 != image.size {
-            return Err(failure(format!("{} bytes came, expected {}", json.len(), image.size).into()).into());
-        }
-        Ok(json)
-    }
-
     /// Reads a manifest that was uploaded: JSON, in UTF-8 or as editors of Windows write it. All that is wrong with it is
     /// among its problems.
     pub fn read(bytes: &[u8], upload: &Upload, settings: &Settings) -> Self {
@@ -185,19 +134,6 @@ impl Manifest {
     /// A manifest of which nothing but a problem is known.
     pub(crate) fn unreadable(problem: &str) -> Self {
         Self { problems: vec![problem.to_owned()], ..Self::default() }
-    }
-
-    /// Adds to the problems the files that S3 does not have, and those whose bytes it does not return.
-    pub(crate) fn check_objects(&mut self, objects: &[Option<StoredObject>]) {
-        for (file, object) in self.files.iter().zip(objects).filter(|(file, _)| file.is_placed) {
-            let at = file.at;
-            let [key, version_id] = [&file.source.key, &file.source.version_id].map(|text| quoted(text));
-            self.problems.push(match object {
-                Some(StoredObject::Image(_)) => continue,
-                Some(StoredObject::Unreadable(problem)) => format!("`files[{at}]`: the object `{key}` {problem}"),
-                None => format!("`files[{at}]`: S3 has no version `{version_id}` of `{key}`"),
-            });
-        }
     }
 }
 

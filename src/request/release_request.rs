@@ -4,18 +4,15 @@
 use crate::{
     error::Failure,
     not_released::{NotReleased, RejectionKind},
-    options::{
-        job::{JobId, JobTemplateId, PackageVersions, Protocols, Retries, TargetSelection, Timeout, UrlExpiry},
-        job_config::JobConfig,
-        target::{CommaSeparated, Names, Target, TargetRule},
-    },
-    request::{file::FileRequest, manifest::Manifest},
-    schedule::{
-        duration::Minutes,
-        requested::{LeadTime, Part, Plan},
-        times::{End, Start},
-        window::Window,
-    },
+    options::job::{JobId, JobTemplateId, PackageVersions, Protocols, Retries, TargetSelection, Timeout, UrlExpiry},
+    options::job_config::JobConfig,
+    options::target::{CommaSeparated, Names, Target, TargetRule},
+    request::file::FileRequest,
+    request::manifest::Manifest,
+    schedule::duration::Minutes,
+    schedule::requested::{LeadTime, Part, Plan},
+    schedule::times::{End, Start},
+    schedule::window::Window,
     settings::Settings,
     tags::{
         END, END_BEHAVIOR, JOB_ID, JOB_TEMPLATE, PACKAGE_VERSION, PROTOCOLS, Place, RETRIES, Reader, Reported, START,
@@ -117,7 +114,7 @@ impl ReleaseRequest {
         let package_versions = from.tag(PACKAGE_VERSION);
         let files = match manifest {
             None => {
-                let prefix = upload.signed_prefix(settings);
+                let prefix = settings.prefix_of(upload);
                 from.file(&settings.signing_profile, upload, prefix, 0, settings).map(|file| vec![file])
             }
             Some(manifest) => from.files(upload, manifest, settings),
@@ -156,7 +153,8 @@ impl ReleaseRequest {
     /// The `destinationPackageVersions` of CreateJob.
     pub(crate) fn package_arns(&self, settings: &Settings) -> Option<Vec<String>> {
         let others = (!self.config.package_versions.is_empty()).then(|| self.config.package_versions.clone());
-        self.package_versions.as_ref().map(|versions| versions.arns(settings)).or(others)
+        let versions = self.package_versions.as_ref();
+        versions.map(|versions| versions.resources().map(|version| settings.iot_arn(version)).collect()).or(others)
     }
 
     /// What a job template that is not there means: whoever named it must act.
@@ -598,7 +596,7 @@ mod tests {
     #[test]
     fn targets_are_arns_of_the_deployment() {
         let settings = settings(&[]).unwrap();
-        let arn = |target: Target| target.arn(&settings);
+        let arn = |target: Target| settings.iot_arn(target);
         assert_eq!(arn(Target::ThingGroup("lab".into())), "arn:aws:iot:us-east-1:111122223333:thinggroup/lab");
         assert_eq!(arn(Target::Thing("thing-1".into())), "arn:aws:iot:us-east-1:111122223333:thing/thing-1");
     }
@@ -1410,7 +1408,7 @@ mod tests {
             let tags = Tags([(THING_GROUP.to_owned(), group), (THING.to_owned(), thing)].into());
             let now = "2026-11-23T21:40:30Z".parse().unwrap();
             for target in of_tags(&tags, None, &open, now).map(|request| request.targets).unwrap_or_default() {
-                let arn = target.arn(&open);
+                let arn = open.iot_arn(target);
                 prop_assert!(!arn.contains(['*', '?', ' ', '$']) && arn.matches('/').count() == 1, "{}", arn);
             }
         }

@@ -40,7 +40,7 @@ impl EarlierAttempts {
     /// # Errors
     /// The list fails, or goes on beyond all that attempts leave.
     pub(crate) async fn list(aws: &Clients, settings: &Settings, upload: &Upload) -> Result<Self, Failure> {
-        let prefix = upload.signed_prefix(settings);
+        let prefix = settings.prefix_of(upload);
         let mut traces = Self::default();
         for version in versions(aws, settings, upload, &prefix, |_| true).await? {
             traces.add(&prefix, version)?;
@@ -50,7 +50,7 @@ impl EarlierAttempts {
 
     /// The version IDs of the record alone.
     pub(crate) async fn record(aws: &Clients, settings: &Settings, upload: &Upload) -> Result<Vec<String>, Failure> {
-        of_key(aws, settings, upload, &record_key(&upload.signed_prefix(settings))).await
+        of_key(aws, settings, upload, &record_key(&settings.prefix_of(upload))).await
     }
 
     fn add(&mut self, prefix: &str, version: ObjectVersion) -> Result<(), Failure> {

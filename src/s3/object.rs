@@ -6,8 +6,10 @@ use crate::{
     not_released::{NotReleased, RejectionKind, SkipReason},
     s3::listing::{self},
     settings::Settings,
+    tags::Tags,
     upload::Upload,
 };
+use aws_sdk_s3::operation::head_object::HeadObjectError;
 use aws_sdk_s3::{
     error::ProvideErrorMetadata,
     operation::head_object::HeadObjectOutput,
@@ -76,6 +78,61 @@ fn archived(head: &HeadObjectOutput) -> Option<String> {
 }
 
 impl Upload {
+    /// The tags of this version; nothing where the version is gone.
+    pub(crate) async fn tags(&self, aws: &Clients, settings: &Settings) -> Result<Option<Tags>, Failure> {
+        let call = aws.s3.get_object_tagging().bucket(&self.bucket).key(&self.key).version_id(&self.version_id);
+        match call.expected_bucket_owner(&settings.ota_role.account).send().await {
+            Ok(answer) => Ok(Some(Tags::from(answer.tag_set))),
+            Err(error) if is_gone(error.code()) => Ok(None),
+            Err(error) => Err(Failure::GetObjectTagging { object: self.to_string(), source: error.into() }),
+        }
+    }
+
+    /// Stops a version that is not, or no longer, the current one of its key.
+    pub(crate) async fn check_current(&self, aws: &Clients, settings: &Settings) -> Result<(), NotReleased> {
+        let head = match self.head(aws, settings, None).await {
+            Err(head @ Failure::HeadObject { status: 400, .. }) => {
+                return self.check_listed_current(aws, settings, head).await;
+            }
+            head => head?.ok_or(NotReleased::Skipped(SkipReason::Withdrawn))?,
+        };
+        let current = required(head.version_id, "x-amz-version-id")?;
+        if current == self.version_id { Ok(()) } else { Err(NotReleased::Skipped(SkipReason::Superseded)) }
+    }
+
+    /// The versions of the same object before this one, the newest first, `most` at most.
+    pub(crate) async fn earlier(&self, aws: &Clients, settings: &Settings, most: usize) -> Result<Vec<Self>, Failure> {
+        let call = aws.s3.list_object_versions().key_marker(&self.key).version_id_marker(&self.version_id);
+        let call = call.max_keys(i32::try_from(most).unwrap_or(i32::MAX));
+        let page = listing::page(settings, (&self.bucket, &self.key), call).await?;
+        let mut earlier = Vec::new();
+        for version in page.versions.unwrap_or_default() {
+            let (key, id) = (required(version.key, "Key")?, required(version.version_id, "VersionId")?);
+            if key == self.key {
+                earlier.push(Self::new(self.bucket.clone(), key, id));
+            }
+        }
+        Ok(earlier)
+    }
+
+    /// The head of a version, or else of the key; nothing where there is none.
+    pub(crate) async fn head(
+        &self,
+        aws: &Clients,
+        settings: &Settings,
+        version: Option<&String>,
+    ) -> Result<Option<HeadObjectOutput>, Failure> {
+        let call = aws.s3.head_object().bucket(&self.bucket).key(&self.key).set_version_id(version.cloned());
+        match call.expected_bucket_owner(&settings.ota_role.account).send().await {
+            Ok(head) => Ok(Some(head)),
+            Err(error) if error.as_service_error().is_some_and(HeadObjectError::is_not_found) => Ok(None),
+            Err(error) => {
+                let status = error.raw_response().map(|answer| answer.status().as_u16()).unwrap_or_default();
+                Err(Failure::HeadObject { object: self.to_string(), status, source: error.into() })
+            }
+        }
+    }
+
     /// What S3 has of this version; `None` if it is gone.
     pub(crate) async fn object(&self, aws: &Clients, settings: &Settings) -> Result<Option<StoredObject>, Failure> {
         match self.head(aws, settings, Some(&self.version_id)).await {

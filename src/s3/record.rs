@@ -141,7 +141,7 @@ impl JobRecord {
     }
 
     async fn version(aws: &Clients, settings: &Settings, upload: &Upload, version: &str) -> Result<Self, Failure> {
-        let key = record_key(&upload.signed_prefix(settings));
+        let key = record_key(&settings.prefix_of(upload));
         let failure = |source| Failure::ReadRecord { key: key.clone(), source };
         let call = aws.s3.get_object().bucket(&upload.bucket).key(&key).version_id(version);
         let answer = call.expected_bucket_owner(&settings.ota_role.account).send().await;
@@ -199,7 +199,7 @@ impl JobRecord {
         upload: &Upload,
         if_none_match: Option<&str>,
     ) -> Result<Option<String>, SdkError<PutObjectError>> {
-        let key = record_key(&upload.signed_prefix(settings));
+        let key = record_key(&settings.prefix_of(upload));
         let json = serde_json::to_vec_pretty(self).map_err(SdkError::construction_failure);
         let call =
             aws.s3.put_object().bucket(&upload.bucket).key(key).set_if_none_match(if_none_match.map(str::to_owned));
@@ -209,7 +209,7 @@ impl JobRecord {
 }
 
 fn write_failure(settings: &Settings, upload: &Upload, error: SdkError<PutObjectError>) -> Failure {
-    Failure::WriteRecord { key: record_key(&upload.signed_prefix(settings)), source: error.into() }
+    Failure::WriteRecord { key: record_key(&settings.prefix_of(upload)), source: error.into() }
 }
 
 /// What the description of a job ends in.

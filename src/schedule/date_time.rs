@@ -129,6 +129,7 @@ pub(crate) fn days(from: Date) -> impl Iterator<Item = Date> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schedule::duration::{LONGEST, Minutes};
     use proptest::prelude::*;
 
     fn zone(name: &str) -> Zone {

@@ -5,13 +5,13 @@
 //! minutes ahead and 30 minutes apart, the start within a year, the end within two. Times are sent as
 //! `YYYY-MM-DDThh:mm`, in UTC.
 
-use crate::schedule::{
-    date_time::{DateAndTime, utc},
-    duration::{DAY, LONGEST, Minutes},
-    scheduling_config::{Openings, Schedule},
-    time_zone::Zone,
-    times::{End, EndBehavior, Start},
-    window::Window,
+use crate::{
+    schedule::date_time::{DateAndTime, utc},
+    schedule::duration::{DAY, LONGEST, Minutes},
+    schedule::scheduling_config::{Openings, Schedule},
+    schedule::time_zone::Zone,
+    schedule::times::{End, EndBehavior, Start},
+    schedule::window::Window,
 };
 use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
 use std::fmt;
@@ -209,6 +209,7 @@ pub(crate) fn length(time: SignedDuration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws_sdk_iot::types::JobEndBehavior;
     use proptest::prelude::*;
 
     const NOW: &str = "2026-11-23T21:40:30.000000001Z";

@@ -1,6 +1,8 @@
 //! The times of a job, and the `SchedulingConfig` of CreateJob.
 
-use crate::schedule::{date_time::utc, iot_cron::Cron, time_zone::Zone, times::EndBehavior};
+use crate::{
+    schedule::date_time::utc, schedule::iot_cron::Cron, schedule::time_zone::Zone, schedule::times::EndBehavior,
+};
 use aws_sdk_iot::{
     error::BuildError,
     types::{JobEndBehavior, MaintenanceWindow, SchedulingConfig},

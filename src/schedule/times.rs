@@ -2,11 +2,9 @@
 
 use crate::{
     error::Expected,
-    schedule::{
-        date_time::{DateAndTime, instead_of_time},
-        duration::Minutes,
-        requested::{SHORTEST, too_near_to_start},
-    },
+    schedule::date_time::{DateAndTime, instead_of_time},
+    schedule::duration::Minutes,
+    schedule::requested::{SHORTEST, too_near_to_start},
 };
 use jiff::SignedDuration;
 use std::str::FromStr;

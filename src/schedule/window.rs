@@ -6,11 +6,9 @@
 
 use crate::{
     error::Expected,
-    schedule::{
-        date_time::{DateAndTime, days},
-        duration::{DAY, Minutes},
-        time_zone::{Zone, read_offset},
-    },
+    schedule::date_time::{DateAndTime, days},
+    schedule::duration::{DAY, Minutes},
+    schedule::time_zone::{Zone, read_offset},
 };
 use jiff::{
     SignedDuration, Timestamp,

@@ -4,22 +4,20 @@ pub mod values;
 
 use crate::{
     error::Expected,
-    options::{
-        job::{JobTemplateId, Retries, Timeout, UrlExpiry},
-        signature::ProfileName,
-        target::{CommaSeparated, TargetRule},
-    },
-    schedule::{
-        requested::{LeadTime, Plan},
-        time_zone::Zone,
-        times::{End, EndBehavior, Start},
-    },
+    not_released::{NotReleased, RejectionKind, SkipReason},
+    options::job::{JobTemplateId, Retries, Timeout, UrlExpiry},
+    options::signature::ProfileName,
+    options::target::{CommaSeparated, TargetRule},
+    schedule::requested::{LeadTime, Plan},
+    schedule::time_zone::Zone,
+    schedule::times::{End, EndBehavior, Start},
     settings::values::{ByteCount, DryRun, Flag, Prefix, QueueArn, RoleArn, Text},
     tags::TagHeader,
     text::spelling::one_of,
-    upload::encoded,
+    upload::Upload,
 };
 use jiff::{SignedDuration, Timestamp};
+use std::fmt;
 use std::{env, str::FromStr};
 
 /// The settings of a deployment, all checked.
@@ -139,6 +137,30 @@ impl Settings {
         if from.problems.is_empty() { Ok(settings) } else { Err(SettingsError(from.problems)) }
     }
 
+    /// Checks that an upload is one of this deployment's.
+    ///
+    /// # Errors
+    /// Rejects an upload to another bucket; skips one outside the upload prefix.
+    pub(crate) fn check_place(&self, upload: &Upload) -> Result<(), NotReleased> {
+        let expected = &self.upload_bucket.0;
+        if upload.bucket != *expected {
+            let problem = format!("the bucket is `{}`, expected the upload bucket `{expected}`", upload.bucket);
+            return Err(NotReleased::Rejected(RejectionKind::Place, vec![problem]));
+        }
+        if upload.key.starts_with(&self.signed_prefix.0) {
+            return Err(NotReleased::Skipped(SkipReason::SignedPrefix));
+        }
+        if !upload.key.starts_with(&self.upload_prefix.0) {
+            return Err(NotReleased::Skipped(SkipReason::OtherEvent));
+        }
+        Ok(())
+    }
+
+    /// The prefix of everything that is made from an upload: signed objects, raw copies and the record.
+    pub fn prefix_of(&self, upload: &Upload) -> String {
+        format!("{}{}/", self.signed_prefix.0, upload.folder_name())
+    }
+
     /// Whether `ota:signing-profile` may name this profile.
     pub fn allows_profile(&self, profile: &ProfileName) -> bool {
         self.allowed_profiles().any(|allowed| allowed == profile)
@@ -165,19 +187,8 @@ impl Settings {
         around.max_by_key(|prefix| prefix.len()).unwrap_or_default()
     }
 
-    /// The URL of an object version, path style, with all that AWS IoT wants encoded in a placeholder.
-    pub(crate) fn s3_url(&self, bucket: &str, key: &str, version: &str) -> String {
-        let (region, version) = (&self.region.0, encoded(version));
-        let domain = match self.ota_role.partition.as_str() {
-            "aws-cn" => "amazonaws.com.cn",
-            "aws-eusc" => "amazonaws.eu",
-            _ => "amazonaws.com",
-        };
-        format!("https://s3.{region}.{domain}/{bucket}/{}%3FversionId%3D{version}", encoded(key))
-    }
-
     /// The ARN of a resource of AWS IoT (`thing/…`, `thinggroup/…`, `package/…`) of this deployment.
-    pub(crate) fn iot_arn(&self, resource: &str) -> String {
+    pub fn iot_arn(&self, resource: impl fmt::Display) -> String {
         let RoleArn { partition, account, .. } = &self.ota_role;
         format!("arn:{partition}:iot:{}:{account}:{resource}", self.region.0)
     }
@@ -520,5 +531,22 @@ pub(crate) mod tests {
         let role = ("OTA_ROLE_ARN", "arn:aws-cn:iam::444455556666:role/path/ota");
         let settings = settings(&[role, ("AWS_REGION", "cn-north-1")]).unwrap();
         assert_eq!(settings.iot_arn("thinggroup/lab"), "arn:aws-cn:iot:cn-north-1:444455556666:thinggroup/lab");
+    }
+
+    #[test]
+    fn what_lies_elsewhere_is_not_released() {
+        let settings = settings(&[]).unwrap();
+        let check =
+            |bucket: &str, key: &str| settings.check_place(&Upload::new(bucket.into(), key.into(), "v1".into()));
+        assert!(check("firmware-bucket", "firmware/a.bin").is_ok());
+        assert!(matches!(
+            check("firmware-bucket", "SignedImage/a"),
+            Err(NotReleased::Skipped(SkipReason::SignedPrefix))
+        ));
+        assert!(matches!(check("firmware-bucket", "other/a"), Err(NotReleased::Skipped(SkipReason::OtherEvent))));
+        let Err(NotReleased::Rejected(RejectionKind::Place, reasons)) = check("foreign", "firmware/a.bin") else {
+            panic!()
+        };
+        assert_eq!(reasons, ["the bucket is `foreign`, expected the upload bucket `firmware-bucket`"]);
     }
 }

@@ -4,10 +4,8 @@ use crate::{
     clients::Clients,
     error::{Failure, required},
     options::signature::SignatureAlgorithm,
-    s3::{
-        attempts,
-        object::{Image, is_gone},
-    },
+    s3::attempts::{self},
+    s3::object::{Image, is_gone},
     settings::Settings,
     signing::signed_object::{NotSigned, SignedObject},
     upload::Upload,

@@ -6,18 +6,15 @@ use crate::{
     not_released::{NotReleased, RejectionKind, combine, combine_all},
     options::signature::{BESIDE, CustomSignature, CustomSigning, ProfileName, SignatureAlgorithm, SigningJobId},
     request::file::{FileRequest, SignedBy},
-    s3::{
-        attempts::image_key,
-        object::{Image, is_gone, unreadable},
-    },
+    s3::attempts::image_key,
+    s3::object::{Image, is_gone, unreadable},
     settings::Settings,
-    signing::{
-        fetch, profile,
-        sign::SignedImage,
-        signature_object::{self, read_beside},
-        signing_job::{self, Succeeded},
-        verification::Verification,
-    },
+    signing::fetch::{self},
+    signing::profile::{self},
+    signing::sign::SignedImage,
+    signing::signature_object::{self, read_beside},
+    signing::signing_job::{self, Succeeded},
+    signing::verification::Verification,
     tags::{SIGNATURE, SIGNING_JOB},
     upload::Upload,
 };
@@ -161,7 +158,7 @@ fn check<'a>(
     let Succeeded { source, signed_object: (bucket, signed_key), profile } = Succeeded::of(job)?;
     let owner = required(job.job_owner(), "jobOwner")?;
     let (ours, account) = (&upload.bucket, &settings.ota_role.account);
-    let (by_hand, own) = (format!("{}by-hand/", settings.signed_prefix.0), upload.signed_prefix(settings));
+    let (by_hand, own) = (format!("{}by-hand/", settings.signed_prefix.0), settings.prefix_of(upload));
     Ok(if let Err(problem) = signing_job::check_validity(job, now) {
         Err(problem)
     } else if owner != account {

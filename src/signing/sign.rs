@@ -5,18 +5,14 @@ use crate::{
     error::{Cause, Failure, is_throttled, required, required_text},
     options::signature::{ProfileName, SignatureAlgorithm},
     request::file::FileRequest,
-    s3::{
-        attempts::{EarlierAttempts, Signed},
-        object::Image,
-    },
+    s3::attempts::{EarlierAttempts, Signed},
+    s3::object::Image,
     settings::Settings,
-    signing::{
-        certificate::Certificate,
-        fetch::{read, read_under_copy},
-        profile::{cert_file, check_profile_of_signature},
-        signing_job::{Succeeded, check_validity},
-        verification::Verification,
-    },
+    signing::certificate::Certificate,
+    signing::fetch::{read, read_under_copy},
+    signing::profile::{cert_file, check_profile_of_signature},
+    signing::signing_job::{Succeeded, check_validity},
+    signing::verification::Verification,
     upload::Upload,
 };
 use aws_sdk_signer::{

@@ -3,10 +3,8 @@
 use crate::{
     error::Expected,
     options::signature::{SignatureAlgorithm, check_form, without_breaks},
-    text::{
-        encoding::decode,
-        json::{document, text},
-    },
+    text::encoding::decode,
+    text::json::{document, text},
 };
 
 /// The most bytes of such an object: many times what it needs.

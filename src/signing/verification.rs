@@ -5,7 +5,8 @@ use crate::{
     clients::Clients,
     error::{Failure, required},
     options::signature::SignatureAlgorithm,
-    s3::{digests::Digests, object::Image},
+    s3::digests::Digests,
+    s3::object::Image,
     settings::Settings,
     signing::certificate::Certificate,
     upload::Upload,
@@ -97,6 +98,8 @@ impl Certificate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY;
+    use aws_lc_rs::digest::SHA256;
 
     const IMAGE: &[u8] = b"a firmware image";
     const P256: &str = include_str!("../../tests/certificates/p256.pem");

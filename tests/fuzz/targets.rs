@@ -2,19 +2,26 @@
 
 use jiff::{SignedDuration, Timestamp};
 use ota_on_upload::{
-    error::NotReleased,
     event,
-    options::signature::{CustomSignature, CustomSigning, check_form},
-    request::file::SignedBy,
-    request::manifest::Manifest,
-    request::release_request::{Inputs, ReleaseRequest},
-    schedule::date_time::{DateAndTime, Minutes},
-    schedule::requested::{End, EndBehavior, LeadTime, Plan, Start},
-    schedule::time_zone::Zone,
+    not_released::NotReleased,
+    options::signature::{CustomSignature, CustomSigning, SignatureAlgorithm, check_form},
+    request::{
+        file::SignedBy,
+        manifest::Manifest,
+        release_request::{Inputs, ReleaseRequest},
+    },
+    s3::object::Image,
+    schedule::{
+        date_time::DateAndTime,
+        duration::Minutes,
+        requested::{LeadTime, Plan},
+        time_zone::Zone,
+        times::{End, EndBehavior, Start},
+    },
     settings::Settings,
-    signing::signed_object::{SignatureAlgorithm, SignedObject},
+    signing::signed_object::SignedObject,
     tags::{TagHeader, Tags, VOCABULARY},
-    upload::{Image, Upload},
+    upload::Upload,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -138,7 +145,7 @@ fn tags(data: &[u8]) {
     assert!(tags.0.keys().all(|tag| VOCABULARY.contains(&tag.as_str())), "{tags:?}");
     assert!((1..=100).contains(&request.targets.len()));
     for target in &request.targets {
-        let arn = target.arn(&OPEN);
+        let arn = OPEN.iot_arn(target);
         let resource = arn.strip_prefix("arn:aws:iot:us-east-1:111122223333:").expect("this deployment's");
         let (kind, name) = resource.split_once('/').expect("a kind and a name");
         assert!(matches!(kind, "thinggroup" | "thing") && (1..=128).contains(&name.len()), "{arn}");
@@ -176,7 +183,7 @@ fn manifest(data: &[u8]) {
     assert!((1..=10).contains(&files.len()));
     for (at, file) in files.iter().enumerate() {
         assert!(file.source.key.starts_with("firmware/") && file.source.has_version() && file.source.bucket == "b");
-        assert!(file.signed_prefix.starts_with(&upload.signed_prefix(&OPEN)) && file.signed_prefix.ends_with('/'));
+        assert!(file.signed_prefix.starts_with(&OPEN.prefix_of(&upload)) && file.signed_prefix.ends_with('/'));
         let path = &file.path.0;
         assert!((1..=64).contains(&path.len()) && !path.contains(['"', '\\', '$']), "{path}");
         for other in &files[..at] {

@@ -26,7 +26,7 @@ fn upload(fake: &Fake, tags: &[(&str, &str)]) -> Upload {
 }
 
 fn signed_prefix(upload: &Upload) -> String {
-    upload.signed_prefix(&Settings::from_lookup(setting).expect("good settings"))
+    Settings::from_lookup(setting).expect("good settings").prefix_of(&upload)
 }
 
 /// Puts a delete marker over the record, as `s3:DeleteObject` does.

@@ -84,7 +84,7 @@ impl Stage {
 
     fn record_key(&self) -> String {
         let settings = Settings::from_lookup(setting).expect("good settings");
-        format!("{}release.json", self.upload.signed_prefix(&settings))
+        format!("{}release.json", settings.prefix_of(&self.upload))
     }
 
     /// The claim of another attempt, by the tags that this one does not see.
@@ -157,7 +157,7 @@ impl Stage {
     /// What the model says of the world is so.
     async fn check(&self, how: &[Event]) {
         let settings = Settings::from_lookup(setting).expect("good settings");
-        let prefix = self.upload.signed_prefix(&settings);
+        let prefix = settings.prefix_of(&self.upload);
         let stream = self.fake.stream(&self.upload.stream_id()).await;
         let state = self.fake.state();
         let below = |suffix: &str| {

@@ -48,7 +48,7 @@ async fn released(tags: &[(&str, &str)]) -> (Arc<Fake>, Upload) {
 }
 
 fn signed_prefix(upload: &Upload) -> String {
-    upload.signed_prefix(&Settings::from_lookup(setting).expect("good settings"))
+    Settings::from_lookup(setting).expect("good settings").prefix_of(&upload)
 }
 
 /// Puts a changed receipt in place of an upload's record, as no attempt would.

@@ -120,7 +120,7 @@ async fn a_job_that_exists_is_adopted_whatever_became_of_its_targets() {
     let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB, ("ota:package-version", "blinky:1.2.0")]);
     assert_eq!(release(&fake, &upload).await["outcome"], "created");
     let settings = Settings::from_lookup(setting).expect("good settings");
-    fake.delete(&format!("{}release.json", upload.signed_prefix(&settings)));
+    fake.delete(&format!("{}release.json", settings.prefix_of(&upload)));
     fake.set(|behavior| behavior.targets.clear());
     let request = http::Request::delete("/packages/blinky/versions/1.2.0").body(Bytes::new()).expect("a request");
     assert_eq!(fake.packages.answer(&request).status(), 200);

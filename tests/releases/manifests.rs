@@ -74,7 +74,7 @@ async fn the_files_of_a_manifest_come_to_one_signed_streamed_job() {
 
     // Each file is signed below a prefix of its own, and the record is that of the manifest's version.
     let settings = Settings::from_lookup(crate::releases::setting).expect("good settings");
-    let prefix = upload.signed_prefix(&settings);
+    let prefix = settings.prefix_of(&upload);
     let signed: Vec<_> = fake.calls("StartSigningJob").iter().map(crate::fake::Call::json).collect();
     for ((request, file), id) in signed.iter().zip([&app, &radio]).zip(["0", "7"]) {
         let source = &request["source"]["s3"];

@@ -164,7 +164,7 @@ async fn an_upload_becomes_a_signed_streamed_scheduled_retrying_job() {
         })
     );
     let settings = Settings::from_lookup(setting).expect("good settings");
-    let prefix = upload.signed_prefix(&settings);
+    let prefix = settings.prefix_of(&upload);
     let start = one(fake.calls("StartSigningJob")).json();
     assert_eq!(start["source"]["s3"], json!({"bucketName": BUCKET, "key": upload.key, "version": upload.version_id}));
     assert_eq!(start["destination"]["s3"], json!({"bucketName": BUCKET, "prefix": prefix}));
@@ -344,7 +344,7 @@ pub fn tag(fake: &Fake, upload: &Upload, tags: &[(&str, &str)]) {
 
 #[tokio::test]
 async fn what_a_signing_job_has_signed_is_not_signed_again() {
-    let prefix = |upload: &Upload| upload.signed_prefix(&Settings::from_lookup(setting).expect("good settings"));
+    let prefix = |upload: &Upload| Settings::from_lookup(setting).expect("good settings").prefix_of(&upload);
     for (is_own, is_copied_over) in [(false, false), (false, true), (true, false), (true, true)] {
         let fake = Fake::new();
         let upload = fake.upload("firmware/blinky.bin", IMAGE, &[]);
@@ -667,7 +667,7 @@ pub fn sha256(bytes: &[u8]) -> String {
 
 /// Leaves no more of an upload's record than the claim.
 pub fn lose_receipt(fake: &Fake, upload: &Upload) {
-    let key = format!("{}release.json", upload.signed_prefix(&Settings::from_lookup(setting).expect("good settings")));
+    let key = format!("{}release.json", Settings::from_lookup(setting).expect("good settings").prefix_of(&upload));
     let mut state = fake.state();
     let versions = state.objects.get_mut(&(BUCKET.to_owned(), key)).expect("a record");
     versions.drain(..versions.len() - 1);
@@ -675,7 +675,7 @@ pub fn lose_receipt(fake: &Fake, upload: &Upload) {
 
 /// The receipt of an upload, as it lies in the bucket.
 pub fn receipt(fake: &Fake, upload: &Upload) -> Value {
-    let key = format!("{}release.json", upload.signed_prefix(&Settings::from_lookup(setting).expect("good settings")));
+    let key = format!("{}release.json", Settings::from_lookup(setting).expect("good settings").prefix_of(&upload));
     let bytes = fake.state().objects[&(BUCKET.to_owned(), key)][0].bytes.clone().expect("a record");
     serde_json::from_slice(&bytes).expect("JSON")
 }
@@ -708,7 +708,7 @@ async fn a_job_whose_record_lies_behind_a_delete_marker_is_adopted() {
     let fake = Fake::new();
     let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
     let first = release(&fake, &upload).await;
-    let key = format!("{}release.json", upload.signed_prefix(&Settings::from_lookup(setting).expect("good settings")));
+    let key = format!("{}release.json", Settings::from_lookup(setting).expect("good settings").prefix_of(&upload));
     fake.delete(&key);
     let second = release(&fake, &upload).await;
     assert_eq!((&second["outcome"], &second["jobArn"]), (&json!("adopted"), &first["jobArn"]));
@@ -1466,7 +1466,7 @@ async fn the_record_of_an_attempt_that_was_first_counts() {
         let fake = Fake::new();
         let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
         let settings = Settings::from_lookup(setting).expect("good settings");
-        let key = format!("{}release.json", upload.signed_prefix(&settings));
+        let key = format!("{}release.json", settings.prefix_of(&upload));
         let mut record = json!({"bucket": BUCKET, "key": upload.key, "versionId": upload.version_id, "tags": {},
                                 "jobId": "AFR_OTA-first", "streamId": upload.stream_id()});
         if finished {
@@ -1529,7 +1529,7 @@ async fn a_job_that_another_attempt_created_in_time_is_adopted_by_one_that_comes
         (upload.default_job_id(), json!({"afr_ota": {"streamname": upload.stream_id()}}).to_string());
     // By the record of this attempt, as it was first.
     let settings = Settings::from_lookup(setting).expect("good settings");
-    let key = format!("{}release.json", upload.signed_prefix(&settings));
+    let key = format!("{}release.json", settings.prefix_of(&upload));
     fake.before("CreateStream", move |state| {
         let record = state.objects[&(BUCKET.to_owned(), key)][0].bytes.clone().expect("a record");
         let record: JobRecord = serde_json::from_slice(&record).expect("JSON");
