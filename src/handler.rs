@@ -133,7 +133,7 @@ impl Function {
                 Scheduled::CheckBucket(statements) => {
                     let problems = Box::pin(bucket::problems(aws, settings, &statements)).await?;
                     for problem in &problems {
-                        let bucket = &settings.upload_bucket.0;
+                        let bucket = &settings.upload_bucket;
                         tracing::error!(bucket, "the bucket {problem}, expected the configuration of `make attach`");
                     }
                     metrics.tell_bucket(!problems.is_empty(), clock());
@@ -379,7 +379,7 @@ impl Function {
         let verified_until = signed.iter().map(|(signed, _)| signed.verified_until);
         release.verified = Some(verified_until.clone().all(|until| until.is_some()));
         let first = verified_until.flatten().min();
-        warn(upload, first.and_then(|until| request.outlives(until, clock())));
+        warn(upload, first.and_then(|until| request.certificate_warning(until, clock())));
         let signed: Vec<_> = request.files.iter().zip(signed.iter().map(|(signed, _)| signed)).collect();
         let document = document::document(&signed, &delivery).map_err(Failure::from)?;
         warn(upload, device_limits::warnings(&record.job_id, &document.text, &signed));
@@ -446,7 +446,7 @@ impl Function {
         };
         let ((resolved, (taken_by, ())), signable) = combine(combine(resolved, combine(taken_by, targets)), signable)?;
         let (request, drafts) = resolved;
-        if let Some(origins) = request.origins(tags) {
+        if let Some(origins) = request.value_sources(tags) {
             tracing::info!(key = upload.key, "{origins}");
         }
         warn(upload, [request.warnings(now), drafts].concat());

@@ -14,7 +14,7 @@ pub(crate) struct PresignedUrl(pub String);
 impl PresignedUrl {
     /// The URL in it is path style, with everything encoded that AWS IoT expects encoded.
     pub fn of(settings: &Settings, upload: &Upload, copy: &RawCopy) -> Self {
-        let (region, key, version) = (&settings.region.0, encoded(&copy.key), encoded(&copy.version_id));
+        let (region, key, version) = (&settings.region, encoded(&copy.key), encoded(&copy.version_id));
         let domain = match settings.ota_role.partition.as_str() {
             "aws-cn" => "amazonaws.com.cn",
             "aws-eusc" => "amazonaws.eu",

@@ -29,7 +29,7 @@ pub(crate) fn request(
     now: Timestamp,
 ) -> Result<(Schedule, CreateJobFluentBuilder), NotReleased> {
     // The start or end may have come too near since the tags were checked.
-    let schedule = request.plan.at(now, LeadTime::WhenCreated).map_err(|broken| {
+    let schedule = request.schedule.at(now, LeadTime::WhenCreated).map_err(|broken| {
         let too_late = |(part, problem)| match part {
             Part::Window => format!("the {part} has passed while the image was signed: it is {problem}"),
             _ => format!("the {part} has come too near while the image was signed: it is {problem}"),

@@ -74,7 +74,7 @@ pub(crate) async fn resolve(
 ) -> Result<(ReleaseRequest, Vec<String>), NotReleased> {
     let request = async {
         let Some(template) = &asked.job_template else { return Ok(asked.clone()) };
-        let missing = |failure| asked.without_template(tags, failure);
+        let missing = |failure| asked.missing_template(tags, failure);
         check(&job_template::describe(aws, template, missing).await?)
     };
     let (request, drafts) = join(request, package_versions(aws, settings, asked, tags)).await;
@@ -127,7 +127,7 @@ fn named(request: &ReleaseRequest, settings: &Settings, tags: &Tags) -> (Origin,
         });
         return (Some(RejectionKind::PackageVersion), named.collect());
     }
-    let template = request.job_template.as_ref().filter(|_| request.of_manifest.package_versions.is_empty());
+    let template = request.job_template.as_ref().filter(|_| request.manifest_config.package_versions.is_empty());
     let (origin, whose) = match template {
         None => (Some(RejectionKind::PackageVersion), String::new()),
         Some(id) => {

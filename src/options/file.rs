@@ -1,38 +1,38 @@
-//! The values of single tags about a file on the device: its path and its type.
+//! A file on the device: its path and its type.
 
-use crate::error::Expected;
+use crate::{
+    error::Expected,
+    options::name::{is_name_character, parse_name},
+};
 use std::str::FromStr;
 
-/// The longest path that every device parser takes.
-const LONGEST_PATH: usize = 64;
+/// The maximum length of a path that every device parser accepts.
+const MAX_PATH: usize = 64;
 
-/// Whether every device parser takes the letter in a path.
-fn is_of_path(letter: char) -> bool {
-    letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '/' | '-')
-}
+/// The punctuation of a path that every device parser accepts.
+const PUNCTUATION: &str = "._/-";
 
-/// Where devices put the file: 1–64 of `[A-Za-z0-9._/-]`.
+/// The path of the file on the device: 1–64 of `[A-Za-z0-9._/-]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilePath(pub String);
 
 impl FromStr for FilePath {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
-        let is_path = (1..=LONGEST_PATH).contains(&value.len()) && value.chars().all(is_of_path);
-        is_path
-            .then(|| Self(value.to_owned()))
-            .ok_or(Expected("1 to 64 letters, digits, `.`, `_`, `/` and `-`, such as `/app/blinky.bin`".into()))
+        let expected = "1 to 64 letters, digits, `.`, `_`, `/` and `-`, such as `/app/blinky.bin`";
+        parse_name(value, 1..=MAX_PATH, PUNCTUATION, expected).map(Self)
     }
 }
 
 impl FilePath {
-    /// That of a file name, letters that some devices do not take turned to `_`.
-    pub(crate) fn of_name(name: &str) -> Self {
-        Self(name.chars().map(|letter| if is_of_path(letter) { letter } else { '_' }).take(LONGEST_PATH).collect())
+    /// The default path: the file name, with `_` for each character that some devices do not accept.
+    pub(crate) fn from_file_name(name: &str) -> Self {
+        let letter = |letter: char| if is_name_character(letter, PUNCTUATION) { letter } else { '_' };
+        Self(name.chars().map(letter).take(MAX_PATH).collect())
     }
 }
 
-/// What devices take the file for; 0 is firmware by the convention of FreeRTOS
+/// The type of the file for devices; 0 is firmware by the convention of FreeRTOS
 /// (<https://docs.aws.amazon.com/iot/latest/apireference/API_OTAUpdateFile.html>).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FileType(pub u8);
@@ -42,5 +42,28 @@ impl FromStr for FileType {
     fn from_str(value: &str) -> Result<Self, Expected> {
         let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
         is_number.then(|| value.parse().ok()).flatten().map(Self).ok_or(Expected("a number from 0 to 255".into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::name::tests::assert_grammar;
+
+    #[test]
+    fn a_path_has_1_to_64_characters_that_every_device_accepts() {
+        assert_grammar::<FilePath>(
+            &["/", "/app/a-b_c.bin", &"x".repeat(64)],
+            &["", "a b", "größe", &"x".repeat(65)],
+            "1 to 64 letters, digits, `.`, `_`, `/` and `-`, such as `/app/blinky.bin`",
+        );
+        for (name, path) in [("größe 1.bin", "gr__e_1.bin"), (&"x".repeat(65), &"x".repeat(64))] {
+            assert_eq!(FilePath::from_file_name(name).0, path);
+        }
+    }
+
+    #[test]
+    fn a_file_type_is_a_byte() {
+        assert_grammar::<FileType>(&["0", "255"], &["", "256", "-1", "+1"], "a number from 0 to 255");
     }
 }

@@ -1,31 +1,40 @@
-//! What single tags say of a job, beside its schedule: its ID, how often and how long devices try, what they install.
+//! The options of a job, other than its schedule, targets and packages.
 
-use crate::{error::Expected, schedule::duration::Minutes, upload::ID_PREFIX};
+use crate::{
+    error::Expected,
+    options::name::{is_name, parse_name},
+    schedule::duration::Minutes,
+    upload::ID_PREFIX,
+};
 use aws_sdk_iot::{
     error::BuildError,
     types::{self, JobExecutionsRetryConfig, RetryCriteria, RetryableFailureType, TimeoutConfig},
 };
 use std::{fmt, str::FromStr};
 
-/// A job ID that the uploader chose, without the `AFR_OTA-` before it: up to 55 of `[a-zA-Z0-9_-]`, as some devices
-/// keep no more than 63 characters of the whole. Never in the form of a default ID: default IDs are computable, so an
-/// upload could otherwise occupy that of another.
+/// The maximum length of a job ID, with its prefix, that all devices keep whole.
+const MAX_JOB_ID: usize = 63;
+
+/// The maximum number of retries of one device, after all kinds of failures.
+const MAX_RETRIES: i64 = 10;
+
+/// A job ID of the uploader's choice, without the `AFR_OTA-` before it: up to 55 of `[a-zA-Z0-9_-]`. It never has the form
+/// of a default ID: default IDs are computable, so an upload could otherwise occupy the ID of another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobId(String);
 
 impl FromStr for JobId {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
-        let takes = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-        let is_id = (1..=63 - ID_PREFIX.len()).contains(&value.len()) && value.bytes().all(takes);
-        (is_id && !is_default_form(value)).then(|| Self(value.to_owned())).ok_or(Expected(
+        let is_id = is_name(value, 1..=MAX_JOB_ID - ID_PREFIX.len(), "_-") && !has_default_form(value);
+        is_id.then(|| Self(value.to_owned())).ok_or(Expected(
             "1 to 55 letters, digits, `_` and `-`, not ending in 12 hex digits as default IDs do".into(),
         ))
     }
 }
 
 /// Whether an ID without its prefix ends as default IDs do: in `-` and 12 hex digits, or it is 12 hex digits.
-fn is_default_form(id: &str) -> bool {
+fn has_default_form(id: &str) -> bool {
     let last = id.rsplit('-').next().unwrap_or_default();
     last.len() == 12 && last.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
@@ -36,33 +45,32 @@ impl fmt::Display for JobId {
     }
 }
 
-/// How often a device tries again after which failure; ten times in all at most. Tries again after a time-out need one,
-/// which every release has
-/// (<https://docs.aws.amazon.com/iot/latest/developerguide/jobs-configurations-details.html>).
+/// The number of retries of a device, by the kind of failure. Retries after a time-out require a time-out, which every
+/// release has (<https://docs.aws.amazon.com/iot/latest/developerguide/jobs-configurations-details.html>).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retries(Vec<(RetryableFailureType, i32)>);
 
 impl FromStr for Retries {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
-        let count = |text: &str| -> Option<i32> {
-            let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-            is_number.then(|| text.parse().ok())?.filter(|count| *count <= 10)
+        let parse_count = |text: &str| -> Option<i32> {
+            let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+            is_number.then(|| text.parse().ok()).flatten()
         };
-        let one = |text: &str| -> Option<(RetryableFailureType, i32)> {
-            let (failure, text) = text.split_once(':')?;
+        let parse_criterion = |text: &str| {
+            let (failure, count) = text.split_once(':')?;
             let failure = match failure {
                 "timed-out" => RetryableFailureType::TimedOut,
                 "failed" => RetryableFailureType::Failed,
                 _ => return None,
             };
-            Some((failure, count(text)?))
+            Some((failure, parse_count(count)?))
         };
-        let read = || match count(value) {
-            Some(all) => Some(vec![(RetryableFailureType::All, all)]),
-            None => value.split(' ').map(one).collect(),
+        let criteria = match parse_count(value) {
+            Some(count) => Some(vec![(RetryableFailureType::All, count)]),
+            None => value.split(' ').map(parse_criterion).collect(),
         };
-        read().map(Self).filter(Self::are_taken).ok_or(Expected(
+        criteria.map(Self).filter(Self::is_valid).ok_or(Expected(
             "a number such as `3` (after all failures), or `timed-out:3`, `failed:2` or both with a space between, 10 in \
              all at most"
                 .into(),
@@ -81,28 +89,28 @@ impl fmt::Display for Retries {
 }
 
 impl Retries {
-    /// Each failure once, all failures alone, and 10 in all at most.
-    fn are_taken(&self) -> bool {
+    /// Whether AWS IoT accepts the retries in a job: each kind of failure once, `All` alone, and 10 retries in total.
+    fn is_valid(&self) -> bool {
         let are_distinct = match &self.0[..] {
             [_] => true,
             [(one, _), (other, _)] => one != other && ![one, other].contains(&&RetryableFailureType::All),
             _ => false,
         };
-        are_distinct && self.0.iter().all(|(_, count)| *count >= 0) && self.most() <= 10
+        are_distinct && self.0.iter().all(|(_, count)| *count >= 0) && self.total() <= MAX_RETRIES
     }
 
     /// Reads a `jobExecutionsRetryConfig`.
     ///
     /// # Errors
-    /// It is not to be had of CreateJob: what it says.
+    /// Returns the retries as `Err` if CreateJob would reject them.
     pub(crate) fn from_config(config: &JobExecutionsRetryConfig) -> Result<Self, Self> {
         let criteria = config.criteria_list().iter();
         let retries = Self(criteria.map(|one| (one.failure_type.clone(), one.number_of_retries)).collect());
-        if retries.are_taken() { Ok(retries) } else { Err(retries) }
+        if retries.is_valid() { Ok(retries) } else { Err(retries) }
     }
 
-    /// The most tries again of one device.
-    pub(crate) fn most(&self) -> i64 {
+    /// The number of retries of a device after all kinds of failures.
+    pub(crate) fn total(&self) -> i64 {
         self.0.iter().map(|(_, count)| i64::from(*count)).sum()
     }
 
@@ -115,7 +123,7 @@ impl Retries {
     }
 }
 
-/// How many minutes a device may take, from the start of its job execution: 1 minute to 7 days
+/// The minutes in which a device must finish, from the start of its job execution: 1 minute to 7 days
 /// (<https://docs.aws.amazon.com/iot/latest/apireference/API_TimeoutConfig.html>).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeout(i64);
@@ -123,14 +131,14 @@ pub struct Timeout(i64);
 impl FromStr for Timeout {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
-        Self::of_minutes(value.parse().map_or(0, |Minutes(minutes)| minutes))
+        Self::from_minutes(value.parse().map_or(0, |Minutes(minutes)| minutes))
     }
 }
 
 impl Timeout {
-    pub(crate) fn of_minutes(minutes: i64) -> Result<Self, Expected> {
-        let is_taken = (1..=7 * 24 * 60).contains(&minutes);
-        is_taken.then_some(Self(minutes)).ok_or(Expected("a duration of 1 minute to 7 days, such as `10m`".into()))
+    pub(crate) fn from_minutes(minutes: i64) -> Result<Self, Expected> {
+        let is_valid = (1..=7 * 24 * 60).contains(&minutes);
+        is_valid.then_some(Self(minutes)).ok_or(Expected("a duration of 1 minute to 7 days, such as `10m`".into()))
     }
 
     pub(crate) fn minutes(self) -> i64 {
@@ -143,7 +151,8 @@ impl Timeout {
     }
 }
 
-/// Which things get the job: those that are in the targets when it is created, or those as well that come into them later.
+/// The things that get the job: those in its targets when it is created (snapshot), or also things that are added to the
+/// targets later (continuous).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetSelection(pub types::TargetSelection);
 
@@ -158,69 +167,12 @@ impl FromStr for TargetSelection {
     }
 }
 
-/// The most package versions of one job
-/// (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateJob.html>).
-pub(crate) const MAX_PACKAGES: usize = 25;
-
-/// The versions of software packages that a device has once it has succeeded, one of a package. AWS IoT knows two more
-/// forms of an ARN, `…/version/$default` (the package's default version) and `…/version/$null` (the package is
-/// uninstalled): no tag can say them, as S3 takes no `$`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PackageVersions(pub(crate) Vec<(String, String)>);
-
-impl FromStr for PackageVersions {
-    type Err = Expected;
-    fn from_str(value: &str) -> Result<Self, Expected> {
-        let one = |text: &str| {
-            let (package, version) = text.split_once(':')?;
-            let are_names = is_package(package) && is_package_version(version);
-            are_names.then(|| (package.to_owned(), version.to_owned()))
-        };
-        let versions: Option<Vec<_>> = value.split(' ').map(one).collect();
-        let is_once = |versions: &Vec<(String, String)>| {
-            let is_new = |(at, (package, _)): (usize, &(String, String))| {
-                versions[..at].iter().all(|(earlier, _)| earlier != package)
-            };
-            versions.iter().enumerate().all(is_new)
-        };
-        versions.filter(|versions| versions.len() <= MAX_PACKAGES && is_once(versions)).map(Self).ok_or(Expected(
-            "`package:version`, up to 25 with one space between and each package once, of letters, digits, `.`, `_` and \
-             `-` (no `+`): up to 128 for a package and 64 for a version, such as `blinky:1.2.0`"
-                .into(),
-        ))
-    }
-}
-
-/// Whether AWS IoT takes the name for a software package.
-pub(crate) fn is_package(name: &str) -> bool {
-    is_package_name(name, 128)
-}
-
-/// Whether AWS IoT takes the name for a version of a software package.
-pub(crate) fn is_package_version(name: &str) -> bool {
-    is_package_name(name, 64)
-}
-
-/// (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreatePackageVersion.html>)
-fn is_package_name(name: &str, longest: usize) -> bool {
-    let takes = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    // In the path of a lookup these two would address another resource.
-    (1..=longest).contains(&name.len()) && name.bytes().all(takes) && !matches!(name, "." | "..")
-}
-
-impl PackageVersions {
-    /// The resources in their ARNs.
-    pub(crate) fn resources(&self) -> impl Iterator<Item = String> {
-        self.0.iter().map(|(package, version)| format!("package/{package}/version/{version}"))
-    }
-}
-
-/// By which protocols devices may fetch the image: where there are two, each device takes that which it is built for.
+/// The protocols by which devices may fetch the image. Of two, each device uses the one that it supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocols {
     /// From an IoT stream.
     Mqtt,
-    /// By a URL that AWS IoT presigns when a device asks for the job document.
+    /// By a URL that AWS IoT presigns when a device requests the job document.
     Http,
     /// Either.
     MqttAndHttp,
@@ -256,11 +208,8 @@ pub struct JobTemplateId(pub(crate) String);
 impl FromStr for JobTemplateId {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
-        let takes = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-        let is_id = (1..=64).contains(&value.len()) && value.bytes().all(takes);
-        is_id.then(|| Self(value.to_owned())).ok_or(Expected(
-            "the ID (not the ARN) of an AWS IoT job template: 1 to 64 letters, digits, `_` and `-`".into(),
-        ))
+        let expected = "the ID (not the ARN) of an AWS IoT job template: 1 to 64 letters, digits, `_` and `-`";
+        parse_name(value, 1..=64, "_-", expected).map(Self)
     }
 }
 
@@ -270,8 +219,8 @@ impl fmt::Display for JobTemplateId {
     }
 }
 
-/// For how many seconds a presigned URL is good, from when a device asks for the job document: 60–3600
-/// (<https://docs.aws.amazon.com/iot/latest/apireference/API_PresignedUrlConfig.html>). The default is that of
+/// The seconds for which a presigned URL is valid, from when a device requests the job document: 60–3600
+/// (<https://docs.aws.amazon.com/iot/latest/apireference/API_PresignedUrlConfig.html>). The default is the same as in
 /// CreateOTAUpdate (<https://docs.aws.amazon.com/iot/latest/apireference/API_AwsJobPresignedUrlConfig.html>).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UrlExpiry(pub i64);
@@ -287,19 +236,9 @@ impl FromStr for UrlExpiry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::signature::SigningJobId;
+    use crate::options::name::tests::assert_grammar;
     use crate::upload::Upload;
     use proptest::prelude::*;
-
-    #[test]
-    fn a_signing_job_is_named_by_its_uuid() {
-        let good = "6ae5ef0e-1f2b-4c0e-8d9a-3b1c5d7e9f01";
-        assert_eq!(good.parse(), Ok(SigningJobId(good.to_owned())));
-        let bare = good.replace('-', "");
-        for bad in ["", "latest", &bare, &good[1..], "6ae5ef0e-1f2b-4c0e-8d9a-3b1c5d7e9f0x"] {
-            assert!(bad.parse::<SigningJobId>().is_err(), "{bad}");
-        }
-    }
 
     proptest! {
         #[test]
@@ -310,56 +249,121 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_chosen_unless_it_has_the_form_of_a_default_one() {
-        for good in [
-            "spring",
-            "-",
-            "release-2026-11-24",
-            "blinky-b1ed762f38b",
-            "blinky-b1ed762f38b10",
-            "blinky-B1ED762F38B1",
-            "blinky_b1ed762f38b1",
-            "b1ed762f38b1-",
-            "blinky-b1ed762f38bg",
-        ] {
-            assert_eq!(good.parse(), Ok(JobId(good.to_owned())), "{good}");
-        }
-        for bad in
-            ["", "b1ed762f38b1", "-b1ed762f38b1", "blinky-b1ed762f38b1", "a-000000000000", "a.b", &"x".repeat(56)]
-        {
-            assert!(bad.parse::<JobId>().is_err(), "{bad}");
-        }
+    fn a_job_id_has_up_to_55_characters_and_not_the_form_of_a_default_id() {
+        assert_grammar::<JobId>(
+            &[
+                "spring",
+                "-",
+                "release-2026-11-24",
+                "blinky-b1ed762f38b",
+                "blinky-b1ed762f38b10",
+                "blinky-B1ED762F38B1",
+                "blinky_b1ed762f38b1",
+                "b1ed762f38b1-",
+                "blinky-b1ed762f38bg",
+                &"x".repeat(55),
+            ],
+            &["", "b1ed762f38b1", "-b1ed762f38b1", "blinky-b1ed762f38b1", "a-000000000000", "a.b", &"x".repeat(56)],
+            "1 to 55 letters, digits, `_` and `-`, not ending in 12 hex digits as default IDs do",
+        );
+        assert_eq!("spring_24-1".parse::<JobId>().unwrap().to_string(), "AFR_OTA-spring_24-1");
     }
 
     #[test]
-    fn retries_are_sent_as_they_were_asked_for() {
-        let sent = |text: &str| -> Vec<_> {
+    fn retries_are_10_in_total() {
+        assert_grammar::<Retries>(
+            &["0", "10", "timed-out:0 failed:0", "timed-out:5 failed:5", "failed:10"],
+            &[
+                "lots",
+                "11",
+                "-1",
+                "",
+                "timed-out:6 failed:5",
+                "failed:11",
+                "failed:",
+                "failed:1 failed:1",
+                "rejected:1",
+                "3 failed:1",
+                "failed:0 timed-out:0 failed:0",
+                "+3",
+                "99999999999",
+            ],
+            "a number such as `3` (after all failures), or `timed-out:3`, `failed:2` or both with a space between, 10 in \
+             all at most",
+        );
+    }
+
+    #[test]
+    fn retries_become_retry_criteria() {
+        let criteria = |text: &str| -> Vec<_> {
             let config = text.parse::<Retries>().unwrap().to_config().unwrap();
             let criteria = config.criteria_list().iter();
             criteria.map(|criteria| (criteria.failure_type().clone(), criteria.number_of_retries())).collect()
         };
         let (failed, timed_out) = (RetryableFailureType::Failed, RetryableFailureType::TimedOut);
-        assert_eq!(sent("4"), [(RetryableFailureType::All, 4)]);
-        assert_eq!(sent("failed:2 timed-out:0"), [(failed, 2), (timed_out, 0)]);
+        assert_eq!(criteria("4"), [(RetryableFailureType::All, 4)]);
+        assert_eq!(criteria("failed:2 timed-out:0"), [(failed, 2), (timed_out, 0)]);
     }
 
     #[test]
-    fn retries_are_read_back_as_they_are_sent_and_no_more_of_them_than_aws_iot_takes() {
-        let config = |criteria: &[(RetryableFailureType, i32)]| Retries(criteria.to_vec()).to_config().unwrap();
+    fn retry_criteria_are_read_unless_create_job_would_reject_them() {
+        use RetryableFailureType::{All, Failed, TimedOut};
         let read = |criteria: &[(RetryableFailureType, i32)]| {
-            Retries::from_config(&config(criteria))
-                .map(|retries| retries.to_string())
-                .map_err(|given| given.to_string())
+            let config = Retries(criteria.to_vec()).to_config().unwrap();
+            Retries::from_config(&config).map(|retries| retries.to_string()).map_err(|given| given.to_string())
         };
-        let [all, failed, timed_out] =
-            [RetryableFailureType::All, RetryableFailureType::Failed, RetryableFailureType::TimedOut];
-        assert_eq!(read(&[(all.clone(), 10)]).unwrap(), "10");
-        assert_eq!(read(&[(failed.clone(), 4), (timed_out.clone(), 6)]).unwrap(), "failed:4 timed-out:6");
-        assert_eq!(read(&[(all.clone(), 11)]).unwrap_err(), "11");
-        assert_eq!(read(&[(failed.clone(), 5), (timed_out.clone(), 6)]).unwrap_err(), "failed:5 timed-out:6");
-        assert_eq!(read(&[(failed.clone(), -1), (timed_out.clone(), 6)]).unwrap_err(), "failed:-1 timed-out:6");
-        assert_eq!(read(&[(failed.clone(), 1), (failed.clone(), 1)]).unwrap_err(), "failed:1 failed:1");
-        assert!(read(&[(all, 0), (failed, 0), (timed_out, 0)]).is_err());
-        assert!(read(&[]).is_err());
+        for (criteria, expected) in [
+            (&[(All, 10)][..], Ok("10")),
+            (&[(Failed, 4), (TimedOut, 6)], Ok("failed:4 timed-out:6")),
+            (&[(All, 11)], Err("11")),
+            (&[(Failed, 5), (TimedOut, 6)], Err("failed:5 timed-out:6")),
+            (&[(Failed, -1), (TimedOut, 6)], Err("failed:-1 timed-out:6")),
+            (&[(Failed, 1), (Failed, 1)], Err("failed:1 failed:1")),
+            (&[(All, 1), (Failed, 1)], Err("1 failed:1")),
+            (&[(TimedOut, 1), (All, 1)], Err("timed-out:1 1")),
+            (&[(All, 1), (All, 1)], Err("1 1")),
+            (&[(Failed, 1), (TimedOut, 1), (All, 1)], Err("failed:1 timed-out:1 1")),
+            (&[(All, 0), (Failed, 0), (TimedOut, 0)], Err("0 failed:0 timed-out:0")),
+            (&[], Err("")),
+        ] {
+            assert_eq!(read(criteria), expected.map(str::to_owned).map_err(str::to_owned));
+        }
+    }
+
+    #[test]
+    fn a_timeout_is_1_minute_to_7_days() {
+        assert_grammar::<Timeout>(
+            &["1m", "10080m", "7d"],
+            &["0m", "7d1m", "10", "90s", ""],
+            "a duration of 1 minute to 7 days, such as `10m`",
+        );
+    }
+
+    #[test]
+    fn a_target_selection_is_one_of_two_words() {
+        assert_grammar::<TargetSelection>(
+            &["snapshot", "continuous"],
+            &["CONTINUOUS", ""],
+            "`snapshot` or `continuous`",
+        );
+    }
+
+    #[test]
+    fn protocols_are_one_of_two_or_both() {
+        assert_grammar::<Protocols>(
+            &["mqtt", "http", "mqtt http", "http mqtt"],
+            &["", "HTTP", "mqtt mqtt", "mqtt  http", "coap"],
+            "`mqtt`, `http` or `mqtt http`",
+        );
+    }
+
+    #[test]
+    fn a_job_template_is_named_by_its_id() {
+        let arn = "arn:aws:iot:us-east-1:111122223333:jobtemplate/canary";
+        assert_grammar::<JobTemplateId>(
+            &["canary_2-a", &"x".repeat(64)],
+            &["", "a.b", "two words", arn, &"x".repeat(65)],
+            "the ID (not the ARN) of an AWS IoT job template: 1 to 64 letters, digits, `_` and `-`",
+        );
     }
 }

@@ -1,8 +1,8 @@
-//! What an IoT job template or a manifest says of a job, in the members of CreateJob: how fast it is rolled out, when it is
-//! given up, how long and how often devices try.
+//! The configuration of a job in a job template or a manifest, in the types of CreateJob, and its checks.
 
 use crate::{
-    options::job::{MAX_PACKAGES, Retries, Timeout},
+    options::job::{Retries, Timeout},
+    options::packages::MAX_PACKAGES,
     text::json::quoted,
 };
 use aws_sdk_iot::types::{
@@ -10,28 +10,28 @@ use aws_sdk_iot::types::{
 };
 use std::ops::RangeInclusive;
 
-/// What is said of a job elsewhere than in tags, all checked.
+/// The configuration of a job in a job template, a manifest or both; all checked.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct JobConfig {
-    /// How fast it is rolled out.
+    /// The rollout rates.
     pub rollout: Option<JobExecutionsRolloutConfig>,
-    /// When it is given up.
+    /// The criteria for cancelling the job.
     pub abort: Option<AbortConfig>,
-    /// How long a device may take.
+    /// The time-out of a device.
     pub timeout: Option<Timeout>,
-    /// How often a device tries again.
+    /// The retries of a device.
     pub retries: Option<Retries>,
-    /// When devices are updated, in the words of AWS IoT.
+    /// The maintenance windows.
     pub windows: Vec<MaintenanceWindow>,
-    /// What devices have installed then, as ARNs.
+    /// The ARNs of the package versions that the update installs.
     pub package_versions: Vec<String>,
 }
 
 impl JobConfig {
-    /// The same, and of `other` what this one leaves open.
+    /// Returns this configuration, with the values of `other` for what is not set here.
     #[must_use]
-    pub fn over(self, other: Self) -> Self {
-        fn either<T>(ours: Vec<T>, others: Vec<T>) -> Vec<T> {
+    pub fn or(self, other: Self) -> Self {
+        fn non_empty<T>(ours: Vec<T>, others: Vec<T>) -> Vec<T> {
             if ours.is_empty() { others } else { ours }
         }
         Self {
@@ -39,13 +39,13 @@ impl JobConfig {
             abort: self.abort.or(other.abort),
             timeout: self.timeout.or(other.timeout),
             retries: self.retries.or(other.retries),
-            windows: either(self.windows, other.windows),
-            package_versions: either(self.package_versions, other.package_versions),
+            windows: non_empty(self.windows, other.windows),
+            package_versions: non_empty(self.package_versions, other.package_versions),
         }
     }
 }
 
-/// What is said of a job, in AWS's own types, before it is checked.
+/// The configuration of a job before its checks.
 #[derive(Debug, Default)]
 pub(crate) struct UncheckedJobConfig {
     pub rollout: Option<JobExecutionsRolloutConfig>,
@@ -57,79 +57,78 @@ pub(crate) struct UncheckedJobConfig {
 }
 
 impl UncheckedJobConfig {
-    /// What AWS IoT lets pass in a template and refuses in a job, or takes of no job at all: `windows_at` is where the
-    /// windows are
-    /// (<https://docs.aws.amazon.com/iot/latest/developerguide/jobs-configurations-details.html>).
+    /// Checks every value that AWS IoT would reject in a job; it accepts some of them in a template
+    /// (<https://docs.aws.amazon.com/iot/latest/developerguide/jobs-configurations-details.html>). `windows_at` is the path
+    /// of the maintenance windows.
     ///
     /// Returns the configuration, which cannot be used if there are problems, and every problem: the path of the member,
     /// and the rest of a sentence on it.
     pub fn check(self, windows_at: &str) -> (JobConfig, Vec<(String, String)>) {
-        let mut from = Checks { problems: Vec::new() };
+        let mut checks = Checker { problems: Vec::new() };
         if let Some(rollout) = &self.rollout {
-            from.rollout(rollout);
+            checks.rollout(rollout);
         }
         if let Some(abort) = &self.abort {
-            from.abort(abort);
+            checks.abort(abort);
         }
         for (at, window) in self.windows.iter().enumerate() {
             let path = format!("{windows_at}[{at}].durationInMinutes");
-            from.range(path, f64::from(window.duration_in_minutes), 1.0..=1430.0);
+            checks.range(path, f64::from(window.duration_in_minutes), 1.0..=1430.0);
         }
         let packages = self.package_versions.len();
         if packages > MAX_PACKAGES {
             let expected = format!("{MAX_PACKAGES} at most");
-            from.told("destinationPackageVersions".to_owned(), &format!("of {packages} versions"), &expected);
+            checks.problem("destinationPackageVersions".to_owned(), &format!("of {packages} versions"), &expected);
         }
         let minutes = self.timeout.and_then(|config| config.in_progress_timeout_in_minutes);
         let timeout = minutes.and_then(|minutes| {
             let path = "timeoutConfig.inProgressTimeoutInMinutes".to_owned();
-            Timeout::of_minutes(minutes).map_err(|_| from.told(path, &minutes.to_string(), "1 to 10080")).ok()
+            Timeout::from_minutes(minutes).map_err(|_| checks.problem(path, &minutes.to_string(), "1 to 10080")).ok()
         });
         let retries = self.retries.and_then(|config| {
             let expected = "`ALL`, or `FAILED`, `TIMED_OUT` or both, with 0 to 10 retries and 10 in all at most";
             let path = "jobExecutionsRetryConfig.criteriaList".to_owned();
-            Retries::from_config(&config).map_err(|given| from.told(path, &format!("`{given}`"), expected)).ok()
+            Retries::from_config(&config).map_err(|given| checks.problem(path, &format!("`{given}`"), expected)).ok()
         });
         let Self { rollout, abort, windows, package_versions, .. } = self;
-        (JobConfig { rollout, abort, timeout, retries, windows, package_versions }, from.problems)
+        (JobConfig { rollout, abort, timeout, retries, windows, package_versions }, checks.problems)
     }
 }
 
-struct Checks {
+struct Checker {
     problems: Vec<(String, String)>,
 }
 
-impl Checks {
-    fn told(&mut self, path: String, given: &str, expected: &str) {
+impl Checker {
+    fn problem(&mut self, path: String, given: &str, expected: &str) {
         self.problems.push((path, format!("is {given}, expected {expected}")));
     }
 
     fn range(&mut self, path: String, value: f64, range: RangeInclusive<f64>) {
         if !range.contains(&value) {
-            let (least, most) = (range.start(), range.end());
-            let expected = if most.is_finite() { format!("{least} to {most}") } else { format!("at least {least}") };
-            self.told(path, &value.to_string(), &expected);
+            let (min, max) = (range.start(), range.end());
+            let expected = if max.is_finite() { format!("{min} to {max}") } else { format!("at least {min}") };
+            self.problem(path, &value.to_string(), &expected);
         }
     }
 
-    /// A number in a range with at most so many decimals, by its shortest form that reads back as the same.
-    fn decimal(&mut self, path: String, value: f64, range: RangeInclusive<f64>, most: usize) {
+    /// Checks a number with decimals; the decimals counted are those of the shortest text that parses to the same number.
+    fn decimal(&mut self, path: String, value: f64, range: RangeInclusive<f64>, max_decimals: usize) {
         let shown = value.to_string();
         let decimals = shown.split_once('.').map_or(0, |(_, decimals)| decimals.len());
-        let is_in_range = range.contains(&value);
-        let range = (!is_in_range).then(|| format!("{} to {}", range.start(), range.end()));
-        let decimals = (decimals > most).then(|| format!("at most {most} decimals"));
+        let range = (!range.contains(&value)).then(|| format!("{} to {}", range.start(), range.end()));
+        let decimals = (decimals > max_decimals).then(|| format!("at most {max_decimals} decimals"));
         let expected: Vec<_> = range.into_iter().chain(decimals).collect();
         if !expected.is_empty() {
-            self.told(path, &quoted(&shown), &expected.join(" with "));
+            self.problem(path, &quoted(&shown), &expected.join(" with "));
         }
     }
 
     fn rollout(&mut self, rollout: &JobExecutionsRolloutConfig) {
         let path = |member: &str| format!("jobExecutionsRolloutConfig.{member}");
         let rate = 1.0..=1000.0;
-        if let Some(most) = rollout.maximum_per_minute {
-            self.range(path("maximumPerMinute"), f64::from(most), rate.clone());
+        if let Some(max) = rollout.maximum_per_minute {
+            self.range(path("maximumPerMinute"), f64::from(max), rate.clone());
         }
         let Some(exponential) = &rollout.exponential_rate else { return };
         let path = |member: &str| path(&format!("exponentialRate.{member}"));
@@ -147,19 +146,19 @@ impl Checks {
         }
         if counts.iter().all(|(_, count)| count.is_none()) {
             let expected = "`numberOfNotifiedThings` or `numberOfSucceededThings`";
-            self.told(path("rateIncreaseCriteria"), "empty", expected);
+            self.problem(path("rateIncreaseCriteria"), "empty", expected);
         }
     }
 
     fn abort(&mut self, abort: &AbortConfig) {
         if abort.criteria_list().is_empty() {
-            self.told("abortConfig.criteriaList".to_owned(), "empty", "at least one");
+            self.problem("abortConfig.criteriaList".to_owned(), "empty", "at least one");
         }
         for (at, criteria) in abort.criteria_list().iter().enumerate() {
             let path = |member: &str| format!("abortConfig.criteriaList[{at}].{member}");
             self.decimal(path("thresholdPercentage"), criteria.threshold_percentage, 0.0..=100.0, 2);
-            let least = f64::from(criteria.min_number_of_executed_things);
-            self.range(path("minNumberOfExecutedThings"), least, 1.0..=f64::INFINITY);
+            let min = f64::from(criteria.min_number_of_executed_things);
+            self.range(path("minNumberOfExecutedThings"), min, 1.0..=f64::INFINITY);
         }
     }
 }
@@ -167,7 +166,7 @@ impl Checks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_sdk_iot::types::{AbortAction, AbortCriteria, JobExecutionFailureType, RetryCriteria};
+    use aws_sdk_iot::types::{AbortAction, AbortCriteria, JobExecutionFailureType};
 
     fn problems(unchecked: UncheckedJobConfig) -> Vec<String> {
         unchecked.check("").1.into_iter().map(|(_, problem)| problem).collect()
@@ -199,7 +198,7 @@ mod tests {
             let expected: Vec<_> = (!shown.is_empty()).then(|| format!("is {shown}{expected}")).into_iter().collect();
             assert_eq!(problems(UncheckedJobConfig { abort: Some(abort), ..UncheckedJobConfig::default() }), expected);
         }
-        let mut checks = Checks { problems: Vec::new() };
+        let mut checks = Checker { problems: Vec::new() };
         checks.decimal("x".to_owned(), 1e300, 1.1..=5.0, 1);
         assert!(checks.problems[0].1.len() < 120, "{:?}", checks.problems);
         checks.decimal("x".to_owned(), 1.05, 1.1..=5.0, 1);
@@ -207,24 +206,41 @@ mod tests {
     }
 
     #[test]
-    fn retries_after_all_failures_stand_alone() {
-        use aws_sdk_iot::types::RetryableFailureType::{All, Failed, TimedOut};
-        for (criteria, is_good) in [
-            (&[(All, 10)][..], true),
-            (&[(Failed, 4), (TimedOut, 6)], true),
-            (&[(All, 1), (Failed, 1)], false),
-            (&[(TimedOut, 1), (All, 1)], false),
-            (&[(All, 1), (All, 1)], false),
-            (&[(Failed, 1), (TimedOut, 1), (All, 1)], false),
-            (&[], false),
-        ] {
-            let criteria = criteria.iter().map(|(failure, count)| {
-                RetryCriteria::builder().failure_type(failure.clone()).number_of_retries(*count).build().unwrap()
-            });
-            let retries =
-                JobExecutionsRetryConfig::builder().set_criteria_list(Some(criteria.collect())).build().unwrap();
-            let told = problems(UncheckedJobConfig { retries: Some(retries), ..UncheckedJobConfig::default() });
-            assert_eq!(told.is_empty(), is_good, "{told:?}");
-        }
+    fn values_that_are_not_set_come_from_the_other_configuration() {
+        let config = |rate: i32, timeout: &str, package: &str| JobConfig {
+            rollout: Some(JobExecutionsRolloutConfig::builder().maximum_per_minute(rate).build()),
+            timeout: timeout.parse().ok(),
+            package_versions: vec![package.to_owned()],
+            ..JobConfig::default()
+        };
+        let (full, other) = (config(1, "1m", "a"), config(2, "2m", "b"));
+        assert_eq!(full.clone().or(other.clone()), full);
+        assert_eq!(JobConfig::default().or(other.clone()), other);
+        let part = JobConfig { rollout: None, ..full.clone() };
+        assert_eq!(part.or(other.clone()), JobConfig { rollout: other.rollout, ..full });
+    }
+
+    #[test]
+    fn every_value_out_of_range_is_a_problem_with_its_path() {
+        let window = MaintenanceWindow::builder().start_time("x").duration_in_minutes(1431).build().unwrap();
+        let unchecked = UncheckedJobConfig {
+            timeout: Some(TimeoutConfig::builder().in_progress_timeout_in_minutes(0).build()),
+            retries: Some(JobExecutionsRetryConfig::builder().set_criteria_list(Some(Vec::new())).build().unwrap()),
+            windows: vec![window],
+            package_versions: vec![String::new(); 26],
+            ..UncheckedJobConfig::default()
+        };
+        let problems: Vec<_> =
+            unchecked.check("w").1.iter().map(|(path, problem)| format!("{path} {problem}")).collect();
+        assert_eq!(
+            problems,
+            [
+                "w[0].durationInMinutes is 1431, expected 1 to 1430",
+                "destinationPackageVersions is of 26 versions, expected 25 at most",
+                "timeoutConfig.inProgressTimeoutInMinutes is 0, expected 1 to 10080",
+                "jobExecutionsRetryConfig.criteriaList is ``, expected `ALL`, or `FAILED`, `TIMED_OUT` or both, with 0 to 10 \
+                 retries and 10 in all at most",
+            ]
+        );
     }
 }

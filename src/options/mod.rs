@@ -1,7 +1,15 @@
-//! X
+//! The values of single options, as tags, settings, manifests and job templates give them.
+
+pub mod name;
+
+pub mod target;
+
+pub mod packages;
+
+pub mod job;
 
 pub mod file;
-pub mod job;
-pub mod job_config;
+
 pub mod signature;
-pub mod target;
+
+pub mod job_config;

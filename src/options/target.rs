@@ -1,7 +1,7 @@
 //! Things and thing groups: their names, and the rules on which of them uploads may target.
 
-use crate::error::Expected;
-use std::{fmt, str::FromStr};
+use crate::{error::Expected, options::name::is_name};
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
 /// A thing group or a thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,23 +21,21 @@ impl fmt::Display for Target {
     }
 }
 
-/// Whether AWS IoT takes the name for a thing or a thing group: 1–128 of `[a-zA-Z0-9:_-]`
+/// Whether AWS IoT accepts the name of a thing or a thing group: 1–128 of `[a-zA-Z0-9:_-]`
 /// (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateThingGroup.html>).
 pub(crate) fn is_target_name(name: &str) -> bool {
-    (1..=128).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'_' | b'-'))
+    is_name(name, 1..=128, ":_-")
 }
 
-/// Names of things or thing groups, none twice.
+/// Distinct names of things or thing groups.
 pub(crate) struct Names(pub Vec<String>);
 
 impl FromStr for Names {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
-        let names: Vec<_> = value.split(' ').map(str::to_owned).collect();
-        let once = |(at, name): (usize, &String)| !names[..at].contains(name);
-        let are_names = names.iter().all(|name| is_target_name(name)) && names.iter().enumerate().all(once);
-        are_names.then_some(Self(names)).ok_or(Expected(
+        let mut names = BTreeSet::new();
+        let are_names = value.split(' ').all(|name| is_target_name(name) && names.insert(name));
+        are_names.then(|| Self(value.split(' ').map(str::to_owned).collect())).ok_or(Expected(
             "names with one space between, none twice, each of letters, digits, `:`, `_` and `-`, such as `lab eu-west`"
                 .into(),
         ))
@@ -88,19 +86,20 @@ impl<T: FromStr<Err = Expected>> FromStr for CommaSeparated<T> {
 }
 
 impl CommaSeparated<TargetRule> {
-    /// The names that uploads to this folder ([`Settings::folder`]) may reach.
+    /// Returns the patterns of the names that uploads to this folder may target. The folder is the prefix of a rule, or
+    /// empty.
     pub fn patterns(&self, folder: &str) -> impl Iterator<Item = &NamePattern> {
-        self.0.iter().filter(move |fence| fence.prefix == folder).map(|fence| &fence.pattern)
+        self.0.iter().filter(move |rule| rule.prefix == folder).map(|rule| &rule.pattern)
     }
 
-    /// Whether uploads to this folder may reach this name.
+    /// Whether uploads to this folder may target this name.
     pub fn allows(&self, folder: &str, name: &str) -> bool {
         self.patterns(folder).any(|pattern| pattern.matches(name))
     }
 }
 
-/// Which things or thing groups uploads may reach: those that match the pattern, for all uploads or, as in `lab/=lab-*`, for
-/// those below a prefix that comes after the upload prefix.
+/// A rule on the things or thing groups that uploads may target: those that match the pattern, for all uploads or, as in
+/// `lab/=lab-*`, for those below a prefix that follows the upload prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetRule {
     /// Empty for all uploads.
@@ -114,9 +113,7 @@ impl FromStr for TargetRule {
         let Some((prefix, pattern)) = value.split_once('=') else {
             return Ok(Self { prefix: String::new(), pattern: value.parse()? });
         };
-        let takes = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'/');
-        let is_prefix = prefix.len() > 1 && !prefix.starts_with('/') && prefix.ends_with('/');
-        if !is_prefix || !prefix.bytes().all(takes) {
+        if !is_name(prefix, 2..=usize::MAX, "._-/") || prefix.starts_with('/') || !prefix.ends_with('/') {
             return Err(Expected(
                 "before each `=` a key prefix below the upload prefix, of letters, digits, `.`, `_`, `-` and `/`, that ends \
                  in `/`, such as `lab/=lab-*`"
@@ -124,5 +121,64 @@ impl FromStr for TargetRule {
             ));
         }
         Ok(Self { prefix: prefix.to_owned(), pattern: pattern.parse()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::name::tests::assert_grammar;
+
+    #[test]
+    fn names_are_distinct_and_have_no_other_characters_than_aws_iot_allows() {
+        assert_grammar::<Names>(
+            &["lab", "lab eu-west eu-", "thing-1 thing-a:b_c", &"x".repeat(128)],
+            &[
+                "",
+                "lab ",
+                "lab lab",
+                "lab/x",
+                "arn:aws:iot:us-east-1:111122223333:thinggroup/lab",
+                "lаb",
+                "../lab",
+                "thing-1  thing-2",
+                &"x".repeat(129),
+            ],
+            "names with one space between, none twice, each of letters, digits, `:`, `_` and `-`, such as `lab eu-west`",
+        );
+        let Names(names) = "b a c".parse().ok().unwrap();
+        assert_eq!(names, ["b", "a", "c"]);
+    }
+
+    #[test]
+    fn a_pattern_is_a_name_or_its_beginning() {
+        assert_grammar::<CommaSeparated<TargetRule>>(
+            &["", "*", "lab", "a:b , c*", "bench/=bench-*", "a/b.c_d-e/=*"],
+            &["lab,", "l*b", "**", "lab/="],
+            "names with commas between, each of letters, digits, `:`, `_` and `-`, or the beginning of one and `*`, such as \
+             `lab,eu-*`",
+        );
+        assert_grammar::<CommaSeparated<TargetRule>>(
+            &[],
+            &["lab=lab-*", "/=lab-*", "/lab/=lab-*", "lab*/=lab-*", "ü/=lab-*"],
+            "before each `=` a key prefix below the upload prefix, of letters, digits, `.`, `_`, `-` and `/`, that ends in \
+             `/`, such as `lab/=lab-*`",
+        );
+    }
+
+    #[test]
+    fn a_rule_allows_names_for_its_folder_alone() {
+        let rules: CommaSeparated<TargetRule> = "lab,eu-*,lab/=lab-*".parse().unwrap();
+        for (folder, name, allowed) in [
+            ("", "lab", true),
+            ("", "lab-2", false),
+            ("", "eu-", true),
+            ("", "eu-west", true),
+            ("", "us", false),
+            ("lab/", "lab-2", true),
+            ("lab/", "lab", false),
+        ] {
+            assert_eq!(rules.allows(folder, name), allowed, "{folder} {name}");
+        }
     }
 }

@@ -1,197 +1,141 @@
-//! What is asked for of one file: by the tags of an upload, or by its manifest.
+//! Reads the files of a release: the upload itself, or the files of its manifest.
 
 use crate::{
     not_released::{NotReleased, RejectionKind, SkipReason},
     options::file::{FilePath, FileType},
-    options::signature::{
-        BESIDE, CertFile, CustomSignature, CustomSigning, ProfileName, SignatureAlgorithm, SigningJobId, check_form,
-        with_plus, without_breaks,
-    },
+    options::signature::{CustomSigning, ProfileName, SigningJobId},
     request::manifest::Manifest,
+    request::reader::{Location, Reader, member_name},
+    request::signature::read_custom_signing,
     settings::Settings,
-    tags::{
-        CERTIFICATE, FILE_PATH, FILE_TYPE, OF_FILES, Place, Reader, Reported, SIGNATURE, SIGNATURE_ALGORITHM,
-        SIGNING_JOB, SIGNING_PROFILE, member,
-    },
+    tags::{FILE_PATH, FILE_TAGS, FILE_TYPE, SIGNING_JOB, SIGNING_PROFILE},
     text::json::quoted,
     upload::Upload,
 };
 
-/// One file of an update: the object version that is signed, and what devices are told of it.
+/// One file of an update.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileRequest {
     /// The object version that is signed.
     pub source: Upload,
-    /// The prefix of its signed object and its raw copy, which no other file has.
+    /// The key prefix of its signed object and its raw copy. No other file has the same.
     pub signed_prefix: String,
     /// Its ID in the stream and in the job document.
     pub id: u8,
-    /// Where devices put it.
+    /// Its path on the device.
     pub path: FilePath,
-    /// What devices take it for.
+    /// Its type for devices.
     pub kind: FileType,
-    /// Who signs it.
+    /// The origin of its signature.
     pub signed_by: SignedBy,
-    place: Place,
+    location: Location,
 }
 
 impl FileRequest {
-    /// What says something of it, in a sentence: a tag, or a member of the manifest.
-    pub(crate) fn name(&self, tag: &str) -> String {
-        self.place.name(tag)
+    /// The name of one of its options, as the subject of a sentence.
+    pub(crate) fn option_name(&self, tag: &str) -> String {
+        self.location.option_name(tag)
     }
 
-    /// What it means that the object version is gone: of an upload, that it was withdrawn.
+    /// Returns the result of a release whose object version is gone. An upload that is gone was withdrawn.
     pub(crate) fn gone(&self) -> NotReleased {
-        match self.place {
-            Place::Tags => NotReleased::Skipped(SkipReason::Withdrawn),
-            Place::File(_) => NotReleased::Rejected(
+        match self.location {
+            Location::Tags => NotReleased::Skipped(SkipReason::Withdrawn),
+            Location::File(_) => NotReleased::Rejected(
                 RejectionKind::Manifest,
                 vec![self.problem("is gone, expected the version that the manifest names")],
             ),
         }
     }
 
-    /// A problem with the object.
+    /// Returns a sentence on a problem with the object.
     pub(crate) fn problem(&self, problem: &str) -> String {
-        match self.place {
-            Place::Tags => format!("the object {problem}"),
-            Place::File(at) => format!("`files[{at}]`: the object `{}` {problem}", quoted(&self.source.key)),
+        match self.location {
+            Location::Tags => format!("the object {problem}"),
+            Location::File(at) => format!("`files[{at}]`: the object `{}` {problem}", quoted(&self.source.key)),
         }
     }
 }
 
-/// Who signs a file.
+/// The origin of a file's signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SignedBy {
-    /// AWS Signer, with this profile.
+    /// A new signing job with this profile.
     Profile(ProfileName),
-    /// AWS Signer has, with this signing job.
+    /// This signing job, which has already signed the file.
     SigningJob(SigningJobId),
-    /// Somebody else has.
+    /// The uploader provides the signature.
     Custom(CustomSigning),
 }
 
-impl Reader<'_> {
-    /// The files of a manifest, each signed by the profile of the tags where it says nothing else.
-    pub fn files(&mut self, upload: &Upload, manifest: &Manifest, settings: &Settings) -> Option<Vec<FileRequest>> {
-        for tag in OF_FILES.into_iter().filter(|tag| self.tags.contains_key(*tag)) {
-            let member = member(tag);
-            self.problems
-                .push(format!("tag `{tag}` is not taken of a manifest, whose `files` have `{member}` instead"));
-        }
-        let profile = self.profile(&settings.signing_profile, settings);
-        self.problems.extend_from_slice(&manifest.problems);
-        let prefix = settings.prefix_of(upload);
-        let (mut files, mut paths) = (Vec::new(), Vec::<(FilePath, &str)>::new());
-        for file in &manifest.files {
-            let mut from = Reader { place: Place::File(file.at), tags: &file.options, problems: Vec::new() };
-            let signed_prefix = format!("{prefix}{}/", file.id);
-            let profile = profile.as_ref().unwrap_or(&settings.signing_profile);
-            files.extend(from.file(profile, &file.source, signed_prefix, file.id, settings));
-            let given = file.options.get(FILE_PATH);
-            let path = given.map_or_else(|| Ok(FilePath::of_name(file.source.file_name())), |path| path.parse());
-            self.problems.append(&mut from.problems);
-            // A file without a key, which is a problem already, has no path either.
-            let Some(path) = path.ok().filter(|path| !path.0.is_empty()) else { continue };
-            if let Some((FilePath(path), twin)) = paths.iter().find(|(other, _)| *other == path) {
-                let (name, twin) = (from.place.name(FILE_PATH), quoted(twin));
-                self.problems.push(format!("{name} is `{path}`, expected another path than that of `{twin}`"));
-            }
-            paths.push((path, &file.source.key));
-        }
-        profile.map(|_| files)
+/// Reads the files of a manifest. The profile in the tags is the default of each.
+pub(crate) fn read_files(
+    reader: &mut Reader<'_>,
+    upload: &Upload,
+    manifest: &Manifest,
+    settings: &Settings,
+) -> Option<Vec<FileRequest>> {
+    let options = reader.options;
+    for tag in FILE_TAGS.into_iter().filter(|tag| options.contains_key(*tag)) {
+        let member = member_name(tag);
+        let problem = format!("tag `{tag}` is not taken of a manifest, whose `files` have `{member}` instead");
+        reader.problems.push(problem);
     }
-
-    /// A file that is signed by this profile where nothing else is said.
-    pub fn file(
-        &mut self,
-        profile: &ProfileName,
-        source: &Upload,
-        signed_prefix: String,
-        id: u8,
-        settings: &Settings,
-    ) -> Option<FileRequest> {
-        let signed_by = self.signed_by(profile, settings);
-        let path = self.tag_or(FILE_PATH, &FilePath::of_name(source.file_name()));
-        let kind = self.tag_or(FILE_TYPE, &FileType::default());
-        let (source, place) = (source.clone(), self.place);
-        Some(FileRequest { source, signed_prefix, id, path: path?, kind: kind?, signed_by: signed_by?, place })
+    let profile = read_profile(reader, &settings.signing_profile, settings);
+    let default_profile = profile.as_ref().unwrap_or(&settings.signing_profile);
+    reader.problems.extend_from_slice(&manifest.problems);
+    let prefix = settings.prefix_of(upload);
+    let (mut files, mut paths) = (Vec::new(), Vec::<(FilePath, &str)>::new());
+    for file in &manifest.files {
+        let mut file_reader = Reader::new(Location::File(file.at), &file.options);
+        let signed_prefix = format!("{prefix}{}/", file.id);
+        files.extend(read_file(&mut file_reader, default_profile, &file.source, signed_prefix, file.id, settings));
+        reader.problems.append(&mut file_reader.problems);
+        let default_path = FilePath::from_file_name(file.source.file_name());
+        let path = file.options.get(FILE_PATH).map_or(Ok(default_path), |path| path.parse());
+        // A file without a key, which has been reported, has no path either.
+        let Some(path) = path.ok().filter(|path| !path.0.is_empty()) else { continue };
+        if let Some((FilePath(path), other_key)) = paths.iter().find(|(other, _)| *other == path) {
+            let (name, other_key) = (file_reader.location.option_name(FILE_PATH), quoted(other_key));
+            let problem = format!("{name} is `{path}`, expected another path than that of `{other_key}`");
+            reader.problems.push(problem);
+        }
+        paths.push((path, &file.source.key));
     }
+    profile.map(|_| files)
+}
 
-    fn profile(&mut self, default: &ProfileName, settings: &Settings) -> Option<ProfileName> {
-        let profile = self.tag_or(SIGNING_PROFILE, default);
-        let is_given = self.tags.contains_key(SIGNING_PROFILE);
-        if let Some(profile) = profile.as_ref().filter(|profile| is_given && !settings.allows_profile(profile)) {
-            self.problem(SIGNING_PROFILE, &profile.0, &settings.expected_profile());
-        }
-        profile
+/// Reads the options of one file.
+pub(crate) fn read_file(
+    reader: &mut Reader<'_>,
+    default_profile: &ProfileName,
+    source: &Upload,
+    signed_prefix: String,
+    id: u8,
+    settings: &Settings,
+) -> Option<FileRequest> {
+    let signed_by = read_signed_by(reader, default_profile, settings);
+    let path = reader.read_or(FILE_PATH, &FilePath::from_file_name(source.file_name()));
+    let kind = reader.read_or(FILE_TYPE, &FileType::default());
+    let (source, location) = (source.clone(), reader.location);
+    Some(FileRequest { source, signed_prefix, id, path: path?, kind: kind?, signed_by: signed_by?, location })
+}
+
+fn read_profile(reader: &mut Reader<'_>, default: &ProfileName, settings: &Settings) -> Option<ProfileName> {
+    let profile = reader.read_or(SIGNING_PROFILE, default)?;
+    if reader.has(SIGNING_PROFILE) && !settings.allows_profile(&profile) {
+        reader.report(SIGNING_PROFILE, &profile.0, &settings.expected_profile());
     }
+    Some(profile)
+}
 
-    fn signed_by(&mut self, default: &ProfileName, settings: &Settings) -> Option<SignedBy> {
-        let signing_job = self.tag(SIGNING_JOB);
-        let profile = self.profile(default, settings);
-        self.excludes(SIGNING_JOB, SIGNING_PROFILE);
-        match (self.custom_signing(settings).ok()?, signing_job.ok()?) {
-            (Some(custom), _) => Some(SignedBy::Custom(custom)),
-            (None, Some(id)) => Some(SignedBy::SigningJob(id)),
-            (None, None) => profile.map(SignedBy::Profile),
-        }
-    }
-
-    /// A signature is never quoted: what is told here is logged.
-    fn custom_signing(&mut self, settings: &Settings) -> Result<Option<CustomSigning>, Reported> {
-        let place = self.place;
-        let kind = place.kind();
-        let algorithm: Result<Option<SignatureAlgorithm>, Reported> = self.tag(SIGNATURE_ALGORITHM);
-        let cert_file: Result<Option<CertFile>, Reported> = self.tag(CERTIFICATE);
-        let Some(signature) = self.tags.get(SIGNATURE) else {
-            for tag in [SIGNATURE_ALGORITHM, CERTIFICATE] {
-                if let Some(value) = self.tags.get(tag) {
-                    self.problem(tag, value, &format!("no such {kind} without {}", place.short(SIGNATURE)));
-                }
-            }
-            return Ok(None);
-        };
-        if !settings.allow_unverified.0 {
-            self.problems.push(format!(
-                "{} is not allowed in this deployment, as nothing verifies it; an operator may allow it with \
-                 `ALLOW_UNVERIFIED=true` (parameter `AllowUnverified`)",
-                place.name(SIGNATURE)
-            ));
-        }
-        self.excludes(SIGNATURE, SIGNING_PROFILE);
-        self.excludes(SIGNATURE, SIGNING_JOB);
-        if let Ok(None) = cert_file {
-            self.problems.push(format!(
-                "{} is missing, expected the path of the certificate on the device beside {}",
-                place.name(CERTIFICATE),
-                place.short(SIGNATURE)
-            ));
-        }
-        let expected_algorithm =
-            algorithm.as_ref().ok().copied().flatten().unwrap_or(SignatureAlgorithm::Sha256WithEcdsa);
-        let signature = match place {
-            Place::Tags => with_plus(signature, expected_algorithm),
-            Place::File(_) => without_breaks(signature),
-        };
-        if signature == BESIDE {
-            if let Some(value) = self.tags.get(SIGNATURE_ALGORITHM) {
-                let expected = format!("no such {kind}, as the object beside the image tells it");
-                self.problem(SIGNATURE_ALGORITHM, value, &expected);
-            }
-            return Ok(cert_file?.map(|cert_file| CustomSigning { signature: CustomSignature::Beside, cert_file }));
-        }
-        let algorithm = algorithm?.unwrap_or(SignatureAlgorithm::Sha256WithEcdsa);
-        if let Err(problem) = check_form(&signature, algorithm) {
-            self.problems.push(format!(
-                "{} is no signature by {}: {problem}; expected one in base64, or `{BESIDE}` for that in the object beside \
-                 the image",
-                place.name(SIGNATURE),
-                algorithm.name()
-            ));
-        }
-        let signature = CustomSignature::Inline(signature, algorithm);
-        Ok(cert_file?.map(|cert_file| CustomSigning { signature, cert_file }))
+fn read_signed_by(reader: &mut Reader<'_>, default_profile: &ProfileName, settings: &Settings) -> Option<SignedBy> {
+    let signing_job = reader.read(SIGNING_JOB);
+    let profile = read_profile(reader, default_profile, settings);
+    reader.reject_beside(SIGNING_PROFILE, SIGNING_JOB);
+    match (read_custom_signing(reader, settings).ok()?, signing_job.ok()?) {
+        (Some(custom), _) => Some(SignedBy::Custom(custom)),
+        (None, Some(id)) => Some(SignedBy::SigningJob(id)),
+        (None, None) => profile.map(SignedBy::Profile),
     }
 }

@@ -1,41 +1,41 @@
-//! The objects of a release that are not firmware, by the ends of their names: manifests and signatures. Manifests under
-//! other names are recognized by their content.
+//! Recognizes objects that are not firmware by their names: manifests and signatures. Manifests under other names are
+//! recognized by their content.
 
 use crate::text::encoding::decode;
 use serde_json::Value;
 
-/// The end of the key of a manifest.
-const MANIFEST: &str = ".ota.json";
+/// The suffix of the key of a manifest.
+const MANIFEST_SUFFIX: &str = ".ota.json";
 
-/// What begins the end of a manifest's name, and what follows it.
-const MANIFEST_PARTS: [&str; 2] = [".ota", "json"];
+/// The two parts of the suffix.
+const MANIFEST_SUFFIX_PARTS: [&str; 2] = [".ota", "json"];
 
-/// The ends of the names of signatures: of this function's own objects, of minisign and of GnuPG.
-const SIGNATURES: [&str; 3] = [".sig", ".minisig", ".asc"];
+/// The suffixes of signatures: signature objects of this function, minisign and GnuPG.
+const SIGNATURE_SUFFIXES: [&str; 3] = [".sig", ".minisig", ".asc"];
 
-/// What editors, browsers and backups put behind a name.
-const ADDED: [&str; 12] =
+/// Suffixes that editors, browsers and backup tools add to a name.
+const ADDED_SUFFIXES: [&str; 12] =
     [".txt", ".json", ".jsn", ".bak", ".old", ".orig", ".tmp", ".b64", ".base64", "~", " - copy", "_copy"];
 
-/// The parts of names of files that may hold a manifest's text.
-const TEXTS: [&str; 3] = [".json", ".jsn", ".txt"];
+/// Parts of the names of files that may contain a manifest.
+const TEXT_EXTENSIONS: [&str; 3] = [".json", ".jsn", ".txt"];
 
-/// An object that is not firmware, by its name.
-enum Helper<'a> {
+/// The kind of an object that is not firmware.
+enum FileKind<'a> {
     Manifest,
-    /// Not quite the name of a manifest.
+    /// The name is similar to that of a manifest.
     LikeManifest,
-    /// Of the object with this key.
+    /// A signature of the object with this key.
     Signature(&'a str),
 }
 
-impl<'a> Helper<'a> {
-    fn of(key: &'a str) -> Option<Self> {
-        if without_end(key, MANIFEST).is_some() {
+impl<'a> FileKind<'a> {
+    fn from_key(key: &'a str) -> Option<Self> {
+        if without_suffix(key, MANIFEST_SUFFIX).is_some() {
             return Some(Self::Manifest);
         }
-        let bare = without_added(key);
-        if let Some(signed) = SIGNATURES.iter().find_map(|end| without_end(bare, end)) {
+        let bare = without_added_suffixes(key);
+        if let Some(signed) = SIGNATURE_SUFFIXES.iter().find_map(|end| without_suffix(bare, end)) {
             return Some(Self::Signature(signed));
         }
         is_like_manifest(name(key)).then_some(Self::LikeManifest)
@@ -46,20 +46,20 @@ fn name(key: &str) -> &str {
     key.rsplit('/').next().unwrap_or_default()
 }
 
-/// A key without such an end in any case.
-fn without_end<'a>(key: &'a str, end: &str) -> Option<&'a str> {
-    let (start, last) = key.split_at_checked(key.len().checked_sub(end.len())?)?;
-    last.eq_ignore_ascii_case(end).then_some(start)
+/// Removes a suffix in any case. `None` if the key has another.
+fn without_suffix<'a>(key: &'a str, suffix: &str) -> Option<&'a str> {
+    let (start, end) = key.split_at_checked(key.len().checked_sub(suffix.len())?)?;
+    end.eq_ignore_ascii_case(suffix).then_some(start)
 }
 
-/// A key without what was added behind its name: ends of copies and editors, blanks and a number in parentheses.
-fn without_added(mut key: &str) -> &str {
+/// Removes everything that tools add to a name: suffixes, blanks and a number in parentheses.
+fn without_added_suffixes(mut key: &str) -> &str {
     loop {
         let blank = |letter: char| letter.is_whitespace() || letter.is_control();
         let bare = key.trim_end_matches(blank);
         let numbered = bare.strip_suffix(')').map(|bare| bare.trim_end_matches(|digit: char| digit.is_ascii_digit()));
         let bare = numbered.and_then(|bare| bare.strip_suffix('(')).unwrap_or(bare);
-        let bare = ADDED.iter().find_map(|end| without_end(bare, end)).unwrap_or(bare);
+        let bare = ADDED_SUFFIXES.iter().find_map(|end| without_suffix(bare, end)).unwrap_or(bare);
         if bare.len() == key.len() {
             return key;
         }
@@ -70,7 +70,7 @@ fn without_added(mut key: &str) -> &str {
 /// Whether a name has `.ota` and a word like `json`, with at most separators and a number in parentheses between.
 fn is_like_manifest(name: &str) -> bool {
     let name = name.to_lowercase();
-    let [ota, json] = MANIFEST_PARTS;
+    let [ota, json] = MANIFEST_SUFFIX_PARTS;
     name.match_indices(ota).any(|(at, _)| {
         let rest = name[at + ota.len()..].trim_start_matches(|letter: char| {
             letter.is_whitespace() || letter.is_ascii_digit() || ".-_()".contains(letter)
@@ -80,40 +80,43 @@ fn is_like_manifest(name: &str) -> bool {
     })
 }
 
-/// Whether a key is that of a manifest. Editors and shells differ in case, and the content is the same.
+/// Whether a key is that of a manifest, in any case.
 pub(crate) fn is_manifest(key: &str) -> bool {
-    matches!(Helper::of(key), Some(Helper::Manifest))
+    matches!(FileKind::from_key(key), Some(FileKind::Manifest))
 }
 
-/// Whether a key is that of JSON or text of any kind, by a part of its name.
+/// Whether a key is that of JSON or other text.
 pub(crate) fn is_text(key: &str) -> bool {
     let name = name(key).to_lowercase();
-    TEXTS.iter().any(|text| name.contains(text))
+    TEXT_EXTENSIONS.iter().any(|text| name.contains(text))
 }
 
-/// What an object is by its name, if it is not an image.
-pub(crate) fn what(key: &str) -> Option<&'static str> {
-    Helper::of(key).map(|helper| match helper {
-        Helper::Manifest => "a manifest",
-        Helper::LikeManifest => "a manifest under another name",
-        Helper::Signature(_) => "a signature",
+/// Returns the kind of an object that is not an image, for a message.
+pub(crate) fn kind_name(key: &str) -> Option<&'static str> {
+    FileKind::from_key(key).map(|kind| match kind {
+        FileKind::Manifest => "a manifest",
+        FileKind::LikeManifest => "a manifest under another name",
+        FileKind::Signature(_) => "a signature",
     })
 }
 
-/// Why an object of this key is neither an image nor a manifest: the rest of a sentence that begins with its name.
+/// Returns the problem of an object that is neither an image nor a manifest: the rest of a sentence that begins with its
+/// name.
 pub(crate) fn problem(key: &str) -> Option<String> {
-    match Helper::of(key)? {
-        Helper::Manifest => None,
-        Helper::LikeManifest => Some(format!("looks like a manifest; expected a name that ends in `{MANIFEST}`")),
-        Helper::Signature(signed) => {
-            let (what, why) =
+    match FileKind::from_key(key)? {
+        FileKind::Manifest => None,
+        FileKind::LikeManifest => {
+            Some(format!("looks like a manifest; expected a name that ends in `{MANIFEST_SUFFIX}`"))
+        }
+        FileKind::Signature(signed) => {
+            let (kind, hint) =
                 if is_manifest(signed) { ("manifest", ", which needs no signature") } else { ("image", "") };
-            Some(format!("is a signature and no firmware; put the tags on the {what} `{signed}`{why}"))
+            Some(format!("is a signature and no firmware; put the tags on the {kind} `{signed}`{hint}"))
         }
     }
 }
 
-/// Whether a text is an object that names files, in any case of its members, or has such names and is damaged JSON.
+/// Whether a text names files as a manifest does, in any case of its members; damaged JSON does if it contains their names.
 pub(crate) fn names_files(bytes: &[u8]) -> bool {
     let text = decode(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).replace('\0', "").into());
     let Ok(json) = serde_json::from_str::<Value>(&text) else {
@@ -124,7 +127,7 @@ pub(crate) fn names_files(bytes: &[u8]) -> bool {
     files.is_some_and(|files| files.iter().any(|file| member(file, "key").is_some()))
 }
 
-/// A member of an object, in any case of its name.
+/// Returns a member of an object, in any case of its name.
 fn member<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
     let mut members = object.as_object()?.iter();
     members.find(|(member, _)| member.eq_ignore_ascii_case(name)).map(|(_, value)| value)
@@ -136,7 +139,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn helper_files_are_recognised_by_their_names() {
+    fn objects_other_than_firmware_are_recognized_by_their_names() {
         let manifests = ["a.ota.json", "GW.OTA.JSON", "Gw.Ota.Json", ".ota.json", "gw (1).ota.json", "quota.ota.json"];
         let like_manifests = [
             "a.ota.json.txt",
@@ -216,7 +219,7 @@ mod tests {
         for (names, expected) in names.into_iter().chain([(&signatures[..], "a signature"), (&images, "")]) {
             for name in names {
                 let key = format!("firmware/{name}");
-                assert_eq!(what(&key).unwrap_or_default(), expected, "{name:?}");
+                assert_eq!(kind_name(&key).unwrap_or_default(), expected, "{name:?}");
                 assert_eq!(is_manifest(&key), expected == "a manifest", "{name:?}");
                 assert_eq!(problem(&key).is_some(), !is_manifest(&key) && !expected.is_empty(), "{name:?}");
             }
@@ -224,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_is_answered_with_what_it_signs() {
+    fn the_problem_of_a_signature_names_the_object_that_it_signs() {
         let image = |key: &str| format!("is a signature and no firmware; put the tags on the image `{key}`");
         let manifest =
             "is a signature and no firmware; put the tags on the manifest `a.ota.json`, which needs no signature";

@@ -1,12 +1,14 @@
-//! The members of a manifest that are those of CreateJob, by AWS's own names
+//! Reads the members of a manifest that are members of CreateJob, by the same names
 //! (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateJob.html>).
 //!
-//! After a problem a good value stands in for the bad one, so that the others are checked, too. Nothing comes of a manifest
-//! with problems.
+//! A bad value is reported and replaced by a good one, so that the others are checked, too. A manifest with problems is
+//! not released.
 
 use crate::{
     error::Expected,
-    options::job::{UrlExpiry, is_package, is_package_version},
+    options::job::UrlExpiry,
+    options::name::is_name,
+    options::packages::{is_package, is_package_version},
     schedule::iot_cron::Cron,
     settings::Settings,
     text::json::{Node, Problems, list, number, quoted, text, whole_number, whole_number_32, word},
@@ -14,14 +16,17 @@ use crate::{
 };
 use aws_sdk_iot::types;
 
-/// The most tags of a job (<https://docs.aws.amazon.com/iot/latest/developerguide/tagging-iot.html>).
+/// The maximum number of tags of a job (<https://docs.aws.amazon.com/iot/latest/developerguide/tagging-iot.html>).
 const MAX_TAGS: usize = 50;
 
-/// The most maintenance windows of a manifest. AWS tells no limit of its own.
+/// The punctuation that AWS IoT accepts in a tag.
+const TAG_PUNCTUATION: &str = " _.:/=+-@";
+
+/// The maximum number of maintenance windows in a manifest. AWS documents no limit of its own.
 const MAX_WINDOWS: usize = 50;
 
-/// Whether AWS takes the letter in a text, whatever other signs of Unicode it takes besides.
-fn is_text(letter: char) -> bool {
+/// Whether AWS IoT accepts the character in a description. It also accepts some others, which it does not document.
+fn is_description_character(letter: char) -> bool {
     letter.is_alphanumeric() || letter == ' ' || letter.is_ascii_graphic()
 }
 
@@ -29,7 +34,8 @@ fn is_text(letter: char) -> bool {
 /// (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateJob.html>).
 pub(crate) fn description(node: &Node<'_>, problems: &mut Problems) -> Option<String> {
     let description = text(node, problems)?;
-    let is_good = (1..=MAX_DESCRIPTION).contains(&description.chars().count()) && description.chars().all(is_text);
+    let is_good = (1..=MAX_DESCRIPTION).contains(&description.chars().count())
+        && description.chars().all(is_description_character);
     if !is_good {
         let expected = format!("expected 1 to {MAX_DESCRIPTION} letters, digits, spaces and signs of ASCII");
         node.problem(problems, &format!("cannot be taken, {expected}"));
@@ -54,25 +60,24 @@ pub(crate) fn tags(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<types
 
 fn tag(node: &Node<'_>, others: &[String], problems: &mut Problems) -> Option<types::Tag> {
     let is_reserved = |text: &str| text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:"));
-    node.object(problems, |from| {
-        let key = from.required("Key", text);
-        let value = from.optional("Value", text).unwrap_or_default();
+    node.object(problems, |object| {
+        let key = object.required("Key", text);
+        let value = object.optional("Value", text).unwrap_or_default();
         if let Some(key) = &key {
-            let takes = |byte: u8| byte.is_ascii_alphanumeric() || b" _.:/=+-@".contains(&byte);
-            if !(1..=128).contains(&key.len()) || !key.bytes().all(takes) || is_reserved(key) {
+            if !is_name(key, 1..=128, TAG_PUNCTUATION) || is_reserved(key) {
                 let expected = "1 to 128 letters and digits of ASCII, spaces, `_`, `.`, `:`, `/`, `=`, `+`, `-` and `@`, \
                                 not beginning with `aws:`";
-                from.problem("Key", &format!("is `{}`, expected {expected}", quoted(key)));
+                object.problem("Key", &format!("is `{}`, expected {expected}", quoted(key)));
             }
             if others.contains(key) {
-                from.problem("Key", &format!("is `{}`, which another tag has", quoted(key)));
+                object.problem("Key", &format!("is `{}`, which another tag has", quoted(key)));
             }
         }
-        let takes = |letter: char| letter.is_alphanumeric() || " _.:/=+-@".contains(letter);
-        if value.encode_utf16().count() > 256 || !value.chars().all(takes) || is_reserved(&value) {
+        let is_allowed = |letter: char| letter.is_alphanumeric() || TAG_PUNCTUATION.contains(letter);
+        if value.encode_utf16().count() > 256 || !value.chars().all(is_allowed) || is_reserved(&value) {
             let expected = "at most 256 letters, digits, spaces, `_`, `.`, `:`, `/`, `=`, `+`, `-` and `@`, not \
                             beginning with `aws:`";
-            from.problem("Value", &format!("is `{}`, expected {expected}", quoted(&value)));
+            object.problem("Value", &format!("is `{}`, expected {expected}", quoted(&value)));
         }
         types::Tag::builder().key(key?).value(value).build().ok()
     })
@@ -80,50 +85,50 @@ fn tag(node: &Node<'_>, others: &[String], problems: &mut Problems) -> Option<ty
 
 /// `presignedUrlConfig`.
 pub(crate) fn url_expiry(node: &Node<'_>, problems: &mut Problems, settings: &Settings) -> Option<UrlExpiry> {
-    node.object(problems, |from| {
-        from.refuse("roleArn", "is not taken of a manifest, expected nothing, as the role is the deployment's");
-        let seconds = from.optional("expiresInSec", whole_number)?;
+    node.object(problems, |object| {
+        object.refuse("roleArn", "is not taken of a manifest, expected nothing, as the role is the deployment's");
+        let seconds = object.optional("expiresInSec", whole_number)?;
         match seconds.to_string().parse() {
             Ok(expiry @ UrlExpiry(seconds)) if seconds <= settings.url_expiry.0 => Some(expiry),
             _ => {
                 let expected = format!("60 to {}, which is what the deployment allows", settings.url_expiry.0);
-                from.problem("expiresInSec", &format!("is {seconds}, expected {expected}"));
+                object.problem("expiresInSec", &format!("is {seconds}, expected {expected}"));
                 None
             }
         }
     })
 }
 
-/// `schedulingConfig`, which has nothing but maintenance windows here.
+/// `schedulingConfig`, which may only have maintenance windows in a manifest.
 pub(crate) fn windows(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<types::MaintenanceWindow>> {
-    node.object(problems, |from| {
+    node.object(problems, |object| {
         for (member, tag) in [("startTime", "ota:start"), ("endTime", "ota:end"), ("endBehavior", "ota:end-behavior")] {
-            from.refuse(member, &format!("is not taken of a manifest, expected the tag `{tag}`"));
+            object.refuse(member, &format!("is not taken of a manifest, expected the tag `{tag}`"));
         }
-        let windows = from.optional("maintenanceWindows", list(window))?;
+        let windows = object.optional("maintenanceWindows", list(window))?;
         if !(1..=MAX_WINDOWS).contains(&windows.len()) {
             let problem = format!("has {} members, expected 1 to {MAX_WINDOWS}", windows.len());
-            from.problem("maintenanceWindows", &problem);
+            object.problem("maintenanceWindows", &problem);
         }
         Some(windows)
     })
 }
 
 fn window(node: &Node<'_>, problems: &mut Problems) -> Option<types::MaintenanceWindow> {
-    node.object(problems, |from| {
-        let start = from.required("startTime", text);
+    node.object(problems, |object| {
+        let start = object.required("startTime", text);
         if let Some(start) = &start
             && let Err(Expected(expected)) = start.parse::<Cron>()
         {
-            from.problem("startTime", &format!("is `{}`, expected {expected}", quoted(start)));
+            object.problem("startTime", &format!("is `{}`, expected {expected}", quoted(start)));
         }
-        let minutes = from.required("durationInMinutes", whole_number_32).unwrap_or(1);
+        let minutes = object.required("durationInMinutes", whole_number_32).unwrap_or(1);
         let start = start.unwrap_or_else(|| "cron(0 0 * * ? *)".to_owned());
         types::MaintenanceWindow::builder().start_time(start).duration_in_minutes(minutes).build().ok()
     })
 }
 
-/// `destinationPackageVersions`: of the deployment's own account and region alone, and each package once.
+/// `destinationPackageVersions`: package versions of the deployment's account and region, each package once.
 pub(crate) fn package_versions(node: &Node<'_>, problems: &mut Problems, settings: &Settings) -> Option<Vec<String>> {
     let prefix = settings.iot_arn("package/");
     let mut packages: Vec<String> = Vec::new();
@@ -152,21 +157,21 @@ pub(crate) fn package_versions(node: &Node<'_>, problems: &mut Problems, setting
 
 /// `jobExecutionsRolloutConfig`.
 pub(crate) fn rollout(node: &Node<'_>, problems: &mut Problems) -> Option<types::JobExecutionsRolloutConfig> {
-    node.object(problems, |from| {
+    node.object(problems, |object| {
         let rollout = types::JobExecutionsRolloutConfig::builder()
-            .set_maximum_per_minute(from.optional("maximumPerMinute", whole_number_32))
-            .set_exponential_rate(from.optional("exponentialRate", exponential_rate));
+            .set_maximum_per_minute(object.optional("maximumPerMinute", whole_number_32))
+            .set_exponential_rate(object.optional("exponentialRate", exponential_rate));
         Some(rollout.build())
     })
 }
 
 fn exponential_rate(node: &Node<'_>, problems: &mut Problems) -> Option<types::ExponentialRolloutRate> {
-    node.object(problems, |from| {
-        let criteria = from.required("rateIncreaseCriteria", rate_increase_criteria);
+    node.object(problems, |object| {
+        let criteria = object.required("rateIncreaseCriteria", rate_increase_criteria);
         let criteria = criteria.unwrap_or_else(|| count_of_notified(1));
         types::ExponentialRolloutRate::builder()
-            .base_rate_per_minute(from.required("baseRatePerMinute", whole_number_32).unwrap_or(1))
-            .increment_factor(from.required("incrementFactor", number).unwrap_or(1.1))
+            .base_rate_per_minute(object.required("baseRatePerMinute", whole_number_32).unwrap_or(1))
+            .increment_factor(object.required("incrementFactor", number).unwrap_or(1.1))
             .rate_increase_criteria(criteria)
             .build()
             .ok()
@@ -179,11 +184,11 @@ fn count_of_notified(things: i32) -> types::RateIncreaseCriteria {
 
 fn rate_increase_criteria(node: &Node<'_>, problems: &mut Problems) -> Option<types::RateIncreaseCriteria> {
     let count = |node: &Node<'_>, problems: &mut Problems| whole_number_32(node, problems).or(Some(1));
-    node.object(problems, |from| {
-        from.is_object().then(|| {
+    node.object(problems, |object| {
+        object.is_object().then(|| {
             types::RateIncreaseCriteria::builder()
-                .set_number_of_notified_things(from.optional("numberOfNotifiedThings", count))
-                .set_number_of_succeeded_things(from.optional("numberOfSucceededThings", count))
+                .set_number_of_notified_things(object.optional("numberOfNotifiedThings", count))
+                .set_number_of_succeeded_things(object.optional("numberOfSucceededThings", count))
                 .build()
         })
     })
@@ -191,21 +196,21 @@ fn rate_increase_criteria(node: &Node<'_>, problems: &mut Problems) -> Option<ty
 
 /// `abortConfig`.
 pub(crate) fn abort(node: &Node<'_>, problems: &mut Problems) -> Option<types::AbortConfig> {
-    node.object(problems, |from| {
-        let criteria = from.required("criteriaList", list(abort_criteria))?;
+    node.object(problems, |object| {
+        let criteria = object.required("criteriaList", list(abort_criteria))?;
         types::AbortConfig::builder().set_criteria_list(Some(criteria)).build().ok()
     })
 }
 
 fn abort_criteria(node: &Node<'_>, problems: &mut Problems) -> Option<types::AbortCriteria> {
-    node.object(problems, |from| {
-        let failure = from.required("failureType", word(&["FAILED", "REJECTED", "TIMED_OUT", "ALL"]));
-        let action = from.required("action", word(&["CANCEL"]));
+    node.object(problems, |object| {
+        let failure = object.required("failureType", word(&["FAILED", "REJECTED", "TIMED_OUT", "ALL"]));
+        let action = object.required("action", word(&["CANCEL"]));
         types::AbortCriteria::builder()
             .failure_type(failure.unwrap_or("ALL").into())
             .action(action.unwrap_or("CANCEL").into())
-            .threshold_percentage(from.required("thresholdPercentage", number).unwrap_or(1.0))
-            .min_number_of_executed_things(from.required("minNumberOfExecutedThings", whole_number_32).unwrap_or(1))
+            .threshold_percentage(object.required("thresholdPercentage", number).unwrap_or(1.0))
+            .min_number_of_executed_things(object.required("minNumberOfExecutedThings", whole_number_32).unwrap_or(1))
             .build()
             .ok()
     })
@@ -213,26 +218,26 @@ fn abort_criteria(node: &Node<'_>, problems: &mut Problems) -> Option<types::Abo
 
 /// `timeoutConfig`.
 pub(crate) fn timeout(node: &Node<'_>, problems: &mut Problems) -> Option<types::TimeoutConfig> {
-    node.object(problems, |from| {
-        let minutes = from.required("inProgressTimeoutInMinutes", whole_number)?;
+    node.object(problems, |object| {
+        let minutes = object.required("inProgressTimeoutInMinutes", whole_number)?;
         Some(types::TimeoutConfig::builder().in_progress_timeout_in_minutes(minutes).build())
     })
 }
 
 /// `jobExecutionsRetryConfig`.
 pub(crate) fn retries(node: &Node<'_>, problems: &mut Problems) -> Option<types::JobExecutionsRetryConfig> {
-    node.object(problems, |from| {
-        let criteria = from.required("criteriaList", list(retry_criteria))?;
+    node.object(problems, |object| {
+        let criteria = object.required("criteriaList", list(retry_criteria))?;
         types::JobExecutionsRetryConfig::builder().set_criteria_list(Some(criteria)).build().ok()
     })
 }
 
 fn retry_criteria(node: &Node<'_>, problems: &mut Problems) -> Option<types::RetryCriteria> {
-    node.object(problems, |from| {
-        let failure = from.required("failureType", word(&["FAILED", "TIMED_OUT", "ALL"]));
+    node.object(problems, |object| {
+        let failure = object.required("failureType", word(&["FAILED", "TIMED_OUT", "ALL"]));
         types::RetryCriteria::builder()
             .failure_type(failure.unwrap_or("ALL").into())
-            .number_of_retries(from.required("numberOfRetries", whole_number_32).unwrap_or(0))
+            .number_of_retries(object.required("numberOfRetries", whole_number_32).unwrap_or(0))
             .build()
             .ok()
     })

@@ -31,11 +31,11 @@ pub(crate) async fn problems(
 }
 
 fn failure(settings: &Settings, what: &'static str, source: Cause) -> Failure {
-    Failure::BucketConfiguration { what, bucket: settings.upload_bucket.0.clone(), source }
+    Failure::BucketConfiguration { what, bucket: settings.upload_bucket.clone(), source }
 }
 
 async fn has_versions(aws: &Clients, settings: &Settings) -> Result<bool, Failure> {
-    let call = aws.s3.get_bucket_versioning().bucket(&settings.upload_bucket.0);
+    let call = aws.s3.get_bucket_versioning().bucket(&settings.upload_bucket);
     let answer = call.expected_bucket_owner(&settings.ota_role.account).send().await;
     // S3 returns no status if versioning was never enabled.
     let status = answer.map_err(|error| failure(settings, "versioning", error.into()))?.status;
@@ -43,7 +43,7 @@ async fn has_versions(aws: &Clients, settings: &Settings) -> Result<bool, Failur
 }
 
 async fn sends_events(aws: &Clients, settings: &Settings) -> Result<bool, Failure> {
-    let call = aws.s3.get_bucket_notification_configuration().bucket(&settings.upload_bucket.0);
+    let call = aws.s3.get_bucket_notification_configuration().bucket(&settings.upload_bucket);
     let answer = call.expected_bucket_owner(&settings.ota_role.account).send().await;
     let answer = answer.map_err(|error| failure(settings, "notifications", error.into()))?;
     Ok(answer.event_bridge_configuration.is_some())
@@ -51,7 +51,7 @@ async fn sends_events(aws: &Clients, settings: &Settings) -> Result<bool, Failur
 
 /// The IDs of the statements of the bucket's policy that deny something.
 async fn denials(aws: &Clients, settings: &Settings) -> Result<Vec<String>, Failure> {
-    let call = aws.s3.get_bucket_policy().bucket(&settings.upload_bucket.0);
+    let call = aws.s3.get_bucket_policy().bucket(&settings.upload_bucket);
     let policy = match call.expected_bucket_owner(&settings.ota_role.account).send().await {
         Ok(answer) => required(answer.policy, "Policy")?,
         Err(error) if error.code() == Some("NoSuchBucketPolicy") => return Ok(Vec::new()),

@@ -6,7 +6,8 @@ use crate::{
     not_released::{NotReleased, SkipReason},
     request::{
         file_kind::{self, is_manifest, is_text, names_files},
-        manifest::{MAX_BYTES, Manifest, ManifestFile},
+        manifest::{MAX_BYTES, Manifest},
+        manifest_files::ManifestFile,
     },
     s3::object::{Image, StoredObject, is_gone},
     settings::Settings,
@@ -31,7 +32,7 @@ pub(crate) async fn files(
     };
     let Some(mut manifest) = manifest else { return Ok((None, vec![image])) };
     let object = |file: &ManifestFile| {
-        let source = file.is_placed.then(|| file.source.clone());
+        let source = file.has_valid_source.then(|| file.source.clone());
         async move {
             match source {
                 Some(source) => source.object(aws, settings).await,
@@ -40,7 +41,7 @@ pub(crate) async fn files(
         }
     };
     let objects = try_join_all(manifest.files.iter().map(object)).await?;
-    for (file, object) in manifest.files.iter().zip(&objects).filter(|(file, _)| file.is_placed) {
+    for (file, object) in manifest.files.iter().zip(&objects).filter(|(file, _)| file.has_valid_source) {
         let at = file.at;
         let [key, version_id] = [&file.source.key, &file.source.version_id].map(|text| quoted(text));
         manifest.problems.push(match object {

@@ -3,18 +3,18 @@
 use crate::{error::Expected, tags::TagHeader};
 use std::str::FromStr;
 
-/// Whether releases are only tried out.
+/// Whether releases are only checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DryRun {
-    /// They are made.
+    /// Releases create jobs.
     Off,
-    /// What can be read is read and checked, and nothing is created.
+    /// Everything is read and checked, and nothing is created.
     OfRealTags,
-    /// AWS is not called at all: these are the tags.
+    /// AWS is not called at all: the tags, and the manifest if there is one, come from the settings.
     Offline(TagHeader, Option<String>),
 }
 
-/// Something that is on or off.
+/// A setting that is on or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flag(pub bool);
 
@@ -22,17 +22,6 @@ impl FromStr for Flag {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
         value.parse().map(Self).map_err(|_| Expected("`true` or `false`".into()))
-    }
-}
-
-/// A value without a grammar of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Text(pub String);
-
-impl FromStr for Text {
-    type Err = Expected;
-    fn from_str(value: &str) -> Result<Self, Expected> {
-        Ok(Self(value.to_owned()))
     }
 }
 
@@ -63,7 +52,7 @@ impl FromStr for ByteCount {
     }
 }
 
-/// The ARN of an IAM role, which also tells the partition and the account of the deployment.
+/// The ARN of an IAM role, which contains the partition and the account of the deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoleArn {
     pub(crate) arn: String,
@@ -87,7 +76,7 @@ impl FromStr for RoleArn {
     }
 }
 
-/// The ARN of a queue of SQS.
+/// The ARN of an SQS queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueArn(pub String);
 

@@ -4,7 +4,9 @@ use crate::{
     clients::Clients,
     error::{Failure, required, required_text},
     not_released::{NotReleased, RejectionKind, combine, combine_all},
-    options::signature::{BESIDE, CustomSignature, CustomSigning, ProfileName, SignatureAlgorithm, SigningJobId},
+    options::signature::{
+        CustomSignature, CustomSigning, ProfileName, SIGNATURE_SUFFIX, SignatureAlgorithm, SigningJobId,
+    },
     request::file::{FileRequest, SignedBy},
     s3::attempts::image_key,
     s3::object::{Image, is_gone, unreadable},
@@ -115,7 +117,7 @@ async fn of_signing_job(
         let expected = "expected a finished signing job over this very object version";
         NotReleased::Rejected(
             RejectionKind::Signature,
-            vec![format!("{} is `{id}`, {expected}: {problem}", file.name(SIGNING_JOB))],
+            vec![format!("{} is `{id}`, {expected}: {problem}", file.option_name(SIGNING_JOB))],
         )
     };
     let job = match aws.signer.describe_signing_job().job_id(id).send().await {
@@ -185,7 +187,7 @@ pub(crate) fn inline(custom: &CustomSigning) -> Option<ProvidedSignature> {
             certificate: None,
             version_id: None,
         }),
-        CustomSignature::Beside => None,
+        CustomSignature::Object => None,
     }
 }
 
@@ -202,10 +204,11 @@ async fn of_custom(
         return Ok(given);
     }
     let upload = &file.source;
-    let key = format!("{}{BESIDE}", upload.key);
+    let key = format!("{}{SIGNATURE_SUFFIX}", upload.key);
     let refused = |problems: Vec<String>| {
-        let name = file.name(SIGNATURE);
-        let reason = |problem| format!("{name} is `{BESIDE}`, but the object `{key}` cannot be used: {problem}");
+        let name = file.option_name(SIGNATURE);
+        let reason =
+            |problem| format!("{name} is `{SIGNATURE_SUFFIX}`, but the object `{key}` cannot be used: {problem}");
         NotReleased::Rejected(RejectionKind::Signature, problems.into_iter().map(reason).collect())
     };
     let failure = |source| Failure::GetObject { object: format!("s3://{}/{key}", upload.bucket), source };

@@ -2,7 +2,7 @@
 
 use crate::{
     error::Expected,
-    options::signature::{SignatureAlgorithm, check_form, without_breaks},
+    options::signature::{SignatureAlgorithm, check_form, remove_whitespace},
     text::encoding::decode,
     text::json::{document, text},
 };
@@ -28,7 +28,7 @@ pub fn read_beside(bytes: &[u8], version_id: &str) -> Result<(String, SignatureA
             let algorithm = algorithm.parse().map_err(|Expected(expected)| {
                 from.problem("signatureAlgorithm", &format!("is `{algorithm}`, expected {expected}"));
             });
-            let (signature, algorithm) = (without_breaks(&signature?), algorithm.ok()?);
+            let (signature, algorithm) = (remove_whitespace(&signature?), algorithm.ok()?);
             if let Err(problem) = check_form(&signature, algorithm) {
                 from.problem("signature", &format!("is no signature by {}: {problem}", algorithm.name()));
             }
@@ -43,3 +43,6 @@ pub fn read_beside(bytes: &[u8], version_id: &str) -> Result<(String, SignatureA
         )]),
     }
 }
+
+#[cfg(test)]
+mod tests;

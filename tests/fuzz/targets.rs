@@ -166,8 +166,8 @@ fn tags(data: &[u8]) {
     }
     let job_id = request.job_id.map(|id| id.to_string()).unwrap_or_default();
     assert!(job_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)) && job_id.len() <= 63);
-    assert!(request.plan.at(*NOW, LeadTime::WhenChecked).is_ok());
-    check_plan(&request.plan, *NOW);
+    assert!(request.schedule.at(*NOW, LeadTime::WhenChecked).is_ok());
+    check_plan(&request.schedule, *NOW);
 }
 
 /// A manifest that is accepted names files that may be signed, each with a prefix, an ID and a path of its own.

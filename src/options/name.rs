@@ -1,0 +1,49 @@
+//! The form of names, IDs and paths: their length, and the characters that they consist of.
+
+use crate::error::Expected;
+use std::ops::RangeInclusive;
+
+/// Whether a name that has this punctuation may have the character: ASCII letters and digits are always allowed.
+pub(crate) fn is_name_character(letter: char, punctuation: &str) -> bool {
+    letter.is_ascii_alphanumeric() || punctuation.contains(letter)
+}
+
+/// Whether a text consists of ASCII letters, digits and this punctuation, and has an allowed length.
+pub(crate) fn is_name(text: &str, lengths: RangeInclusive<usize>, punctuation: &str) -> bool {
+    lengths.contains(&text.len()) && text.chars().all(|letter| is_name_character(letter, punctuation))
+}
+
+/// Returns the text if it is a name of this form.
+pub(crate) fn parse_name(
+    text: &str,
+    lengths: RangeInclusive<usize>,
+    punctuation: &str,
+    expected: &'static str,
+) -> Result<String, Expected> {
+    if is_name(text, lengths, punctuation) { Ok(text.to_owned()) } else { Err(Expected(expected.into())) }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use std::str::FromStr;
+
+    /// Checks which values an option accepts, and what it expects in place of others.
+    pub(crate) fn assert_grammar<T: FromStr<Err = Expected>>(good: &[&str], bad: &[&str], expected: &str) {
+        for value in good {
+            assert!(value.parse::<T>().is_ok(), "{value}");
+        }
+        for value in bad {
+            assert_eq!(value.parse::<T>().err(), Some(Expected(expected.to_owned().into())), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_name_has_ascii_letters_digits_and_its_own_punctuation() {
+        for (text, is_good) in
+            [("aZ09_-", true), ("a", true), ("", false), ("aaaaaaa", false), ("a.b", false), ("ä", false), ("а", false)]
+        {
+            assert_eq!(is_name(text, 1..=6, "_-"), is_good, "{text}");
+        }
+    }
+}

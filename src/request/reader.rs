@@ -1,0 +1,180 @@
+//! Reads options by the names of their tags, and reports every bad one.
+
+use crate::{
+    error::Expected,
+    tags::{TAG_PREFIX, VOCABULARY, nearest_tag},
+    text::{json::quoted, spelling::suggestion},
+};
+use std::{borrow::Cow, collections::BTreeMap, str::FromStr};
+
+/// The location of options: the tags of an upload, or a file in its manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Location {
+    Tags,
+    /// The file at this index of `files`.
+    File(usize),
+}
+
+impl Location {
+    /// The name of an option, as the subject of a sentence.
+    pub fn option_name(self, tag: &str) -> String {
+        match self {
+            Self::Tags => format!("tag `{tag}`"),
+            Self::File(at) => format!("`files[{at}].{}`", member_name(tag)),
+        }
+    }
+
+    /// The name of an option within a sentence on another option of this location.
+    pub fn short_name(self, tag: &str) -> String {
+        match self {
+            Self::Tags => format!("`{tag}`"),
+            Self::File(_) => format!("`{}`", member_name(tag)),
+        }
+    }
+
+    pub fn option_kind(self) -> &'static str {
+        match self {
+            Self::Tags => "tag",
+            Self::File(_) => "member",
+        }
+    }
+
+    /// A value for a message. S3 limits the length of a tag's value; nothing limits that of a member.
+    fn quoted(self, value: &str) -> Cow<'_, str> {
+        match self {
+            Self::Tags => value.into(),
+            Self::File(_) => quoted(value).into(),
+        }
+    }
+}
+
+/// The member of a manifest's file that has the meaning of a tag: `filePath` for `ota:file-path`.
+pub(crate) fn member_name(tag: &str) -> String {
+    let mut words = tag.trim_start_matches(TAG_PREFIX).split('-');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |name, word| {
+        let (initial, rest) = word.split_at(word.len().min(1));
+        name + &initial.to_uppercase() + rest
+    })
+}
+
+/// Reads options, and continues after a bad one.
+pub(crate) struct Reader<'a> {
+    pub location: Location,
+    /// The values by tag, at every location.
+    pub options: &'a BTreeMap<String, String>,
+    pub problems: Vec<String>,
+}
+
+/// An option has an invalid value, which has been reported.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Invalid;
+
+impl<'a> Reader<'a> {
+    pub fn new(location: Location, options: &'a BTreeMap<String, String>) -> Self {
+        Self { location, options, problems: Vec::new() }
+    }
+
+    pub fn has(&self, tag: &str) -> bool {
+        self.options.contains_key(tag)
+    }
+
+    /// Reports a bad value.
+    pub fn report(&mut self, tag: &str, value: &str, expected: &str) {
+        let value = self.location.quoted(value);
+        self.problems.push(format!("{} is `{value}`, expected {expected}", self.location.option_name(tag)));
+    }
+
+    /// Reads an option. `None` if it is not set.
+    pub fn read<T: FromStr<Err = Expected>>(&mut self, tag: &str) -> Result<Option<T>, Invalid> {
+        let Some(value) = self.options.get(tag) else { return Ok(None) };
+        value.parse().map(Some).map_err(|Expected(expected)| {
+            self.report(tag, value, &expected);
+            Invalid
+        })
+    }
+
+    /// Reads an option that has a default. `None` if its value is invalid.
+    pub fn read_or<T: FromStr<Err = Expected> + Clone>(&mut self, tag: &str, default: &T) -> Option<T> {
+        self.read(tag).ok().map(|value| value.unwrap_or_else(|| default.clone()))
+    }
+
+    /// Reports an option that is set and must not be. The reason follows "expected no such tag" directly.
+    pub fn reject(&mut self, tag: &str, reason: &str) {
+        if let Some(value) = self.options.get(tag) {
+            self.report(tag, value, &format!("no such {}{reason}", self.location.option_kind()));
+        }
+    }
+
+    /// Reports an option that is set next to another, which excludes it.
+    pub fn reject_beside(&mut self, tag: &str, other: &str) {
+        if self.has(other) {
+            self.reject(tag, &format!(" beside {}", self.location.short_name(other)));
+        }
+    }
+
+    /// Reports every tag that is not known, with the known tag that is most like it. The first that is like none is
+    /// reported with the list of all.
+    pub fn report_unknown(&mut self) {
+        let mut all = format!(", expected one of `{}`", VOCABULARY.join("`, `"));
+        for tag in self.options.keys().filter(|tag| !VOCABULARY.contains(&tag.as_str())) {
+            let hint = nearest_tag(tag).map_or_else(|| std::mem::take(&mut all), |nearest| suggestion(Some(&nearest)));
+            self.problems.push(format!("tag `{}` is not known{hint}", quoted(tag)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tags::*;
+
+    fn unknown(tags: &[&str]) -> Vec<String> {
+        let tags = tags.iter().map(|tag| ((*tag).to_owned(), "x".to_owned())).collect();
+        let mut reader = Reader::new(Location::Tags, &tags);
+        reader.report_unknown();
+        reader.problems
+    }
+
+    #[test]
+    fn an_unknown_tag_is_reported_with_the_nearest_one() {
+        for known in VOCABULARY.into_iter().filter(|tag| tag.contains('-')) {
+            let tag = format!("{TAG_PREFIX}{}", member_name(known));
+            assert_eq!(unknown(&[&tag]), [format!("tag `{tag}` is not known, did you mean `{known}`?")]);
+        }
+    }
+
+    #[test]
+    fn all_tags_are_listed_once_if_none_is_near() {
+        let [first, second] = unknown(&["ota:x", "ota:y"]).try_into().unwrap();
+        let start = "tag `ota:x` is not known, expected one of `ota:thing-group`, `ota:thing`, ";
+        assert!(first.starts_with(start) && first.ends_with(", `ota:file-type`") && first.len() < 600, "{first}");
+        assert_eq!(second, "tag `ota:y` is not known");
+    }
+
+    #[test]
+    fn an_option_is_named_by_its_location() {
+        let options = [(FILE_TYPE.to_owned(), "x".repeat(65)), (FILE_PATH.to_owned(), "a".to_owned())].into();
+        let problems = |location: Location| {
+            let mut reader = Reader::new(location, &options);
+            assert!(reader.read::<crate::options::file::FileType>(FILE_TYPE).is_err());
+            reader.reject_beside(FILE_PATH, FILE_TYPE);
+            reader.problems
+        };
+        let [long, short] = ["x".repeat(65), "x".repeat(64) + "…"];
+        assert_eq!(
+            problems(Location::Tags),
+            [
+                format!("tag `ota:file-type` is `{long}`, expected a number from 0 to 255"),
+                "tag `ota:file-path` is `a`, expected no such tag beside `ota:file-type`".to_owned()
+            ]
+        );
+        assert_eq!(
+            problems(Location::File(2)),
+            [
+                format!("`files[2].fileType` is `{short}`, expected a number from 0 to 255"),
+                "`files[2].filePath` is `a`, expected no such member beside `fileType`".to_owned()
+            ]
+        );
+    }
+}

@@ -1,0 +1,136 @@
+//! Reads the schedule and the target selection of a release, and checks them together.
+
+use crate::{
+    options::job::TargetSelection,
+    request::reader::{Invalid, Reader},
+    schedule::requested::{LeadTime, Part, Plan},
+    schedule::times::{End, Start},
+    schedule::window::Window,
+    settings::Settings,
+    tags::{END, END_BEHAVIOR, START, TARGET_SELECTION, TIMEZONE, WINDOW},
+};
+use aws_sdk_iot::types::{
+    MaintenanceWindow,
+    TargetSelection::{Continuous, Snapshot},
+};
+use jiff::Timestamp;
+
+/// The maintenance windows of a manifest or a job template.
+#[derive(Clone, Copy)]
+pub(crate) struct ConfiguredWindows<'a> {
+    /// The manifest or the job template, for a message.
+    pub origin: &'a str,
+    pub windows: &'a [MaintenanceWindow],
+}
+
+/// Everything but tags that the schedule of a release depends on.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub settings: &'a Settings,
+    /// The maintenance windows of the manifest or the job template, if one of them has any.
+    pub windows: Option<ConfiguredWindows<'a>>,
+    /// Whether the job template still has to be looked up. If it has maintenance windows, the release has no default end.
+    pub is_template_pending: bool,
+    pub now: Timestamp,
+}
+
+/// Reads the schedule. Invalid options are left out, so that the others are checked all the same; so are those that depend
+/// on them.
+pub(crate) fn read_schedule(reader: &mut Reader<'_>, context: &Context<'_>) -> Option<(Plan, TargetSelection)> {
+    let settings = context.settings;
+    let zone = reader.read_or(TIMEZONE, &settings.default_timezone);
+    let window: Result<Option<Window>, Invalid> = reader.read(WINDOW);
+    let selection = read_target_selection(reader, context.windows);
+    let has_window = reader.has(WINDOW) || context.windows.is_some();
+    let is_continuous = selection.as_ref().map_or(has_window, |selection| selection.0 == Continuous);
+    let start = reader.read_or(START, &settings.default_start);
+    let end = reader.read_or(END, if is_continuous { &End::Never } else { &settings.default_end });
+    let end_behavior = reader.read_or(END_BEHAVIOR, &settings.default_end_behavior);
+    if end == Some(End::Never) {
+        let is_default = is_continuous && !reader.has(END);
+        let reason =
+            if is_default { "a continuous release has no end without `ota:end`" } else { "the release has no end" };
+        reader.reject(END_BEHAVIOR, &format!(", as {reason}"));
+    }
+    let is_known = |is_utc: bool| is_utc || zone.is_some();
+    let may_lack_end = context.is_template_pending && !reader.has(END);
+    let known_start = start.filter(|start| !matches!(start, Start::At(time) if !is_known(time.is_utc())));
+    let known_end = end.filter(|end| match end {
+        End::Never => true,
+        _ if may_lack_end => false,
+        // It counts from the start.
+        End::After(_) => known_start.is_some(),
+        End::At(time) => is_known(time.is_utc()),
+    });
+    let schedule = Plan {
+        start: known_start.unwrap_or(Start::Now),
+        end: known_end.unwrap_or(End::Never),
+        end_behavior: end_behavior.unwrap_or(settings.default_end_behavior),
+        window: window.ok().flatten().filter(|window| is_known(window.is_utc())),
+        zone: zone.unwrap_or_else(|| settings.default_timezone.clone()),
+    };
+    let mut broken_rules = schedule.at(context.now, LeadTime::WhenChecked).err().unwrap_or_default();
+    if known_start.is_none() && !may_lack_end {
+        let problem = end.and_then(End::problem_after_any_start);
+        broken_rules.extend(problem.map(|problem| (Part::End, problem)));
+    }
+    report_broken_rules(reader, broken_rules);
+    if let Some(windows) = context.windows {
+        report_windows_that_never_open(reader, &schedule, windows, context.now);
+    }
+    Some((schedule, selection?))
+}
+
+/// Reads the target selection. A release with maintenance windows is continuous.
+fn read_target_selection(reader: &mut Reader<'_>, windows: Option<ConfiguredWindows<'_>>) -> Option<TargetSelection> {
+    let origin =
+        if reader.has(WINDOW) { Some(format!("`{WINDOW}`")) } else { windows.map(|windows| windows.origin.to_owned()) };
+    let default = TargetSelection(if origin.is_some() { Continuous } else { Snapshot });
+    let selection = reader.read_or(TARGET_SELECTION, &default)?;
+    if let Some(origin) = origin.filter(|_| selection.0 == Snapshot) {
+        let expected = format!("`continuous`, as AWS IoT takes maintenance windows ({origin}) of no other jobs");
+        reader.report(TARGET_SELECTION, "snapshot", &expected);
+        return None;
+    }
+    Some(selection)
+}
+
+/// Reports the broken rules of AWS IoT, each with the tag or the setting at fault.
+fn report_broken_rules(reader: &mut Reader<'_>, broken_rules: Vec<(Part, String)>) {
+    for (part, problem) in broken_rules {
+        let tag = match part {
+            Part::Start => START,
+            Part::End => END,
+            Part::Window => WINDOW,
+        };
+        reader.problems.push(if let Some(value) = reader.options.get(tag) {
+            format!("tag `{tag}` is `{value}`, which is {problem}")
+        } else {
+            let setting = format!("DEFAULT_{part}").to_uppercase();
+            format!("tag `{tag}` is missing and the setting `{setting}` is {problem}")
+        });
+    }
+}
+
+/// Reports configured maintenance windows of which none opens between start and end.
+fn report_windows_that_never_open(
+    reader: &mut Reader<'_>,
+    schedule: &Plan,
+    ConfiguredWindows { origin, windows }: ConfiguredWindows<'_>,
+    now: Timestamp,
+) {
+    let Ok(times) = schedule.at(now, LeadTime::WhenChecked) else { return };
+    if times.opens(windows, now) {
+        return;
+    }
+    let start = times.start_time().map_or_else(|| "now".to_owned(), |start| format!("the start at {start}Z"));
+    let expected = match times.end_time() {
+        Some(end) => format!("between {start} and the end at {end}Z"),
+        None => format!("after {start}"),
+    };
+    let problem = format!("the maintenance windows of {origin} do not open, expected one that opens {expected}");
+    reader.problems.push(problem);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+use super::*;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use proptest::prelude::*;
+use serde_json::json;
+
+const RSA: SignatureAlgorithm = SignatureAlgorithm::Sha256WithRsa;
+
+fn base64(bytes: &[u8]) -> String {
+    BASE64_STANDARD.encode(bytes)
+}
+
+#[test]
+fn a_signature_object_names_the_version_of_its_image() {
+    let good = json!({"versionId": "v1", "signature": base64(&[7; 256]), "signatureAlgorithm": "SHA256withRSA"});
+    let read = |object: &serde_json::Value| read_beside(object.to_string().as_bytes(), "v1");
+    assert_eq!(read(&good), Ok((base64(&[7; 256]), RSA)));
+    let with = |member: &str, value: &str| {
+        let mut object = good.clone();
+        object[member] = value.into();
+        read(&object).unwrap_err()
+    };
+    let algorithms = "`SHA256withECDSA`, `SHA256withRSA`, `SHA1withECDSA` or `SHA1withRSA`";
+    for (member, value, problem) in [
+        ("versionId", "v2", "`versionId` is `v2`, expected `v1`, that of the image".to_owned()),
+        ("signatureAlgorithm", "RSA", format!("`signatureAlgorithm` is `RSA`, expected {algorithms}")),
+        ("signature", "?", "`signature` is no signature by SHA256withRSA: it is not base64".to_owned()),
+        ("comment", "x", "`comment` is not known".to_owned()),
+        ("Signature", "x", "`Signature` is not known, did you mean `signature`?".to_owned()),
+    ] {
+        assert_eq!(with(member, value), [problem]);
+    }
+    let all = json!({"versionId": "v2", "signature": 7, "signatureAlgorithm": "RSA", "version": "v1"});
+    assert_eq!(read(&all).unwrap_err().len(), 4, "{:?}", read(&all));
+    assert_eq!(read(&json!({})).unwrap_err().len(), 3);
+    let twice = "{\"versionId\":\"v1\",\"versionId\":\"v1\"}";
+    assert!(read_beside(twice.as_bytes(), "v1").unwrap_err().contains(&"`versionId` is there twice".to_owned()));
+    let shape = "expected `{\"versionId\":\"…\",\"signature\":\"…\",\"signatureAlgorithm\":\"…\"}`: ";
+    for text in [&b""[..], b"[]", b"{", b"\x1f\x8b", b"{\0}\0"] {
+        let problems = read_beside(text, "v1").unwrap_err();
+        assert!(problems.len() == 1 && problems[0].starts_with(shape), "{problems:?}");
+    }
+}
+
+#[test]
+fn line_breaks_and_encodings_of_windows_are_accepted() {
+    let signature = base64(&[7; 256]);
+    for (length, end) in [(64, "\n"), (76, "\r\n"), (1000, "\n"), (64, " \t\n"), (4, " ")] {
+        let lines = signature.as_bytes().chunks(length).map(|line| format!("{}{end}", str::from_utf8(line).unwrap()));
+        let broken = lines.collect::<String>();
+        let object = json!({"versionId": "v1", "signature": broken, "signatureAlgorithm": "SHA256withRSA"});
+        let marked = format!("\u{feff}{object}");
+        let utf_16 = |unit: fn(u16) -> [u8; 2]| marked.encode_utf16().flat_map(unit).collect::<Vec<_>>();
+        for bytes in [marked.clone().into_bytes(), utf_16(u16::to_le_bytes), utf_16(u16::to_be_bytes)] {
+            assert_eq!(read_beside(&bytes, "v1"), Ok((signature.clone(), RSA)));
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_reader_panic(bytes: Vec<u8>) {
+        let _ = read_beside(&bytes, "v1");
+    }
+}

@@ -1,0 +1,169 @@
+use super::*;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use proptest::prelude::*;
+
+#[test]
+fn a_misspelt_tag_belongs_to_the_release_and_is_near_to_the_right_one() {
+    for known in VOCABULARY {
+        let words = without_prefix(known);
+        for tag in [
+            known.to_uppercase(),
+            format!(" {known}"),
+            format!("{known} "),
+            known.replace(':', ": "),
+            known.replace(':', "-"),
+            known.replace(':', "/"),
+            known.replace(':', ""),
+            known.replace([':', '-'], "."),
+            format!("{TAG_PREFIX}{}", words.replace('-', "_")),
+            format!("OTA{}{}", words[..1].to_uppercase(), words[1..].replace('-', "")),
+            known.replace(':', "="),
+            known.replace(':', "+").replace('-', "@"),
+            known.replace(':', "："),
+            known.replace('o', "о"),
+            known.replace("ota", "ｏｔａ").replace('t', "т"),
+            known.replace("ota", "ot"),
+            known.replace("ota", "oat"),
+            known.replace("ota", "0ta"),
+            known.replace("ota", "otas"),
+            known.replace("ota", "Iota").replace('-', ""),
+            format!("\u{feff}{known}"),
+        ] {
+            if tag == known {
+                continue;
+            }
+            let tags: Tags = [(tag.clone(), "x".to_owned())].into_iter().collect();
+            assert_eq!(tags.0.len(), 1, "{tag}");
+            assert_eq!(nearest_tag(&tag).as_deref(), Some(known), "{tag}");
+        }
+    }
+}
+
+#[test]
+fn a_tag_is_near_to_one_that_it_is_like_or_a_part_of() {
+    let cases = [
+        ("ota:group", THING_GROUP),
+        ("ota:path", FILE_PATH),
+        ("ota:zone", TIMEZONE),
+        ("ota:version", PACKAGE_VERSION),
+        ("ota:profile", SIGNING_PROFILE),
+        ("ota:behavior", END_BEHAVIOR),
+        ("ota:cert", CERTIFICATE),
+        ("ota:package", PACKAGE_VERSION),
+        ("ota:selection", TARGET_SELECTION),
+        ("ota:retry", RETRIES),
+        ("ota:time-out", TIMEOUT),
+        ("ota:things", THING),
+        ("ota:endbehaviour", END_BEHAVIOR),
+        ("ota:Start", START),
+        ("ota:signing-profil", SIGNING_PROFILE),
+        ("ota:jobid", JOB_ID),
+        ("ota:thinggroup", THING_GROUP),
+        ("ota:protocol", PROTOCOLS),
+        ("ota:signingjob", SIGNING_JOB),
+        ("ota:signatur", SIGNATURE),
+        ("ota:signature_algorithm", SIGNATURE_ALGORITHM),
+        ("ota:certfile", CERTIFICATE),
+        ("ota:template", JOB_TEMPLATE),
+        ("ota:jobtemplate", JOB_TEMPLATE),
+        ("ota:ends", END),
+        ("ota:time-zone", TIMEZONE),
+        ("ota:windows", WINDOW),
+        ("ota:targetselection", TARGET_SELECTION),
+        ("ota:package_version", PACKAGE_VERSION),
+        ("ota:filepath", FILE_PATH),
+        ("ota:file-typ", FILE_TYPE),
+    ];
+    for (tag, nearest) in cases {
+        assert_eq!(nearest_tag(tag).as_deref(), Some(nearest), "{tag}");
+    }
+    for tag in ["ota:thing-type", "ota:x", "ota:", "ota", "ota:job", "ota:color", "ota:comment", "ota:owner"] {
+        assert_eq!(nearest_tag(tag), None, "{tag}");
+    }
+}
+
+#[test]
+fn tags_of_others_are_left_out() {
+    let tag = |key: &str| Tag::builder().key(key).value("x").build().unwrap();
+    let others = [
+        "team",
+        "start",
+        "thing-group",
+        "otastarts",
+        "quota:start",
+        "ota-x",
+        "",
+        "iota:color",
+        "team:start",
+        ":start",
+        "ot:x",
+        "team:ota",
+        "data:start",
+    ];
+    let ours = ["ota:start", "OTA:x", " o ta : ", "ota:", "ota", " OTA", "оtа", "iota:start"];
+    let tags = Tags::from(others.iter().chain(&ours).map(|key| tag(key)).collect::<Vec<_>>());
+    assert_eq!(tags, Tags(ours.map(|key| (key.to_owned(), "x".to_owned())).into()));
+}
+
+#[test]
+fn a_header_that_s3_rejects_has_problems() {
+    let problems = |header: &str| TagHeader::from(header).problems;
+    let many = |count: usize| (0..count).map(|at| format!("k{at}=v")).collect::<Vec<_>>().join("&");
+    let (long_key, long_value) = (format!("{}=", "k".repeat(128)), format!("k={}", "v".repeat(256)));
+    let astral = format!("k={}", "𝔸".repeat(128));
+    for good in ["", "a=b&", "ota:thing-group=lab+eu-1&größe=%C3%BC", &many(10), &long_key, &long_value, &astral] {
+        assert_eq!(problems(good), Vec::<String>::new(), "{good}");
+    }
+    let letters = "expected letters, digits, spaces and `+ - = . _ : / @`, which S3 allows";
+    for (bad, expected) in [
+        (many(11), vec!["the object has 11 tags, expected at most 10, as S3 allows no more".to_owned()]),
+        ("a=1&b=2&a=1".to_owned(), vec!["tag `a` is there more than once, expected each key once".to_owned()]),
+        ("a&a&a".to_owned(), vec!["tag `a` is there more than once, expected each key once".to_owned()]),
+        (
+            format!("k{long_key}"),
+            vec![format!(
+                "tag `{}` has 129 characters in its key, expected 1 to 128, which S3 allows",
+                "k".repeat(64) + "…"
+            )],
+        ),
+        (
+            format!("{long_value}v"),
+            vec!["tag `k` has 257 characters in its value, expected 0 to 256, which S3 allows".to_owned()],
+        ),
+        (
+            format!("{astral}v"),
+            vec!["tag `k` has 257 characters in its value, expected 0 to 256, which S3 allows".to_owned()],
+        ),
+        ("=v".to_owned(), vec!["tag `` has 0 characters in its key, expected 1 to 128, which S3 allows".to_owned()]),
+        ("AWS:a=v".to_owned(), vec!["tag `AWS:a` begins with `aws:`, which S3 does not allow".to_owned()]),
+        ("a=lab,b".to_owned(), vec![format!("tag `a` has ',' in its value, {letters}")]),
+        ("a=x%0A".to_owned(), vec![format!("tag `a` has '\\n' in its value, {letters}")]),
+        ("a=%FF".to_owned(), vec![format!("tag `a` has '\u{fffd}' in its value, {letters}")]),
+        (
+            "a*=?".to_owned(),
+            ["key", "value"]
+                .map(|what| {
+                    format!("tag `a*` has '{}' in its {what}, {letters}", if what == "key" { '*' } else { '?' })
+                })
+                .to_vec(),
+        ),
+    ] {
+        assert_eq!(problems(&bad), expected, "{bad}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_header_is_decoded_as_s3_decodes_it(tags: BTreeMap<String, String>) {
+        let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let pairs = tags.iter().map(|(key, value)| format!("ota%3A{}={}", encoded(key), encoded(value)));
+        let header = TagHeader::from(pairs.collect::<Vec<_>>().join("&").as_str());
+        let expected = tags.into_iter().map(|(key, value)| (format!("ota:{key}"), value));
+        prop_assert_eq!(header.tags, expected.collect());
+    }
+
+    #[test]
+    fn no_header_makes_the_reader_panic(header in "\\PC*") {
+        let _ = TagHeader::from(header.as_str());
+    }
+}
