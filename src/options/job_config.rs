@@ -166,7 +166,9 @@ impl Checker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_sdk_iot::types::{AbortAction, AbortCriteria, JobExecutionFailureType};
+    use aws_sdk_iot::types::{
+        AbortAction, AbortCriteria, ExponentialRolloutRate, JobExecutionFailureType, RateIncreaseCriteria,
+    };
 
     fn problems(unchecked: UncheckedJobConfig) -> Vec<String> {
         unchecked.check("").1.into_iter().map(|(_, problem)| problem).collect()
@@ -218,6 +220,28 @@ mod tests {
         assert_eq!(JobConfig::default().or(other.clone()), other);
         let part = JobConfig { rollout: None, ..full.clone() };
         assert_eq!(part.or(other.clone()), JobConfig { rollout: other.rollout, ..full });
+    }
+
+    #[test]
+    fn rollout_rates_and_abort_criteria_are_those_that_aws_iot_accepts() {
+        let problem = |criteria: RateIncreaseCriteria, base: i32, factor: f64| {
+            let rate = ExponentialRolloutRate::builder().base_rate_per_minute(base).increment_factor(factor);
+            let rate = rate.rate_increase_criteria(criteria).build().unwrap();
+            let rollout = JobExecutionsRolloutConfig::builder().exponential_rate(rate).build();
+            problems(UncheckedJobConfig { rollout: Some(rollout), ..UncheckedJobConfig::default() })
+        };
+        let notified = |count: i32| RateIncreaseCriteria::builder().number_of_notified_things(count).build();
+        assert_eq!(problem(notified(1), 1000, 5.0), Vec::<String>::new());
+        assert_eq!(problem(notified(0), 1, 1.1), ["is 0, expected at least 1"]);
+        assert_eq!(problem(notified(1), 1001, 1.1), ["is 1001, expected 1 to 1000"]);
+        assert_eq!(problem(notified(1), 1, 1.25), ["is 1.25, expected at most 1 decimals"]);
+        assert_eq!(
+            problem(RateIncreaseCriteria::builder().build(), 1, 1.1),
+            ["is empty, expected `numberOfNotifiedThings` or `numberOfSucceededThings`"]
+        );
+        let abort = AbortConfig::builder().set_criteria_list(Some(Vec::new())).build().unwrap();
+        let unchecked = UncheckedJobConfig { abort: Some(abort), ..UncheckedJobConfig::default() };
+        assert_eq!(problems(unchecked), ["is empty, expected at least one"]);
     }
 
     #[test]

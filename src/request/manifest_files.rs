@@ -122,3 +122,6 @@ fn check_version_id(object: &mut Object<'_, '_>, version_id: &str) -> bool {
     }
     is_version
 }
+
+#[cfg(test)]
+mod tests;

@@ -242,3 +242,6 @@ fn retry_criteria(node: &Node<'_>, problems: &mut Problems) -> Option<types::Ret
             .ok()
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,245 +12,14 @@ fn problems(members: &Value) -> Vec<String> {
     read(&members.to_string()).problems
 }
 
-/// The problems of a good file with these members over its own.
-fn of_file(members: Value) -> Vec<String> {
-    let mut file = json!({"key": "firmware/a.bin", "versionId": "v1"});
-    let Value::Object(members) = members else { panic!("{members}") };
-    file.as_object_mut().unwrap().extend(members);
-    problems(&json!({"files": [file]}))
-}
-
-/// The problems of a good manifest with this member beside.
-fn of_member(name: &str, value: Value) -> Vec<String> {
+/// The problems of a manifest that is good but for this member.
+fn problems_with(name: &str, value: Value) -> Vec<String> {
     let mut members = json!({"files": [{"key": "firmware/a.bin", "versionId": "v1"}]});
     members[name] = value;
     problems(&members)
 }
 
-#[test]
-fn a_file_is_told_by_its_path() {
-    assert_eq!(of_file(json!({})), Vec::<String>::new());
-    let key = "expected the key of a firmware image below `firmware/`";
-    for (members, problem) in [
-        (json!({"key": "other/a.bin"}), format!("`files[0].key` is `other/a.bin`, {key}")),
-        (json!({"key": "firmware/"}), format!("`files[0].key` is `firmware/`, {key}")),
-        (
-            json!({"key": "firmware/b.ota.json"}),
-            format!("`files[0].key` is `firmware/b.ota.json`, which is a manifest, {key}"),
-        ),
-        (
-            json!({"key": "firmware/B.OTA.JSON"}),
-            format!("`files[0].key` is `firmware/B.OTA.JSON`, which is a manifest, {key}"),
-        ),
-        (
-            json!({"key": "firmware/b.bin.Sig"}),
-            format!("`files[0].key` is `firmware/b.bin.Sig`, which is a signature, {key}"),
-        ),
-        (
-            json!({"versionId": "null"}),
-            "`files[0].versionId` is `null`, expected the version ID that S3 told when the file was uploaded".into(),
-        ),
-        (json!({"versionId": 7}), "`files[0].versionId` is 7, expected a string".into()),
-        (json!({"fileId": 256}), "`files[0].fileId` is 256, expected 0 to 255".into()),
-        (json!({"fileType": "0"}), "`files[0].fileType` is a string, expected a whole number".into()),
-    ] {
-        assert_eq!(of_file(members), [problem]);
-    }
-    assert_eq!(of_file(json!({"version": "v1"})), ["`files[0].version` is not known, did you mean `versionId`?"]);
-    assert_eq!(problems(&json!({"files": [{"key": "firmware/a.bin"}]})), ["`files[0].versionId` is missing"]);
-}
-
-#[test]
-fn there_are_one_to_ten_files_each_with_an_id_of_its_own() {
-    let files = |count: usize| {
-        let file = |at| json!({"key": format!("firmware/{at}.bin"), "versionId": "v1"});
-        json!({"files": (0..count).map(file).collect::<Vec<_>>()})
-    };
-    assert_eq!(problems(&files(10)), Vec::<String>::new());
-    let ids: Vec<_> = read(&files(10).to_string()).files.iter().map(|file| file.id).collect();
-    assert_eq!(ids, (0..10).collect::<Vec<_>>());
-    assert_eq!(problems(&files(0)), ["`files` has 0 members, expected 1 to 10"]);
-    assert_eq!(problems(&files(11)), ["`files` has 11 members, expected 1 to 10"]);
-    let mut twice = files(3);
-    twice["files"][0]["fileId"] = json!(2);
-    assert_eq!(
-        problems(&twice),
-        ["`files[2].fileId` is 2, which `files[0]` has; without one it is the place in the list"]
-    );
-    assert_eq!(problems(&json!({})), ["`files` is missing"]);
-    assert_eq!(problems(&json!({"files": {}})), ["`files` is an object, expected a list"]);
-}
-
-#[test]
-fn what_a_manifest_may_not_say_is_told_with_what_does() {
-    for (name, instead) in REFUSED {
-        let expected = format!("`{name}` is not taken of a manifest, expected {instead}");
-        assert_eq!(of_member(name, json!("x")), [expected]);
-    }
-    for (config, member, tag) in [
-        ("schedulingConfig", "startTime", "`ota:start`"),
-        ("schedulingConfig", "endTime", "`ota:end`"),
-        ("schedulingConfig", "endBehavior", "`ota:end-behavior`"),
-    ] {
-        let expected = format!("`{config}.{member}` is not taken of a manifest, expected the tag {tag}");
-        assert_eq!(of_member(config, json!({member: "x"})), [expected]);
-    }
-    assert_eq!(
-        of_member("presignedUrlConfig", json!({"roleArn": "arn:aws:iam::111122223333:role/mine"})),
-        ["`presignedUrlConfig.roleArn` is not taken of a manifest, expected nothing, as the role is the deployment's"]
-    );
-    assert_eq!(of_member("jobID", json!({})), ["`jobID` is not known, did you mean `jobId`?"]);
-    assert_eq!(of_member("abortconfig", json!({})), ["`abortconfig` is not known, did you mean `abortConfig`?"]);
-    assert_eq!(of_member("x", json!({})), ["`x` is not known"]);
-}
-
-#[test]
-fn a_member_of_the_job_is_told_by_its_path() {
-    let criteria = |change: (&str, Value)| {
-        let mut criteria = json!({
-            "failureType": "ALL", "action": "CANCEL", "thresholdPercentage": 12.34, "minNumberOfExecutedThings": 1,
-        });
-        criteria[change.0] = change.1;
-        json!({"criteriaList": [criteria]})
-    };
-    assert_eq!(of_member("abortConfig", criteria(("action", json!("CANCEL")))), Vec::<String>::new());
-    for (name, value, problem) in [
-        (
-            "abortConfig",
-            criteria(("action", json!("STOP"))),
-            "`abortConfig.criteriaList[0].action` is `STOP`, expected `CANCEL`",
-        ),
-        (
-            "abortConfig",
-            criteria(("thresholdPercentage", json!(12.345))),
-            "`abortConfig.criteriaList[0].thresholdPercentage` is 12.345, expected at most 2 decimals",
-        ),
-        ("abortConfig", json!({"criteriaList": []}), "`abortConfig.criteriaList` is empty, expected at least one"),
-        (
-            "jobExecutionsRolloutConfig",
-            json!({"exponentialRate": {"baseRatePerMinute": 1, "incrementFactor": 1.25, "rateIncreaseCriteria": {"numberOfNotifiedThings": 1}}}),
-            "`jobExecutionsRolloutConfig.exponentialRate.incrementFactor` is 1.25, expected at most 1 decimals",
-        ),
-        (
-            "jobExecutionsRolloutConfig",
-            json!({"exponentialRate": {"baseRatePerMinute": 1, "incrementFactor": 1.2, "rateIncreaseCriteria": {}}}),
-            "`jobExecutionsRolloutConfig.exponentialRate.rateIncreaseCriteria` is empty, expected \
-             `numberOfNotifiedThings` or `numberOfSucceededThings`",
-        ),
-    ] {
-        assert_eq!(of_member(name, value), [problem]);
-    }
-}
-
-#[test]
-fn a_member_beside_is_told_by_its_path() {
-    let arn = |name: &str| format!("arn:aws:iot:us-east-1:111122223333:package/{name}");
-    for (name, value, problem) in [
-        (
-            "timeoutConfig",
-            json!({"inProgressTimeoutInMinutes": 10081}),
-            "`timeoutConfig.inProgressTimeoutInMinutes` is 10081, expected 1 to 10080",
-        ),
-        (
-            "schedulingConfig",
-            json!({"maintenanceWindows": [{"startTime": "cron(0 2 * * ? *)"}]}),
-            "`schedulingConfig.maintenanceWindows[0].durationInMinutes` is missing",
-        ),
-        (
-            "schedulingConfig",
-            json!({"maintenanceWindows": [{"startTime": "0 2 * * *", "durationInMinutes": 60}]}),
-            "`schedulingConfig.maintenanceWindows[0].startTime` is `0 2 * * *`, expected a cron expression of AWS IoT in \
-             UTC, `cron(minute hour day-of-month month day-of-week year)` with a `?` for one of the two days, such as \
-             `cron(0 2 ? * SAT *)`",
-        ),
-        (
-            "schedulingConfig",
-            json!({"maintenanceWindows": []}),
-            "`schedulingConfig.maintenanceWindows` has 0 members, expected 1 to 50",
-        ),
-        ("destinationPackageVersions", json!([]), "`destinationPackageVersions` is empty, expected at least one"),
-        ("timeoutConfig", json!([30]), "`timeoutConfig` is a list, expected an object"),
-        ("tags", json!([["team", "gateways"]]), "`tags[0]` is a list, expected an object"),
-        (
-            "tags",
-            json!([{"Key": "a", "Value": "Aws:b"}]),
-            "`tags[0].Value` is `Aws:b`, expected at most 256 letters, digits, spaces, `_`, `.`, `:`, `/`, `=`, `+`, `-` \
-             and `@`, not beginning with `aws:`",
-        ),
-        (
-            "presignedUrlConfig",
-            json!({"expiresInSec": 1801}),
-            "`presignedUrlConfig.expiresInSec` is 1801, expected 60 to 1800, which is what the deployment allows",
-        ),
-        (
-            "presignedUrlConfig",
-            json!({"expiresInSec": 59}),
-            "`presignedUrlConfig.expiresInSec` is 59, expected 60 to 1800, which is what the deployment allows",
-        ),
-        (
-            "description",
-            json!("two\nlines"),
-            "`description` cannot be taken, expected 1 to 2001 letters, digits, spaces and signs of ASCII",
-        ),
-        (
-            "tags",
-            json!([{"Key": "a", "Value": ""}, {"Key": "a", "Value": "b"}]),
-            "`tags[1].Key` is `a`, which another tag has",
-        ),
-        (
-            "tags",
-            json!([{"Key": "aws:a", "Value": ""}]),
-            "`tags[0].Key` is `aws:a`, expected 1 to 128 letters and digits of ASCII, spaces, `_`, `.`, `:`, `/`, `=`, \
-             `+`, `-` and `@`, not beginning with `aws:`",
-        ),
-        (
-            "destinationPackageVersions",
-            json!([arn("a/version/1"), arn("a/version/$null")]),
-            "`destinationPackageVersions[1]` is of the package `a`, of which another version is named",
-        ),
-        (
-            "destinationPackageVersions",
-            json!(["arn:aws:iot:us-east-1:444455556666:package/a/version/1"]),
-            "`destinationPackageVersions[0]` is `arn:aws:iot:us-east-1:444455556666:package/a/version/1`, expected \
-             `arn:aws:iot:us-east-1:111122223333:package/PACKAGE/version/VERSION`",
-        ),
-    ] {
-        assert_eq!(of_member(name, value), [problem]);
-    }
-}
-
-#[test]
-fn the_files_of_a_manifest_lie_in_the_folder_that_it_is_fenced_in() {
-    let settings = settings(&[("ALLOWED_THING_GROUPS", "lab/=lab-*,prod/=prod")]).unwrap();
-    let check = |manifest: &str, key: &str| {
-        let upload = Upload::new("b".into(), manifest.into(), "v1".into());
-        let json = json!({"files": [{"key": key, "versionId": "v1"}]}).to_string();
-        Manifest::read(json.as_bytes(), &upload, &settings).problems
-    };
-    for (manifest, key) in
-        [("firmware/lab/a.ota.json", "firmware/lab/deep/a.bin"), ("firmware/a.ota.json", "firmware/b/a.bin")]
-    {
-        assert_eq!(check(manifest, key), Vec::<String>::new());
-    }
-    let expected = "expected the key of a firmware image below";
-    assert_eq!(
-        check("firmware/lab/a.ota.json", "firmware/prod/a.bin"),
-        [format!("`files[0].key` is `firmware/prod/a.bin`, {expected} `firmware/lab/`")]
-    );
-    assert_eq!(
-        check("firmware/lab/a.ota.json", "firmware/a.bin"),
-        [format!("`files[0].key` is `firmware/a.bin`, {expected} `firmware/lab/`")]
-    );
-    assert_eq!(
-        check("firmware/a.ota.json", "firmware/prod/a.bin"),
-        [format!(
-            "`files[0].key` is `firmware/prod/a.bin`, {expected} `firmware/`, and in no folder that groups or things are \
-             bound to"
-        )]
-    );
-}
-
-/// All that a manifest may say.
+/// A manifest with every member.
 fn full() -> Value {
     let version = |name: &str| format!("arn:aws:iot:us-east-1:111122223333:package/{name}/version/1");
     let abort = |failure: &str| {
@@ -280,6 +49,47 @@ fn full() -> Value {
         "destinationPackageVersions": [version("a"), version("b")],
         "tags": [{"Key": "team", "Value": "x"}, {"Key": "cost", "Value": ""}],
     })
+}
+
+#[test]
+fn every_member_is_read() {
+    let manifest = read(&full().to_string());
+    assert_eq!((manifest.problems, manifest.files.len(), manifest.tags.len()), (Vec::new(), 2, 2));
+    assert_eq!((manifest.description.as_deref(), manifest.url_expiry), (Some("x"), Some(UrlExpiry(600))));
+    let JobConfig { rollout, abort, timeout, retries, windows, package_versions } = manifest.config;
+    assert_eq!(rollout.unwrap().maximum_per_minute(), Some(50));
+    assert_eq!(abort.unwrap().criteria_list().len(), 2);
+    assert_eq!((timeout, retries), ("30m".parse().ok(), "failed:1".parse().ok()));
+    assert_eq!((windows.len(), package_versions.len()), (1, 2));
+}
+
+#[test]
+fn a_member_that_is_not_allowed_is_reported_with_its_alternative() {
+    for (name, instead) in NOT_ALLOWED {
+        let expected = format!("`{name}` is not taken of a manifest, expected {instead}");
+        assert_eq!(problems_with(name, json!("x")), [expected]);
+    }
+    assert_eq!(problems_with("jobID", json!({})), ["`jobID` is not known, did you mean `jobId`?"]);
+    assert_eq!(problems_with("abortconfig", json!({})), ["`abortconfig` is not known, did you mean `abortConfig`?"]);
+    assert_eq!(problems_with("x", json!({})), ["`x` is not known"]);
+}
+
+#[test]
+fn an_invalid_configuration_is_reported_with_its_path() {
+    for (name, value, problem) in [
+        (
+            "timeoutConfig",
+            json!({"inProgressTimeoutInMinutes": 10081}),
+            "`timeoutConfig.inProgressTimeoutInMinutes` is 10081, expected 1 to 10080",
+        ),
+        (
+            "schedulingConfig",
+            json!({"maintenanceWindows": [{"startTime": "cron(0 2 * * ? *)", "durationInMinutes": 1431}]}),
+            "`schedulingConfig.maintenanceWindows[0].durationInMinutes` is 1431, expected 1 to 1430",
+        ),
+    ] {
+        assert_eq!(problems_with(name, value), [problem]);
+    }
 }
 
 /// The places of all values in another, as JSON pointers.
@@ -327,38 +137,18 @@ fn no_two_mistakes_in_a_manifest_hide_each_other() {
             }
             let mut manifest = full();
             mistake(&mut manifest, place, *which).and_then(|()| mistake(&mut manifest, other, *other_which)).unwrap();
-            let told = problems(&manifest);
+            let found = problems(&manifest);
             for problem in problems_of_one.iter().chain(problems_of_other) {
                 // Both numbers of one list of retries are in one problem.
                 let is_list = problem.starts_with("`jobExecutionsRetryConfig.criteriaList` is ");
-                assert!(told.contains(problem) || is_list, "{place} and {other}: {problem} is not in {told:?}");
+                assert!(found.contains(problem) || is_list, "{place} and {other}: {problem} is not in {found:?}");
             }
         }
     }
 }
 
 #[test]
-fn every_mistake_in_an_object_is_reported_with_its_path() {
-    assert_eq!(
-        of_file(json!({"versionid": "v1", "fileID": 1, "filePath": 7, "fileType": 1.5, "fileId": 256})),
-        [
-            "`files[0].fileId` is 256, expected 0 to 255",
-            "`files[0].filePath` is 7, expected a string",
-            "`files[0].fileType` is 1.5, expected a whole number",
-            "`files[0].fileID` is not known, did you mean `fileId`?",
-            "`files[0].versionid` is not known, did you mean `versionId`?",
-        ]
-    );
-    let mut many = full();
-    many["files"] = (0..12).map(|at| json!({"key": format!("firmware/{at}.bin")})).collect();
-    let told = problems(&many);
-    assert_eq!(told.len(), 13, "{told:?}");
-    assert!(told.contains(&"`files[11].versionId` is missing".to_owned()), "{told:?}");
-    assert_eq!(read(&many.to_string()).files.len(), 10);
-}
-
-#[test]
-fn a_manifest_is_read_in_the_encodings_of_windows() {
+fn encodings_of_windows_are_accepted() {
     let json = full().to_string();
     let upload = Upload::new("b".into(), "firmware/a.ota.json".into(), "v1".into());
     let marked = format!("\u{feff}{json}");
@@ -375,13 +165,13 @@ fn a_manifest_is_read_in_the_encodings_of_windows() {
 }
 
 #[test]
-fn no_manifest_has_more_problems_than_a_log_line_holds() {
-    let told = of_member("destinationPackageVersions", json!(vec![""; 15_000]));
-    assert_eq!((told.len(), told[50].as_str()), (51, "the manifest has 14951 problems more"));
+fn at_most_50_problems_are_reported() {
+    let problems = problems_with("destinationPackageVersions", json!(vec![""; 15_000]));
+    assert_eq!((problems.len(), problems[50].as_str()), (51, "the manifest has 14951 problems more"));
 }
 
 #[test]
-fn what_is_no_manifest_is_told() {
+fn malformed_json_is_reported() {
     for (json, problem) in [
         ("", "EOF while parsing a value at line 1 column 0"),
         ("\u{feff}\u{feff}{}", "expected value at line 1 column 1"),

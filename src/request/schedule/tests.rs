@@ -1,1 +1,247 @@
 use super::*;
+use crate::{
+    request::reader::Location,
+    settings::tests::settings,
+    tags::{RETRIES, VOCABULARY},
+};
+
+const NOW: &str = "2026-11-23T21:40:30Z";
+
+/// Reads the schedule of tags alone.
+fn read(tags: &[(&str, &str)]) -> Result<(Plan, TargetSelection), Vec<String>> {
+    let settings = settings(&[]).unwrap();
+    let context = Context { settings: &settings, windows: None, is_template_pending: false, now: NOW.parse().unwrap() };
+    read_in(&context, tags)
+}
+
+fn read_in(context: &Context<'_>, tags: &[(&str, &str)]) -> Result<(Plan, TargetSelection), Vec<String>> {
+    let tags = tags.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect();
+    let mut reader = Reader::new(Location::Tags, &tags);
+    let schedule = read_schedule(&mut reader, context);
+    if reader.problems.is_empty() { Ok(schedule.unwrap()) } else { Err(reader.problems) }
+}
+
+/// The names of the tags with problems.
+fn tags_at_fault(tags: &[(&str, &str)]) -> Vec<String> {
+    let problems = read(tags).unwrap_err();
+    problems.iter().filter_map(|problem| problem.split('`').nth(1)).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_tag_of_the_schedule_is_read() {
+    let window = "daily 02:00 2h";
+    let tags =
+        [(START, "now"), (END, "2d"), (END_BEHAVIOR, "force-cancel"), (WINDOW, window), (TIMEZONE, "Asia/Tokyo")];
+    let (schedule, selection) = read(&tags).unwrap();
+    let expected = Plan {
+        start: Start::Now,
+        end: "2d".parse().unwrap(),
+        end_behavior: "force-cancel".parse().unwrap(),
+        zone: "Asia/Tokyo".parse().unwrap(),
+        window: window.parse().ok(),
+    };
+    assert_eq!((schedule, selection.0), (expected, Continuous));
+}
+
+#[test]
+fn an_end_behavior_without_an_end_is_rejected() {
+    let behavior = (END_BEHAVIOR, "cancel");
+    assert_eq!(
+        read(&[(END, "never"), behavior]).unwrap_err(),
+        ["tag `ota:end-behavior` is `cancel`, expected no such tag, as the release has no end"]
+    );
+    for tag in [(WINDOW, "daily 02:00 2h"), (TARGET_SELECTION, "continuous")] {
+        assert_eq!(
+            read(&[tag, behavior]).unwrap_err(),
+            [
+                "tag `ota:end-behavior` is `cancel`, expected no such tag, as a continuous release has no end without `ota:end`"
+            ]
+        );
+        assert!(read(&[tag, behavior, (END, "2d")]).is_ok());
+    }
+}
+
+#[test]
+fn only_snapshots_have_a_default_end() {
+    let (window, continuous) = ((WINDOW, "daily 02:00 2h"), (TARGET_SELECTION, "continuous"));
+    for (tags, end, selection) in [
+        (&[][..], "1h", Snapshot),
+        (&[(TARGET_SELECTION, "snapshot")], "1h", Snapshot),
+        (&[(END, "never")], "never", Snapshot),
+        (&[window], "never", Continuous),
+        (&[continuous], "never", Continuous),
+        (&[window, continuous], "never", Continuous),
+        (&[window, (END, "2d")], "2d", Continuous),
+    ] {
+        let (schedule, found) = read(tags).unwrap();
+        assert_eq!((schedule.end, found.0), (end.parse().unwrap(), selection), "{tags:?}");
+        assert_eq!(schedule.start, "1h".parse().unwrap());
+    }
+}
+
+#[test]
+fn a_snapshot_with_windows_is_rejected() {
+    let snapshot = (TARGET_SELECTION, "snapshot");
+    assert_eq!(
+        read(&[(WINDOW, "daily 02:00 2h"), snapshot]).unwrap_err(),
+        ["tag `ota:target-selection` is `snapshot`, expected `continuous`, as AWS IoT takes maintenance windows \
+          (`ota:window`) of no other jobs"]
+    );
+}
+
+#[test]
+fn a_window_that_does_not_open_before_the_end_is_rejected() {
+    assert_eq!(
+        read(&[(WINDOW, "sat 02:00 2h"), (END, "2d")]).unwrap_err(),
+        [
+            "tag `ota:window` is `sat 02:00 2h`, which is not open before 2026-11-28T02:00Z, expected a window that opens \
+             before the end at 2026-11-25T22:41Z"
+        ]
+    );
+}
+
+#[test]
+fn configured_windows_are_those_of_a_continuous_job_and_open_before_its_end() {
+    let settings = settings(&[]).unwrap();
+    let read = |cron: &str, tags: &[(&str, &str)]| {
+        let windows = [MaintenanceWindow::builder().start_time(cron).duration_in_minutes(60).build().unwrap()];
+        let windows = Some(ConfiguredWindows { origin: "job template `a`", windows: &windows });
+        let now = "2026-11-23T21:40:00Z".parse().unwrap();
+        let context = Context { settings: &settings, windows, is_template_pending: false, now };
+        read_in(&context, tags).map(|(schedule, selection)| (schedule.end, selection.0))
+    };
+    let never_open = |expected: &str| {
+        Err(vec![format!(
+            "the maintenance windows of job template `a` do not open, expected one that opens {expected}"
+        )])
+    };
+    let (saturdays, past) = ("cron(0 2 ? * SAT *)", "cron(0 2 * * ? 2020)");
+    assert_eq!(read(saturdays, &[]), Ok((End::Never, Continuous)));
+    assert!(read(saturdays, &[(END, "5d")]).is_ok());
+    let between = "between the start at 2026-11-23T22:40Z and the end at 2026-11-25T22:40Z";
+    assert_eq!(read(saturdays, &[(END, "2d")]), never_open(between));
+    assert_eq!(read(past, &[]), never_open("after the start at 2026-11-23T22:40Z"));
+    assert_eq!(read(past, &[(START, "now")]), never_open("after now"));
+    // AWS IoT accepts it in a template; it is not parsed here.
+    assert!(read("cron(0 2 L-3 * ? *)", &[(END, "2d")]).is_ok());
+    assert_eq!(
+        read(saturdays, &[(TARGET_SELECTION, "snapshot")]).unwrap_err(),
+        ["tag `ota:target-selection` is `snapshot`, expected `continuous`, as AWS IoT takes maintenance windows (job \
+          template `a`) of no other jobs"]
+    );
+}
+
+#[test]
+fn a_broken_rule_is_reported_with_the_tag_or_the_setting() {
+    assert_eq!(
+        read(&[(START, "10m")]).unwrap_err(),
+        ["tag `ota:start` is `10m`, which is 10m ahead, expected `now` or at least 31 minutes ahead"]
+    );
+    let settings = settings(&[("DEFAULT_END", "30m")]).unwrap();
+    let now = "2026-11-23T21:40:00Z".parse().unwrap();
+    let context = Context { settings: &settings, windows: None, is_template_pending: false, now };
+    assert_eq!(
+        read_in(&context, &[(START, "now")]).unwrap_err(),
+        ["tag `ota:end` is missing and the setting `DEFAULT_END` is 30m ahead, expected at least 31 minutes ahead"]
+    );
+    // The template may have windows, and the release no end.
+    assert!(read_in(&Context { is_template_pending: true, ..context }, &[(START, "now")]).is_ok());
+}
+
+#[test]
+fn no_bad_option_hides_another() {
+    for (tags, expected) in [
+        ([(START, "10m"), (END, "yesterday")], [END, START]),
+        ([(START, "soon"), (END, "2026-11-23T21:00")], [START, END]),
+        ([(START, "10m"), (END_BEHAVIOR, "explode")], [END_BEHAVIOR, START]),
+    ] {
+        assert_eq!(tags_at_fault(&tags), expected);
+    }
+    // An end that counts from an invalid start is only checked for being too short after any start.
+    for (start, end, count) in [
+        ("soon", "30m", 1),
+        ("soon", "5m", 2),
+        ("5m", "5m", 2),
+        ("5m", "30m", 1),
+        ("2027-03-28T02:30", "29m", 2),
+        ("soon", "never", 1),
+    ] {
+        let problems = read(&[(TIMEZONE, "Europe/Berlin"), (START, start), (END, end)]).unwrap_err();
+        assert_eq!(problems.len(), count, "{problems:?}");
+        let short =
+            format!("tag `ota:end` is `{end}`, which is {end} after the start, expected at least 30 minutes after it");
+        assert!(count == 1 || problems[1] == short, "{problems:?}");
+    }
+}
+
+#[test]
+fn options_that_depend_on_an_invalid_zone_are_not_checked() {
+    let zone = (TIMEZONE, "Mars/Phobos");
+    for (tags, expected) in [
+        (&[zone, (START, "2020-01-01T00:00")][..], &[TIMEZONE][..]),
+        (&[zone, (START, "2020-01-01T00:00Z")], &[TIMEZONE, START]),
+        (&[zone, (END, "2020-01-01T00:00")], &[TIMEZONE]),
+        (&[zone, (END, "10m")], &[TIMEZONE, END]),
+        (&[zone, (WINDOW, "always"), (RETRIES, "1")], &[TIMEZONE, WINDOW]),
+        (&[zone, (WINDOW, "sat 02:00 2h"), (END, "2d")], &[TIMEZONE]),
+        (&[zone, (WINDOW, "sat 02:00Z 2h"), (END, "2d")], &[TIMEZONE, WINDOW]),
+        (
+            &[(START, "soon"), (END_BEHAVIOR, "x"), (WINDOW, "sat 02:00 2h"), (END, "2026-11-24 00:00")],
+            &[START, END_BEHAVIOR, WINDOW],
+        ),
+        (&[(TARGET_SELECTION, "some"), (END_BEHAVIOR, "cancel"), (END, "never")], &[TARGET_SELECTION, END_BEHAVIOR]),
+        (&[(TARGET_SELECTION, "some"), (END_BEHAVIOR, "cancel")], &[TARGET_SELECTION]),
+    ] {
+        assert_eq!(tags_at_fault(tags), expected, "{tags:?}");
+    }
+}
+
+#[test]
+fn a_local_time_is_in_the_zone_of_the_tag_or_the_setting() {
+    let settings = settings(&[("DEFAULT_TIMEZONE", "America/New_York")]).unwrap();
+    let now = NOW.parse().unwrap();
+    let context = Context { settings: &settings, windows: None, is_template_pending: false, now };
+    let start = |tags: &[(&str, &str)]| {
+        let (schedule, _) = read_in(&context, tags).unwrap();
+        schedule.at(now, LeadTime::WhenChecked).unwrap().start_time().unwrap()
+    };
+    let at = (START, "2026-12-01T02:00");
+    assert_eq!(start(&[at]), "2026-12-01T07:00");
+    assert_eq!(start(&[at, (TIMEZONE, "Europe/Berlin")]), "2026-12-01T01:00");
+    assert_eq!(start(&[(START, "2026-12-01T02:00Z")]), "2026-12-01T02:00");
+}
+
+/// The schedule of CreateJob for a row of the README's table, or the rejection.
+fn shown(tags: &[(&str, &str)]) -> String {
+    let settings = settings(&[]).unwrap();
+    let now = "2026-11-23T21:40:00Z".parse().unwrap();
+    let context = Context { settings: &settings, windows: None, is_template_pending: false, now };
+    let (schedule, _) = match read_in(&context, tags) {
+        Ok(schedule) => schedule,
+        Err(problems) => return format!("rejected: {}", problems.join("; ")),
+    };
+    let Some(config) = schedule.at(now, LeadTime::WhenChecked).unwrap().to_config(&[]).unwrap() else {
+        return "no schedule".to_owned();
+    };
+    let times = [("startTime", config.start_time()), ("endTime", config.end_time())];
+    let times = times.into_iter().filter_map(|(name, time)| Some(format!("`{name}={}`", time?)));
+    let windows = config.maintenance_windows().iter();
+    let windows = windows.map(|window| format!("`{}` {} minutes", window.start_time(), window.duration_in_minutes()));
+    times.chain(windows).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn the_schedules_in_the_readme_have_the_results_in_the_readme() {
+    let readme = include_str!("../../../README.md");
+    let section = readme.split("\n### Schedules\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows: Vec<_> = section.lines().filter(|line| line.starts_with("| `ota:")).collect();
+    assert!(rows.len() >= 20, "{rows:?}");
+    for row in rows {
+        let cells: Vec<_> = row.trim_matches(['|', ' ']).split(" | ").collect();
+        let [tags, expected] = cells[..] else { panic!("{row}") };
+        let tags = tags.split('`').skip(1).step_by(2).map(|tag| tag.split_once('=').unwrap());
+        let tags: Vec<_> = tags.collect();
+        assert!(tags.iter().all(|(tag, _)| VOCABULARY.contains(tag)), "{row}");
+        assert_eq!(shown(&tags), expected, "{row}");
+    }
+}

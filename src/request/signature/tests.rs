@@ -1,1 +1,99 @@
 use super::*;
+use crate::settings::tests::settings;
+
+/// By OpenSSL, with a P-256 key.
+const ECDSA: &str = "MEUCIQCmZkeFLQJCxL1qpWyDLLXDvWmsHEV9QSSyffjVG8FdlwIgZ7TWtM4HyXoQj4OwVLbYM940AfuF6KHencQldf9c2hg=";
+
+fn read(allowed: &str, location: Location, options: &[(&str, &str)]) -> Result<Option<CustomSigning>, Vec<String>> {
+    let options = options.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect();
+    let mut reader = Reader::new(location, &options);
+    let signing = read_custom_signing(&mut reader, &settings(&[("ALLOW_UNVERIFIED", allowed)]).unwrap());
+    if reader.problems.is_empty() { Ok(signing.ok().unwrap()) } else { Err(reader.problems) }
+}
+
+fn read_tags(tags: &[(&str, &str)]) -> Result<Option<CustomSigning>, Vec<String>> {
+    read("true", Location::Tags, tags)
+}
+
+#[test]
+fn a_signature_has_an_algorithm_and_a_certificate() {
+    let certificate = (CERTIFICATE, "Code Verify Key");
+    let custom = |signature| Ok(Some(CustomSigning { signature, cert_file: CertFile(certificate.1.to_owned()) }));
+    let inline = |algorithm| custom(CustomSignature::Inline(ECDSA.to_owned(), algorithm));
+    assert_eq!(read_tags(&[]), Ok(None));
+    assert_eq!(read_tags(&[(SIGNATURE, ECDSA), certificate]), inline(SignatureAlgorithm::Sha256WithEcdsa));
+    let sha1 = (SIGNATURE_ALGORITHM, "SHA1withECDSA");
+    assert_eq!(read_tags(&[(SIGNATURE, ECDSA), sha1, certificate]), inline(SignatureAlgorithm::Sha1WithEcdsa));
+    assert_eq!(read_tags(&[(SIGNATURE, ".sig"), certificate]), custom(CustomSignature::Object));
+}
+
+#[test]
+fn base64_is_read_as_tags_and_manifests_contain_it() {
+    let certificate = (CERTIFICATE, "c");
+    // S3 decodes each `+` of a tag in a header to a space.
+    let plus = "MEQCIAz78v/+Zg4hOkHXhRZbVxrTPNj0uCg9q7iOzVf9AiAMAiAB+AECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHg==";
+    let expected = read_tags(&[(SIGNATURE, plus), certificate]);
+    assert!(expected.is_ok());
+    assert_eq!(read_tags(&[(SIGNATURE, &plus.replace('+', " ")), certificate]), expected);
+    let (start, end) = plus.split_at(64);
+    let lines = [(SIGNATURE, &*format!("{start}\r\n{end}\n")), certificate];
+    assert_eq!(read("true", Location::File(0), &lines), expected);
+}
+
+#[test]
+fn a_malformed_signature_is_rejected() {
+    let form = "expected one in base64, or `.sig` for that in the object beside the image";
+    for (value, algorithm, problem) in [
+        ("", "SHA256withECDSA", "its 0 bytes are no ECDSA signature in DER"),
+        ("sig", "SHA256withECDSA", "it is not base64"),
+        ("AAAA", "SHA1withECDSA", "its 3 bytes are no ECDSA signature in DER"),
+        (ECDSA, "SHA256withRSA", "it has 71 bytes, an RSA signature has 256, 384 or 512"),
+    ] {
+        let tags = [(SIGNATURE, value), (SIGNATURE_ALGORITHM, algorithm), (CERTIFICATE, "c")];
+        let problem = format!("tag `ota:signature` is no signature by {algorithm}: {problem}; {form}");
+        assert_eq!(read_tags(&tags), Err(vec![problem]));
+    }
+    let tags = [(SIGNATURE, ECDSA), (SIGNATURE_ALGORITHM, "ECDSA"), (CERTIFICATE, "c")];
+    let problem = "tag `ota:signature-algorithm` is `ECDSA`, expected `SHA256withECDSA`, `SHA256withRSA`, `SHA1withECDSA` or \
+                   `SHA1withRSA`";
+    assert_eq!(read_tags(&tags), Err(vec![problem.to_owned()]));
+}
+
+#[test]
+fn a_signature_excludes_and_requires_other_tags() {
+    let (signature, certificate) = ((SIGNATURE, ECDSA), (CERTIFICATE, "cert.pem"));
+    let cases: [(&[(&str, &str)], &str); 6] = [
+        (
+            &[signature],
+            "tag `ota:certificate` is missing, expected the path of the certificate on the device beside `ota:signature`",
+        ),
+        (&[certificate], "tag `ota:certificate` is `cert.pem`, expected no such tag without `ota:signature`"),
+        (
+            &[(SIGNATURE_ALGORITHM, "SHA1withRSA")],
+            "tag `ota:signature-algorithm` is `SHA1withRSA`, expected no such tag without `ota:signature`",
+        ),
+        (
+            &[(SIGNATURE, ".sig"), certificate, (SIGNATURE_ALGORITHM, "SHA1withRSA")],
+            "tag `ota:signature-algorithm` is `SHA1withRSA`, expected no such tag, as the object beside the image tells it",
+        ),
+        (
+            &[signature, certificate, (SIGNING_PROFILE, "OtaSigning")],
+            "tag `ota:signing-profile` is `OtaSigning`, expected no such tag beside `ota:signature`",
+        ),
+        (
+            &[signature, certificate, (SIGNING_JOB, "x")],
+            "tag `ota:signing-job` is `x`, expected no such tag beside `ota:signature`",
+        ),
+    ];
+    for (tags, problem) in cases {
+        assert_eq!(read_tags(tags), Err(vec![problem.to_owned()]), "{tags:?}");
+    }
+}
+
+#[test]
+fn a_signature_is_rejected_unless_the_deployment_allows_unverified_ones() {
+    let problem = "tag `ota:signature` is not allowed in this deployment, as nothing verifies it; an operator may allow it \
+                   with `ALLOW_UNVERIFIED=true` (parameter `AllowUnverified`)";
+    let tags = [(SIGNATURE, ECDSA), (CERTIFICATE, "c")];
+    assert_eq!(read("false", Location::Tags, &tags), Err(vec![problem.to_owned()]));
+}

@@ -1,0 +1,147 @@
+use super::*;
+use crate::{settings::tests::settings, text::json::document};
+use serde_json::{Value, json};
+
+/// Reads a member `x` with this value, and returns the problems.
+fn problems<T>(value: &Value, read: impl FnOnce(&Node<'_>, &mut Problems) -> Option<T>) -> Vec<String> {
+    let mut problems = Vec::new();
+    let json = json!({"x": value}).to_string();
+    document(&json, &mut problems, |object| object.required("x", read)).unwrap();
+    problems
+}
+
+#[test]
+fn a_description_has_up_to_2001_characters_without_controls() {
+    let problem = "`x` cannot be taken, expected 1 to 2001 letters, digits, spaces and signs of ASCII";
+    for (text, is_good) in [
+        ("Größe {1}".to_owned(), true),
+        ("x".repeat(2001), true),
+        (String::new(), false),
+        ("x".repeat(2002), false),
+        ("two\nlines".to_owned(), false),
+    ] {
+        let expected = if is_good { vec![] } else { vec![problem] };
+        assert_eq!(problems(&json!(text), description), expected);
+    }
+}
+
+#[test]
+fn job_tags_have_distinct_keys_and_allowed_characters() {
+    let key = "expected 1 to 128 letters and digits of ASCII, spaces, `_`, `.`, `:`, `/`, `=`, `+`, `-` and `@`, not \
+               beginning with `aws:`";
+    let value = "expected at most 256 letters, digits, spaces, `_`, `.`, `:`, `/`, `=`, `+`, `-` and `@`, not beginning \
+                 with `aws:`";
+    let tag = |key: &str, value: &str| json!([{"Key": key, "Value": value}]);
+    assert_eq!(problems(&tag(&"k".repeat(128), &"ü".repeat(256)), tags), Vec::<String>::new());
+    for (list, problem) in [
+        (tag("aws:a", ""), format!("`x[0].Key` is `aws:a`, {key}")),
+        (tag("", ""), format!("`x[0].Key` is ``, {key}")),
+        (tag("ü", ""), format!("`x[0].Key` is `ü`, {key}")),
+        (tag(&"k".repeat(129), ""), format!("`x[0].Key` is `{}…`, {key}", "k".repeat(64))),
+        (tag("a", "Aws:b"), format!("`x[0].Value` is `Aws:b`, {value}")),
+        (tag("a", "b;"), format!("`x[0].Value` is `b;`, {value}")),
+        (tag("a", &"v".repeat(257)), format!("`x[0].Value` is `{}…`, {value}", "v".repeat(64))),
+        (
+            json!([{"Key": "a", "Value": ""}, {"Key": "a", "Value": "b"}]),
+            "`x[1].Key` is `a`, which another tag has".to_owned(),
+        ),
+        (json!([["team", "gateways"]]), "`x[0]` is a list, expected an object".to_owned()),
+        (
+            (0..51).map(|at| json!({"Key": format!("{at}"), "Value": ""})).collect(),
+            "`x` has 51 members, expected at most 50".to_owned(),
+        ),
+    ] {
+        assert_eq!(problems(&list, tags), [problem]);
+    }
+}
+
+#[test]
+fn the_lifetime_of_a_url_is_at_most_that_of_the_deployment() {
+    let settings = settings(&[]).unwrap();
+    let problems = |config: &Value| problems(config, |node, problems| url_expiry(node, problems, &settings));
+    for seconds in [60, 1800] {
+        assert_eq!(problems(&json!({"expiresInSec": seconds})), Vec::<String>::new());
+    }
+    for seconds in [59, 1801] {
+        assert_eq!(
+            problems(&json!({"expiresInSec": seconds})),
+            [format!("`x.expiresInSec` is {seconds}, expected 60 to 1800, which is what the deployment allows")]
+        );
+    }
+    assert_eq!(
+        problems(&json!({"roleArn": "arn:aws:iam::111122223333:role/mine"})),
+        ["`x.roleArn` is not taken of a manifest, expected nothing, as the role is the deployment's"]
+    );
+}
+
+#[test]
+fn a_scheduling_configuration_has_one_to_fifty_windows_and_nothing_else() {
+    let window = json!({"startTime": "cron(0 2 * * ? *)", "durationInMinutes": 60});
+    let list = |count: usize| json!({"maintenanceWindows": vec![window.clone(); count]});
+    for count in [1, 50] {
+        assert_eq!(problems(&list(count), windows), Vec::<String>::new());
+    }
+    for count in [0, 51] {
+        let problem = format!("`x.maintenanceWindows` has {count} members, expected 1 to 50");
+        assert_eq!(problems(&list(count), windows), [problem]);
+    }
+    for (member, tag) in [("startTime", "`ota:start`"), ("endTime", "`ota:end`"), ("endBehavior", "`ota:end-behavior`")]
+    {
+        let problem = format!("`x.{member}` is not taken of a manifest, expected the tag {tag}");
+        assert_eq!(problems(&json!({member: "x"}), windows), [problem]);
+    }
+    for (window, problem) in [
+        (json!({"startTime": "cron(0 2 * * ? *)"}), "durationInMinutes` is missing"),
+        (
+            json!({"startTime": "0 2 * * *", "durationInMinutes": 60}),
+            "startTime` is `0 2 * * *`, expected a cron expression of AWS IoT in UTC, `cron(minute hour day-of-month month \
+             day-of-week year)` with a `?` for one of the two days, such as `cron(0 2 ? * SAT *)`",
+        ),
+    ] {
+        let problem = format!("`x.maintenanceWindows[0].{problem}");
+        assert_eq!(problems(&json!({"maintenanceWindows": [window]}), windows), [problem]);
+    }
+}
+
+#[test]
+fn package_versions_are_those_of_the_deployment_one_of_each_package() {
+    let settings = settings(&[]).unwrap();
+    let problems = |list: &Value| problems(list, |node, problems| package_versions(node, problems, &settings));
+    let arn = |name: &str| format!("arn:aws:iot:us-east-1:111122223333:package/{name}");
+    let good = json!([arn("a/version/1"), arn("b/version/$default"), arn("c/version/$null")]);
+    assert_eq!(problems(&good), Vec::<String>::new());
+    assert_eq!(problems(&json!([])), ["`x` is empty, expected at least one"]);
+    assert_eq!(
+        problems(&json!([arn("a/version/1"), arn("a/version/$null")])),
+        ["`x[1]` is of the package `a`, of which another version is named"]
+    );
+    let foreign = "arn:aws:iot:us-east-1:444455556666:package/a/version/1".to_owned();
+    for bad in [foreign, arn("a/version/$latest"), arn("a"), arn("../version/1")] {
+        let expected = format!("`{}`", arn("PACKAGE/version/VERSION"));
+        assert_eq!(problems(&json!([bad])), [format!("`x[0]` is `{}`, expected {expected}", quoted(&bad))]);
+    }
+}
+
+#[test]
+fn words_and_types_of_members_are_checked() {
+    assert_eq!(problems(&json!([30]), timeout), ["`x` is a list, expected an object"]);
+    let criteria = |action: &str| {
+        json!({"criteriaList": [{
+            "failureType": "ALL", "action": action, "thresholdPercentage": 12.34, "minNumberOfExecutedThings": 1,
+        }]})
+    };
+    assert_eq!(problems(&criteria("CANCEL"), abort), Vec::<String>::new());
+    assert_eq!(problems(&criteria("STOP"), abort), ["`x.criteriaList[0].action` is `STOP`, expected `CANCEL`"]);
+    let retry = json!({"criteriaList": [{"failureType": "REJECTED", "numberOfRetries": "1"}]});
+    assert_eq!(
+        problems(&retry, retries),
+        [
+            "`x.criteriaList[0].failureType` is `REJECTED`, expected one of `FAILED`, `TIMED_OUT`, `ALL`",
+            "`x.criteriaList[0].numberOfRetries` is a string, expected a whole number",
+        ]
+    );
+    assert_eq!(
+        problems(&json!({"exponentialRate": {"incrementFactor": 1.5}}), rollout),
+        ["`x.exponentialRate.rateIncreaseCriteria` is missing", "`x.exponentialRate.baseRatePerMinute` is missing"]
+    );
+}
