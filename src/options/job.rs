@@ -366,4 +366,9 @@ mod tests {
             "the ID (not the ARN) of an AWS IoT job template: 1 to 64 letters, digits, `_` and `-`",
         );
     }
+
+    #[test]
+    fn a_url_is_valid_for_a_minute_to_an_hour() {
+        assert_grammar::<UrlExpiry>(&["60", "3600"], &["", "59", "3601", "30m"], "a number of seconds from 60 to 3600");
+    }
 }

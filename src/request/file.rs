@@ -139,3 +139,60 @@ fn read_signed_by(reader: &mut Reader<'_>, default_profile: &ProfileName, settin
         (None, None) => profile.map(SignedBy::Profile),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{settings::tests::settings, tags::SIGNATURE};
+    use serde_json::{Value, json};
+
+    /// Reads the files of a manifest whose own tags are these.
+    fn read(files: &Value, tags: &[(&str, &str)]) -> Result<Vec<FileRequest>, Vec<String>> {
+        let settings = settings(&[("ALLOWED_SIGNING_PROFILES", "Other,Third")]).unwrap();
+        let upload = Upload::new("b".into(), "firmware/a.ota.json".into(), "v1".into());
+        let manifest = Manifest::read(json!({"files": files}).to_string().as_bytes(), &upload, &settings);
+        let tags = tags.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect();
+        let mut reader = Reader::new(Location::Tags, &tags);
+        let files = read_files(&mut reader, &upload, &manifest, &settings);
+        if reader.problems.is_empty() { Ok(files.unwrap()) } else { Err(reader.problems) }
+    }
+
+    #[test]
+    fn each_file_of_a_manifest_has_its_own_options_or_the_default() {
+        let files = json!([
+            {"key": "firmware/a.bin", "versionId": "v1"},
+            {"key": "firmware/b.bin", "versionId": "v2", "fileId": 7, "filePath": "/b", "signingProfile": "Third"},
+        ]);
+        let files = read(&files, &[(SIGNING_PROFILE, "Other")]).unwrap();
+        let shown: Vec<_> = files.iter().map(|file| (file.id, &*file.path.0, file.signed_by.clone())).collect();
+        let [other, third] = ["Other", "Third"].map(|name| SignedBy::Profile(name.parse().unwrap()));
+        assert_eq!(shown, [(0, "a.bin", other), (7, "/b", third)]);
+        let (first, second) = (&files[0].signed_prefix, &files[1].signed_prefix);
+        assert_eq!(first.strip_suffix("0/"), second.strip_suffix("7/"));
+    }
+
+    #[test]
+    fn tags_of_single_files_are_rejected_on_a_manifest() {
+        let files = json!([{"key": "firmware/a.bin", "versionId": "v1"}]);
+        for (tag, member) in [(FILE_PATH, "filePath"), (SIGNATURE, "signature")] {
+            let problem = format!("tag `{tag}` is not taken of a manifest, whose `files` have `{member}` instead");
+            assert_eq!(read(&files, &[(tag, "x")]), Err(vec![problem]));
+        }
+    }
+
+    #[test]
+    fn two_files_with_one_path_are_rejected() {
+        let files = json!([
+            {"key": "firmware/x/a.bin", "versionId": "v1"},
+            {"key": "firmware/y/a.bin", "versionId": "v2", "signingProfile": "Unknown"},
+        ]);
+        assert_eq!(
+            read(&files, &[]).unwrap_err(),
+            [
+                "`files[1].signingProfile` is `Unknown`, expected one of `OtaSigning`, `Other`, `Third` (signing profiles \
+                 that this deployment allows)",
+                "`files[1].filePath` is `a.bin`, expected another path than that of `firmware/x/a.bin`",
+            ]
+        );
+    }
+}
