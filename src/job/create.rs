@@ -8,7 +8,7 @@ use crate::{
     not_released::{NotReleased, RejectionKind},
     request::release_request::ReleaseRequest,
     s3::record::JobRecord,
-    schedule::requested::{LeadTime, Part},
+    schedule::requested::{LeadTime, SchedulePart},
     schedule::scheduling_config::Schedule,
     settings::Settings,
     upload::Upload,
@@ -31,7 +31,7 @@ pub(crate) fn request(
     // The start or end may have come too near since the tags were checked.
     let schedule = request.plan.at(now, LeadTime::WhenCreated).map_err(|broken| {
         let too_late = |(part, problem)| match part {
-            Part::Window => format!("the {part} has passed while the image was signed: it is {problem}"),
+            SchedulePart::Window => format!("the {part} has passed while the image was signed: it is {problem}"),
             _ => format!("the {part} has come too near while the image was signed: it is {problem}"),
         };
         NotReleased::Rejected(RejectionKind::TooLate, broken.into_iter().map(too_late).collect())
