@@ -1,59 +1,67 @@
 use super::*;
 use proptest::prelude::*;
 
-const NOW: &str = "2026-11-23T21:40:30.000000001Z";
+type Resolved = Result<Schedule, Vec<(SchedulePart, String)>>;
 
 fn now() -> Timestamp {
-    NOW.parse().unwrap()
+    "2026-11-23T21:40:30.000000001Z".parse().unwrap()
 }
 
-fn in_utc(start: &str, end: &str) -> RequestedSchedule {
-    in_zone("UTC", start, end, None)
-}
-
-fn in_zone(zone: &str, start: &str, end: &str, window: Option<&str>) -> RequestedSchedule {
-    let (start, end, zone) = (start.parse().unwrap(), end.parse().unwrap(), zone.parse().unwrap());
+fn requested(zone: &str, start: &str, end: &str, window: Option<&str>) -> RequestedSchedule {
     RequestedSchedule {
-        start,
-        end,
+        start: start.parse().unwrap(),
+        end: end.parse().unwrap(),
         end_behavior: EndBehavior::Cancel,
-        zone,
+        zone: zone.parse().unwrap(),
         window: window.map(|window| window.parse().unwrap()),
     }
 }
 
-#[test]
-fn relative_times_count_from_job_creation_rounded_up_to_the_minute() {
-    let schedule = in_utc("1h", "90m").at(now(), LeadTime::WhenChecked).unwrap();
-    assert_eq!(schedule.start_time().unwrap(), "2026-11-23T22:41");
-    assert_eq!(schedule.end_time().unwrap(), "2026-11-24T00:11");
-    let schedule = in_utc("now", "31m").at(now(), LeadTime::WhenChecked).unwrap();
-    assert_eq!((schedule.start_time(), schedule.end_time().unwrap()), (None, "2026-11-23T22:12".to_owned()));
+fn resolve(zone: &str, start: &str, end: &str, window: Option<&str>) -> Resolved {
+    requested(zone, start, end, window).at(now(), LeadTime::WhenChecked)
+}
+
+fn resolve_in_utc(start: &str, end: &str) -> Resolved {
+    resolve("UTC", start, end, None)
+}
+
+fn broken(part: SchedulePart, problem: &str) -> Resolved {
+    Err(vec![(part, problem.to_owned())])
 }
 
 #[test]
-fn a_broken_rule_is_told_with_the_slack() {
-    let cases: [(&str, &str, SchedulePart, &str); 8] = [
-        ("30m", "1h", SchedulePart::Start, "30m ahead, expected `now` or at least 31 minutes ahead"),
-        ("2026-11-23T21:00", "1h", SchedulePart::Start, "40m ago, expected `now` or at least 31 minutes ahead"),
-        ("2027-11-24T00:00", "1h", SchedulePart::Start, "365d2h19m ahead, expected less than a year (365 days) ahead"),
-        ("1h", "29m", SchedulePart::End, "29m after the start, expected at least 30 minutes after it"),
-        ("1h", "2026-11-23T22:00", SchedulePart::End, "41m before the start, expected at least 30 minutes after it"),
-        ("now", "30m", SchedulePart::End, "30m ahead, expected at least 31 minutes ahead"),
-        ("now", "2026-11-23T21:00", SchedulePart::End, "40m ago, expected at least 31 minutes ahead"),
-        ("1d", "730d", SchedulePart::End, "731d ahead, expected less than two years (730 days) ahead"),
-    ];
-    for (start, end, part, problem) in cases {
-        let broken = in_utc(start, end).at(now(), LeadTime::WhenChecked).unwrap_err();
-        assert_eq!(broken, [(part, problem.to_owned())], "{start} {end}");
+fn relative_times_count_from_job_creation_rounded_up_to_the_minute() {
+    let times = |start: &str, end: &str| {
+        let schedule = resolve_in_utc(start, end).unwrap();
+        (schedule.start.map(utc), schedule.end.map(utc))
+    };
+    let utc = |time: &str| Some(time.to_owned());
+    assert_eq!(times("1h", "90m"), (utc("2026-11-23T22:41Z"), utc("2026-11-24T00:11Z")));
+    assert_eq!(times("now", "31m"), (None, utc("2026-11-23T22:12Z")));
+}
+
+#[test]
+fn a_broken_rule_is_reported_with_the_distance_of_the_time() {
+    use SchedulePart::{End, Start};
+    for (start, end, part, problem) in [
+        ("30m", "1h", Start, "30m ahead, expected `now` or at least 31 minutes ahead"),
+        ("2026-11-23T21:00", "1h", Start, "40m ago, expected `now` or at least 31 minutes ahead"),
+        ("2027-11-24T00:00", "1h", Start, "365d2h19m ahead, expected less than a year (365 days) ahead"),
+        ("1h", "29m", End, "29m after the start, expected at least 30 minutes after it"),
+        ("1h", "2026-11-23T22:00", End, "41m before the start, expected at least 30 minutes after it"),
+        ("2026-11-26T12:00", "2026-11-25T06:56", End, "1d5h4m before the start, expected at least 30 minutes after it"),
+        ("now", "30m", End, "30m ahead, expected at least 31 minutes ahead"),
+        ("now", "2026-11-23T21:00", End, "40m ago, expected at least 31 minutes ahead"),
+        ("1d", "730d", End, "731d ahead, expected less than two years (730 days) ahead"),
+    ] {
+        assert_eq!(resolve_in_utc(start, end), broken(part, problem), "{start} {end}");
     }
 }
 
 #[test]
-fn a_time_at_the_very_edge_is_taken() {
-    let now: Timestamp = "2026-11-23T21:40:00Z".parse().unwrap();
-    let is_taken = |start: &str, end: &str| in_utc(start, end).at(now, LeadTime::WhenChecked).is_ok();
-    for (start, end, taken) in [
+fn a_time_at_a_limit_is_accepted_and_a_minute_beyond_it_rejected() {
+    let now = "2026-11-23T21:40:00Z".parse().unwrap();
+    for (start, end, expected) in [
         ("2026-11-23T22:10", "never", false),
         ("2026-11-23T22:11", "never", true),
         ("2027-11-23T21:40", "never", true),
@@ -65,65 +73,50 @@ fn a_time_at_the_very_edge_is_taken() {
         ("2026-11-23T22:11", "2026-11-23T22:40", false),
         ("2026-11-23T22:11", "2026-11-23T22:41", true),
     ] {
-        assert_eq!(is_taken(start, end), taken, "{start} {end}");
+        let resolved = requested("UTC", start, end, None).at(now, LeadTime::WhenChecked);
+        assert_eq!(resolved.is_ok(), expected, "{start} {end}");
     }
 }
 
 #[test]
-fn a_rule_that_a_local_time_breaks_is_told_with_the_time_in_utc() {
-    let broken = |start: &str, end: &str| in_zone("Europe/Berlin", start, end, None).at(now(), LeadTime::WhenChecked);
+fn a_local_time_that_breaks_a_rule_is_reported_in_utc() {
+    let resolve = |start: &str, end: &str| resolve("Europe/Berlin", start, end, None);
     let problem = "2026-11-23T21:45Z, 4m ahead, expected `now` or at least 31 minutes ahead";
-    assert_eq!(broken("2026-11-23T22:45", "1h").unwrap_err(), [(SchedulePart::Start, problem.to_owned())]);
+    assert_eq!(resolve("2026-11-23T22:45", "1h"), broken(SchedulePart::Start, problem));
     let problem = "2026-11-23T21:00Z, 40m ago, expected at least 31 minutes ahead";
-    assert_eq!(broken("now", "2026-11-23T22:00").unwrap_err(), [(SchedulePart::End, problem.to_owned())]);
+    assert_eq!(resolve("now", "2026-11-23T22:00"), broken(SchedulePart::End, problem));
     let problem = "4m ahead, expected `now` or at least 31 minutes ahead";
-    assert_eq!(broken("2026-11-23T21:45Z", "1h").unwrap_err(), [(SchedulePart::Start, problem.to_owned())]);
-    let schedule = broken("2026-12-01T02:00", "2026-12-01T03:00Z").unwrap();
+    assert_eq!(resolve("2026-11-23T21:45Z", "1h"), broken(SchedulePart::Start, problem));
+    let schedule = resolve("2026-12-01T02:00", "2026-12-01T03:00Z").unwrap();
     assert_eq!(schedule.start_time().unwrap(), "2026-12-01T01:00");
     assert_eq!(schedule.end_time().unwrap(), "2026-12-01T03:00");
 }
 
 #[test]
-fn both_bad_ends_of_a_plan_are_told() {
-    let broken = in_zone("Europe/Berlin", "2027-03-28T02:30", "2026-11-23T22:00", Some("daily 02:00 1h"));
-    let parts = |requested: &RequestedSchedule| {
-        let broken = requested.at(now(), LeadTime::WhenChecked).unwrap_err().into_iter();
-        broken.map(|(part, _)| part).collect::<Vec<_>>()
-    };
-    assert_eq!(parts(&broken), [SchedulePart::Start, SchedulePart::End]);
+fn a_bad_end_is_reported_next_to_a_bad_start_unless_it_counts_from_it() {
+    use SchedulePart::{End, Start};
     for (start, end, expected) in [
-        ("5m", "5m", &[SchedulePart::Start, SchedulePart::End][..]),
-        ("2020-01-01T00:00", "29m", &[SchedulePart::Start, SchedulePart::End]),
-        ("5m", "30m", &[SchedulePart::Start]),
-        ("5m", "never", &[SchedulePart::Start]),
+        ("2027-03-28T02:30", "2026-11-23T22:00", &[Start, End][..]),
+        ("5m", "5m", &[Start, End]),
+        ("2020-01-01T00:00", "29m", &[Start, End]),
+        ("5m", "30m", &[Start]),
+        ("5m", "never", &[Start]),
     ] {
-        assert_eq!(parts(&in_utc(start, end)), expected, "{start} {end}");
+        let problems = resolve("Europe/Berlin", start, end, Some("daily 02:00 1h")).unwrap_err();
+        let parts: Vec<_> = problems.iter().map(|(part, _)| *part).collect();
+        assert_eq!(parts, expected, "{start} {end}");
     }
     let problem = "5m after the start, expected at least 30 minutes after it";
-    assert_eq!(in_utc("5m", "5m").at(now(), LeadTime::WhenChecked).unwrap_err()[1].1, problem);
-    let far = in_utc("2026-11-26T12:00", "2026-11-25T06:56").at(now(), LeadTime::WhenChecked).unwrap_err();
-    assert_eq!(far[0].1, "1d5h4m before the start, expected at least 30 minutes after it");
+    assert_eq!(resolve_in_utc("5m", "5m").unwrap_err()[1].1, problem);
 }
 
-#[test]
-fn a_window_is_sent_in_utc_by_the_offset_at_the_start() {
-    let sent = |start: &str, end: &str, window: &str| {
-        let requested = in_zone("Europe/Berlin", start, end, Some(window));
-        let config = requested.at(now(), LeadTime::WhenChecked).unwrap().to_config(&[]).unwrap().unwrap();
-        let windows = config.maintenance_windows().iter();
-        windows.map(|window| (window.start_time().to_owned(), window.duration_in_minutes())).collect::<Vec<_>>()
-    };
-    let one = |cron: &str, minutes| vec![(cron.to_owned(), minutes)];
-    assert_eq!(sent("1h", "never", "daily 02:00 2h"), one("cron(0 1 * * ? *)", 120));
-    assert_eq!(sent("2027-07-01T02:00", "never", "daily 02:00 2h"), one("cron(0 0 * * ? *)", 120));
-    assert_eq!(sent("now", "never", "mon 00:30 90m"), one("cron(30 23 ? * SUN *)", 90));
-    assert_eq!(sent("now", "never", "mon 00:30Z 90m"), one("cron(30 0 ? * MON *)", 90));
-    assert_eq!(sent("now", "never", "day-1 00:30 90m"), one("cron(30 23 L * ? *)", 90));
-}
-
-/// Zone, start, end and window; the days of its cron expression with hour and minute, its first opening, and a part of
-/// the warning.
-const FIRST_OPENINGS: [&str; 10] = [
+/// Zone, start, end and window; its cron expression, its first opening, and a part of the warning.
+const FIRST_OPENINGS: [&str; 15] = [
+    "Europe/Berlin|1h|never|daily 02:00 2h|0 1 * * ? *|2026-11-24T01:00Z|forward by 1h",
+    "Europe/Berlin|2027-07-01T02:00|never|daily 02:00 2h|0 0 * * ? *|2027-07-01T00:00Z|back by 1h",
+    "Europe/Berlin|now|1d|tue 00:30 2h|30 23 ? * MON *|2026-11-23T23:30Z|",
+    "Europe/Berlin|now|never|mon 00:30Z 2h|30 0 ? * MON *|2026-11-30T00:30Z|",
+    "Europe/Berlin|now|30d|day-1 00:30 2h|30 23 L * ? *|2026-11-30T23:30Z|",
     // The clocks change between the start and the first opening.
     "Europe/Berlin|2027-10-30T12:00|2027-10-31T05:30|sun 05:00 2h|0 4 ? * SUN *|2027-10-31T04:00Z|",
     "Europe/Berlin|2027-03-26T12:00|2027-03-28T05:30|sun 05:00 2h|0 3 ? * SUN *|2027-03-28T03:00Z|",
@@ -131,7 +124,7 @@ const FIRST_OPENINGS: [&str; 10] = [
     "America/New_York|2027-11-06T12:00|2027-11-07T05:30|sun 05:00 2h|0 10 ? * SUN *|2027-11-07T10:00Z|",
     "Australia/Lord_Howe|2027-04-03T12:00|2027-04-04T09:00|sun 05:00 2h|30 18 ? * SAT *|2027-04-03T18:30Z|",
     "Europe/Berlin|2027-03-01T12:00|never|day-31 05:00 2h|0 3 31 * ? *|2027-03-31T03:00Z|back by 1h",
-    // The clocks show the time twice, or skip it: the windows after it are right.
+    // The clocks show the time twice, or skip it: the later windows are right.
     "Europe/Berlin|2027-10-30T12:00|2027-11-01T12:00|sun 02:30 2h|30 1 ? * SUN *|2027-10-31T01:30Z|",
     "Europe/Berlin|2027-03-27T12:00|2027-03-29T12:00|sun 02:30 2h|30 0 ? * SUN *|2027-03-28T00:30Z|at 2027-03-28T01:30",
     // The window has just opened, and opens once more by the offset of the next day.
@@ -140,50 +133,51 @@ const FIRST_OPENINGS: [&str; 10] = [
 ];
 
 #[test]
-fn a_window_is_sent_by_the_offset_at_its_first_opening() {
+fn a_window_has_the_offset_of_its_zone_at_the_first_opening() {
     for row in FIRST_OPENINGS {
         let [zone, start, end, window, cron, first, warning] = row.split('|').collect::<Vec<_>>()[..] else {
             panic!("{row}")
         };
-        let requested = in_zone(zone, start, end, Some(window));
-        let openings = requested.at(now(), LeadTime::WhenChecked).unwrap().openings.unwrap();
-        assert_eq!((openings.crons, utc(openings.first)), (vec![format!("cron({cron})")], first.to_owned()), "{row}");
-        let warnings = requested.clock_changes(now()).join("; ");
+        let openings = resolve(zone, start, end, Some(window)).unwrap().openings.unwrap();
+        assert_eq!(
+            (openings.crons, openings.minutes, utc(openings.first)),
+            (vec![format!("cron({cron})")], 120, first.to_owned()),
+            "{row}"
+        );
+        let warnings = requested(zone, start, end, Some(window)).clock_changes(now()).join("; ");
         assert!(warnings.contains(warning) && warnings.is_empty() == warning.is_empty(), "{row}: {warnings}");
     }
     // The end is before the first opening by local clocks.
-    let late = in_zone("Europe/Berlin", "2027-10-30T12:00", "2027-10-31T04:30", Some("sun 05:00 2h"));
-    assert_eq!(late.at(now(), LeadTime::WhenChecked).unwrap_err()[0].0, SchedulePart::Window);
+    let late = resolve("Europe/Berlin", "2027-10-30T12:00", "2027-10-31T04:30", Some("sun 05:00 2h"));
+    assert_eq!(late.unwrap_err()[0].0, SchedulePart::Window);
 }
 
 #[test]
-fn a_window_that_does_not_open_before_the_end_is_told() {
-    let at = |start: &str, end: &str, window: &str| {
-        in_zone("UTC", start, end, Some(window)).at(now(), LeadTime::WhenChecked).map(drop)
-    };
+fn a_window_must_open_between_start_and_end() {
+    let resolve = |start: &str, end: &str, window: &str| resolve("UTC", start, end, Some(window)).map(drop);
     let broken = |first: &str, end: &str| {
-        Err(vec![(
-            SchedulePart::Window,
-            format!("not open before {first}, expected a window that opens before the end at {end}"),
-        )])
+        let problem = format!("not open before {first}, expected a window that opens before the end at {end}");
+        Err(vec![(SchedulePart::Window, problem)])
     };
-    // It is a Monday.
-    assert_eq!(at("1h", "1h", "sat 02:00 2h"), broken("2026-11-28T02:00Z", "2026-11-23T23:41Z"));
-    assert_eq!(at("1h", "2026-11-28T02:00", "sat 02:00 2h"), broken("2026-11-28T02:00Z", "2026-11-28T02:00Z"));
-    assert_eq!(at("1h", "2026-11-28T02:01", "sat 02:00 2h"), Ok(()));
-    // The one that has opened before the start does not count, the one that opens with it does.
-    assert_eq!(at("2026-11-28T02:01", "2d", "sat 02:00 2h"), broken("2026-12-05T02:00Z", "2026-11-30T02:01Z"));
-    assert_eq!(at("2026-11-28T02:00", "2d", "sat 02:00 2h"), Ok(()));
-    assert_eq!(at("2027-01-31T03:00", "58d", "day-31 02:00 2h"), broken("2027-03-31T02:00Z", "2027-03-30T03:00Z"));
-    assert_eq!(at("2027-01-31T03:00", "59d", "day-31 02:00 2h"), Ok(()));
-    assert_eq!(at("2027-02-01T03:00", "28d", "day-29 02:00 2h"), broken("2027-03-29T02:00Z", "2027-03-01T03:00Z"));
-    assert_eq!(at("1h", "never", "day-31 02:00 2h"), Ok(()));
+    // The current day is a Monday.
+    assert_eq!(resolve("1h", "1h", "sat 02:00 2h"), broken("2026-11-28T02:00Z", "2026-11-23T23:41Z"));
+    assert_eq!(resolve("1h", "2026-11-28T02:00", "sat 02:00 2h"), broken("2026-11-28T02:00Z", "2026-11-28T02:00Z"));
+    assert_eq!(resolve("1h", "2026-11-28T02:01", "sat 02:00 2h"), Ok(()));
+    // A window that opened before the start does not count, but one that opens with it does.
+    assert_eq!(resolve("2026-11-28T02:01", "2d", "sat 02:00 2h"), broken("2026-12-05T02:00Z", "2026-11-30T02:01Z"));
+    assert_eq!(resolve("2026-11-28T02:00", "2d", "sat 02:00 2h"), Ok(()));
+    let late = broken("2027-03-31T02:00Z", "2027-03-30T03:00Z");
+    assert_eq!(resolve("2027-01-31T03:00", "58d", "day-31 02:00 2h"), late);
+    assert_eq!(resolve("2027-01-31T03:00", "59d", "day-31 02:00 2h"), Ok(()));
+    let late = broken("2027-03-29T02:00Z", "2027-03-01T03:00Z");
+    assert_eq!(resolve("2027-02-01T03:00", "28d", "day-29 02:00 2h"), late);
+    assert_eq!(resolve("1h", "never", "day-31 02:00 2h"), Ok(()));
 }
 
 #[test]
 fn a_change_of_the_clocks_within_a_year_and_before_the_end_is_warned_of() {
     let warning = |zone: &str, start: &str, end: &str, window: &str| {
-        let warnings = in_zone(zone, start, end, Some(window)).clock_changes(now());
+        let warnings = requested(zone, start, end, Some(window)).clock_changes(now());
         assert!(warnings.len() <= 1, "{warnings:?}");
         warnings.into_iter().next()
     };
@@ -211,12 +205,32 @@ fn a_change_of_the_clocks_within_a_year_and_before_the_end_is_warned_of() {
     assert_eq!(warning("Europe/Berlin", "1h", "never", "daily 02:00Z 2h"), None);
     assert_eq!(warning("Asia/Kolkata", "1h", "never", "daily 02:00 2h"), None);
     assert_eq!(warning("Europe/Berlin", "1h", "2027-03-28T03:00", "daily 02:00 2h"), None);
-    assert_eq!(in_zone("Europe/Berlin", "1h", "never", None).clock_changes(now()), Vec::<String>::new());
+    assert_eq!(requested("Europe/Berlin", "1h", "never", None).clock_changes(now()), Vec::<String>::new());
 }
 
 #[test]
-fn a_time_that_was_far_enough_when_checked_is_still_so_half_a_minute_later() {
-    let requested = in_utc("2026-11-23T22:12", "1h");
+fn a_local_time_of_a_zone_whose_name_has_the_opposite_sign_is_warned_of() {
+    let warning = |zone: &str, start: &str, end: &str, window: Option<&str>| {
+        requested(zone, start, end, window).opposite_sign(now())
+    };
+    let (zone, start, end, window) = ("Etc/GMT+2", "2026-12-01T02:00", "2026-12-02 02:00", "daily 02:00 2h");
+    let expected = |what: &str, date: &str| {
+        let local = format!("{date}T02:00-02:00[Etc/GMT+2], which is {date}T04:00Z");
+        Some(format!("`Etc/GMT+2` is UTC-02:00, by the opposite of its sign: the {what} is {local}"))
+    };
+    assert_eq!(warning(zone, start, end, Some(window)), expected("start", "2026-12-01"));
+    assert_eq!(warning(zone, "1h", end, Some(window)), expected("first window", "2026-11-24"));
+    assert_eq!(warning(zone, "1h", end, None), expected("end", "2026-12-02"));
+    assert_eq!(warning(zone, "2026-12-01T02:00Z", "2026-12-02 02:00Z", Some("daily 02:00Z 2h")), None);
+    assert_eq!(warning(zone, "now", "2d", None), None);
+    for zone in ["UTC", "Etc/GMT+0", "GMT0", "EST", "America/Panama"] {
+        assert_eq!(warning(zone, start, end, Some(window)), None, "{zone}");
+    }
+}
+
+#[test]
+fn a_start_that_was_accepted_when_checked_is_still_accepted_half_a_minute_later() {
+    let requested = requested("UTC", "2026-11-23T22:12", "1h", None);
     assert!(requested.at(now(), LeadTime::WhenChecked).is_ok());
     let later = now().checked_add(SignedDuration::from_secs(45)).unwrap();
     assert!(requested.at(later, LeadTime::WhenChecked).is_err());
@@ -226,7 +240,7 @@ fn a_time_that_was_far_enough_when_checked_is_still_so_half_a_minute_later() {
 
 proptest! {
     #[test]
-    fn an_accepted_plan_keeps_every_rule_of_aws_iot(
+    fn an_accepted_schedule_keeps_every_rule_of_aws_iot(
         start in prop_oneof![Just(None), (-100_i64..600_000).prop_map(Some)],
         end in prop_oneof![Just(None), (-100_i64..1_200_000).prop_map(Some)],
         relative: bool,
@@ -240,7 +254,7 @@ proptest! {
         let requested = RequestedSchedule {
             start: start.map_or(Start::Now, |m| if relative { Start::After(Minutes(m.max(0))) } else { Start::At(at(m)) }),
             end: end.map_or(End::Never, |m| if relative { End::After(Minutes(m.max(0))) } else { End::At(at(m)) }),
-            ..in_zone(zone, "now", "never", window)
+            ..requested(zone, "now", "never", window)
         };
         if let Ok(schedule) = requested.at(now, LeadTime::WhenChecked) {
             let minutes = |time: Timestamp| time.duration_since(now).as_secs() / 60;
