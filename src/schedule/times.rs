@@ -25,7 +25,7 @@ pub enum Start {
 impl FromStr for Start {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
-        parse(value, ("now", Self::Now), (Self::After, Self::At), "a duration from job creation")
+        parse(value, ("now", Self::Now), Self::After, Self::At, "a duration from job creation")
     }
 }
 
@@ -43,7 +43,7 @@ pub enum End {
 impl FromStr for End {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
-        parse(value, ("never", Self::Never), (Self::After, Self::At), "a duration after the start")
+        parse(value, ("never", Self::Never), Self::After, Self::At, "a duration after the start")
     }
 }
 
@@ -61,7 +61,8 @@ impl End {
 fn parse<T>(
     value: &str,
     (word, meaning): (&str, T),
-    (after, at): (fn(Minutes) -> T, fn(DateAndTime) -> T),
+    after: fn(Minutes) -> T,
+    at: fn(DateAndTime) -> T,
     duration: &str,
 ) -> Result<T, Expected> {
     if value == word {
