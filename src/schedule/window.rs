@@ -10,7 +10,7 @@ use crate::{
 };
 use jiff::{
     SignedDuration, Timestamp,
-    civil::{Date, DateTime, Time, Weekday},
+    civil::{Date, DateTime, Time},
     tz::Offset,
 };
 use std::{collections::BTreeSet, iter, ops::RangeInclusive, str::FromStr};
@@ -80,15 +80,13 @@ fn suggest_without_offset(parts: &[&str]) -> Option<Expected> {
     let (offset, plus) = read_offset(&offset)?;
     let window = parse(days, opens, length)?;
     let (shift, minute) = window.opens_in_utc(offset);
-    let days_in_utc = match &window.days {
-        _ if shift == 0 => Some(days.to_owned()),
-        Days::OfWeek(week) if *week == [true; 7] => Some(days.to_owned()),
-        Days::OfWeek(week) => Some(weekdays(*week, shift).join("/")),
+    let utc = |days: &str| format!("`{days} {:02}:{:02}Z {length}`, or ", minute / 60, minute % 60);
+    let utc = match &window.days {
+        Days::OfWeek(week) if shift != 0 && *week != [true; 7] => utc(&weekdays(*week, shift).join("/")),
         // It may take more than one window.
-        Days::OfMonth(_) => None,
+        Days::OfMonth(_) if shift != 0 => String::new(),
+        _ => utc(days),
     };
-    let utc = days_in_utc.map(|days| format!("`{days} {:02}:{:02}Z {length}`, or ", minute / 60, minute % 60));
-    let utc = utc.unwrap_or_default();
     let zoned = format!("`{days} {opens} {length}` and its zone in `ota:timezone`");
     Some(Expected(format!("no offset{plus}: write {utc}{zoned}").into()))
 }
@@ -123,14 +121,10 @@ impl Days {
 
     fn include(&self, day: Date) -> bool {
         match self {
-            Self::OfWeek(week) => week[position_in_week(day.weekday())],
+            Self::OfWeek(week) => week[usize::try_from(day.weekday().to_sunday_zero_offset()).unwrap_or_default()],
             Self::OfMonth(month) => month.contains(&day.day()),
         }
     }
-}
-
-fn position_in_week(day: Weekday) -> usize {
-    usize::try_from(day.to_sunday_zero_offset()).unwrap_or_default()
 }
 
 /// The names of days of the week that are `shift` days later.
@@ -160,9 +154,10 @@ impl Window {
         if self.is_utc {
             return Some(Offset::UTC);
         }
-        let openings = self.openings(zone.offset(from), from).map(|opens| (zone.offset_of(opens), opens));
-        let mut later = openings.filter(|(offset, opens)| offset.to_timestamp(*opens).is_ok_and(|opens| opens >= from));
-        later.next().map(|(offset, _)| offset)
+        self.openings(zone.offset(from), from).find_map(|opens| {
+            let offset = zone.offset_of(opens);
+            (offset.to_timestamp(opens).ok()? >= from).then_some(offset)
+        })
     }
 
     /// The first opening at or after `from`, by clocks with this offset from UTC.
@@ -276,6 +271,7 @@ mod tests {
             ("daily 00:30+01 2h", "", "`daily 23:30Z 2h`, or ", "daily 00:30 2h"),
             ("day-1 02:30+01 2h", "", "`day-1 01:30Z 2h`, or ", "day-1 02:30 2h"),
             ("day-1 00:30+01 2h", "", "", "day-1 00:30 2h"),
+            ("mon-sun 00:30+01 2h", "", "`mon-sun 23:30Z 2h`, or ", "mon-sun 00:30 2h"),
             ("mon-fri 00:30 01:00 2h", lost, "`sun/mon/tue/wed/thu 23:30Z 2h`, or ", "mon-fri 00:30 2h"),
         ] {
             let Expected(expected) = text.parse::<Window>().unwrap_err();
