@@ -10,7 +10,7 @@ use crate::{
     request::release_request::ReleaseRequest,
     s3::record::JobRecord,
     schedule::{
-        requested::{LeadTime, Part},
+        requested::{LeadTime, SchedulePart},
         scheduling_config::Schedule,
     },
     scope::Scope,
@@ -33,7 +33,7 @@ pub(crate) fn request(
     let now = scope.now();
     let schedule = request.plan.at(now, LeadTime::WhenCreated).map_err(|broken| {
         let too_late = |(part, problem)| match part {
-            Part::Window => format!("the {part} has passed while the image was signed: it is {problem}"),
+            SchedulePart::Window => format!("the {part} has passed while the image was signed: it is {problem}"),
             _ => format!("the {part} has come too near while the image was signed: it is {problem}"),
         };
         NotReleased::Rejected(RejectionKind::TooLate, broken.into_iter().map(too_late).collect())
