@@ -19,3 +19,5 @@ pub mod signature;
 pub mod file;
 
 pub mod release_request;
+
+pub mod check;

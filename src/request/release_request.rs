@@ -13,7 +13,7 @@ use crate::{
     request::schedule::{ConfiguredWindows, Context, read_schedule},
     request::targets::read_targets,
     schedule::duration::Minutes,
-    schedule::requested::{LeadTime, Plan},
+    schedule::requested::{LeadTime, RequestedSchedule},
     settings::Settings,
     tags::{JOB_ID, JOB_TEMPLATE, PACKAGE_VERSION, PROTOCOLS, RETRIES, TIMEOUT, Tags, WINDOW},
     upload::Upload,
@@ -41,7 +41,7 @@ pub struct ReleaseRequest {
     /// The targets of the job: at least one.
     pub targets: Vec<Target>,
     /// The schedule of the job.
-    pub schedule: Plan,
+    pub schedule: RequestedSchedule,
     /// Whether things that are added to the targets later get the job, too.
     pub target_selection: TargetSelection,
     /// The retries of a device.

@@ -3,7 +3,7 @@
 use crate::{
     options::job::TargetSelection,
     request::reader::{Invalid, Reader},
-    schedule::requested::{LeadTime, Part, Plan},
+    schedule::requested::{LeadTime, RequestedSchedule, SchedulePart},
     schedule::times::{End, Start},
     schedule::window::Window,
     settings::Settings,
@@ -36,7 +36,10 @@ pub(crate) struct Context<'a> {
 
 /// Reads the schedule. Invalid options are left out, so that the others are checked all the same; so are those that depend
 /// on them.
-pub(crate) fn read_schedule(reader: &mut Reader<'_>, context: &Context<'_>) -> Option<(Plan, TargetSelection)> {
+pub(crate) fn read_schedule(
+    reader: &mut Reader<'_>,
+    context: &Context<'_>,
+) -> Option<(RequestedSchedule, TargetSelection)> {
     let settings = context.settings;
     let zone = reader.read_or(TIMEZONE, &settings.default_timezone);
     let window: Result<Option<Window>, Invalid> = reader.read(WINDOW);
@@ -62,7 +65,7 @@ pub(crate) fn read_schedule(reader: &mut Reader<'_>, context: &Context<'_>) -> O
         End::After(_) => known_start.is_some(),
         End::At(time) => is_known(time.is_utc()),
     });
-    let schedule = Plan {
+    let schedule = RequestedSchedule {
         start: known_start.unwrap_or(Start::Now),
         end: known_end.unwrap_or(End::Never),
         end_behavior: end_behavior.unwrap_or(settings.default_end_behavior),
@@ -72,7 +75,7 @@ pub(crate) fn read_schedule(reader: &mut Reader<'_>, context: &Context<'_>) -> O
     let mut broken_rules = schedule.at(context.now, LeadTime::WhenChecked).err().unwrap_or_default();
     if known_start.is_none() && !may_lack_end {
         let problem = end.and_then(End::problem_after_any_start);
-        broken_rules.extend(problem.map(|problem| (Part::End, problem)));
+        broken_rules.extend(problem.map(|problem| (SchedulePart::End, problem)));
     }
     report_broken_rules(reader, broken_rules);
     if let Some(windows) = context.windows {
@@ -96,12 +99,12 @@ fn read_target_selection(reader: &mut Reader<'_>, windows: Option<ConfiguredWind
 }
 
 /// Reports the broken rules of AWS IoT, each with the tag or the setting at fault.
-fn report_broken_rules(reader: &mut Reader<'_>, broken_rules: Vec<(Part, String)>) {
+fn report_broken_rules(reader: &mut Reader<'_>, broken_rules: Vec<(SchedulePart, String)>) {
     for (part, problem) in broken_rules {
         let tag = match part {
-            Part::Start => START,
-            Part::End => END,
-            Part::Window => WINDOW,
+            SchedulePart::Start => START,
+            SchedulePart::End => END,
+            SchedulePart::Window => WINDOW,
         };
         reader.problems.push(if let Some(value) = reader.options.get(tag) {
             format!("tag `{tag}` is `{value}`, which is {problem}")
@@ -115,7 +118,7 @@ fn report_broken_rules(reader: &mut Reader<'_>, broken_rules: Vec<(Part, String)
 /// Reports configured maintenance windows of which none opens between start and end.
 fn report_windows_that_never_open(
     reader: &mut Reader<'_>,
-    schedule: &Plan,
+    schedule: &RequestedSchedule,
     ConfiguredWindows { origin, windows }: ConfiguredWindows<'_>,
     now: Timestamp,
 ) {

@@ -8,7 +8,7 @@ use crate::{
     options::job::{JobTemplateId, Retries, Timeout, UrlExpiry},
     options::signature::ProfileName,
     options::target::{CommaSeparated, TargetRule},
-    schedule::requested::{LeadTime, Plan},
+    schedule::requested::{LeadTime, RequestedSchedule},
     schedule::time_zone::Zone,
     schedule::times::{End, EndBehavior, Start},
     settings::values::{ByteCount, DryRun, Flag, Prefix, QueueArn, RoleArn},
@@ -120,7 +120,7 @@ impl Settings {
 
     /// The problems of default times that no release could use.
     fn schedule_problems(&self) -> impl Iterator<Item = String> {
-        let defaults = Plan {
+        let defaults = RequestedSchedule {
             start: self.default_start,
             end: self.default_end,
             end_behavior: self.default_end_behavior,

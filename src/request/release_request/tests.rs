@@ -180,7 +180,7 @@ fn each_value_is_logged_with_its_source() {
 fn a_missing_job_template_rejects_the_uploader_only_if_a_tag_names_it() {
     let result = |list: &[(&str, &str)], variables: &[(&str, &str)]| {
         let tags = tags(list);
-        let failure = Failure::DescribeJobTemplate { template: "canary".into(), source: "it is not there".into() };
+        let failure = Failure::request("describing the job template", "it does not exist");
         check(&tags, None, variables).unwrap().missing_template(&tags, failure)
     };
     let by_tag = result(&[LAB, (JOB_TEMPLATE, "canary")], &[]);

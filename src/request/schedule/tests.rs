@@ -8,13 +8,13 @@ use crate::{
 const NOW: &str = "2026-11-23T21:40:30Z";
 
 /// Reads the schedule of tags alone.
-fn read(tags: &[(&str, &str)]) -> Result<(Plan, TargetSelection), Vec<String>> {
+fn read(tags: &[(&str, &str)]) -> Result<(RequestedSchedule, TargetSelection), Vec<String>> {
     let settings = settings(&[]).unwrap();
     let context = Context { settings: &settings, windows: None, is_template_pending: false, now: NOW.parse().unwrap() };
     read_in(&context, tags)
 }
 
-fn read_in(context: &Context<'_>, tags: &[(&str, &str)]) -> Result<(Plan, TargetSelection), Vec<String>> {
+fn read_in(context: &Context<'_>, tags: &[(&str, &str)]) -> Result<(RequestedSchedule, TargetSelection), Vec<String>> {
     let tags = tags.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect();
     let mut reader = Reader::new(Location::Tags, &tags);
     let schedule = read_schedule(&mut reader, context);
@@ -33,7 +33,7 @@ fn every_tag_of_the_schedule_is_read() {
     let tags =
         [(START, "now"), (END, "2d"), (END_BEHAVIOR, "force-cancel"), (WINDOW, window), (TIMEZONE, "Asia/Tokyo")];
     let (schedule, selection) = read(&tags).unwrap();
-    let expected = Plan {
+    let expected = RequestedSchedule {
         start: Start::Now,
         end: "2d".parse().unwrap(),
         end_behavior: "force-cancel".parse().unwrap(),

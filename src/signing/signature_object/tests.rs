@@ -12,7 +12,7 @@ fn base64(bytes: &[u8]) -> String {
 #[test]
 fn a_signature_object_names_the_version_of_its_image() {
     let good = json!({"versionId": "v1", "signature": base64(&[7; 256]), "signatureAlgorithm": "SHA256withRSA"});
-    let read = |object: &serde_json::Value| read_beside(object.to_string().as_bytes(), "v1");
+    let read = |object: &serde_json::Value| parse(object.to_string().as_bytes(), "v1");
     assert_eq!(read(&good), Ok((base64(&[7; 256]), RSA)));
     let with = |member: &str, value: &str| {
         let mut object = good.clone();
@@ -33,10 +33,10 @@ fn a_signature_object_names_the_version_of_its_image() {
     assert_eq!(read(&all).unwrap_err().len(), 4, "{:?}", read(&all));
     assert_eq!(read(&json!({})).unwrap_err().len(), 3);
     let twice = "{\"versionId\":\"v1\",\"versionId\":\"v1\"}";
-    assert!(read_beside(twice.as_bytes(), "v1").unwrap_err().contains(&"`versionId` is there twice".to_owned()));
+    assert!(parse(twice.as_bytes(), "v1").unwrap_err().contains(&"`versionId` is there twice".to_owned()));
     let shape = "expected `{\"versionId\":\"…\",\"signature\":\"…\",\"signatureAlgorithm\":\"…\"}`: ";
     for text in [&b""[..], b"[]", b"{", b"\x1f\x8b", b"{\0}\0"] {
-        let problems = read_beside(text, "v1").unwrap_err();
+        let problems = parse(text, "v1").unwrap_err();
         assert!(problems.len() == 1 && problems[0].starts_with(shape), "{problems:?}");
     }
 }
@@ -51,7 +51,7 @@ fn line_breaks_and_encodings_of_windows_are_accepted() {
         let marked = format!("\u{feff}{object}");
         let utf_16 = |unit: fn(u16) -> [u8; 2]| marked.encode_utf16().flat_map(unit).collect::<Vec<_>>();
         for bytes in [marked.clone().into_bytes(), utf_16(u16::to_le_bytes), utf_16(u16::to_be_bytes)] {
-            assert_eq!(read_beside(&bytes, "v1"), Ok((signature.clone(), RSA)));
+            assert_eq!(parse(&bytes, "v1"), Ok((signature.clone(), RSA)));
         }
     }
 }
@@ -59,6 +59,6 @@ fn line_breaks_and_encodings_of_windows_are_accepted() {
 proptest! {
     #[test]
     fn no_bytes_make_the_reader_panic(bytes: Vec<u8>) {
-        let _ = read_beside(&bytes, "v1");
+        let _ = parse(&bytes, "v1");
     }
 }
