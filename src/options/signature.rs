@@ -164,7 +164,7 @@ impl FromStr for ProfileName {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signing::signature_object::read_beside;
+    use crate::signing::signature_object::parse;
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn the_object_beside_the_image_names_its_version() {
         let good = json!({"versionId": "v1", "signature": of(&[7; 256]), "signatureAlgorithm": "SHA256withRSA"});
-        let read = |object: &serde_json::Value| read_beside(object.to_string().as_bytes(), "v1");
+        let read = |object: &serde_json::Value| parse(object.to_string().as_bytes(), "v1");
         assert_eq!(read(&good), Ok((of(&[7; 256]), RSA)));
         let with = |member: &str, value: &str| {
             let mut object = good.clone();
@@ -259,10 +259,10 @@ mod tests {
         assert_eq!(read(&all).unwrap_err().len(), 4, "{:?}", read(&all));
         assert_eq!(read(&json!({})).unwrap_err().len(), 3);
         let twice = "{\"versionId\":\"v1\",\"versionId\":\"v1\"}";
-        assert!(read_beside(twice.as_bytes(), "v1").unwrap_err().contains(&"`versionId` is there twice".to_owned()));
+        assert!(parse(twice.as_bytes(), "v1").unwrap_err().contains(&"`versionId` is there twice".to_owned()));
         let shape = "expected `{\"versionId\":\"…\",\"signature\":\"…\",\"signatureAlgorithm\":\"…\"}`: ";
         for text in [&b""[..], b"[]", b"{", b"\x1f\x8b", b"{\0}\0"] {
-            let problems = read_beside(text, "v1").unwrap_err();
+            let problems = parse(text, "v1").unwrap_err();
             assert!(problems.len() == 1 && problems[0].starts_with(shape), "{problems:?}");
         }
     }
@@ -279,7 +279,7 @@ mod tests {
             let marked = format!("\u{feff}{object}");
             let utf_16 = |unit: fn(u16) -> [u8; 2]| marked.encode_utf16().flat_map(unit).collect::<Vec<_>>();
             for bytes in [marked.clone().into_bytes(), utf_16(u16::to_le_bytes), utf_16(u16::to_be_bytes)] {
-                assert_eq!(read_beside(&bytes, "v1"), Ok((signature.clone(), RSA)));
+                assert_eq!(parse(&bytes, "v1"), Ok((signature.clone(), RSA)));
             }
         }
     }
@@ -287,7 +287,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_the_reader_panic(bytes: Vec<u8>) {
-            let _ = read_beside(&bytes, "v1");
+            let _ = parse(&bytes, "v1");
             let _ = check_form(&of(&bytes), ECDSA);
         }
     }

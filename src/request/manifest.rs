@@ -14,7 +14,6 @@ use crate::{
     upload::Upload,
 };
 use aws_sdk_iot::types::Tag;
-use sha2::Digest;
 use std::collections::BTreeMap;
 
 /// The most bytes of a manifest: many times what ten files and a job need.

@@ -555,7 +555,7 @@ mod tests {
 
     #[test]
     fn a_job_template_that_is_missing_is_for_whoever_named_it() {
-        let failure = || Failure::DescribeJobTemplate { template: "canary".into(), source: "it is not there".into() };
+        let failure = || Failure::request("looking up the job template `canary`", "it is not there");
         let now = "2026-11-23T21:40:30Z".parse().unwrap();
         let stop = |tags: &[(&str, &str)], over: &[(&str, &str)]| {
             let tags = Tags(tags.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect());
