@@ -10,12 +10,11 @@ import unittest
 from contextlib import redirect_stdout
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests/local_cloud"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "ops"))
 
-from alive import log_line, printable, show  # noqa: E402
-from cloud import Failed, run  # noqa: E402
-from operate import readable, sources  # noqa: E402
+from alive import log_line, printable, show
+from operate import readable, sources
+from program import ROOT, Failed, run
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 GIVEN = re.search(r"^GIVEN := ((?:.*\\\n)*.*)$", MAKEFILE, re.M)[1].replace("\\", " ").split()

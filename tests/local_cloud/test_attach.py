@@ -5,9 +5,12 @@ import os
 import subprocess
 import unittest
 
+from cloud import ACCOUNT, BUCKET, REGION, THING_GROUP, Cloud, template_url
+
 from alive import step
 from attach import NOT_OURS, sid_prefix
-from cloud import ACCOUNT, BUCKET, REGION, ROOT, STACK, THING_GROUP, VENV, Cloud, build, client, run, template_url
+from program import ROOT, VENV, run
+from stack import STACK, build, client
 
 PREFIX = sid_prefix(STACK)
 TAGS = f"ota:thing-group={THING_GROUP}"
@@ -24,7 +27,7 @@ THEIRS = {
 def attach(**given):
     """Runs `make attach`, with nobody there to answer; returns its exit code and what it wrote."""
     environment = os.environ | given
-    command = [VENV / "aws/bin/python", ROOT / "tests/local_cloud/attach.py"]
+    command = [VENV / "aws/bin/python", ROOT / "ops/attach.py"]
     answer = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     return answer.returncode, answer.stdout + answer.stderr
 

@@ -4,9 +4,11 @@ import json
 import re
 import unittest
 
-from cloud import REGION, ROOT
+from cloud import REGION
 from policies import Caller, Request
 from test_policies import PolicyTest
+
+from program import ROOT
 
 ACCOUNT = "111122223333"
 FUNCTION = Caller(f"arn:aws:iam::{ACCOUNT}:role/ota-on-upload-FunctionRole-1A2B")

@@ -7,11 +7,13 @@ import unittest
 
 from botocore.exceptions import ClientError
 
+from cloud import ACCOUNT, REGION, isolate
+from lint import transformed
+
 from attach import LARGEST_POLICY, check, check_policy
-from cloud import ACCOUNT, REGION, Failed, isolate
 from denials import denials
 from intrinsics import resolved
-from lint import transformed
+from program import Failed
 
 BUCKET, ROLE = "their-firmware", f"arn:aws:iam::{ACCOUNT}:role/stack-FunctionRole-1"
 VALUES = {

@@ -10,13 +10,16 @@ from unittest import mock
 
 import boto3
 
+from cloud import Cloud, device
+from test_replay import PUT, Catalogue, call, result_in
+
 import engine
 import modes
 import replay
 import runners
 from alive import step
-from cloud import ROOT, Cloud, Failed, build, device, run
-from test_replay import PUT, Catalogue, call, result_in
+from program import ROOT, Failed, run
+from stack import build
 
 
 class BySam(Catalogue, unittest.TestCase):

@@ -11,19 +11,11 @@ from itertools import combinations, count
 
 from samcli.yamlhelper import yaml_parse
 
-from cloud import (
-    ACCOUNT,
-    PROFILE_TO_COME,
-    REGION,
-    ROOT,
-    SIGNING_PROFILE,
-    STACK,
-    Cloud,
-    client,
-    run,
-    self_signed_certificate,
-)
+from cloud import ACCOUNT, PROFILE_TO_COME, REGION, SIGNING_PROFILE, Cloud, self_signed_certificate
 from test_template import HOSTILE
+
+from program import ROOT, run
+from stack import STACK, client
 
 TAGS = "ota:thing-group=lab"
 IMAGE = bytes(range(256)) * 16

@@ -13,20 +13,11 @@ import unittest
 from contextlib import contextmanager
 from pathlib import Path
 
+from cloud import ALLOWED_THING_GROUPS, DEPLOYER, PROFILE_TO_COME, SIGNING_PROFILE, Cloud
+
 from alive import step
-from cloud import (
-    ALLOWED_THING_GROUPS,
-    DEPLOYER,
-    PROFILE_TO_COME,
-    ROOT,
-    SIGNING_PROFILE,
-    Cloud,
-    build,
-    client,
-    run,
-    spawn,
-    stop,
-)
+from program import ROOT, run, spawn, stop
+from stack import build, client
 
 TAGS = "ota:thing-group=lab"
 IMAGE = bytes(range(256)) * 16

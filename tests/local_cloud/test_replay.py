@@ -16,12 +16,14 @@ from urllib.parse import urlsplit
 import boto3
 from samcli.yamlhelper import yaml_parse
 
+from cloud import Cloud, isolate
+
 import modes
 import replay
 import runners
-from cloud import ROOT, Cloud, Failed, is_open, isolate, run, spawn, stop
+from program import ROOT, Failed, is_open, run, spawn, stop
 
-PROGRAM = [sys.executable, ROOT / "tests/local_cloud/replay.py"]
+PROGRAM = [sys.executable, ROOT / "ops/replay.py"]
 PUT = "events/put.json"
 MANIFEST = "events/manifest.json"
 GIVEN = {

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 import boto3
 from botocore.exceptions import ClientError
 
-from alive import step
 from cloud import (
     ACCOUNT,
     ALLOWED_THING_GROUPS,
@@ -19,14 +18,14 @@ from cloud import (
     PROFILE_TO_COME,
     REGION,
     SIGNING_PROFILE,
-    STACK,
     THING_GROUP,
     Cloud,
-    build,
-    client,
     publish,
-    run,
 )
+
+from alive import step
+from program import run
+from stack import STACK, build, client
 
 TAGS = f"ota:thing-group={THING_GROUP}"
 OTHER_PROFILE = "canary_signing"

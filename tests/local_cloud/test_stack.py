@@ -20,15 +20,15 @@ from cloud import (
     SIGNING_PROFILE,
     THINGS,
     Cloud,
-    Failed,
     device,
     presigned,
     publish,
-    run,
 )
-from operate import redrive
 from test_replay import call, result_in
 from torture import survive_kill
+
+from operate import redrive
+from program import Failed, run
 
 TAGS = "ota:thing-group=lab"
 IMAGE = bytes(range(256)) * 64

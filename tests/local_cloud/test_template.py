@@ -14,10 +14,12 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-import attach
-from cloud import ROOT, isolate, self_signed_certificate
-from intrinsics import holds, resolved
+from cloud import isolate, self_signed_certificate
 from lint import transformed
+
+import attach
+from intrinsics import holds, resolved
+from program import ROOT
 
 ACCOUNT = "123456789012"
 SERVICE = "events.amazonaws.com"

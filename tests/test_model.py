@@ -3,8 +3,10 @@ of the AWS services: those that boto3 itself goes by. And their manifests agains
 
 import json
 import re
+import sys
 import unittest
 from collections import Counter
+from pathlib import Path
 
 import jsonschema
 import regex
@@ -12,7 +14,9 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
 
-from cloud import ROOT, TARGET
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "ops"))
+
+from program import ROOT, TARGET
 
 ENOUGH = 200
 # What no schema can say: two members that do not go together, and what only S3 or a deployment knows.
