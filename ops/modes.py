@@ -15,8 +15,10 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from samcli.yamlhelper import yaml_parse
 
+from cloud import ACCOUNT, SIGNING_PROFILE, Cloud, isolate, tags_of_uploads
+
 from alive import step
-from cloud import ACCOUNT, ROOT, SIGNING_PROFILE, Cloud, Failed, isolate, tags_of_uploads
+from program import ROOT, Failed
 
 DRY_RUN = ROOT / "events/env/dry-run.json"
 # That of the sample events.

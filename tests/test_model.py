@@ -3,8 +3,10 @@ of the AWS services: those that boto3 itself goes by. And their manifests agains
 
 import json
 import re
+import sys
 import unittest
 from collections import Counter
+from pathlib import Path
 
 import jsonschema
 import regex
@@ -12,11 +14,13 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
 
-from cloud import ROOT, TARGET
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "ops"))
+
+from program import ROOT, TARGET
 
 ENOUGH = 200
 # What no schema can say: two members that do not go together, and what only S3 or a deployment knows.
-UNSAID = re.compile(
+NOT_IN_SCHEMA = re.compile(
     r"`(files\[\d+\]\.fileId` is \d+, which|files\[\d+\]\.filePath` is .*, expected another path"
     r"|destinationPackageVersions\[\d+\]` is of the package|tags\[\d+\]\.Key` is .*, which another tag has"
     r"|jobExecutionsRetryConfig\.criteriaList` is `(failed|timed-out):\d+ (failed|timed-out):\d+`)"
@@ -64,7 +68,7 @@ class Models(unittest.TestCase):
         # What has the wrong shape has no constraints to break.
         return [report.generate_report()] if report.has_errors() else list(violations(shape, parameters, operation))
 
-    def test_every_request_of_generated_tags_and_templates_is_one_that_the_models_take(self):
+    def test_every_generated_request_is_valid_by_the_service_models(self):
         requests = [json.loads(line) for line in (TARGET / "tmp/requests.jsonl").read_text().split("\n")[:-1]]
         counts = Counter(request["operation"] for request in requests)
         print(dict(counts))
@@ -79,7 +83,7 @@ class Models(unittest.TestCase):
         never = {"documentSource", "namespaceId", "jobTemplateArn", "documentParameters"}
         self.assertEqual(set(given), members - never, "each member that a release may give is tried")
 
-    def test_the_schema_of_manifests_says_what_the_function_takes(self):
+    def test_the_manifest_schema_accepts_what_the_function_accepts(self):
         schema = json.loads((ROOT / "src/manifest.schema.json").read_text())
         jsonschema.Draft202012Validator.check_schema(schema)
         validator = jsonschema.Draft202012Validator(schema)
@@ -90,7 +94,7 @@ class Models(unittest.TestCase):
             # Those about a member of the manifest, and neither a tag nor a job template.
             reasons = [reason for reason in case["reasons"] or [] if reason.startswith("`")]
             reasons = [reason for reason in reasons if " of job template " not in reason]
-            said = [reason for reason in reasons if not UNSAID.search(reason)]
+            said = [reason for reason in reasons if not NOT_IN_SCHEMA.search(reason)]
             if reasons and not said:
                 continue
             valid[validator.is_valid(case["manifest"])] += 1

@@ -8,14 +8,20 @@ import hashlib
 import json
 import os
 import shlex
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 
 import boto3
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/local_cloud"))
+
 import cloud as local
+from cloud import Cloud, device, presigned, tags_of_uploads
+
 from alive import rows, show, step
-from cloud import Cloud, Failed, build, device, presigned, run, tags_of_uploads
+from program import Failed, run
+from stack import build
 
 UPLOAD_PREFIX = "firmware/"
 

@@ -20,25 +20,16 @@ from urllib.parse import quote_plus, urlsplit
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/local_cloud"))
+
+from cloud import Cloud, reach, tags_of_uploads
+
 import engine
 from alive import log_line, printable, show, step
-from cloud import (
-    KEPT,
-    ROOT,
-    THIS_MACHINE,
-    Cloud,
-    Failed,
-    build,
-    free_port,
-    interrupt,
-    is_open,
-    reach,
-    run,
-    spawn,
-    tags_of_uploads,
-)
 from modes import local_cloud, mode, put_objects, settings_on
+from program import KEPT, ROOT, THIS_MACHINE, Failed, free_port, interrupt, is_open, run, spawn
 from runners import by_cargo, by_sam, by_watch, cargo_lambda
+from stack import build
 
 EVENTS = ROOT / "events"
 WATCHED = KEPT / "watch.json"

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from samcli.yamlhelper import yaml_dump, yaml_parse
 
-from cloud import KEPT, ROOT, TARGET, THIS_MACHINE, VENV, Failed, free_port, is_open, sam, spawn, stop
+from program import KEPT, ROOT, TARGET, THIS_MACHINE, VENV, Failed, free_port, is_open, spawn, stop
+from stack import sam
 
 BUILT = ROOT / ".aws-sam/build"
 

@@ -13,9 +13,10 @@ import os
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cloud import STACK, Failed, run
 from denials import because, denials, listed
 from intrinsics import resolved
+from program import Failed, run
+from stack import STACK
 
 # The owner of the bucket configures it, and would be locked out. A scheduled check of the stack watches it instead.
 NOT_OURS = "OnlyTheStackConfigures"

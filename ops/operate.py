@@ -29,7 +29,8 @@ from samcli.lib.package.utils import make_zip_with_lambda_permissions
 from samcli.yamlhelper import yaml_parse
 
 from alive import log_line, printable, rows, show, step
-from cloud import ROOT, Failed, build, client, failures, run, sam
+from program import ROOT, Failed, run
+from stack import build, client, failures, sam
 
 STACK = os.environ.get("STACK") or "ota-on-upload"
 BUILT = ROOT / ".aws-sam"

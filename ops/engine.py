@@ -11,7 +11,8 @@ from samcli.local.docker.lambda_image import LambdaImage, Runtime
 from samcli.local.docker.utils import get_validated_container_client
 
 from alive import step
-from cloud import Failed, architecture
+from program import Failed
+from stack import architecture
 
 
 def start():
