@@ -17,7 +17,10 @@ async fn concurrent_deliveries_result_in_one_job() {
         let outcomes: Vec<_> = releases.iter().map(|r| r.as_ref().expect("no failure")[0]["outcome"].clone()).collect();
         assert_eq!(outcomes.iter().filter(|outcome| *outcome == "created").count(), 1, "{outcomes:?}");
         assert!(outcomes.iter().all(|outcome| outcome == "created" || outcome == "adopted"), "{outcomes:?}");
-        assert!(releases.iter().all(|r| r.as_ref().expect("it")[0]["endTime"] == "2026-11-23T23:41"), "{releases:?}");
+        assert!(
+            releases.iter().all(|r| r.as_ref().expect("no failure")[0]["endTime"] == "2026-11-23T23:41"),
+            "{releases:?}"
+        );
         assert_eq!(receipt(&fake, &upload)["startTime"], "2026-11-23T22:41");
         assert_released_once(&fake, &upload, IMAGE).await;
     }

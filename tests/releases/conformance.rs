@@ -1,7 +1,7 @@
 //! The real handler takes the steps of the model, in every world that attempts can leave behind and with every fault.
 
 use crate::{
-    model::{Answer, Call, Fault, Job, JobId, Mutant, Outcome, Process, Record, World, send, writes},
+    model::{Call, Fault, Job, JobId, Mutant, Outcome, Process, Record, Response, World, send, writes},
     support::{
         self, BUCKET, Fake, LAB, Upload, claim, event, is_full_torture, record_key, report, run, signed_prefix,
         upload_image,
@@ -71,7 +71,7 @@ impl Stage {
             }
             Event::DeleteJob => {
                 self.fake.state().jobs.clear();
-                self.world.jobs.iter_mut().filter(|job| **job == Job::There).for_each(|job| *job = Job::Deleted);
+                self.world.jobs.iter_mut().filter(|job| **job == Job::Present).for_each(|job| *job = Job::Deleted);
             }
         }
         Trace::new()
@@ -131,8 +131,8 @@ impl Stage {
                 self.world.hide_record();
             }
             let job_id = process.job_id();
-            let answer = send(&mut self.world, *call, job_id, fault_here).unwrap_or(Answer::Failed);
-            process.receive(*call, answer);
+            let response = send(&mut self.world, *call, job_id, fault_here).unwrap_or(Response::Failed);
+            process.receive(*call, response);
         }
         assert_eq!(process.outcome(), Some(outcome), "{trace:?} {fault:?}");
     }
@@ -167,7 +167,11 @@ impl Stage {
         let has_job = JOB_IDS.map(|id| state.jobs.contains_key(&format!("AFR_OTA-{id}")));
         let found = (record, max_versions > 0, max_versions > 1, stream.is_object(), has_job);
         let World { record, is_signed, is_copied, has_stream, jobs, .. } = self.world;
-        assert_eq!(found, (record, is_signed, is_copied, has_stream, jobs.map(|job| job == Job::There)), "{events:?}");
+        assert_eq!(
+            found,
+            (record, is_signed, is_copied, has_stream, jobs.map(|job| job == Job::Present)),
+            "{events:?}"
+        );
     }
 }
 
@@ -268,7 +272,7 @@ async fn the_handler_takes_the_steps_of_the_model_in_every_world() {
                 if is_full_torture() {
                     next.extend([Event::Retag, Event::Overwrite]);
                 }
-                if jobs.contains(&Job::There) && record.is_some_and(|record| record.is_receipt) {
+                if jobs.contains(&Job::Present) && record.is_some_and(|record| record.is_receipt) {
                     next.push(Event::DeleteJob);
                 }
                 if record.is_some_and(|record| !record.is_hidden) {

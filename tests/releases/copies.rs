@@ -194,10 +194,10 @@ async fn a_copy_is_released_if_no_receipt_has_its_digest() {
             fake.state().objects.remove(&(BUCKET.to_owned(), key));
         },
         |fake, upload| {
-            change_receipt(fake, upload, |receipt| drop(receipt.as_object_mut().expect("it").remove("sha256")));
+            change_receipt(fake, upload, |receipt| drop(receipt.as_object_mut().expect("an object").remove("sha256")));
         },
         |fake, upload| {
-            change_receipt(fake, upload, |receipt| drop(receipt.as_object_mut().expect("it").remove("jobArn")));
+            change_receipt(fake, upload, |receipt| drop(receipt.as_object_mut().expect("an object").remove("jobArn")));
         },
         |fake, upload| change_receipt(fake, upload, |receipt| receipt["sha256"] = json!(sha256(b"other"))),
     ];
@@ -307,18 +307,18 @@ async fn a_release_of_the_copy_that_was_faster_is_completed() {
 #[test]
 fn one_fault_at_any_call_for_a_copy_results_in_no_job() {
     with_paused_clock(async {
-        let world = async || {
+        let new_copy = async || {
             let (fake, upload) = released_upload(&[LAB]).await;
             let copy = fake.copy_onto_itself(&upload);
             (fake, copy)
         };
-        let (fake, copy) = world().await;
+        let (fake, copy) = new_copy().await;
         let before = fake.state().call_indices.len();
         assert_unchanged(&first_release(&fake, &copy_event(&copy)).await);
-        let sites = fake.state().call_indices[before..].to_vec();
-        assert!(sites.len() >= 8, "{sites:?}");
-        for fault in every_fault(&sites) {
-            let (fake, copy) = world().await;
+        let calls = fake.state().call_indices[before..].to_vec();
+        assert!(calls.len() >= 8, "{calls:?}");
+        for fault in every_fault(&calls) {
+            let (fake, copy) = new_copy().await;
             fake.state().faults = vec![fault];
             let mut attempts = 0;
             let release = loop {

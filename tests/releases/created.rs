@@ -197,9 +197,9 @@ async fn a_device_can_parse_the_job_document() {
     let job = single(fake.calls("CreateJob")).json();
     let document = job["document"].as_str().expect("text");
     assert!(!document.contains('\\') && !document.contains("null") && !document.contains("${"), "{document}");
-    let afr_ota = document.strip_prefix("{\"afr_ota\":").and_then(|rest| rest.strip_suffix('}')).expect("its frame");
-    let (job, _) =
-        serde_json_core::from_str::<rustot::ota::encoding::json::OtaJob>(afr_ota).expect("a device takes it");
+    let afr_ota =
+        document.strip_prefix("{\"afr_ota\":").and_then(|rest| rest.strip_suffix('}')).expect("the outer object");
+    let (job, _) = serde_json_core::from_str::<rustot::ota::encoding::json::OtaJob>(afr_ota).expect("a valid document");
     assert_eq!(job.streamname, upload.stream_id());
     assert_eq!((job.files[0].filepath, job.files[0].filesize), ("gr__e__2_____.bin", IMAGE.len()));
     assert_eq!((job.files[0].certfile, job.files[0].file_type), ("/certs/ota.pem", Some(0)));
@@ -211,8 +211,9 @@ async fn a_device_can_parse_the_job_document() {
     release(&fake, &upload).await;
     let job = fake.calls("CreateJob").remove(1).json();
     let document = job["document"].as_str().and_then(|text| text.strip_prefix("{\"afr_ota\":")?.strip_suffix('}'));
-    let (job, _) = serde_json_core::from_str::<rustot::ota::encoding::json::OtaJob>(document.expect("its frame"))
-        .expect("a device takes it");
+    let (job, _) =
+        serde_json_core::from_str::<rustot::ota::encoding::json::OtaJob>(document.expect("the outer object"))
+            .expect("a valid document");
     assert_eq!((job.files[0].filepath, job.files[0].file_type), ("/app/blinky_1.2-0.bin", Some(203)));
     assert_eq!((job.protocols.len(), job.files[0].auth_scheme), (2, Some("aws.s3.presigned")));
     assert_eq!(presigned_bytes(&fake, job.files[0].update_data_url.expect("a URL")), IMAGE);
@@ -226,7 +227,7 @@ async fn the_receipt_has_the_job_and_the_tags_it_was_created_from() {
     fake.set_tags(&upload, &[("ota:thing-group", "eu-west")]);
     let created = release(&fake, &upload).await;
     let mut receipt_without_nonce = receipt(&fake, &upload);
-    let nonce = receipt_without_nonce.as_object_mut().expect("it").remove("nonce").expect("a nonce");
+    let nonce = receipt_without_nonce.as_object_mut().expect("an object").remove("nonce").expect("a nonce");
     assert_eq!(nonce.as_str().map(str::len), Some(32));
     assert_eq!(
         receipt_without_nonce,

@@ -4,15 +4,11 @@
 
 use crate::support::{
     CallIndex, Fake, Fault, Function, IMAGE, LAB, Upload, assert_released_once, deliver, document, event, every_fault,
-    function, is_full_torture, report, run, upload_image, with_paused_clock,
+    function, invoke, is_full_torture, report, run, upload_image, with_paused_clock,
 };
 use futures::future::join_all;
 use serde_json::Value;
-use std::{
-    num::NonZero,
-    thread,
-    time::{Duration, SystemTime},
-};
+use std::{num::NonZero, thread, time::Duration};
 
 const NEWER_IMAGE: &[u8] = b"\x7fELF another firmware image";
 
@@ -40,17 +36,17 @@ async fn attempts_with_faults(tags: &[(&str, &str)], faults: &[(CallIndex, Fault
 /// Releases an upload with each scenario of faults, on all cores. Returns how many took one attempt.
 fn release_all(tags: &[(&str, &str)], scenarios: &[Vec<(CallIndex, Fault)>]) -> usize {
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    let survive_share = |first: usize| {
+    let release_share = |first: usize| {
         with_paused_clock(async {
-            let mut at_once = 0;
+            let mut first_attempts = 0;
             for faults in scenarios.iter().skip(first).step_by(threads) {
-                at_once += usize::from(attempts_with_faults(tags, faults).await == 1);
+                first_attempts += usize::from(attempts_with_faults(tags, faults).await == 1);
             }
-            at_once
+            first_attempts
         })
     };
     thread::scope(|scope| {
-        let shares: Vec<_> = (0..threads).map(|first| scope.spawn(move || survive_share(first))).collect();
+        let shares: Vec<_> = (0..threads).map(|first| scope.spawn(move || release_share(first))).collect();
         shares.into_iter().map(|share| share.join().expect("no panic")).sum()
     })
 }
@@ -59,8 +55,8 @@ fn release_all(tags: &[(&str, &str)], scenarios: &[Vec<(CallIndex, Fault)>]) -> 
 fn one_fault_at_any_call_results_in_one_job() {
     let faults = every_fault(&with_paused_clock(calls_of_release(&[LAB], &[])));
     let scenarios: Vec<_> = faults.into_iter().map(|fault| vec![fault]).collect();
-    let at_once = release_all(&[LAB], &scenarios);
-    report(format_args!("{} single faults: one job each, {at_once} at the first attempt", scenarios.len()));
+    let first_attempts = release_all(&[LAB], &scenarios);
+    report(format_args!("{} single faults: one job each, {first_attempts} at the first attempt", scenarios.len()));
     assert!(scenarios.len() >= 18 * 9, "{}", scenarios.len());
 }
 
@@ -81,7 +77,7 @@ fn two_faults_at_any_calls_result_in_one_job() {
         for first in every_fault(&calls_of_release(&[LAB], &[]).await) {
             // The second fault can be at a request that only follows the first fault.
             let after = calls_of_release(&[LAB], &[first]).await;
-            let position = after.iter().position(|site| *site == first.0).map_or(0, |at| at + 1);
+            let position = after.iter().position(|index| *index == first.0).map_or(0, |at| at + 1);
             pairs.extend(every_fault(&after[position..]).into_iter().map(|second| vec![first, second]));
         }
         pairs
@@ -89,17 +85,16 @@ fn two_faults_at_any_calls_result_in_one_job() {
     let scenarios: Vec<_> = pairs.into_iter().step_by(step).collect();
     let began = std::time::Instant::now();
     release_all(&[LAB], &scenarios);
-    let a_second = scenarios.len() as u128 * 1000 / began.elapsed().as_millis().max(1);
-    report(format_args!("{} pairs of faults: one job each; {a_second} scenarios a second", scenarios.len()));
+    let per_second = scenarios.len() as u128 * 1000 / began.elapsed().as_millis().max(1);
+    report(format_args!("{} pairs of faults: one job each; {per_second} scenarios a second", scenarios.len()));
     assert!(scenarios.len() >= 40, "{}", scenarios.len());
 }
 
+/// The outcome of an upload's release, with its reason.
 async fn outcome(function: &Function, upload: &Upload) -> String {
-    let deadline = SystemTime::now() + Duration::from_mins(2);
-    match function.handle(&event(upload).to_string(), deadline).await {
+    match invoke(function, &event(upload)).await {
         Ok(releases) => {
-            let releases = serde_json::to_value(releases).expect("JSON");
-            let release = &releases["releases"][0];
+            let release = &releases[0];
             let reason = release["reason"].as_str().unwrap_or_default();
             format!("{} {reason}", release["outcome"].as_str().expect("an outcome")).trim().to_owned()
         }

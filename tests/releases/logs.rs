@@ -65,7 +65,7 @@ async fn each_record_has_one_line_of_metrics_and_one_final_log_line() {
 }
 
 #[tokio::test]
-async fn no_log_level_shows_secrets_or_signatures() {
+async fn the_log_level_applies_and_no_level_shows_secrets() {
     for (level, format, lines) in [("ERROR", "JSON", 1), ("TRACE", "JSON", 2), ("INFO", "Text", 2)] {
         let fake = Fake::new();
         let good = fake.upload("firmware/blinky.bin", "image", &[("ota:thing-group", "lab"), ("ota:timeout", "1d")]);

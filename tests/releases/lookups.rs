@@ -188,15 +188,15 @@ async fn a_throttled_lookup_is_retried() {
 #[test]
 fn one_fault_at_any_lookup_results_in_one_job() {
     with_paused_clock(async {
-        let world = || upload_naming(NamedIn::Template, &[("blinky", "1.2.0"), ("radio", "2.0")]);
-        let (fake, upload, _) = world();
+        let new_upload = || upload_naming(NamedIn::Template, &[("blinky", "1.2.0"), ("radio", "2.0")]);
+        let (fake, upload, _) = new_upload();
         deliver(&fake, &upload, &"no fault").await;
-        let sites = fake.state().call_indices.clone();
+        let calls = fake.state().call_indices.clone();
         let lookups = ["DescribeThingGroup", "DescribeJobTemplate", "GetPackageVersion"];
-        let sites: Vec<_> = sites.into_iter().filter(|(operation, _)| lookups.contains(operation)).collect();
-        assert_eq!(sites.len(), 4, "{sites:?}");
-        for fault in every_fault(&sites) {
-            let (fake, upload, _) = world();
+        let calls: Vec<_> = calls.into_iter().filter(|(operation, _)| lookups.contains(operation)).collect();
+        assert_eq!(calls.len(), 4, "{calls:?}");
+        for fault in every_fault(&calls) {
+            let (fake, upload, _) = new_upload();
             fake.state().faults = vec![fault];
             deliver(&fake, &upload, &fault).await;
             assert_eq!(fake.state().jobs.len(), 1, "{fault:?}");

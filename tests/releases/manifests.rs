@@ -246,13 +246,13 @@ async fn a_denied_read_of_a_manifest_fails_the_release() {
 
 #[test]
 fn one_fault_at_any_call_results_in_one_job_of_all_files() {
-    let sites = with_paused_clock(async {
+    let calls = with_paused_clock(async {
         let (fake, upload, _) = upload_manifest(&[], |_| ());
         deliver(&fake, &upload, &"no fault").await;
         fake.state().call_indices.clone()
     });
-    let faults = every_fault(&sites);
-    assert!(faults.len() >= 28 * 8, "{sites:?}");
+    let faults = every_fault(&calls);
+    assert!(faults.len() >= 28 * 8, "{calls:?}");
     with_paused_clock(async {
         for fault in faults {
             let (fake, upload, _) = upload_manifest(&[], |_| ());

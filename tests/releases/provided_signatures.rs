@@ -122,7 +122,7 @@ async fn a_signing_job_needs_no_certificate_without_verification() {
     let upload = Upload::new(upload.bucket, upload.key, upload.version_id);
     fake.set_tags(&upload, &[LAB, ("ota:signing-job", &id)]);
     fake.set(|behavior| {
-        behavior.corrupt_signing_job = |job| drop(job.as_object_mut().expect("it").remove("signingMaterial"));
+        behavior.corrupt_signing_job = |job| drop(job.as_object_mut().expect("an object").remove("signingMaterial"));
     });
     let released = run_with(&fake, &event(&upload), &[("VERIFY_SIGNATURES", "false")]).await.expect("no failure");
     assert_eq!(released[0]["outcome"], "created", "{released:?}");
@@ -173,8 +173,9 @@ async fn a_signature_made_elsewhere_is_offered_unchanged() {
     assert_eq!(release_unverified(&fake, &upload).await["outcome"], "adopted");
 
     let document = job["document"].as_str().and_then(|text| text.strip_prefix("{\"afr_ota\":")?.strip_suffix('}'));
-    let (job, _) = serde_json_core::from_str::<rustot::ota::encoding::json::OtaJob>(document.expect("its frame"))
-        .expect("a device takes it");
+    let (job, _) =
+        serde_json_core::from_str::<rustot::ota::encoding::json::OtaJob>(document.expect("the outer object"))
+            .expect("a valid document");
     assert_eq!((job.files[0].certfile, job.files[0].sha256_ecdsa), ("Code Verify Key", Some(EXTERNAL_SIGNATURE)));
 }
 

@@ -119,7 +119,7 @@ async fn an_upload_without_a_version_id_is_rejected_if_it_has_release_tags() {
         fake.state().objects.insert((BUCKET.into(), "firmware/blinky.bin".into()), vec![version]);
         let upload = Upload::new(BUCKET.into(), "firmware/blinky.bin".into(), "null".into());
         let mut event = event(&upload);
-        event["Records"][0]["s3"]["object"].as_object_mut().expect("it").remove("versionId");
+        event["Records"][0]["s3"]["object"].as_object_mut().expect("an object").remove("versionId");
         let releases = run(&fake, &event).await.expect("no failure");
         assert_eq!(releases[0]["outcome"], outcome);
         if outcome == "rejected" {

@@ -1,7 +1,7 @@
 //! Responses without a header or a member: they fail the release, which Lambda retries, and decide nothing.
 
 use crate::support::{
-    BUCKET, Fake, Fault, IMAGE, LAB, UNVERIFIED, Upload, assert_released_once, event, run, run_with, upload_image,
+    Fake, Fault, IMAGE, LAB, UNVERIFIED, Upload, assert_released_once, event, run, run_with, upload_image,
 };
 use serde_json::json;
 use std::sync::Arc;
@@ -79,8 +79,8 @@ async fn a_missing_member_decides_nothing_about_an_earlier_attempt() {
         let (fake, upload) = upload_image(&[LAB]);
         fake.set(|behavior| behavior.page = 1);
         // The second PutObject of a release writes the receipt.
-        let site = if failed_at == "CreateJob" { ("CreateJob", 0) } else { ("PutObject", 1) };
-        let every_try = (0..3).map(|more| ((site.0, site.1 + more), Fault::ErrorBefore));
+        let first = if failed_at == "CreateJob" { ("CreateJob", 0) } else { ("PutObject", 1) };
+        let every_try = (0..3).map(|more| ((first.0, first.1 + more), Fault::ErrorBefore));
         fake.state().faults = every_try.collect();
         run(&fake, &event(&upload)).await.expect_err("a failure");
         assert_fails_then_released(&fake, &upload, operation, member).await;
@@ -94,21 +94,18 @@ fn provide_signature(fake: &Fake, upload: &Upload, tag: &str) {
     let job = state.signing_jobs.keys().next().expect("a signing job").clone();
     state.jobs.clear();
     state.objects.retain(|(_, key), _| !key.ends_with("release.json"));
-    let tags = match tag {
-        "ota:signature" => vec![LAB, (tag, ".sig"), ("ota:certificate", "/certs/ota.pem")],
-        _ => vec![LAB, (tag, &job)],
-    };
-    let place = (BUCKET.to_owned(), upload.key.clone());
-    state.objects.get_mut(&place).expect("the object")[0].tags =
-        tags.into_iter().map(|(tag, value)| (tag.to_owned(), value.to_owned())).collect();
+    drop(state);
+    match tag {
+        "ota:signature" => fake.set_tags(upload, &[LAB, (tag, ".sig"), ("ota:certificate", "/certs/ota.pem")]),
+        _ => fake.set_tags(upload, &[LAB, (tag, &job)]),
+    }
     let signature_object =
         json!({"versionId": upload.version_id, "signature": "x", "signatureAlgorithm": "SHA256withECDSA"});
-    state.put(BUCKET, "firmware/blinky.bin.sig", Some(signature_object.to_string().into()), Vec::new());
+    fake.upload("firmware/blinky.bin.sig", signature_object.to_string(), &[]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_missing_member_never_rejects_a_provided_signature() {
-    let unverified = [UNVERIFIED];
     for (tag, operation, member) in [
         ("ota:signing-job", "DescribeSigningJob", "status"),
         ("ota:signing-job", "DescribeSigningJob", "source"),
@@ -127,7 +124,7 @@ async fn a_missing_member_never_rejects_a_provided_signature() {
         run(&fake, &event(&upload)).await.expect("no failure");
         provide_signature(&fake, &upload, tag);
         fake.state().omitted = Some((operation, member));
-        let failed = run_with(&fake, &event(&upload), &unverified).await.expect_err("a failure");
+        let failed = run_with(&fake, &event(&upload), &[UNVERIFIED]).await.expect_err("a failure");
         assert!(failed.contains("a response of AWS lacks `"), "{operation} without {member}: {failed}");
     }
 }

@@ -105,7 +105,7 @@ async fn every_envelope_of_an_event_has_the_same_result() {
 
 fn with_ending(file: &Path, ending: &str) -> PathBuf {
     let name = file.file_name().and_then(|name| name.to_str()).expect("a name");
-    file.with_file_name(format!("{}.{ending}", name.split('.').next().expect("its beginning")))
+    file.with_file_name(format!("{}.{ending}", name.split('.').next().expect("a first part")))
 }
 
 /// Puts the object of an event record, tagged for the thing group `lab`.

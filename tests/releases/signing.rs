@@ -59,7 +59,8 @@ async fn a_signing_job_that_does_not_match_is_never_used() {
 async fn an_overwritten_signed_object_is_read_by_its_version() {
     let (fake, upload) = upload_image(&[LAB]);
     fake.before_next("GetObject", |state| {
-        let signed = state.objects.keys().find(|(_, key)| key.contains("00000000-")).expect("it").1.clone();
+        let signed =
+            state.objects.keys().find(|(_, key)| key.contains("00000000-")).expect("a signed object").1.clone();
         state.put(BUCKET, &signed, Some(IMAGE.into()), Vec::new());
     });
     assert_eq!(release(&fake, &upload).await["outcome"], "created");
@@ -114,7 +115,7 @@ async fn a_failed_signing_job_without_a_completion_time_is_reported() {
     let fake = Fake::new();
     fake.set(|behavior| {
         behavior.signing_failure = Some("expired");
-        behavior.corrupt_signing_job = |job| drop(job.as_object_mut().expect("it").remove("completedAt"));
+        behavior.corrupt_signing_job = |job| drop(job.as_object_mut().expect("an object").remove("completedAt"));
     });
     let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
     assert!(failure(&fake, &upload).await.contains("failed: expired"));
@@ -137,9 +138,7 @@ async fn a_signature_by_another_profile_is_not_reused() {
     let (fake, upload) = upload_image(&[LAB]);
     fake.fail_next("CreateStream", 400, "InvalidRequestException");
     failure(&fake, &upload).await;
-    fake.state().objects.get_mut(&(BUCKET.into(), upload.key.clone())).expect("it")[0]
-        .tags
-        .push(("ota:signing-profile".into(), "OtherProfile".into()));
+    fake.set_tags(&upload, &[LAB, ("ota:signing-profile", "OtherProfile")]);
     assert_eq!(release(&fake, &upload).await["outcome"], "created");
     let profiles: Vec<_> =
         fake.calls("StartSigningJob").iter().map(|call| call.json()["profileName"].clone()).collect();
@@ -148,7 +147,7 @@ async fn a_signature_by_another_profile_is_not_reused() {
 
 #[tokio::test]
 async fn a_signature_that_can_no_longer_be_used_is_created_again() {
-    // The profile had no `certname` at first; or the signed object was deleted.
+    // The profile had no `certname` at first, or the signed object was deleted.
     for is_gone in [false, true] {
         let fake = Fake::new();
         if !is_gone {

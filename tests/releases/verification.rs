@@ -68,7 +68,7 @@ async fn an_incomplete_read_of_the_upload_is_not_verified() {
     let (fake, upload) = upload_image(&[LAB]);
     let place = (BUCKET.to_owned(), upload.key.clone());
     fake.before_next("GetUpload", move |state| {
-        state.objects.get_mut(&place).expect("it")[0].bytes = Some(IMAGE[1..].into());
+        state.objects.get_mut(&place).expect("the object")[0].bytes = Some(IMAGE[1..].into());
     });
     let failed = failure(&fake, &upload).await;
     assert!(failed.contains("bytes came, expected"), "{failed}");

@@ -1,6 +1,6 @@
 //! The walk through every state, and the properties that must hold.
 
-use super::{Answer, Call, Fault, Job, JobId, Mutant, Outcome, Process, World, fault::FAULTS, send, writes};
+use super::{Call, Fault, Job, JobId, Mutant, Outcome, Process, Response, World, fault::FAULTS, send, writes};
 use crate::support::{is_full_torture, report};
 use stateright::{Checker, Expectation, HasDiscoveries, Model, Property};
 use std::thread;
@@ -22,6 +22,7 @@ struct State {
     world: World,
     /// Sorted: all deliveries are equivalent.
     deliveries: Vec<Delivery>,
+    /// The requests that can still have their effect.
     in_flight: Vec<(Call, JobId)>,
     faults_left: u8,
     hides_left: u8,
@@ -32,8 +33,10 @@ struct State {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Action {
     Begin(usize),
-    Answer(usize, Call, Option<Fault>),
-    Land(usize),
+    /// The response to a request of a delivery's process, with its fault.
+    Respond(usize, Call, Option<Fault>),
+    /// The late effect of a request.
+    TakeEffect(usize),
     Retag,
     Overwrite,
     DeleteJob,
@@ -78,17 +81,17 @@ impl Model for Design {
                 None => {}
                 Some(process) => {
                     for call in process.pending() {
-                        actions.push(Action::Answer(at, *call, None));
+                        actions.push(Action::Respond(at, *call, None));
                         let faults = FAULTS.into_iter().filter(|fault| {
                             state.faults_left > 0
                                 && (writes(*call) || matches!(fault, Fault::Error | Fault::KilledBefore))
                         });
-                        actions.extend(faults.map(|fault| Action::Answer(at, *call, Some(fault))));
+                        actions.extend(faults.map(|fault| Action::Respond(at, *call, Some(fault))));
                     }
                 }
             }
         }
-        actions.extend((0..state.in_flight.len()).map(Action::Land));
+        actions.extend((0..state.in_flight.len()).map(Action::TakeEffect));
         if state.hides_left > 0 && state.world.record.is_some_and(|record| !record.is_hidden) {
             actions.push(Action::HideRecord);
         }
@@ -104,7 +107,7 @@ impl Model for Design {
             // can depend on the operator's actions since the last read.
             let is_quiet = state.in_flight.is_empty() && state.deliveries.iter().all(|each| each.process.is_none());
             let has_receipt = record.is_some_and(|record| record.is_receipt) || self.mutant == Mutant::NoReceipt;
-            if is_quiet && has_receipt && jobs.contains(&Job::There) {
+            if is_quiet && has_receipt && jobs.contains(&Job::Present) {
                 actions.push(Action::DeleteJob);
             }
         }
@@ -119,8 +122,8 @@ impl Model for Design {
                 delivery.process = Some(Process::new(self.mutant));
                 (delivery.is_faulty, delivery.saw_newer) = (false, false);
             }
-            Action::Answer(at, call, fault) => state.answer(at, call, fault),
-            Action::Land(at) => {
+            Action::Respond(at, call, fault) => state.respond(at, call, fault),
+            Action::TakeEffect(at) => {
                 let (call, job_id) = state.in_flight.remove(at);
                 state.world.perform(call, job_id);
             }
@@ -131,7 +134,7 @@ impl Model for Design {
                 state.world.hide_record();
             }
             Action::DeleteJob => {
-                let there = state.world.jobs.iter_mut().filter(|job| **job == Job::There);
+                let there = state.world.jobs.iter_mut().filter(|job| **job == Job::Present);
                 there.for_each(|job| *job = Job::Deleted);
             }
         }
@@ -144,7 +147,7 @@ impl Model for Design {
         vec![
             Property::always("one object version has at most one job", |_, state: &State| state.world.created <= 1),
             Property::always("a job has its stream, and a stream its signed image", |_, State { world, .. }| {
-                let has_job = world.jobs.contains(&Job::There);
+                let has_job = world.jobs.contains(&Job::Present);
                 (!has_job || world.has_stream) && (!world.has_stream || world.is_signed && world.is_copied)
             }),
             Property::always("an attempt without a fault succeeds with a true outcome", |_, state: &State| {
@@ -160,7 +163,7 @@ impl Model for Design {
 }
 
 impl State {
-    fn answer(&mut self, at: usize, call: Call, fault: Option<Fault>) {
+    fn respond(&mut self, at: usize, call: Call, fault: Option<Fault>) {
         let delivery = &mut self.deliveries[at];
         let Some(process) = &mut delivery.process else { return };
         let job_id = process.job_id();
@@ -176,9 +179,9 @@ impl State {
         }
         let outcome = match send(&mut self.world, call, job_id, fault) {
             None => Some(Outcome::Failed),
-            Some(answer) => {
-                delivery.saw_newer |= (call, answer) == (Call::Current, Answer::There(false));
-                process.receive(call, answer);
+            Some(response) => {
+                delivery.saw_newer |= (call, response) == (Call::Current, Response::Present(false));
+                process.receive(call, response);
                 process.outcome()
             }
         };

@@ -1,6 +1,6 @@
 //! The faults of a request.
 
-use super::world::{Answer, Call, JobId, World};
+use super::world::{Call, JobId, Response, World};
 
 /// A fault of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,13 +29,13 @@ pub fn writes(call: Call) -> bool {
 }
 
 /// Applies a request with its fault. Returns the response, or `None` if the process is killed.
-pub fn send(world: &mut World, call: Call, job_id: JobId, fault: Option<Fault>) -> Option<Answer> {
+pub fn send(world: &mut World, call: Call, job_id: JobId, fault: Option<Fault>) -> Option<Response> {
     match fault {
         None => Some(world.perform(call, job_id)),
-        Some(Fault::Error) => Some(Answer::Failed),
+        Some(Fault::Error) => Some(Response::Failed),
         Some(Fault::ResponsesLost) => {
             world.perform(call, job_id);
-            Some(Answer::Failed)
+            Some(Response::Failed)
         }
         Some(Fault::Retried) => {
             world.perform(call, job_id);

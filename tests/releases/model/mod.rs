@@ -10,4 +10,4 @@ mod world;
 
 pub use fault::{Fault, send, writes};
 pub use process::{Mutant, Outcome, Process};
-pub use world::{Answer, Call, Job, JobId, Record, World};
+pub use world::{Call, Job, JobId, Record, Response, World};

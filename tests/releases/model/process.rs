@@ -1,6 +1,6 @@
 //! One attempt at a release: its steps, and the designs that it can follow.
 
-use super::world::{Answer, Call, JobId, Record};
+use super::world::{Call, JobId, Record, Response};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Outcome {
@@ -28,7 +28,7 @@ enum Step {
     FindJob,
     CleanUp,
     PutReceipt(Outcome),
-    Over(Outcome),
+    Ended(Outcome),
 }
 
 /// A worse design than that of the handler.
@@ -87,7 +87,7 @@ impl Process {
     }
 
     pub fn outcome(&self) -> Option<Outcome> {
-        if let Step::Over(outcome) = self.step { Some(outcome) } else { None }
+        if let Step::Ended(outcome) = self.step { Some(outcome) } else { None }
     }
 
     /// The job ID that this attempt uses.
@@ -95,7 +95,7 @@ impl Process {
         self.record.map(|record| record.job_id).or(self.tags).unwrap_or_default()
     }
 
-    fn go(&mut self, step: Step, calls: &[Call]) {
+    fn enter(&mut self, step: Step, calls: &[Call]) {
         self.step = step;
         self.pending = calls.to_vec();
     }
@@ -106,82 +106,82 @@ impl Process {
     }
 
     fn end(&mut self, outcome: Outcome) {
-        self.step = Step::Over(outcome);
+        self.step = Step::Ended(outcome);
     }
 
     /// Continues with the response to a request.
-    pub fn receive(&mut self, call: Call, answer: Answer) {
+    pub fn receive(&mut self, call: Call, response: Response) {
         self.pending.retain(|pending| *pending != call);
         match self.step {
-            Step::Inspect => self.receive_inspected(answer),
-            Step::ReadRecord => match answer {
-                Answer::Record(record) => {
+            Step::Inspect => self.receive_inspected(response),
+            Step::ReadRecord => match response {
+                Response::Record(record) => {
                     self.record = Some(record);
-                    self.go(Step::AdoptRecorded, &[Call::DescribeJob]);
+                    self.enter(Step::AdoptRecorded, &[Call::DescribeJob]);
                 }
                 _ => self.end(Outcome::Failed),
             },
             Step::AdoptRecorded => {
                 let is_receipt = self.record.is_some_and(|record| record.is_receipt);
-                match answer {
-                    Answer::There(true) if is_receipt => self.end(Outcome::Adopted),
-                    Answer::There(true) => self.put_receipt(Outcome::Adopted),
-                    Answer::There(false) if is_receipt => self.end(Outcome::JobDeleted),
-                    Answer::There(false) => self.preflight(),
+                match response {
+                    Response::Present(true) if is_receipt => self.end(Outcome::Adopted),
+                    Response::Present(true) => self.put_receipt(Outcome::Adopted),
+                    Response::Present(false) if is_receipt => self.end(Outcome::JobDeleted),
+                    Response::Present(false) => self.preflight(),
                     _ => self.end(Outcome::Failed),
                 }
             }
-            Step::Preflight => match answer {
-                Answer::There(true) if self.record.is_none() && self.writes_records() => {
-                    self.go(Step::Recheck, &[Call::ListRecord]);
+            Step::Preflight => match response {
+                Response::Present(true) if self.record.is_none() && self.writes_records() => {
+                    self.enter(Step::Recheck, &[Call::ListRecord]);
                 }
-                Answer::There(true) => self.put_receipt(Outcome::Adopted),
-                Answer::There(false) if self.record.is_none() && self.writes_records() => {
-                    self.go(Step::Claim, &[Call::Claim]);
+                Response::Present(true) => self.put_receipt(Outcome::Adopted),
+                Response::Present(false) if self.record.is_none() && self.writes_records() => {
+                    self.enter(Step::Claim, &[Call::Claim]);
                 }
-                Answer::There(false) => self.sign(&[]),
+                Response::Present(false) => self.sign(&[]),
                 _ => self.end(Outcome::Failed),
             },
-            Step::Recheck => match answer {
-                Answer::Versions(Some(_)) => self.restart(),
+            Step::Recheck => match response {
+                Response::Versions(Some(_)) => self.restart(),
                 // The job is not of this upload.
                 _ => self.end(Outcome::Failed),
             },
-            Step::Claim => match answer {
-                Answer::Done => {
+            Step::Claim => match response {
+                Response::Done => {
                     self.record = Some(Record::claim(self.job_id()));
                     let trusts = self.mutant == Mutant::TrustingClaim;
                     self.sign(if trusts { &[] } else { &[Call::ListRecord] });
                 }
-                Answer::Exists => self.restart(),
+                Response::Exists => self.restart(),
                 _ => self.end(Outcome::Failed),
             },
-            Step::Sign => self.receive_signed(answer),
-            Step::Copy if answer == Answer::Done => self.start_stream(),
-            Step::Stream => self.receive_streamed(call, answer),
-            Step::CreateJob => match answer {
-                Answer::Done => self.put_receipt(Outcome::Created),
+            Step::Sign => self.receive_signed(response),
+            Step::Copy if response == Response::Done => self.start_stream(),
+            Step::Stream => self.receive_streamed(call, response),
+            Step::CreateJob => match response {
+                Response::Done => self.put_receipt(Outcome::Created),
                 _ if self.mutant == Mutant::NoAdoption => self.end(Outcome::Failed),
-                _ => self.go(Step::FindJob, &[Call::DescribeJob]),
+                _ => self.enter(Step::FindJob, &[Call::DescribeJob]),
             },
-            Step::FindJob => match answer {
-                Answer::There(true) => self.put_receipt(Outcome::Adopted),
-                Answer::There(false) if self.mutant == Mutant::CompensatingDelete => {
-                    self.go(Step::CleanUp, &[Call::DeleteStream]);
+            Step::FindJob => match response {
+                Response::Present(true) => self.put_receipt(Outcome::Adopted),
+                Response::Present(false) if self.mutant == Mutant::CompensatingDelete => {
+                    self.enter(Step::CleanUp, &[Call::DeleteStream]);
                 }
                 _ => self.end(Outcome::Failed),
             },
             Step::Copy | Step::CleanUp => self.end(Outcome::Failed),
-            Step::PutReceipt(outcome) => self.end(if answer == Answer::Done { outcome } else { Outcome::Failed }),
-            Step::Over(_) => unreachable!("a process that has ended sends no request"),
+            Step::PutReceipt(outcome) => self.end(if response == Response::Done { outcome } else { Outcome::Failed }),
+            Step::Ended(_) => unreachable!("a process that has ended sends no request"),
         }
     }
 
-    fn receive_inspected(&mut self, answer: Answer) {
-        match answer {
-            Answer::Tags(tags) => self.tags = Some(tags),
-            Answer::There(is_current) => self.is_current = Some(is_current),
-            Answer::Listed { record, is_signed } => self.listed = Some((record, is_signed)),
+    fn receive_inspected(&mut self, response: Response) {
+        match response {
+            Response::Tags(tags) => self.tags = Some(tags),
+            Response::Present(is_current) => self.is_current = Some(is_current),
+            Response::Listed { record, is_signed } => self.listed = Some((record, is_signed)),
             _ => {}
         }
         if !self.pending.is_empty() {
@@ -189,7 +189,7 @@ impl Process {
         }
         match (self.tags, self.listed) {
             (Some(_), Some((true, _))) if self.mutant != Mutant::NoReceipt => {
-                self.go(Step::ReadRecord, &[Call::ReadRecord]);
+                self.enter(Step::ReadRecord, &[Call::ReadRecord]);
             }
             (Some(_), Some(_)) => self.preflight(),
             _ => self.end(Outcome::Failed),
@@ -198,7 +198,7 @@ impl Process {
 
     fn preflight(&mut self) {
         match self.is_current {
-            Some(true) => self.go(Step::Preflight, &[Call::DescribeJob]),
+            Some(true) => self.enter(Step::Preflight, &[Call::DescribeJob]),
             Some(false) => self.end(Outcome::Superseded),
             None => self.end(Outcome::Failed),
         }
@@ -213,14 +213,14 @@ impl Process {
         if self.listed.is_none_or(|(_, is_signed)| !is_signed) {
             calls.push(Call::Sign);
         }
-        self.go(Step::Sign, &calls);
+        self.enter(Step::Sign, &calls);
         self.continue_if_signed();
     }
 
-    fn receive_signed(&mut self, answer: Answer) {
-        match answer {
-            Answer::Failed => return self.end(Outcome::Failed),
-            Answer::Versions(is_sole) => self.is_overtaken = is_sole != Some(true),
+    fn receive_signed(&mut self, response: Response) {
+        match response {
+            Response::Failed => return self.end(Outcome::Failed),
+            Response::Versions(is_sole) => self.is_overtaken = is_sole != Some(true),
             _ => {}
         }
         self.continue_if_signed();
@@ -231,20 +231,22 @@ impl Process {
         } else if self.is_overtaken {
             self.restart();
         } else {
-            self.go(Step::Copy, &[Call::Copy]);
+            self.enter(Step::Copy, &[Call::Copy]);
         }
     }
 
     fn start_stream(&mut self) {
         self.is_current = None;
-        self.go(Step::Stream, &[Call::CreateStream, Call::Current]);
+        self.enter(Step::Stream, &[Call::CreateStream, Call::Current]);
     }
 
-    fn receive_streamed(&mut self, call: Call, answer: Answer) {
-        match (call, answer) {
-            (Call::CreateStream, Answer::Done) | (Call::DescribeStream, Answer::There(true)) => self.has_stream = true,
+    fn receive_streamed(&mut self, call: Call, response: Response) {
+        match (call, response) {
+            (Call::CreateStream, Response::Done) | (Call::DescribeStream, Response::Present(true)) => {
+                self.has_stream = true;
+            }
             (Call::CreateStream, _) if self.mutant != Mutant::NoAdoption => self.pending.push(Call::DescribeStream),
-            (Call::Current, Answer::There(is_current)) => self.is_current = Some(is_current),
+            (Call::Current, Response::Present(is_current)) => self.is_current = Some(is_current),
             _ => {}
         }
         if !self.pending.is_empty() {
@@ -254,7 +256,7 @@ impl Process {
             _ if !self.has_stream => self.end(Outcome::Failed),
             None => self.end(Outcome::Failed),
             Some(false) if self.mutant != Mutant::BlindToNewer => self.end(Outcome::Superseded),
-            Some(_) => self.go(Step::CreateJob, &[Call::CreateJob]),
+            Some(_) => self.enter(Step::CreateJob, &[Call::CreateJob]),
         }
     }
 
@@ -262,6 +264,6 @@ impl Process {
         if self.mutant == Mutant::NoReceipt {
             return self.end(outcome);
         }
-        self.go(Step::PutReceipt(outcome), &[Call::Receipt]);
+        self.enter(Step::PutReceipt(outcome), &[Call::Receipt]);
     }
 }

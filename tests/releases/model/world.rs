@@ -45,7 +45,7 @@ impl Record {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Job {
     None,
-    There,
+    Present,
     Deleted,
 }
 
@@ -77,30 +77,30 @@ impl World {
     };
 
     /// Applies a request, and returns its response.
-    pub fn perform(&mut self, call: Call, job_id: JobId) -> Answer {
+    pub fn perform(&mut self, call: Call, job_id: JobId) -> Response {
         match call {
-            Call::Tags => return Answer::Tags(self.tags),
-            Call::Current => return Answer::There(self.is_current),
+            Call::Tags => return Response::Tags(self.tags),
+            Call::Current => return Response::Present(self.is_current),
             Call::List => {
-                return Answer::Listed { record: self.record.is_some(), is_signed: self.is_signed };
+                return Response::Listed { record: self.record.is_some(), is_signed: self.is_signed };
             }
-            Call::ListRecord => return Answer::Versions(self.record.map(|record| record.is_sole)),
-            Call::ReadRecord => return self.record.map_or(Answer::Failed, Answer::Record),
-            Call::DescribeJob => return Answer::There(self.jobs[usize::from(job_id)] == Job::There),
-            Call::DescribeStream => return Answer::There(self.has_stream),
+            Call::ListRecord => return Response::Versions(self.record.map(|record| record.is_sole)),
+            Call::ReadRecord => return self.record.map_or(Response::Failed, Response::Record),
+            Call::DescribeJob => return Response::Present(self.jobs[usize::from(job_id)] == Job::Present),
+            Call::DescribeStream => return Response::Present(self.has_stream),
             Call::Claim => match &mut self.record {
                 // S3 accepts a claim over a delete marker.
                 Some(record) if record.is_hidden => (record.is_sole, record.is_hidden) = (false, false),
-                Some(_) => return Answer::Exists,
+                Some(_) => return Response::Exists,
                 None => self.record = Some(Record::claim(job_id)),
             },
             Call::Sign => self.is_signed = true,
             Call::Copy => self.is_copied = true,
-            Call::CreateStream if self.has_stream => return Answer::Exists,
+            Call::CreateStream if self.has_stream => return Response::Exists,
             Call::CreateStream => self.has_stream = true,
-            Call::CreateJob if self.jobs[usize::from(job_id)] == Job::There => return Answer::Exists,
+            Call::CreateJob if self.jobs[usize::from(job_id)] == Job::Present => return Response::Exists,
             Call::CreateJob => {
-                self.jobs[usize::from(job_id)] = Job::There;
+                self.jobs[usize::from(job_id)] = Job::Present;
                 self.created += 1;
             }
             Call::Receipt => {
@@ -109,7 +109,7 @@ impl World {
             }
             Call::DeleteStream => self.has_stream = false,
         }
-        Answer::Done
+        Response::Done
     }
 
     /// Puts a delete marker over the record.
@@ -120,9 +120,9 @@ impl World {
 
 /// The response to a request, as an attempt receives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Answer {
+pub enum Response {
     Tags(JobId),
-    There(bool),
+    Present(bool),
     Listed {
         record: bool,
         is_signed: bool,

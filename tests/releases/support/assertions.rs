@@ -49,7 +49,7 @@ pub fn first_file(fake: &Fake) -> Value {
 pub async fn assert_released_once(fake: &Fake, upload: &Upload, image: &[u8]) {
     let jobs = fake.state().jobs.clone();
     assert_eq!(jobs.len(), 1, "{jobs:?}");
-    let document = document(jobs.values().next().expect("it"));
+    let document = document(jobs.values().next().expect("a job"));
     let file = &document["afr_ota"]["files"][0];
     let protocols: Vec<_> = document["afr_ota"]["protocols"].as_array().expect("a list").iter().collect();
     let has = |protocol| protocols.contains(&&json!(protocol));

@@ -45,7 +45,7 @@ pub fn extend(object: &mut Value, members: Value) {
 pub async fn assert_both_released_once(fake: &Fake, upload: &Upload) {
     let jobs = fake.state().jobs.clone();
     assert_eq!(jobs.len(), 1, "{jobs:?}");
-    let document = document(jobs.values().next().expect("it"));
+    let document = document(jobs.values().next().expect("a job"));
     let files = document["afr_ota"]["files"].as_array().expect("files");
     let listed: Vec<_> = files.iter().map(|file| (&file["fileid"], &file["filepath"], &file["fileType"])).collect();
     assert_eq!(listed, [(&json!(0), &json!("app_1.bin"), &json!(0)), (&json!(7), &json!("/radio.bin"), &json!(203))]);

@@ -17,7 +17,7 @@ pub fn replace_signature(object: &mut Value) {
 }
 
 pub fn remove_certname(job: &mut Value) {
-    job.as_object_mut().expect("it").remove("signingParameters");
+    job.as_object_mut().expect("an object").remove("signingParameters");
 }
 
 /// Starts a signing job for an upload, as an operator can.

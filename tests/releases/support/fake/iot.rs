@@ -23,18 +23,18 @@ impl Fake {
         serde_json::from_slice::<Value>(response.body()).expect("JSON")["streamInfo"].clone()
     }
 
-    /// Makes so many streams of others.
+    /// Creates this number of other streams.
     pub async fn add_streams(&self, number: usize) {
         for at in 0..number {
             let file = json!({"fileId": 0, "s3Location": {"bucket": BUCKET, "key": "image", "version": "1"}});
             let stream = json!({"files": [file], "roleArn": "arn:aws:iam::123456789012:role/ota"});
             let request = Request::post(format!("/streams/other-{at}")).body(stream.to_string().into());
-            let answer = self.streams.answer(&request.expect("a request"), async |_, _, _| Some(1)).await;
-            assert_eq!(answer.status(), 200, "{answer:?}");
+            let response = self.streams.answer(&request.expect("a request"), async |_, _, _| Some(1)).await;
+            assert_eq!(response.status(), 200, "{response:?}");
         }
     }
 
-    /// Makes package versions, `package:version`, and changes their state by these actions of UpdatePackageVersion.
+    /// Creates package versions (`package:version`), and applies these actions of UpdatePackageVersion to them.
     pub fn add_packages<'a>(&self, names: impl IntoIterator<Item = &'a str>, actions: &[&str]) {
         for (package, version) in names.into_iter().filter_map(|name| name.split_once(':')) {
             let package = format!("/packages/{package}");
@@ -43,7 +43,7 @@ impl Fake {
             let update = actions.iter().map(|action| ("PATCH", &version, json!({"action": action})));
             for (method, path, body) in create.into_iter().chain(update) {
                 let request = Request::builder().method(method).uri(path).body(body.to_string().into());
-                // Generated names may be none that a URI can have.
+                // Generated names can be invalid in a URI.
                 if let Ok(request) = request {
                     self.packages.answer(&request);
                 }
@@ -51,11 +51,12 @@ impl Fake {
         }
     }
 
-    /// The bytes that a stream points at.
+    /// The bytes of a stream's first file.
     pub async fn streamed(&self, id: &str) -> Bytes {
         self.streamed_file(id, 0).await
     }
 
+    /// The bytes of a stream's file at an index.
     pub async fn streamed_file(&self, id: &str, at: usize) -> Bytes {
         let location = &self.stream(id).await["files"][at]["s3Location"];
         let text = |member: &str| location[member].as_str().expect("a location").to_owned();
@@ -69,7 +70,7 @@ impl Fake {
         let size = async |bucket: &str, key: &str, version: Option<&str>| {
             self.state().bytes(bucket, key, version).map(|bytes| bytes.len() as u64)
         };
-        // It never waits, as the look-up does not.
+        // The look-up never waits, so the response is ready.
         self.streams.answer(request, size).now_or_never().expect("an answer")
     }
 

@@ -29,7 +29,7 @@ impl Fake {
     /// Copies an object onto itself, as a change of its metadata or encryption does.
     pub fn copy_onto_itself(&self, upload: &Upload) -> Upload {
         let mut state = self.state();
-        let version = state.version(BUCKET, &upload.key, Some(&upload.version_id)).expect("it").clone();
+        let version = state.version(BUCKET, &upload.key, Some(&upload.version_id)).expect("the version").clone();
         let id = state.put(BUCKET, &upload.key, version.bytes, version.tags);
         Upload::new(BUCKET.into(), upload.key.clone(), id)
     }
@@ -215,7 +215,7 @@ impl State {
         let objects = self.objects.iter().filter(|((b, k), _)| b == bucket && k.starts_with(prefix));
         let versions: Vec<_> =
             objects.flat_map(|((_, key), versions)| versions.iter().enumerate().map(move |v| (key, v))).collect();
-        let start = after.map_or(0, |id| versions.iter().position(|(_, (_, v))| v.id == id).expect("it") + 1);
+        let start = after.map_or(0, |id| versions.iter().position(|(_, (_, v))| v.id == id).expect("the marker") + 1);
         let end = versions.len().min(start + page);
         let mut list = format!(
             "<ListVersionsResult><EncodingType>url</EncodingType><IsTruncated>{}</IsTruncated>",

@@ -25,7 +25,7 @@ fn certificate_arn() -> String {
 }
 
 impl Fake {
-    /// Whether a signature in base64 is one of these bytes by the fake's key.
+    /// Returns whether a signature in base64 is one of these bytes, by the fake's key.
     pub fn verifies(&self, signature: &str, bytes: &[u8]) -> bool {
         let der = BASE64_STANDARD.decode(signature).expect("base64");
         UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, self.key.public_key()).verify(bytes, &der).is_ok()
@@ -54,7 +54,7 @@ impl Fake {
         let Some(bytes) = version.and_then(|version| version.bytes.clone()) else {
             return error(call.operation, 404, "ResourceNotFoundException", "no such source");
         };
-        assert!(version.expect("it").storage.read_error().is_none(), "Signer cannot read {place:?}");
+        assert!(version.expect("the version").storage.read_error().is_none(), "Signer cannot read {place:?}");
         if !PROFILES.iter().any(|known| request["profileName"] == *known) {
             return error(call.operation, 404, "ResourceNotFoundException", "no such profile");
         }
