@@ -1,8 +1,8 @@
 //! Releases that find a job or other work of an earlier attempt.
 
 use crate::support::{
-    IMAGE, LAB, assert_nothing_created, assert_released_once, event, event_record, failure, function, hide_record,
-    invoke, mark_at, now, receipt, record_key, release, release_slowly, run, upload_image,
+    IMAGE, LAB, assert_nothing_created, assert_released_once, event, failure, function, hide_record, invoke, mark_at,
+    named_event, now, receipt, record_key, release, release_slowly, run, upload_image,
 };
 use bytes::Bytes;
 use serde_json::json;
@@ -24,8 +24,7 @@ async fn adoption_reports_tags_that_changed_since_the_release() {
     let (fake, upload) = upload_image(&[LAB]);
     release(&fake, &upload).await;
     fake.set_tags(&upload, &[("ota:thing-group", "eu-west")]);
-    let again =
-        run(&fake, &json!({"Records": [event_record(&upload, "ObjectTagging:Put")]})).await.expect("no failure");
+    let again = run(&fake, &named_event(&upload, "ObjectTagging:Put")).await.expect("no failure");
     assert_eq!(again[0]["outcome"], "adopted");
     assert!(again[0]["reason"].as_str().expect("a reason").starts_with("the tags have changed since"), "{again:?}");
     assert_eq!(fake.state().jobs.len(), 1);

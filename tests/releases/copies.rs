@@ -2,15 +2,15 @@
 
 use crate::support::{
     BUCKET, DRY_RUN, Fake, Fault, IMAGE, LAB, Upload, assert_nothing_created, assert_unchanged, deliver, event,
-    event_record, every_fault, receipt, record_key, release, release_with, run, run_with, sha256, upload_image,
-    warnings, with_paused_clock,
+    every_fault, named_event, receipt, record_key, release, release_of, release_of_with, release_with, run, run_with,
+    sha256, upload_image, warnings, with_paused_clock,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// The event of a copy, in S3's own format.
 fn copy_event(upload: &Upload) -> Value {
-    json!({"Records": [event_record(upload, "ObjectCreated:Copy")]})
+    named_event(upload, "ObjectCreated:Copy")
 }
 
 /// The event of a copy, in the format of EventBridge.
@@ -22,10 +22,6 @@ fn copy_event_of_event_bridge(upload: &Upload, reason: &str) -> Value {
             "reason": reason,
         },
     })
-}
-
-async fn first_release(fake: &Arc<Fake>, event: &Value) -> Value {
-    run(fake, event).await.expect("no failure").remove(0)
 }
 
 /// An upload with a completed release.
@@ -58,7 +54,7 @@ async fn a_copy_onto_itself_is_skipped_even_if_the_job_was_deleted() {
             [copy_event(&copy), copy_event(&copy), copy_event_of_event_bridge(&copy, "CopyObject"), event(&copy)]
         {
             fake.state().calls.clear();
-            assert_unchanged(&first_release(&fake, &event).await);
+            assert_unchanged(&release_of(&fake, &event).await);
             for operation in ["StartSigningJob", "CopyObject", "CreateStream", "CreateJob"] {
                 assert_eq!(fake.calls(operation).len(), 0, "{operation}");
             }
@@ -82,12 +78,12 @@ async fn a_copy_of_a_copy_is_skipped() {
         for _ in 0..3 {
             let copy = fake.copy_onto_itself(copies.last().unwrap_or(&upload));
             if !is_late {
-                assert_unchanged(&first_release(&fake, &copy_event(&copy)).await);
+                assert_unchanged(&release_of(&fake, &copy_event(&copy)).await);
             }
             copies.push(copy);
         }
         for copy in &copies {
-            assert_unchanged(&first_release(&fake, &copy_event(copy)).await);
+            assert_unchanged(&release_of(&fake, &copy_event(copy)).await);
             assert_eq!(receipt(&fake, copy)["unchangedSince"], upload.version_id);
         }
         assert_eq!(fake.state().jobs.len(), 1);
@@ -121,7 +117,7 @@ async fn a_copy_that_differs_is_released() {
     for (case, change) in changes {
         let (fake, upload) = released_upload(&[LAB]).await;
         let copy = change(&fake, &upload);
-        assert_eq!(first_release(&fake, &copy_event(&copy)).await["outcome"], "created", "{case}");
+        assert_eq!(release_of(&fake, &copy_event(&copy)).await["outcome"], "created", "{case}");
         assert_eq!(fake.state().jobs.len(), 2, "{case}");
     }
 }
@@ -135,7 +131,7 @@ async fn the_receipt_of_a_later_attempt_has_the_digest_too() {
         fake.state().faults = receipts.map(|nth| (("PutObject", nth), Fault::ErrorBefore)).collect();
         assert_eq!(deliver(&fake, &upload, &attempts).await, attempts + 1);
         let copy = fake.copy_onto_itself(&upload);
-        let skipped = first_release(&fake, &copy_event(&copy)).await;
+        let skipped = release_of(&fake, &copy_event(&copy)).await;
         assert_eq!((&skipped["outcome"], &skipped["reason"]), (&json!("skipped"), &json!("unchanged")), "{attempts}");
         assert_eq!(fake.state().jobs.len(), 1, "{attempts}");
     }
@@ -147,7 +143,7 @@ async fn tags_changed_after_the_release_do_not_release_its_copy() {
     fake.set_tags(&upload, &[("ota:thing-group", "eu-west")]);
     let copy = fake.copy_onto_itself(&upload);
     for delivery in 0..2 {
-        let skipped = first_release(&fake, &copy_event(&copy)).await;
+        let skipped = release_of(&fake, &copy_event(&copy)).await;
         assert_eq!((&skipped["outcome"], &skipped["reason"]), (&json!("skipped"), &json!("unchanged")), "{delivery}");
     }
     assert_eq!(fake.state().jobs.len(), 1);
@@ -163,7 +159,7 @@ async fn a_listing_without_a_version_id_releases_no_copy() {
         assert!(failed.contains(&format!("a response of AWS lacks `{member}`")), "{failed}");
     }
     fake.state().omitted = None;
-    assert_eq!(first_release(&fake, &copy_event(&copy)).await["reason"], "unchanged");
+    assert_eq!(release_of(&fake, &copy_event(&copy)).await["reason"], "unchanged");
     assert_eq!(fake.state().jobs.len(), 1);
 }
 
@@ -172,14 +168,14 @@ async fn only_a_copy_can_be_unchanged() {
     for name in ["ObjectCreated:Put", "ObjectCreated:Post", "ObjectCreated:CompleteMultipartUpload"] {
         let (fake, upload) = released_upload(&[LAB]).await;
         let copy = fake.copy_onto_itself(&upload);
-        let event = json!({"Records": [event_record(&copy, name)]});
-        assert_eq!(first_release(&fake, &event).await["outcome"], "created", "{name}");
+        let event = named_event(&copy, name);
+        assert_eq!(release_of(&fake, &event).await["outcome"], "created", "{name}");
     }
     for reason in ["PutObject", "POST Object", "CompleteMultipartUpload", "copyobject"] {
         let (fake, upload) = released_upload(&[LAB]).await;
         let copy = fake.copy_onto_itself(&upload);
         assert_eq!(
-            first_release(&fake, &copy_event_of_event_bridge(&copy, reason)).await["outcome"],
+            release_of(&fake, &copy_event_of_event_bridge(&copy, reason)).await["outcome"],
             "created",
             "{reason}"
         );
@@ -205,7 +201,7 @@ async fn a_copy_is_released_if_no_receipt_has_its_digest() {
         let (fake, upload) = released_upload(&[LAB]).await;
         change(&fake, &upload);
         let copy = fake.copy_onto_itself(&upload);
-        assert_eq!(first_release(&fake, &copy_event(&copy)).await["outcome"], "created");
+        assert_eq!(release_of(&fake, &copy_event(&copy)).await["outcome"], "created");
     }
     // Without verification, the upload is not read.
     let (fake, upload) = upload_image(&[LAB]);
@@ -213,7 +209,7 @@ async fn a_copy_is_released_if_no_receipt_has_its_digest() {
     run_with(&fake, &event(&upload), &settings).await.expect("no failure");
     assert_eq!(receipt(&fake, &upload).get("sha256"), None);
     let copy = fake.copy_onto_itself(&upload);
-    assert_eq!(run_with(&fake, &copy_event(&copy), &settings).await.expect("no failure")[0]["outcome"], "created");
+    assert_eq!(release_of_with(&fake, &copy_event(&copy), &settings).await["outcome"], "created");
     assert_eq!(fake.calls("GetUpload").len(), 0);
 }
 
@@ -223,7 +219,7 @@ async fn a_copy_to_a_new_key_takes_one_more_list_request() {
     let put = fake.operations().len();
     let fake = Fake::new();
     let copy = fake.upload(&upload.key, IMAGE, &[LAB]);
-    assert_eq!(first_release(&fake, &copy_event(&copy)).await["outcome"], "created");
+    assert_eq!(release_of(&fake, &copy_event(&copy)).await["outcome"], "created");
     assert_eq!((fake.operations().len(), fake.calls("ListObjectVersions").len()), (put + 1, 4));
 }
 
@@ -238,10 +234,10 @@ async fn a_manifest_copied_onto_itself_is_skipped() {
         assert_eq!(release_with(&fake, &upload, &settings).await["outcome"], "created");
         assert_eq!(receipt(&fake, &upload)["sha256"], sha256(manifest.as_bytes()));
         let copy = fake.copy_onto_itself(&upload);
-        assert_unchanged(&run_with(&fake, &copy_event(&copy), &settings).await.expect("no failure")[0]);
+        assert_unchanged(&release_of_with(&fake, &copy_event(&copy), &settings).await);
         // Equivalent JSON has other bytes.
         let other = fake.upload("firmware/blinky.ota.json", format!("{manifest}\n"), &[LAB]);
-        assert_eq!(run_with(&fake, &copy_event(&other), &settings).await.expect("no failure")[0]["outcome"], "created");
+        assert_eq!(release_of_with(&fake, &copy_event(&other), &settings).await["outcome"], "created");
     }
 }
 
@@ -251,10 +247,10 @@ async fn a_dry_run_reports_an_unchanged_copy_and_writes_no_record() {
     let copy = fake.copy_onto_itself(&upload);
     fake.state().calls.clear();
     let dry = [DRY_RUN];
-    assert_unchanged(&run_with(&fake, &copy_event(&copy), &dry).await.expect("no failure")[0]);
+    assert_unchanged(&release_of_with(&fake, &copy_event(&copy), &dry).await);
     assert_nothing_created(&fake);
     let newer = fake.upload(&upload.key, "newer", &[LAB]);
-    let release = run_with(&fake, &copy_event(&newer), &dry).await.expect("no failure").remove(0);
+    let release = release_of_with(&fake, &copy_event(&newer), &dry).await;
     assert_eq!(release["outcome"], "dry-run");
 }
 
@@ -263,7 +259,7 @@ async fn the_warning_of_an_active_job_appears_once_for_all_copies() {
     let (fake, upload) = released_upload(&[LAB]).await;
     for _ in 0..3 {
         let copy = fake.copy_onto_itself(&upload);
-        assert_unchanged(&first_release(&fake, &copy_event(&copy)).await);
+        assert_unchanged(&release_of(&fake, &copy_event(&copy)).await);
     }
     let newer = fake.upload(&upload.key, "newer", &[LAB]);
     let warned = warnings(async { assert_eq!(release(&fake, &newer).await["outcome"], "created") }).await;
@@ -276,15 +272,15 @@ async fn the_warning_of_an_active_job_appears_once_for_all_copies() {
 async fn tags_changed_after_a_copy_start_no_other_release() {
     let (fake, upload) = released_upload(&[LAB]).await;
     let copy = fake.copy_onto_itself(&upload);
-    assert_unchanged(&first_release(&fake, &copy_event(&copy)).await);
+    assert_unchanged(&release_of(&fake, &copy_event(&copy)).await);
     fake.set_tags(&copy, &[("ota:thing-group", "eu-west")]);
-    let tagged = json!({"Records": [event_record(&copy, "ObjectTagging:Put")]});
-    let adopted = first_release(&fake, &tagged).await;
+    let tagged = named_event(&copy, "ObjectTagging:Put");
+    let adopted = release_of(&fake, &tagged).await;
     assert_eq!(adopted["outcome"], "adopted");
     assert!(adopted["reason"].as_str().expect("a reason").starts_with("the tags have changed"), "{adopted}");
     assert_eq!(adopted["jobArn"], receipt(&fake, &upload)["jobArn"]);
     fake.state().jobs.clear();
-    assert_eq!(first_release(&fake, &tagged).await["reason"], "job-deleted");
+    assert_eq!(release_of(&fake, &tagged).await["reason"], "job-deleted");
 }
 
 /// The event of tags set on a copy can be processed at the same time as the event of the copy.
@@ -299,9 +295,9 @@ async fn a_release_of_the_copy_that_was_faster_is_completed() {
     fake.before_next("PutObject", move |state| {
         state.put(BUCKET, &key, Some(record.to_string().into()), Vec::new());
     });
-    let release = first_release(&fake, &copy_event(&copy)).await;
+    let release = release_of(&fake, &copy_event(&copy)).await;
     assert_eq!((&release["outcome"], &release["jobId"]), (&json!("created"), &json!("AFR_OTA-first")));
-    assert_eq!(first_release(&fake, &copy_event(&copy)).await["outcome"], "adopted");
+    assert_eq!(release_of(&fake, &copy_event(&copy)).await["outcome"], "adopted");
 }
 
 #[test]
@@ -314,7 +310,7 @@ fn one_fault_at_any_call_for_a_copy_results_in_no_job() {
         };
         let (fake, copy) = new_copy().await;
         let before = fake.state().call_indices.len();
-        assert_unchanged(&first_release(&fake, &copy_event(&copy)).await);
+        assert_unchanged(&release_of(&fake, &copy_event(&copy)).await);
         let calls = fake.state().call_indices[before..].to_vec();
         assert!(calls.len() >= 8, "{calls:?}");
         for fault in every_fault(&calls) {
@@ -329,7 +325,7 @@ fn one_fault_at_any_call_for_a_copy_results_in_no_job() {
                 }
             };
             assert_unchanged(&release);
-            assert_unchanged(&first_release(&fake, &copy_event(&copy)).await);
+            assert_unchanged(&release_of(&fake, &copy_event(&copy)).await);
             assert_eq!(fake.state().jobs.len(), 1, "{fault:?}");
         }
     });

@@ -1,9 +1,9 @@
 //! Uploads that become a job: its members, its document and its receipt.
 
 use crate::support::{
-    ACCOUNT, BUCKET, Fake, IMAGE, LAB, PROFILE, REGION, assert_nothing_created, assert_released_once, delete_receipt,
-    event_record, failure, job_arn, presigned_bytes, receipt, release, release_with, run, sha256, signed_prefix,
-    single, upload_image, without_nonce,
+    ACCOUNT, BUCKET, Fake, IMAGE, LAB, PROFILE, REGION, assert_nothing_created, assert_outcome, assert_released_once,
+    delete_receipt, failure, job_arn, named_event, presigned_bytes, receipt, release, release_with, run, sha256,
+    signed_prefix, single, upload_image, without_nonce,
 };
 use serde_json::{Value, json};
 
@@ -239,17 +239,17 @@ async fn the_receipt_has_the_job_and_the_tags_it_was_created_from() {
         })
     );
     let again = release(&fake, &upload).await;
-    assert_eq!((&again["outcome"], &again["reason"]), (&json!("adopted"), &Value::Null));
+    assert_outcome(&again, "adopted", None);
 }
 
 #[tokio::test]
 async fn tags_added_after_the_upload_start_the_release() {
     let (fake, upload) = upload_image(&[("team", "sensors")]);
     let first = release(&fake, &upload).await;
-    assert_eq!((&first["outcome"], &first["reason"]), (&json!("skipped"), &json!("no-tags")));
+    assert_outcome(&first, "skipped", Some("no-tags"));
     assert_nothing_created(&fake);
     fake.set_tags(&upload, &[("ota:thing-group", "lab")]);
-    let then = run(&fake, &json!({"Records": [event_record(&upload, "ObjectTagging:Put")]})).await.expect("no failure");
+    let then = run(&fake, &named_event(&upload, "ObjectTagging:Put")).await.expect("no failure");
     assert_eq!(then[0]["outcome"], "created");
     assert_released_once(&fake, &upload, IMAGE).await;
 }

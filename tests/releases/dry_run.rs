@@ -2,7 +2,7 @@
 
 use crate::support::{
     APP, DRY_RUN, Fake, IMAGE, LAB, RADIO, assert_nothing_created, delete_receipt, document, dry_run, event,
-    rejection_reasons, release, release_with, run_with, single, upload_image, upload_manifest, without_nonce,
+    rejection_reasons, release, release_of_with, release_with, single, upload_image, upload_manifest, without_nonce,
 };
 use serde_json::{Value, json};
 
@@ -48,9 +48,9 @@ async fn a_dry_run_reports_the_requests_of_the_release_and_sends_none() {
     event["Records"][0]["s3"]["object"]["size"] = IMAGE.len().into();
 
     let offline = [DRY_RUN, ("DRY_RUN_TAGS", header)];
-    let offline = run_with(&fake, &event, &offline).await.expect("no failure").remove(0);
+    let offline = release_of_with(&fake, &event, &offline).await;
     assert_eq!(fake.operations(), Vec::<&str>::new());
-    let online = run_with(&fake, &event, &[DRY_RUN]).await.expect("no failure").remove(0);
+    let online = release_of_with(&fake, &event, &[DRY_RUN]).await;
     assert_nothing_created(&fake);
     assert_eq!(offline, online);
 
@@ -92,7 +92,7 @@ async fn a_dry_run_checks_what_a_release_checks() {
     let mut event = event(&upload);
     event["Records"][0]["s3"]["object"]["size"] = 0.into();
     let bad = [DRY_RUN, ("DRY_RUN_TAGS", "ota:thing-group=prod&ota:retries=lots")];
-    let bad = run_with(&fake, &event, &bad).await.expect("no failure").remove(0);
+    let bad = release_of_with(&fake, &event, &bad).await;
     assert_eq!((&bad["outcome"], bad["reasons"].as_array().map(Vec::len)), (&json!("rejected"), Some(3)), "{bad}");
     assert_eq!(fake.operations(), Vec::<&str>::new());
 
@@ -157,8 +157,7 @@ async fn a_missing_manifest_or_version_id_hides_no_problem_of_the_tags() {
 
     let mut unversioned = event(&upload);
     unversioned["Records"][0]["s3"]["object"]["versionId"] = Value::Null;
-    let reasons =
-        rejection_reasons(&fake, &run_with(&fake, &unversioned, &settings).await.expect("no failure").remove(0));
+    let reasons = rejection_reasons(&fake, &release_of_with(&fake, &unversioned, &settings).await);
     assert!(reasons[0].starts_with("the event has no version ID, ") && reasons.len() == 3, "{reasons:?}");
 }
 

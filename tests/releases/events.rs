@@ -1,8 +1,8 @@
 //! Events as they reach the handler: what fails the invocation, what is skipped, and how records are processed.
 
 use crate::support::{
-    BUCKET, Fake, IMAGE, LAB, assert_nothing_created, assert_released_once, event, event_record, run, run_with,
-    upload_image,
+    BUCKET, Fake, IMAGE, LAB, assert_nothing_created, assert_released_once, event, event_record, named_event, run,
+    run_with, upload_image,
 };
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -29,7 +29,7 @@ fn unknown_events() -> Vec<Value> {
         json!({"invocationSchemaVersion": "1.0", "invocationId": "1", "job": {"id": "1"}, "tasks": []}),
         json!({"Records": [{"eventSource": "aws:kinesis"}]}),
         json!({"Records": [{"eventSource": "aws:sqs", "body": "no JSON"}]}),
-        json!({"Records": [event_record(&upload, "ObjectCreatedX:Put")]}),
+        named_event(&upload, "ObjectCreatedX:Put"),
         nameless,
     ]
 }

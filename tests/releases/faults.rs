@@ -4,7 +4,7 @@
 
 use crate::support::{
     CallIndex, Fake, Fault, Function, IMAGE, LAB, Upload, assert_released_once, deliver, document, event, every_fault,
-    function, invoke, is_full_torture, report, run, upload_image, with_paused_clock,
+    function, invoke, is_full_torture, release, report, upload_image, with_paused_clock,
 };
 use futures::future::join_all;
 use serde_json::Value;
@@ -27,7 +27,7 @@ async fn attempts_with_faults(tags: &[(&str, &str)], faults: &[(CallIndex, Fault
     let attempts = deliver(&fake, &upload, &faults).await;
     fake.state().faults.clear();
     assert_released_once(&fake, &upload, IMAGE).await;
-    let again = run(&fake, &event(&upload)).await.expect("no failure").remove(0);
+    let again = release(&fake, &upload).await;
     assert_eq!(again["outcome"], "adopted", "{faults:?}");
     assert_released_once(&fake, &upload, IMAGE).await;
     attempts

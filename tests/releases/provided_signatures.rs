@@ -3,8 +3,8 @@
 use crate::support::{
     BUCKET, Corrupt, DRY_RUN, EXTERNAL_SIGNATURE, Fake, IMAGE, LAB, UNVERIFIED, Upload, assert_nothing_created,
     assert_released_once, dry_run, event, failure, first_file, manifest_of_one, receipt, rejection_reasons, release,
-    release_unverified, release_with, remove_certname, replace_signature, run_with, sign_in_advance, signed_prefix,
-    single, upload_image, utf_16, without_nonce,
+    release_of_with, release_unverified, release_with, remove_certname, replace_signature, run_with, sign_in_advance,
+    signed_prefix, single, upload_image, utf_16, without_nonce,
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::json;
@@ -151,8 +151,8 @@ async fn a_signature_made_elsewhere_is_offered_unchanged() {
     let mut event = event(&upload);
     event["Records"][0]["s3"]["object"]["size"] = IMAGE.len().into();
     let dry = [DRY_RUN, UNVERIFIED, ("DRY_RUN_TAGS", offline.as_str())];
-    let offline = run_with(&fake, &event, &dry).await.expect("no failure").remove(0);
-    let online = run_with(&fake, &event, &dry[..2]).await.expect("no failure").remove(0);
+    let offline = release_of_with(&fake, &event, &dry).await;
+    let online = release_of_with(&fake, &event, &dry[..2]).await;
     assert_eq!(offline, online);
     assert_nothing_created(&fake);
     fake.state().calls.clear();

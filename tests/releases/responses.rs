@@ -1,7 +1,7 @@
 //! Responses without a header or a member: they fail the release, which Lambda retries, and decide nothing.
 
 use crate::support::{
-    Fake, Fault, IMAGE, LAB, UNVERIFIED, Upload, assert_released_once, event, run, run_with, upload_image,
+    Fake, Fault, IMAGE, LAB, UNVERIFIED, Upload, assert_released_once, event, release, run, run_with, upload_image,
 };
 use serde_json::json;
 use std::sync::Arc;
@@ -137,7 +137,7 @@ async fn a_head_without_headers_supersedes_nothing() {
         fake.state().faults = vec![(("HeadObject", nth), Fault::HeadersLost)];
         let failed = run(&fake, &event(&upload)).await.expect_err("a failure");
         assert!(failed.contains("a response of AWS lacks `"), "{failed}");
-        assert_eq!(run(&fake, &event(&upload)).await.expect("no failure")[0]["outcome"], "created");
+        assert_eq!(release(&fake, &upload).await["outcome"], "created");
         assert_released_once(&fake, &upload, IMAGE).await;
     }
 }
@@ -146,6 +146,6 @@ async fn a_head_without_headers_supersedes_nothing() {
 async fn a_job_without_an_arn_is_looked_up_and_adopted() {
     let (fake, upload) = upload_image(&[LAB]);
     fake.state().omitted = Some(("CreateJob", "jobArn"));
-    assert_eq!(run(&fake, &event(&upload)).await.expect("no failure")[0]["outcome"], "adopted");
+    assert_eq!(release(&fake, &upload).await["outcome"], "adopted");
     assert_released_once(&fake, &upload, IMAGE).await;
 }

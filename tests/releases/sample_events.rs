@@ -1,7 +1,8 @@
 //! The sample events in `events/`.
 
 use crate::support::{
-    APP, BUCKET, DRY_RUN, Fake, LAB, Version, document, release, release_with, run, run_with, single, without_nonce,
+    APP, BUCKET, DRY_RUN, Fake, LAB, Version, document, release, release_of, release_with, run, run_with, single,
+    without_nonce,
 };
 use serde_json::{Value, json};
 use std::{
@@ -95,7 +96,7 @@ async fn every_envelope_of_an_event_has_the_same_result() {
     // All of them result in the same job.
     let fake = Fake::new();
     put_sample(&fake, &read("put.json")["Records"][0]["s3"]["object"]);
-    let created = run(&fake, &read("failure-queue.json")).await.expect("no failure").remove(0);
+    let created = release_of(&fake, &read("failure-queue.json")).await;
     assert_eq!(created["outcome"], "created");
     for name in ["put", "sqs-sns-notification", "eventbridge-created", "failure-message"] {
         let again = run(&fake, &read(&format!("{name}.json"))).await.expect("no failure").remove(0);

@@ -12,6 +12,7 @@ pub fn single(mut calls: Vec<Call>) -> Call {
     calls.remove(0)
 }
 
+#[track_caller]
 pub fn assert_outcome(release: &Value, outcome: &str, reason: Option<&str>) {
     let reason = reason.map_or(Value::Null, Value::from);
     assert_eq!((&release["outcome"], &release["reason"]), (&json!(outcome), &reason), "{release}");

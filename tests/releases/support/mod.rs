@@ -26,8 +26,8 @@ pub use ota_on_upload::{clients::Clients, handler::Function, settings::Settings,
 pub use record::{claim, delete_receipt, hide_record, mark, mark_at, receipt, record_key, signed_prefix};
 pub use release::{
     DRY_RUN, IMAGE, LAB, OTHER_IMAGE, UNVERIFIED, dry_run, event, event_record, failure, function, function_with,
-    invoke, reasons_in_release_and_dry_run, release, release_slowly, release_unverified, release_with, run, run_with,
-    setting, sha256, upload_image,
+    invoke, named_event, reasons_in_release_and_dry_run, release, release_of, release_of_with, release_slowly,
+    release_unverified, release_with, run, run_with, setting, sha256, upload_image,
 };
 pub use signature::{
     Corrupt, EXTERNAL_SIGNATURE, remove_certname, replace_signature, sign_in_advance, start_signing_job,

@@ -42,10 +42,10 @@ pub fn upload_image(tags: &[(&str, &str)]) -> (Arc<Fake>, Upload) {
 }
 
 /// An event record of S3.
-pub fn event_record(upload: &Upload, event_name: &str) -> Value {
+pub fn event_record(upload: &Upload, name: &str) -> Value {
     let key = utf8_percent_encode(&upload.key, NON_ALPHANUMERIC).to_string();
     json!({
-        "eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": REGION, "eventTime": NOW, "eventName": event_name,
+        "eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": REGION, "eventTime": NOW, "eventName": name,
         "userIdentity": {"principalId": "AWS:TEAM"}, "requestParameters": {"sourceIPAddress": "192.0.2.1"},
         "s3": {"bucket": {"name": upload.bucket}, "object": {"key": key, "versionId": upload.version_id}},
     })
@@ -53,7 +53,11 @@ pub fn event_record(upload: &Upload, event_name: &str) -> Value {
 
 /// The event of an upload.
 pub fn event(upload: &Upload) -> Value {
-    json!({"Records": [event_record(upload, "ObjectCreated:Put")]})
+    named_event(upload, "ObjectCreated:Put")
+}
+
+pub fn named_event(upload: &Upload, name: &str) -> Value {
+    json!({"Records": [event_record(upload, name)]})
 }
 
 /// The function with the settings of the tests.
@@ -88,6 +92,18 @@ pub async fn invoke(function: &Function, event: &Value) -> Result<Vec<Value>, St
     Ok(releases["releases"].as_array().expect("a list").clone())
 }
 
+/// The only release of an event.
+pub async fn release_of(fake: &Fake, event: &Value) -> Value {
+    release_of_with(fake, event, &[]).await
+}
+
+/// Like `release_of`, with these settings.
+pub async fn release_of_with(fake: &Fake, event: &Value, settings: &[(&str, &str)]) -> Value {
+    let mut releases = run_with(fake, event, settings).await.expect("no failure");
+    assert_eq!(releases.len(), 1, "{releases:?}");
+    releases.remove(0)
+}
+
 /// The only release of an upload's event.
 pub async fn release(fake: &Fake, upload: &Upload) -> Value {
     release_with(fake, upload, &[]).await
@@ -95,7 +111,7 @@ pub async fn release(fake: &Fake, upload: &Upload) -> Value {
 
 /// Like `release`, with these settings.
 pub async fn release_with(fake: &Fake, upload: &Upload, settings: &[(&str, &str)]) -> Value {
-    run_with(fake, &event(upload), settings).await.expect("no failure").remove(0)
+    release_of_with(fake, &event(upload), settings).await
 }
 
 pub async fn release_unverified(fake: &Fake, upload: &Upload) -> Value {
