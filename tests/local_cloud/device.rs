@@ -1,5 +1,6 @@
-//! Reads an IoT job document from standard input with the parser of the OTA agent `rustot`, and prints the result. Exits
-//! with status 1 if the parser rejects the document. The agent itself is not run: its buffer for signatures is too short.
+//! Reads an IoT job document from standard input with the parser of the OTA agent `rustot`, and prints the result.
+//! Exits with status 1 if the parser rejects the document. The agent itself is not run: its buffer for signatures is
+//! too short.
 
 use std::io;
 use std::process::ExitCode;

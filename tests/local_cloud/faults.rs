@@ -1,7 +1,8 @@
-//! Faults at the function's requests: responses that are errors, late, truncated or lost, and `kill -9` of the function.
+//! Faults at the function's requests: responses that are errors, late, truncated or lost, and `kill -9` of the
+//! function.
 //!
-//! `PUT /_faults` with a [`Plan`] sets the faults and resets the counts. `GET /_faults` returns the [`Report`]. Requests of
-//! other clients than the function have no faults.
+//! `PUT /_faults` with a [`Plan`] sets the faults and resets the counts. `GET /_faults` returns the [`Report`].
+//! Requests of other clients than the function have no faults.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -223,8 +224,8 @@ impl Faults {
         Some(fault)
     }
 
-    /// Kills the function at the other end of a connection, and waits until it is dead. Never yields: with the connection
-    /// closed, this future would be dropped.
+    /// Kills the function at the other end of a connection, and waits until it is dead. Never yields: with the
+    /// connection closed, this future would be dropped.
     fn kill(&self, fault: Fault, client: SocketAddr, front: SocketAddr) -> Result<(), AnyError> {
         let pid = function_at(client, front)?.ok_or("the caller is no function of this local cloud")?;
         if !Command::new("sh").args(["-c", "kill -9 \"$0\"", &pid]).status()?.success() {

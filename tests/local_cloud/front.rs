@@ -1,5 +1,5 @@
-//! The endpoint of the local cloud. It serves IoT streams and software packages, which MiniStack lacks, and forwards all other
-//! requests to MiniStack. Requests of the function get the faults that a test sets (`faults.rs`).
+//! The endpoint of the local cloud. It serves IoT streams and software packages, which MiniStack lacks, and forwards
+//! all other requests to MiniStack. Requests of the function get the faults that a test sets (`faults.rs`).
 //!
 //! `iot-streams UPSTREAM ACCOUNT HOST` prints the address it listens on, a free port of that host, as its first line.
 //! Region and credentials come from the environment, as for any AWS client.

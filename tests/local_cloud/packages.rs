@@ -1,8 +1,8 @@
 //! AWS IoT software packages and their versions as the service keeps them: created as drafts, published, deprecated,
 //! described and deleted.
 //!
-//! The shapes are those of the AWS IoT API reference, the states and transitions those of "Package version lifecycle" in the
-//! AWS IoT Developer Guide.
+//! The shapes are those of the AWS IoT API reference, the states and transitions those of "Package version lifecycle"
+//! in the AWS IoT Developer Guide.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;

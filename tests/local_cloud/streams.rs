@@ -1,7 +1,7 @@
 //! AWS IoT streams as the service keeps them: created, described, updated, deleted and listed, within its limits.
 //!
-//! A state machine without I/O: it gets requests, and calls back for the size of an S3 object. The shapes are those of the
-//! AWS IoT API reference, the limits those of "AWS IoT Core endpoints and quotas".
+//! A state machine without I/O: it gets requests, and calls back for the size of an S3 object. The shapes are those of
+//! the AWS IoT API reference, the limits those of "AWS IoT Core endpoints and quotas".
 
 use std::collections::BTreeMap;
 use std::fmt::Display;

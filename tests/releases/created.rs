@@ -2,7 +2,7 @@
 
 use crate::support::{
     ACCOUNT, BUCKET, Fake, IMAGE, LAB, PROFILE, REGION, assert_nothing_created, assert_outcome, assert_released_once,
-    delete_receipt, failure, job_arn, named_event, presigned_bytes, receipt, release, release_with, run, sha256,
+    delete_receipt, failure, job_arn, named_event, presigned_bytes, receipt, release, release_of, release_with, sha256,
     signed_prefix, single, upload_image, without_nonce,
 };
 use serde_json::{Value, json};
@@ -249,7 +249,6 @@ async fn tags_added_after_the_upload_start_the_release() {
     assert_outcome(&first, "skipped", Some("no-tags"));
     assert_nothing_created(&fake);
     fake.set_tags(&upload, &[("ota:thing-group", "lab")]);
-    let then = run(&fake, &named_event(&upload, "ObjectTagging:Put")).await.expect("no failure");
-    assert_eq!(then[0]["outcome"], "created");
+    assert_eq!(release_of(&fake, &named_event(&upload, "ObjectTagging:Put")).await["outcome"], "created");
     assert_released_once(&fake, &upload, IMAGE).await;
 }

@@ -20,7 +20,8 @@ async fn calls_of_release(tags: &[(&str, &str)], faults: &[(CallIndex, Fault)]) 
     fake.state().call_indices.clone()
 }
 
-/// Releases an upload with these faults: it has one job after at most Lambda's attempts. Returns the number of attempts.
+/// Releases an upload with these faults: it has one job after at most Lambda's attempts. Returns the number of
+/// attempts.
 async fn attempts_with_faults(tags: &[(&str, &str)], faults: &[(CallIndex, Fault)]) -> usize {
     let (fake, upload) = upload_image(tags);
     fake.state().faults = faults.to_vec();

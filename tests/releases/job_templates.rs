@@ -1,8 +1,8 @@
 //! Releases with a job template.
 
 use crate::support::{
-    ACCOUNT, DRY_RUN, Fake, LAB, REGION, Upload, assert_nothing_created, dry_run, event, failure, function_with,
-    invoke, release, release_with, run_with, single,
+    ACCOUNT, DRY_RUN, Fake, LAB, REGION, Upload, assert_nothing_created, dry_run, event, failure, failure_with,
+    function_with, invoke, release, release_with, single,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -135,8 +135,7 @@ async fn the_setting_names_the_default_template() {
         let (fake, upload) = upload_with_template(full(), &tags);
         fake.state().job_templates.insert("other".to_owned(), json!({}));
         let settings = [("DEFAULT_JOB_TEMPLATE", "canary")];
-        let releases = run_with(&fake, &event(&upload), &settings).await.expect("no failure");
-        assert_eq!(releases[0]["outcome"], "created");
+        assert_eq!(release_with(&fake, &upload, &settings).await["outcome"], "created");
         assert_eq!(single(fake.calls("CreateJob")).json()["timeoutConfig"]["inProgressTimeoutInMinutes"], expected);
     }
 }
@@ -154,7 +153,7 @@ async fn a_missing_template_is_rejected_if_a_tag_names_it_and_a_failure_if_the_s
     assert_nothing_created(&fake);
 
     let (fake, upload) = upload_with_template(json!({}), &[]);
-    let failed = run_with(&fake, &event(&upload), &[("DEFAULT_JOB_TEMPLATE", "canari")]).await.expect_err("a failure");
+    let failed = failure_with(&fake, &upload, &[("DEFAULT_JOB_TEMPLATE", "canari")]).await;
     assert!(failed.contains("looking up the job template `canari`: "), "{failed}");
     assert!(failed.contains("ResourceNotFoundException"), "{failed}");
     assert_nothing_created(&fake);

@@ -1,8 +1,8 @@
 //! Targets and package versions that a release names: looked up before anything is created.
 
 use crate::support::{
-    ACCOUNT, Fake, IMAGE, LAB, REGION, Upload, assert_nothing_created, deliver, event, every_fault, failure,
-    reasons_in_release_and_dry_run, release, release_with, run_with, warnings, with_paused_clock,
+    ACCOUNT, Fake, IMAGE, LAB, REGION, Upload, assert_nothing_created, deliver, every_fault, failure, failure_with,
+    reasons_in_release_and_dry_run, release, release_with, warnings, with_paused_clock,
 };
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
@@ -116,7 +116,7 @@ async fn a_missing_package_version_is_rejected_wherever_it_is_named() {
     }
     // The operator must fix the default template, so the release fails.
     let (fake, upload, settings) = upload_naming(NamedIn::DefaultTemplate, &versions);
-    let failed = run_with(&fake, &event(&upload), &settings).await.expect_err("a failure");
+    let failed = failure_with(&fake, &upload, &settings).await;
     assert!(failed.contains(&format!("looking up the package version `{}`: ", version_arn("blink", "1"))), "{failed}");
     assert!(failed.contains("ResourceNotFoundException"), "{failed}");
     assert_nothing_created(&fake);

@@ -1,4 +1,5 @@
-//! Whole releases: through the real handler and the real clients, in process, as a real process, and on the local cloud.
+//! Whole releases: through the real handler and the real clients, in process, as a real process, and on the local
+//! cloud.
 
 mod adopted;
 mod attacks;

@@ -1,9 +1,9 @@
 //! Releases of manifests: several files in one job.
 
 use crate::support::{
-    ACCOUNT, APP, Call, EXTERNAL_SIGNATURE, Fake, IMAGE, LAB, RADIO, REGION, UNVERIFIED, assert_both_released_once,
-    assert_nothing_created, deliver, document, event, event_record, every_fault, extend, failure, first_file,
-    manifest_of_one, receipt, rejection_reasons, release, run_with, sign_in_advance, signed_prefix, single,
+    ACCOUNT, APP, Call, EXTERNAL_SIGNATURE, Fake, IMAGE, LAB, RADIO, REGION, assert_both_released_once,
+    assert_nothing_created, deliver, document, event_record, every_fault, extend, failure, first_file, manifest_of_one,
+    receipt, rejection_reasons, release, release_unverified, run_with, sign_in_advance, signed_prefix, single,
     upload_manifest, utf_16, with_paused_clock, without_nonce,
 };
 use serde_json::{Value, json};
@@ -222,8 +222,7 @@ async fn each_file_can_be_signed_in_its_own_way() {
         manifest["files"][0]["signingProfile"] = json!("OtherProfile");
         extend(&mut manifest["files"][1], json!({"signature": EXTERNAL_SIGNATURE, "certificate": "/radio.pem"}));
     });
-    let released = run_with(&fake, &event(&upload), &[UNVERIFIED]).await.expect("no failure");
-    assert_eq!(released[0]["outcome"], "created");
+    assert_eq!(release_unverified(&fake, &upload).await["outcome"], "created");
     assert_eq!(single(fake.calls("StartSigningJob")).json()["profileName"], "OtherProfile");
     assert_eq!(receipt(&fake, &upload)["verified"], false, "not every signature is");
     let files = document(&single(fake.calls("CreateJob")).json())["afr_ota"]["files"].clone();

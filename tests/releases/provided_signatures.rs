@@ -2,9 +2,9 @@
 
 use crate::support::{
     BUCKET, Corrupt, DRY_RUN, EXTERNAL_SIGNATURE, Fake, IMAGE, LAB, UNVERIFIED, Upload, assert_nothing_created,
-    assert_released_once, dry_run, event, failure, first_file, manifest_of_one, receipt, rejection_reasons, release,
-    release_of_with, release_unverified, release_with, remove_certname, replace_signature, run_with, sign_in_advance,
-    signed_prefix, single, upload_image, utf_16, without_nonce,
+    assert_released_once, dry_run, event, failure, failure_with, first_file, manifest_of_one, receipt,
+    rejection_reasons, release, release_of_with, release_unverified, release_with, remove_certname, replace_signature,
+    run_with, sign_in_advance, signed_prefix, single, upload_image, utf_16, without_nonce,
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::json;
@@ -228,7 +228,7 @@ async fn a_denied_read_of_the_signature_object_fails_the_release() {
     let tags = [LAB, ("ota:signature", ".sig"), ("ota:certificate", "cert.pem")];
     let upload = fake.upload("firmware/blinky.bin", IMAGE, &tags);
     fake.fail_next("GetUpload", 403, "AccessDenied");
-    let failed = run_with(&fake, &event(&upload), &[UNVERIFIED]).await.expect_err("a failure");
+    let failed = failure_with(&fake, &upload, &[UNVERIFIED]).await;
     assert!(failed.contains("firmware/blinky.bin.sig`") && failed.contains("AccessDenied"), "{failed}");
     assert_nothing_created(&fake);
 }

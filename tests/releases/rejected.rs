@@ -1,8 +1,8 @@
 //! Uploads that are rejected, with every problem, before anything is created.
 
 use crate::support::{
-    BUCKET, Fake, IMAGE, LAB, Upload, Version, assert_nothing_created, event, rejection_reasons, release,
-    release_slowly, run, upload_image,
+    BUCKET, Fake, IMAGE, LAB, Upload, Version, assert_nothing_created, event, rejection_reasons, release, release_of,
+    release_slowly, upload_image,
 };
 use serde_json::{Value, json};
 
@@ -120,10 +120,10 @@ async fn an_upload_without_a_version_id_is_rejected_if_it_has_release_tags() {
         let upload = Upload::new(BUCKET.into(), "firmware/blinky.bin".into(), "null".into());
         let mut event = event(&upload);
         event["Records"][0]["s3"]["object"].as_object_mut().expect("an object").remove("versionId");
-        let releases = run(&fake, &event).await.expect("no failure");
-        assert_eq!(releases[0]["outcome"], outcome);
+        let released = release_of(&fake, &event).await;
+        assert_eq!(released["outcome"], outcome);
         if outcome == "rejected" {
-            let reason = releases[0]["reasons"][0].as_str().expect("a reason");
+            let reason = released["reasons"][0].as_str().expect("a reason");
             assert!(reason.starts_with("the event has no version ID, expected"), "{reason}");
         }
         assert_nothing_created(&fake);

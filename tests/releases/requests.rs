@@ -1,5 +1,6 @@
 //! Releases by generated tags, job templates and manifests: the requests that come of them, for
-//! `local_cloud/test_model.py`, which holds them against the service model of AWS, and the manifests against their schema.
+//! `local_cloud/test_model.py`, which holds them against the service model of AWS, and the manifests against their
+//! schema.
 
 use crate::support::{Fake, PROFILE, VOCABULARY, release_with, report};
 use proptest::{
@@ -159,8 +160,8 @@ fn manifest() -> impl Strategy<Value = (Value, Vec<Value>)> {
     (members, vec(file, 1..4))
 }
 
-/// Changes the value at an index, counted depth first: to `null`, to text, or to the same number with a fraction of zero;
-/// removes it; or adds an unknown member to it.
+/// Changes the value at an index, counted depth first: to `null`, to text, or to the same number with a fraction of
+/// zero; removes it; or adds an unknown member to it.
 fn change(value: &mut Value, at: &mut usize, how: u8) {
     let change_one = |value: &mut Value, how| match how {
         0 => *value = Value::Null,

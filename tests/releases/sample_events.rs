@@ -10,8 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A dry run of every event in `events/`, with the settings in `events/env/dry-run.json`, has the result in the file next to
-/// it. A release creates a job if the dry run reports requests. `UPDATE_RESULTS=1` rewrites the results.
+/// A dry run of every event in `events/`, with the settings in `events/env/dry-run.json`, has the result in the file
+/// next to it. A release creates a job if the dry run reports requests. `UPDATE_RESULTS=1` rewrites the results.
 #[tokio::test]
 async fn every_sample_event_has_the_result_next_to_it() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("events");

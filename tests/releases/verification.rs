@@ -1,8 +1,8 @@
 //! Signatures and copies are verified before devices are offered anything.
 
 use crate::support::{
-    BUCKET, Behavior, Embedded, Fake, IMAGE, LAB, assert_released_once, event, failure, receipt, release,
-    replace_signature, run_with, upload_image,
+    BUCKET, Behavior, Embedded, Fake, IMAGE, LAB, assert_released_once, failure, receipt, release, release_with,
+    replace_signature, upload_image,
 };
 
 #[tokio::test]
@@ -48,8 +48,7 @@ async fn an_old_signature_that_does_not_verify_is_replaced() {
 async fn without_verification_neither_certificate_nor_upload_is_read() {
     let (fake, upload) = upload_image(&[LAB]);
     fake.set(|behavior| behavior.corrupt_signed_object = replace_signature);
-    let released = run_with(&fake, &event(&upload), &[("VERIFY_SIGNATURES", "false")]).await.expect("no failure");
-    assert_eq!(released[0]["outcome"], "created");
+    assert_eq!(release_with(&fake, &upload, &[("VERIFY_SIGNATURES", "false")]).await["outcome"], "created");
     assert_eq!(fake.calls("GetCertificate").len() + fake.calls("GetUpload").len(), 0);
     assert_eq!(receipt(&fake, &upload)["verified"], false);
 }

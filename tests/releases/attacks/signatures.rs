@@ -2,8 +2,8 @@
 
 use crate::support::{
     BUCKET, Behavior, Call, Fake, IMAGE, LAB, PROFILE, State, UNVERIFIED, Upload, assert_nothing_created,
-    assert_released_once, claim, event, failure, first_file, now, receipt, record_key, release, run_with,
-    sign_in_advance, signed_prefix, single, upload_image,
+    assert_released_once, claim, event, failure, failure_with, first_file, now, receipt, record_key, release,
+    release_unverified, run_with, sign_in_advance, signed_prefix, single, upload_image,
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use futures::future::join_all;
@@ -162,7 +162,8 @@ fn rsa_signature(byte: u8) -> String {
 }
 
 fn put_signature(state: &mut State, upload: &Upload, byte: u8) -> String {
-    let object = json!({"versionId": upload.version_id, "signature": rsa_signature(byte), "signatureAlgorithm": "SHA256withRSA"});
+    let signature = rsa_signature(byte);
+    let object = json!({"versionId": upload.version_id, "signature": signature, "signatureAlgorithm": "SHA256withRSA"});
     state.put(BUCKET, &format!("{}.sig", upload.key), Some(object.to_string().into()), Vec::new())
 }
 
@@ -196,7 +197,7 @@ async fn later_attempts_read_the_same_version_of_the_signature_object() {
             let (of, key) = (image.clone(), format!("{}.sig", image.key));
             fake.before_next("PutObject", move |state| drop(put_signature(state, &of, 2)));
             fake.fail_next("CreateStream", 400, "InvalidRequestException");
-            run_with(&fake, &event(&upload), &[UNVERIFIED]).await.expect_err("a failure");
+            failure_with(&fake, &upload, &[UNVERIFIED]).await;
             single(reads_of_signature(&fake));
             assert_eq!(receipt(&fake, &upload)["signatureVersions"], json!({&image.key: first}));
             // The object is replaced or deleted between attempts.
@@ -206,8 +207,7 @@ async fn later_attempts_read_the_same_version_of_the_signature_object() {
                 put_signature(&mut fake.state(), &image, 3);
             }
             fake.state().calls.clear();
-            let released = run_with(&fake, &event(&upload), &[UNVERIFIED]).await.expect("no failure");
-            assert_eq!(released[0]["outcome"], "created");
+            assert_eq!(release_unverified(&fake, &upload).await["outcome"], "created");
             assert_eq!(first_file(&fake)["sig-sha256-rsa"], rsa_signature(1));
             assert!(single(reads_of_signature(&fake)).query.contains(&format!("versionId={first}")));
             assert_eq!(receipt(&fake, &upload)["signatureVersions"], json!({&image.key: first}));
@@ -231,8 +231,7 @@ async fn the_signature_object_of_a_faster_attempt_is_used() {
                 state.put(BUCKET, &key, None, Vec::new());
             }
         });
-        let released = run_with(&fake, &event(&upload), &[UNVERIFIED]).await.expect("no failure");
-        assert_eq!(released[0]["outcome"], "created");
+        assert_eq!(release_unverified(&fake, &upload).await["outcome"], "created");
         assert_eq!(first_file(&fake)["sig-sha256-rsa"], rsa_signature(1));
     }
 }

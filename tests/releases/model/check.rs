@@ -103,8 +103,8 @@ impl Model for Design {
             if is_current {
                 actions.push(Action::Overwrite);
             }
-            // An operator deletes a job only after the attempts and requests that were running when it was created: no request
-            // can depend on the operator's actions since the last read.
+            // An operator deletes a job only after the attempts and requests that were running when it was created: no
+            // request can depend on the operator's actions since the last read.
             let is_quiet = state.in_flight.is_empty() && state.deliveries.iter().all(|each| each.process.is_none());
             let has_receipt = record.is_some_and(|record| record.is_receipt) || self.mutant == Mutant::NoReceipt;
             if is_quiet && has_receipt && jobs.contains(&Job::Present) {

@@ -1,7 +1,8 @@
-//! A model of the steps of a release, walked exhaustively: deliveries × attempts × faults, with effects that happen late.
+//! A model of the steps of a release, walked exhaustively: deliveries × attempts × faults, with effects that happen
+//! late.
 //!
-//! The attempts share a [`World`]. An attempt is a [`Process`], which sends one [`Call`] after another, and the requests of
-//! one step in any order. `conformance.rs` shows that the real handler takes exactly these steps.
+//! The attempts share a [`World`]. An attempt is a [`Process`], which sends one [`Call`] after another, and the
+//! requests of one step in any order. `conformance.rs` shows that the real handler takes exactly these steps.
 
 mod check;
 mod fault;

@@ -1,7 +1,6 @@
 //! The record of a release: the claims and receipts in `release.json`.
 
-use super::{BUCKET, Fake, Settings, State, Upload, setting};
-use ota_on_upload::record::JobRecord;
+use super::{BUCKET, Fake, JobRecord, Settings, State, Upload, setting};
 use serde_json::{Value, json};
 
 /// The prefix below which the function writes for an upload.

@@ -138,7 +138,12 @@ pub async fn release_slowly(fake: &Fake, upload: &Upload) -> Value {
 
 /// The message of a release that fails.
 pub async fn failure(fake: &Fake, upload: &Upload) -> String {
-    run(fake, &event(upload)).await.expect_err("a failure")
+    failure_with(fake, upload, &[]).await
+}
+
+/// Like `failure`, with these settings.
+pub async fn failure_with(fake: &Fake, upload: &Upload, settings: &[(&str, &str)]) -> String {
+    run_with(fake, &event(upload), settings).await.expect_err("a failure")
 }
 
 /// The reasons for which an upload is rejected, in a release as in a dry run.

@@ -1,5 +1,5 @@
-//! An in-process fake of S3, Signer, ACM and IoT behind the HTTP connector of the real clients. It stores object versions,
-//! signs with a real key, enforces the rules of CreateJob, and records every request.
+//! An in-process fake of S3, Signer, ACM and IoT behind the HTTP connector of the real clients. It stores object
+//! versions, signs with a real key, enforces the rules of CreateJob, and records every request.
 
 mod behavior;
 mod connector;
