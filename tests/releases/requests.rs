@@ -1,6 +1,5 @@
-//! Releases by generated tags, job templates and manifests: the requests that come of them, for
-//! `local_cloud/test_model.py`, which holds them against the service model of AWS, and the manifests against their
-//! schema.
+//! Releases with generated tags, job templates and manifests. `test_model.py` checks their requests against the service
+//! model of AWS, and the manifests against their schema.
 
 use crate::support::{Fake, PROFILE, VOCABULARY, release_with, report};
 use proptest::{
