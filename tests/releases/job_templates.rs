@@ -1,15 +1,11 @@
-//! Releases with a job template: what of it reaches the job, and what becomes of one that is missing or no good.
+//! Releases with a job template.
 
-use crate::{
-    fake::{ACCOUNT, Fake, REGION},
-    releases::{LAB, assert_nothing_created, event, failure, one, release, run_with, setting},
+use crate::support::{
+    ACCOUNT, DRY_RUN, Fake, LAB, REGION, Upload, assert_nothing_created, dry_run, event, failure, failure_with,
+    function_with, invoke, release, release_with, single,
 };
-use ota_on_upload::{handler::Function, settings::Settings, upload::Upload};
 use serde_json::{Value, json};
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::sync::Arc;
 
 const CANARY: (&str, &str) = ("ota:job-template", "canary");
 
@@ -17,7 +13,7 @@ fn version(package: &str) -> String {
     format!("arn:aws:iot:{REGION}:{ACCOUNT}:package/{package}/version/1.0")
 }
 
-/// A template with all that a template may have.
+/// A template with every member that a template can have.
 fn full() -> Value {
     json!({
         "jobTemplateId": "canary", "description": "slowly", "document": "{\"of\":\"another operation\"}",
@@ -42,8 +38,8 @@ fn full() -> Value {
     })
 }
 
-/// A world with the template `canary`, and an upload with these tags beside the thing group.
-fn world(template: Value, tags: &[(&str, &str)]) -> (Arc<Fake>, Upload) {
+/// A fake with the template `canary`, and an upload for the thing group `lab` with these tags.
+fn upload_with_template(template: Value, tags: &[(&str, &str)]) -> (Arc<Fake>, Upload) {
     let fake = Fake::new();
     fake.state().job_templates.insert("canary".to_owned(), template);
     let tags: Vec<_> = [LAB].iter().chain(tags).copied().collect();
@@ -51,11 +47,11 @@ fn world(template: Value, tags: &[(&str, &str)]) -> (Arc<Fake>, Upload) {
     (fake, upload)
 }
 
-/// The members of CreateJob that a template may give.
-async fn of_template(template: Value, tags: &[(&str, &str)]) -> Value {
-    let (fake, upload) = world(template, tags);
+/// Returns the members of CreateJob that a template can set.
+async fn job_members(template: Value, tags: &[(&str, &str)]) -> Value {
+    let (fake, upload) = upload_with_template(template, tags);
     assert_eq!(release(&fake, &upload).await["outcome"], "created");
-    let mut job = one(fake.calls("CreateJob")).json();
+    let mut job = single(fake.calls("CreateJob")).json();
     assert!(job.get("jobTemplateArn").is_none() && job.get("presignedUrlConfig").is_none(), "{job}");
     assert!(job["document"].as_str().expect("a document").starts_with("{\"afr_ota\":"), "{job}");
     for member in ["document", "description", "targets"] {
@@ -65,9 +61,9 @@ async fn of_template(template: Value, tags: &[(&str, &str)]) -> Value {
 }
 
 #[tokio::test]
-async fn all_that_a_template_says_reaches_the_job_but_for_its_document() {
+async fn everything_in_a_template_but_its_document_appears_in_the_job() {
     let full = full();
-    let job = of_template(full.clone(), &[CANARY]).await;
+    let job = job_members(full.clone(), &[CANARY]).await;
     assert_eq!(
         job,
         json!({
@@ -80,7 +76,7 @@ async fn all_that_a_template_says_reaches_the_job_but_for_its_document() {
 }
 
 #[tokio::test]
-async fn tags_go_before_the_template() {
+async fn tags_override_the_template() {
     let full = full();
     let tags = [
         CANARY,
@@ -92,7 +88,7 @@ async fn tags_go_before_the_template() {
         ("ota:end", "2d"),
     ];
     assert_eq!(
-        of_template(full.clone(), &tags).await,
+        job_members(full.clone(), &tags).await,
         json!({
             "jobExecutionsRolloutConfig": full["jobExecutionsRolloutConfig"], "abortConfig": full["abortConfig"],
             "timeoutConfig": {"inProgressTimeoutInMinutes": 60},
@@ -108,46 +104,45 @@ async fn tags_go_before_the_template() {
 }
 
 #[tokio::test]
-async fn what_the_template_leaves_open_is_as_without_one() {
-    let without = of_template(json!({}), &[]).await;
-    assert_eq!(of_template(json!({}), &[CANARY]).await, without);
-    // As AWS IoT tells it.
+async fn members_that_the_template_lacks_have_their_defaults() {
+    let without = job_members(json!({}), &[]).await;
+    assert_eq!(job_members(json!({}), &[CANARY]).await, without);
+    // As AWS IoT returns them.
     let nothing = json!({
         "jobExecutionsRolloutConfig": {"exponentialRate": null, "maximumPerMinute": null}, "abortConfig": null,
         "timeoutConfig": {"inProgressTimeoutInMinutes": null}, "jobExecutionsRetryConfig": {"criteriaList": []},
         "presignedUrlConfig": {"expiresInSec": null, "roleArn": null}, "maintenanceWindows": null,
         "destinationPackageVersions": null,
     });
-    assert_eq!(of_template(nothing, &[CANARY]).await, without);
+    assert_eq!(job_members(nothing, &[CANARY]).await, without);
     let constant = json!({"jobExecutionsRolloutConfig": {"maximumPerMinute": 1000}, "timeoutConfig": {}});
-    let job = of_template(constant, &[CANARY]).await;
+    let job = job_members(constant, &[CANARY]).await;
     assert_eq!(job["jobExecutionsRolloutConfig"], json!({"maximumPerMinute": 1000}));
     assert_eq!(job["timeoutConfig"], json!({"inProgressTimeoutInMinutes": 10}));
     assert_eq!(job["targetSelection"], "SNAPSHOT");
 }
 
 #[tokio::test]
-async fn windows_of_the_template_alone_make_a_schedule() {
+async fn a_schedule_can_consist_of_the_templates_windows() {
     let windows = json!([{"startTime": "cron(0 2 * * ? *)", "durationInMinutes": 60}]);
-    let job = of_template(json!({"maintenanceWindows": windows}), &[CANARY, ("ota:start", "now")]).await;
+    let job = job_members(json!({"maintenanceWindows": windows}), &[CANARY, ("ota:start", "now")]).await;
     assert_eq!(job["schedulingConfig"], json!({"maintenanceWindows": windows}));
 }
 
 #[tokio::test]
-async fn the_setting_names_the_template_of_releases_that_name_none() {
+async fn the_setting_names_the_default_template() {
     for (tags, expected) in [(vec![], 30), (vec![("ota:job-template", "other")], 10)] {
-        let (fake, upload) = world(full(), &tags);
+        let (fake, upload) = upload_with_template(full(), &tags);
         fake.state().job_templates.insert("other".to_owned(), json!({}));
         let settings = [("DEFAULT_JOB_TEMPLATE", "canary")];
-        let releases = run_with(&fake, &event(&upload), &settings).await.expect("no failure");
-        assert_eq!(releases[0]["outcome"], "created");
-        assert_eq!(one(fake.calls("CreateJob")).json()["timeoutConfig"]["inProgressTimeoutInMinutes"], expected);
+        assert_eq!(release_with(&fake, &upload, &settings).await["outcome"], "created");
+        assert_eq!(single(fake.calls("CreateJob")).json()["timeoutConfig"]["inProgressTimeoutInMinutes"], expected);
     }
 }
 
 #[tokio::test]
-async fn a_template_that_is_missing_is_for_whoever_named_it() {
-    let (fake, upload) = world(json!({}), &[("ota:job-template", "canari")]);
+async fn a_missing_template_is_rejected_if_a_tag_names_it_and_a_failure_if_the_setting_does() {
+    let (fake, upload) = upload_with_template(json!({}), &[("ota:job-template", "canari")]);
     let rejected = release(&fake, &upload).await;
     assert_eq!(rejected["outcome"], "rejected");
     assert_eq!(
@@ -157,28 +152,28 @@ async fn a_template_that_is_missing_is_for_whoever_named_it() {
     );
     assert_nothing_created(&fake);
 
-    let (fake, upload) = world(json!({}), &[]);
-    let failed = run_with(&fake, &event(&upload), &[("DEFAULT_JOB_TEMPLATE", "canari")]).await.expect_err("a failure");
+    let (fake, upload) = upload_with_template(json!({}), &[]);
+    let failed = failure_with(&fake, &upload, &[("DEFAULT_JOB_TEMPLATE", "canari")]).await;
     assert!(failed.contains("looking up the job template `canari`: "), "{failed}");
     assert!(failed.contains("ResourceNotFoundException"), "{failed}");
     assert_nothing_created(&fake);
 }
 
 #[tokio::test]
-async fn a_template_that_cannot_be_looked_up_fails_the_release_until_it_can() {
-    let (fake, upload) = world(full(), &[CANARY]);
-    fake.instead_of("DescribeJobTemplate", 403, "AccessDeniedException");
+async fn a_denied_look_up_of_a_template_fails_the_release() {
+    let (fake, upload) = upload_with_template(full(), &[CANARY]);
+    fake.fail_next("DescribeJobTemplate", 403, "AccessDeniedException");
     let failed = failure(&fake, &upload).await;
     assert!(failed.contains("looking up the job template `canary`: ") && failed.contains("AccessDenied"), "{failed}");
     assert_nothing_created(&fake);
     assert_eq!(release(&fake, &upload).await["outcome"], "created");
-    // The job is there: its template does not matter any more.
+    // An existing job is adopted without its template.
     fake.state().job_templates.clear();
     assert_eq!(release(&fake, &upload).await["outcome"], "adopted");
 }
 
 #[tokio::test]
-async fn a_template_that_breaks_rules_is_rejected_with_all_of_them_before_anything_is_created() {
+async fn a_template_is_rejected_with_every_rule_that_it_breaks() {
     let broken = json!({
         "jobExecutionsRolloutConfig": {
             "maximumPerMinute": 1001,
@@ -196,7 +191,7 @@ async fn a_template_that_breaks_rules_is_rejected_with_all_of_them_before_anythi
         "maintenanceWindows": [{"startTime": "cron(0 2 * * ? *)", "durationInMinutes": 1431}],
         "destinationPackageVersions": (0..26).map(|package| version(&format!("p{package}"))).collect::<Vec<_>>(),
     });
-    let (fake, upload) = world(broken.clone(), &[CANARY]);
+    let (fake, upload) = upload_with_template(broken.clone(), &[CANARY]);
     let rejected = release(&fake, &upload).await;
     let has = |path: &str, is: &str, expected: &str| {
         format!("`{path}` of job template `canary` is {is}, expected {expected}")
@@ -225,7 +220,7 @@ async fn a_template_that_breaks_rules_is_rejected_with_all_of_them_before_anythi
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_the_image_is_told_beside_what_is_wrong_with_the_template() {
+async fn problems_of_the_image_and_of_the_template_are_reported_together() {
     let template = json!({"timeoutConfig": {"inProgressTimeoutInMinutes": 0}});
     for (template_id, tags) in
         [("canary", vec![]), ("canari", vec![]), ("fit", vec![("ota:target-selection", "snapshot")])]
@@ -244,8 +239,9 @@ async fn what_is_wrong_with_the_image_is_told_beside_what_is_wrong_with_the_temp
 }
 
 #[tokio::test]
-async fn windows_of_the_template_are_refused_for_a_snapshot_and_with_an_end_behavior_alone() {
-    let (fake, upload) = world(full(), &[CANARY, ("ota:target-selection", "snapshot"), ("ota:end-behavior", "cancel")]);
+async fn windows_of_the_template_require_a_continuous_job_and_an_end_for_an_end_behavior() {
+    let (fake, upload) =
+        upload_with_template(full(), &[CANARY, ("ota:target-selection", "snapshot"), ("ota:end-behavior", "cancel")]);
     assert_eq!(
         release(&fake, &upload).await["reasons"],
         json!([
@@ -257,32 +253,29 @@ async fn windows_of_the_template_are_refused_for_a_snapshot_and_with_an_end_beha
     assert_nothing_created(&fake);
 }
 
-/// The default end may be too near for a start that the tag asks for; windows of the template do without an end.
+/// The default end can be too near for the start of the tag. With windows of the template, there is no default end.
 #[tokio::test]
-async fn an_end_by_default_is_judged_once_the_template_is_known() {
+async fn the_default_end_is_checked_after_the_template_is_read() {
     let now = || "2026-11-23T21:40:00Z".parse().expect("a time");
     for (template, outcome) in [(full(), "created"), (json!({}), "rejected")] {
-        let (fake, upload) = world(template, &[CANARY, ("ota:start", "now")]);
+        let (fake, upload) = upload_with_template(template, &[CANARY, ("ota:start", "now")]);
         fake.set(|behavior| behavior.clock = now);
-        let lookup = |name: &str| if name == "DEFAULT_END" { Some("30m".to_owned()) } else { setting(name) };
-        let settings = Settings::from_lookup(lookup).expect("good settings");
-        let function = Function::new(settings, fake.clients()).with_clock(now);
-        let done = function.handle(&event(&upload).to_string(), SystemTime::now() + Duration::from_mins(2)).await;
-        assert_eq!(json!(done.expect("no failure"))["releases"][0]["outcome"], outcome);
+        let function = function_with(&fake, &[("DEFAULT_END", "30m")]).with_clock(now);
+        assert_eq!(invoke(&function, &event(&upload)).await.expect("no failure")[0]["outcome"], outcome);
     }
 }
 
 #[tokio::test]
-async fn a_dry_run_resolves_the_template_where_it_may_call_aws() {
-    let (fake, upload) = world(full(), &[CANARY]);
-    let online = run_with(&fake, &event(&upload), &[("DRY_RUN", "true")]).await.expect("no failure").remove(0);
+async fn a_dry_run_reads_the_template_if_it_can_call_aws() {
+    let (fake, upload) = upload_with_template(full(), &[CANARY]);
+    let online = dry_run(&fake, &upload).await;
     assert_eq!(online["createJob"]["timeoutConfig"]["inProgressTimeoutInMinutes"], 30);
     assert!(online.get("reason").is_none(), "{online}");
     assert_nothing_created(&fake);
     fake.state().calls.clear();
 
-    let offline = [("DRY_RUN", "true"), ("DRY_RUN_TAGS", "ota:thing-group=lab&ota:job-template=canary")];
-    let offline = run_with(&fake, &event(&upload), &offline).await.expect("no failure").remove(0);
+    let offline = [DRY_RUN, ("DRY_RUN_TAGS", "ota:thing-group=lab&ota:job-template=canary")];
+    let offline = release_with(&fake, &upload, &offline).await;
     assert_eq!(fake.operations(), Vec::<&str>::new());
     assert_eq!(offline["outcome"], "dry-run");
     assert_eq!(
