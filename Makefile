@@ -4,7 +4,7 @@ SHELL := bash
 
 LOCAL_CLOUD := tests/local_cloud
 VENV := .venv/aws/bin
-AS_STEP := python3 $(LOCAL_CLOUD)/alive.py
+AS_STEP := python3 ops/alive.py
 
 # As they were given: make would take a `$` for a variable of its own.
 GIVEN := FIRMWARE MANIFEST TAGS KEY EVENT MODE ENV_VARS STACK RELEASE BUCKET VERSION OUT PARAMETERS SINCE FOLLOW PATIENCE EMPTY YES \
@@ -65,7 +65,7 @@ need:
 
 setup: .venv/aws/.installed .venv/ministack/.installed
 
-.venv/%/.installed: $(LOCAL_CLOUD)/requirements-%.txt | need
+.venv/%/.installed: requirements/%.txt | need
 	@$(AS_STEP) "install Python packages into .venv/$*" bash -c '\
 	    python3 -m venv --clear .venv/$* \
 	    && .venv/$*/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --no-deps \
@@ -81,33 +81,33 @@ firmware:
 	@test -z "$$FIRMWARE" || test -f "$$FIRMWARE" || { echo "✗ there is no file $$FIRMWARE"; exit 1; }
 
 demo: firmware build
-	@$(VENV)/python $(LOCAL_CLOUD)/demo.py
+	@$(VENV)/python ops/demo.py
 
 # Only the local cloud needs the debug build.
 invoke: firmware setup $(if $(filter local-cloud,$(MODE)),build)
-	@$(VENV)/python $(LOCAL_CLOUD)/replay.py sam
+	@$(VENV)/python ops/replay.py sam
 
 # What `make watch` keeps, it builds itself.
 invoke-cargo: firmware $(if $(and $(filter local-cloud,$(MODE)),$(wildcard .local-cloud/watch.json)),setup,build)
-	@$(VENV)/python $(LOCAL_CLOUD)/replay.py cargo
+	@$(VENV)/python ops/replay.py cargo
 
 watch: build
-	@$(VENV)/python $(LOCAL_CLOUD)/replay.py watch
+	@$(VENV)/python ops/replay.py watch
 
 event: setup
-	@$(VENV)/python $(LOCAL_CLOUD)/replay.py event
+	@$(VENV)/python ops/replay.py event
 
 attach: setup
-	@$(VENV)/python $(LOCAL_CLOUD)/attach.py
+	@$(VENV)/python ops/attach.py
 
 zip deploy logs redrive destroy: setup
-	@$(VENV)/python $(LOCAL_CLOUD)/operate.py $@
+	@$(VENV)/python ops/operate.py $@
 
 test: build .venv/lint/.installed
 	@cargo test --locked
 	@$(VENV)/python tests/test_troubleshooting.py
 	@$(VENV)/python tests/test_tools.py
-	@$(VENV)/python $(LOCAL_CLOUD)/test_model.py
+	@$(VENV)/python tests/test_model.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_replay.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_stack.py
 	@$(AS_STEP) "memory and time of the release build" env BOOTSTRAP=.aws-sam/build/Function/bootstrap \
@@ -160,12 +160,12 @@ lint: setup .venv/lint/.installed
 	@$(AS_STEP) "sam validate" $(VENV)/sam validate --lint --region us-east-1
 	@$(AS_STEP) "cfn-lint" $(VENV)/cfn-lint template.yaml
 	@$(AS_STEP) "checkov" $(VENV)/python $(LOCAL_CLOUD)/lint.py
-	@$(AS_STEP) "ruff format" $(VENV)/ruff format --no-cache --check tests
-	@$(AS_STEP) "ruff check" $(VENV)/ruff check --no-cache tests
+	@$(AS_STEP) "ruff format" $(VENV)/ruff format --no-cache --check ops tests
+	@$(AS_STEP) "ruff check" $(VENV)/ruff check --no-cache ops tests
 
 fmt: setup
 	@cargo fmt
-	@$(VENV)/ruff format --no-cache --quiet tests
+	@$(VENV)/ruff format --no-cache --quiet ops tests
 
 clean:
 	@rm -rf .venv .aws-sam .local-cloud .cargo-tools

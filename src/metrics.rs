@@ -304,7 +304,8 @@ mod tests {
             assert!(!rejected.to_string().contains("secret"), "{rejected}");
         }
         for (step, word) in Step::ALL.into_iter().zip(STEPS) {
-            let progress = Progress { step, ..Progress::default() };
+            let mut progress = Progress::default();
+            progress.step = step;
             let failed = line(&not_released(Failure::Incomplete { member: "x" }), &progress);
             let by = &failed["_aws"]["CloudWatchMetrics"][1];
             assert_eq!(
@@ -320,7 +321,8 @@ mod tests {
     fn a_signature_that_does_not_verify_is_counted() {
         let some = || "x".to_owned();
         let failure = Failure::Signature { object: some(), certificate: some(), problem: some() };
-        let progress = Progress { step: Step::Sign, ..Progress::default() };
+        let mut progress = Progress::default();
+        progress.step = Step::Sign;
         let line = line(&not_released(failure), &progress);
         assert_eq!((&line["SignatureRefused"], &line["Failed"], &line["Step"]), (&json!(1), &json!(1), &json!("sign")));
     }

@@ -193,7 +193,7 @@ mod tests {
     fn a_head_without_size_or_entity_tag_is_incomplete() {
         let head = |length: Option<i64>, e_tag: Option<&str>| {
             let head = HeadObjectOutput::builder().set_content_length(length);
-            Image::of(head.set_e_tag(e_tag.map(str::to_owned)).build())
+            Image::from_head(head.set_e_tag(e_tag.map(str::to_owned)).build())
         };
         assert_eq!(head(Some(7), Some("e")).unwrap(), Image { size: 7, e_tag: "e".to_owned() });
         for (head, member) in [

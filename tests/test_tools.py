@@ -10,12 +10,11 @@ import unittest
 from contextlib import redirect_stdout
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests/local_cloud"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "ops"))
 
-from alive import log_line, printable, show  # noqa: E402
-from cloud import Failed, run  # noqa: E402
-from operate import readable, sources  # noqa: E402
+from alive import log_line, printable, show
+from operate import readable, sources
+from program import ROOT, Failed, run
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 GIVEN = re.search(r"^GIVEN := ((?:.*\\\n)*.*)$", MAKEFILE, re.M)[1].replace("\\", " ").split()
@@ -46,6 +45,19 @@ class MakeTest(unittest.TestCase):
                 self.assertNotIn(str(canary), process.stdout, target)
         self.assertFalse(canary.exists())
 
+    def test_consent_counts_only_on_the_command_line(self):
+        show = ["make", "--no-print-directory", "--eval", "show: ; @echo $$RELEASE $$EMPTY $$YES", "show"]
+        consent = {"RELEASE": "yes", "EMPTY": "yes", "YES": "yes"}
+        shell = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+        for arguments, environment, expected in (
+            ([], consent, ""),
+            ([f"{name}={value}" for name, value in consent.items()], {}, "yes yes yes"),
+        ):
+            process = subprocess.run(
+                [*show, *arguments], cwd=ROOT, env=shell | environment, capture_output=True, text=True
+            )
+            self.assertEqual((process.stdout.strip(), process.stderr), (expected, ""))
+
     def test_an_unknown_part_of_the_torture_is_named(self):
         command, environment = [sys.executable, "tests/torture.py"], os.environ | {"PARTS": "fuzz soak\x1b[2J"}
         process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
@@ -58,7 +70,7 @@ class OutputTest(unittest.TestCase):
         self.assertEqual([letter for letter in text if not letter.isprintable() and letter != "\n"], [])
         self.assertFalse(any(line.lstrip().startswith("FORGED") for line in text.splitlines()), text)
 
-    def test_what_is_shown_cannot_control_the_terminal(self):
+    def test_output_cannot_control_the_terminal(self):
         line = {"level": "ERROR", "timestamp": "now", "key": HOSTILE, "bucket": HOSTILE, HOSTILE: HOSTILE}
         with redirect_stdout(io.StringIO()) as shown:
             show(HOSTILE, HOSTILE, *log_line(line))
@@ -80,7 +92,7 @@ class OutputTest(unittest.TestCase):
 
 
 class DocumentTest(unittest.TestCase):
-    def test_the_document_of_another_job_may_be_anything(self):
+    def test_any_job_document_is_accepted(self):
         none = (None, [])
         for document in (
             "",

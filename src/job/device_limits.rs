@@ -82,7 +82,7 @@ mod tests {
     use super::*;
     use crate::{
         delivery::deliver::Delivery, delivery::presigned_url::PresignedUrl, delivery::raw_copy::RawCopy,
-        delivery::stream::Stream, job::create, job::document, request::release_request::Inputs,
+        delivery::stream::Stream, job::document, request::release_request::Inputs,
         request::release_request::ReleaseRequest, settings::tests::settings, tags::Tags, upload::Upload,
     };
 

@@ -191,10 +191,6 @@ impl FromStr for Protocols {
 }
 
 impl Protocols {
-    pub(crate) fn has_mqtt(self) -> bool {
-        self != Self::Http
-    }
-
     pub(crate) fn has_http(self) -> bool {
         self != Self::Mqtt
     }

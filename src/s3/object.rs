@@ -27,7 +27,7 @@ pub struct Image {
 
 impl Image {
     /// Reads the response to HeadObject.
-    fn from_head(head: HeadObjectOutput) -> Result<Self, Failure> {
+    pub(crate) fn from_head(head: HeadObjectOutput) -> Result<Self, Failure> {
         let size = head.content_length.and_then(|length| u64::try_from(length).ok());
         Ok(Self { size: required(size, "Content-Length")?, e_tag: required(head.e_tag, "ETag")? })
     }

@@ -8,15 +8,11 @@ starts it, prints one line of JSON that says what is where, and stops it when st
 """
 
 import base64
-import ctypes
 import json
 import os
-import platform
-import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,29 +21,24 @@ import urllib.request
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
-from functools import cache
 from pathlib import Path
 from urllib.parse import parse_qs, quote_plus, unquote, urlsplit
 
-import boto3
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from alive import printable, step
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "ops"))
 
-ROOT = Path(__file__).resolve().parents[2]
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-VENV = ROOT / ".venv"
-KEPT = ROOT / ".local-cloud"
+from alive import step
+from program import KEPT, ROOT, TARGET, THIS_MACHINE, VENV, Failed, free_port, run, spawn, stop
+from stack import STACK, build, client, failures, sam
 
-THIS_MACHINE = "127.0.0.1"
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-STACK = "ota-on-upload"
 BUCKET = "firmware-releases"
 SIGNING_PROFILE = "firmware_signing"
 CERTIFICATE_ON_DEVICE = "code-signing.pem"
@@ -60,10 +51,6 @@ THINGS = ("lab-device-1", "lab-device-2", "lab-device-3")
 PACKAGE_VERSIONS = ("gateway-app:2.1.0", "gateway-radio:0.9.4")
 # For stacks that allow it, so that a release fails until it exists.
 PROFILE_TO_COME = "profile_to_come"
-
-
-class Failed(Exception):
-    """What is missing or went wrong, in words for whoever started this."""
 
 
 class Cloud:
@@ -305,12 +292,6 @@ class Cloud:
             raise Failed("the signature in the job document does not fit the streamed bytes") from error
 
 
-@cache
-def client(service):
-    """The client of an AWS service."""
-    return boto3.client(service)
-
-
 def publish(*names):
     """Creates and publishes package versions, `package:version`. Other names are for the function to refuse."""
     iot = client("iot")
@@ -319,13 +300,6 @@ def publish(*names):
             iot.create_package(packageName=package)
         iot.create_package_version(packageName=package, versionName=version)
         iot.update_package_version(packageName=package, versionName=version, action="PUBLISH")
-
-
-def failures(outputs):
-    """How many events lie in a stack's failure queue, those that the function is working on among them."""
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    queue = {"QueueUrl": outputs["FailureQueueUrl"], "AttributeNames": names}
-    return sum(map(int, client("sqs").get_queue_attributes(**queue)["Attributes"].values()))
 
 
 def template_url(template):
@@ -380,99 +354,6 @@ def reach(endpoint):
     }
 
 
-def build(**parameters):
-    """The `sam build` of a production deployment: of what Cargo.lock names, and with no path of this machine in it."""
-    machine = "aarch64" if parameters.get("Architecture", architecture(platform.machine())) == "arm64" else "x86_64"
-    tell("cargo", "fetch", "--locked", "--quiet", "--target", f"{machine}-unknown-linux-gnu")
-    toolchain = tell("rustc", "--print", "sysroot").strip()
-    (commit,) = re.findall("^commit-hash: (.*)", tell("rustc", "--verbose", "--version"), re.MULTILINE)
-    crates = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo", "registry/src")
-    # The last that fits counts.
-    names = {f"{toolchain}/lib/rustlib/src/rust": f"/rustc/{commit}", ROOT: "/ota-on-upload"}
-    names |= {path: "/crates" for path in crates.glob("*")}
-    # Cargo splits the variable at spaces.
-    flags = " ".join(f"--remap-path-prefix={path}={name}" for path, name in names.items() if " " not in str(path))
-    return sam("build", environment={"RUSTFLAGS": flags}, **parameters)
-
-
-def tell(*command):
-    """What a command writes to its standard output."""
-    process = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if process.returncode:
-        raise Failed(f"{' '.join(command)} failed:\n{process.stderr}")
-    return process.stdout
-
-
-def sam(*arguments, environment=None, **parameters):
-    """Runs the SAM CLI on the template, with these parameters of it; returns what it wrote to its two outputs."""
-    tools = f"{VENV / 'aws/bin'}{os.pathsep}{os.environ['PATH']}"
-    parameters = {"Architecture": architecture(platform.machine())} | parameters
-    with tempfile.TemporaryDirectory(prefix="sam-") as scratch:
-        settings = {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(KEPT / "sam"), "TMPDIR": scratch, "PATH": tools}
-        overrides = Path(scratch, "parameters.yaml")
-        overrides.write_text(json.dumps(parameters))
-        KEPT.mkdir(exist_ok=True)
-        process = spawn(
-            ["sam", *arguments, "--parameter-overrides", f"file://{overrides}"],
-            **{"cwd": ROOT, "env": os.environ | settings | (environment or {}), "text": True},
-            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE},
-        )
-        try:
-            output, errors = process.communicate()
-        finally:
-            interrupt(process)
-    if process.returncode:
-        raise Failed(f"sam {arguments[0]} failed:\n{output}{errors}")
-    return output, errors
-
-
-def spawn(command, **options):
-    """Starts a child in a process group of its own, which is told to stop when this process ends in any way."""
-    return subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_end_with_parent, **options
-    )
-
-
-def _end_with_parent():
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    ctypes.CDLL(None).prctl(1, signal.SIGINT)  # PR_SET_PDEATHSIG
-
-
-def interrupt(process):
-    """Ends a child that cleans up behind itself only when it is interrupted."""
-    stop(process, signal.SIGINT)
-
-
-def stop(process, *first):
-    """Ends a child and everything that it started."""
-    for sign in (*first, signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, sign)
-        except ProcessLookupError:
-            return
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(10)
-
-
-def free_port():
-    """A free port that no outgoing connection takes meanwhile: one below those that systems give to them."""
-    while True:
-        port = random.randrange(20000, 32000)
-        if not is_open(port):
-            return port
-
-
-def is_open(port):
-    """Whether something listens on a port of this machine."""
-    with socket.socket() as candidate:
-        return not candidate.connect_ex((THIS_MACHINE, port))
-
-
-def architecture(machine):
-    """Lambda's name for the architecture of a machine."""
-    return "arm64" if machine in ("aarch64", "arm64") else "x86_64"
-
-
 def tags_of_uploads():
     """The tags that were given, in the form of the x-amz-tagging header, or else those of a release to the lab."""
     return os.environ.get("TAGS") or f"ota:thing-group={THING_GROUP}"
@@ -522,18 +403,6 @@ def serve():
         }
         print(json.dumps(about), flush=True)
         sys.stdin.read()
-
-
-def run(program):
-    """Runs a program to its end, and says in words what made it fail."""
-    for sign in (signal.SIGTERM, signal.SIGHUP):  # to be told to stop, or to lose one's terminal, is to be interrupted
-        signal.signal(sign, signal.default_int_handler)
-    try:
-        sys.exit(program())
-    except Failed as why:
-        sys.exit(printable(f"✗ {why}", kept="\n\t"))
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-//! Reads an IoT job document from standard input with the parser of the OTA agent `rustot`, and prints the result. Exits
-//! with status 1 if the parser refuses the document. The agent itself is not run: its buffer for signatures is too short.
+//! Reads an IoT job document from standard input with the parser of the OTA agent `rustot`, and prints the result.
+//! Exits with status 1 if the parser rejects the document. The agent itself is not run: its buffer for signatures is
+//! too short.
 
 use std::io;
 use std::process::ExitCode;
@@ -15,19 +16,19 @@ struct JobDocument<'a> {
 
 fn main() -> ExitCode {
     let document = io::read_to_string(io::stdin()).unwrap_or_default();
-    match understand(&document) {
+    match parse(&document) {
         Ok(job) => {
             print(&job);
             ExitCode::SUCCESS
         }
-        Err(why) => {
-            eprintln!("the parser of rustot refuses this job document: {why}");
+        Err(error) => {
+            eprintln!("the parser of rustot refuses this job document: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn understand(document: &str) -> Result<OtaJob<'_>, String> {
+fn parse(document: &str) -> Result<OtaJob<'_>, String> {
     if document.contains('\\') {
         return Err("it has JSON escapes, which devices take as they stand".to_owned());
     }

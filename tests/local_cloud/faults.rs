@@ -1,8 +1,8 @@
-//! Faults at the function's calls, armed by requests to the front itself: answers that are errors, late, cut short or
-//! lost, and `kill -9` of the function that calls.
+//! Faults at the function's requests: responses that are errors, late, truncated or lost, and `kill -9` of the
+//! function.
 //!
-//! `PUT /_faults` with a [`Plan`] arms it and begins to count anew, `GET /_faults` tells what came of it. Calls of others
-//! than the function go through untouched.
+//! `PUT /_faults` with a [`Plan`] sets the faults and resets the counts. `GET /_faults` returns the [`Report`].
+//! Requests of other clients than the function have no faults.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -19,32 +19,32 @@ use serde::{Deserialize, Serialize};
 use crate::AnyError;
 use crate::operations::operation;
 
-/// The longest that an answer is late, in milliseconds.
+/// The maximum delay of a response, in milliseconds.
 const MAX_DELAY: u64 = 1000;
 
-/// What happens to one call.
+/// A way in which a request fails.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Fault {
-    /// It is answered by an error, and has no effect.
+    /// The response is an error. The request has no effect.
     ErrorBefore,
-    /// It is too much for the service just now.
+    /// The service throttles the request.
     Throttled,
-    /// The connection is lost before the service hears of it.
+    /// The connection is lost before the service receives the request.
     LostBefore,
-    /// It has its effect, and is answered by an error.
+    /// The request has its effect. The response is an error.
     ErrorAfter,
-    /// It has its effect, and the connection is lost before the answer comes.
+    /// The request has its effect. The connection is lost before the response.
     LostAfter,
-    /// The second half of the answer is missing.
+    /// The second half of the response is missing.
     Truncated,
-    /// The response has no headers but those that HTTP needs.
+    /// The response has only the headers that HTTP requires.
     HeadersLost,
-    /// The answer is late.
+    /// The response is late.
     Delayed,
-    /// The function that calls is killed before the service hears of it.
+    /// The function is killed before the service receives the request.
     KilledBefore,
-    /// The function that calls is killed once the call had its effect.
+    /// The function is killed after the request had its effect.
     KilledAfter,
 }
 
@@ -59,40 +59,40 @@ const FAULTS: [Fault; 8] = [
     Fault::Delayed,
 ];
 
-/// Which calls get a fault.
+/// Which requests get a fault.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Plan {
-    /// This one alone.
-    at: Option<Site>,
-    /// So many of all calls, from 0 to 1, at random.
+    /// Only this request.
+    at: Option<FaultAt>,
+    /// The share of all requests that get a fault at random, from 0 to 1.
     faulty: f64,
-    /// So many of all calls, from 0 to 1, at random: the function is killed, before or after.
+    /// The share of all requests at which the function is killed, before or after, from 0 to 1.
     killed: f64,
-    /// Where random begins.
+    /// The seed of the random numbers.
     seed: u64,
-    /// Of these operations no more than so many calls go through in any second; the others are throttled.
+    /// The maximum number of requests per second, by operation. Other requests are throttled.
     quotas: BTreeMap<String, usize>,
 }
 
-/// The so many-th call of an operation, from 0, and what happens to it.
+/// A request by its operation and index, from 0, and its fault.
 #[derive(Deserialize)]
-struct Site {
+struct FaultAt {
     operation: String,
     nth: usize,
     fault: Fault,
 }
 
-/// What came of a plan.
+/// The requests and faults since the plan was set.
 #[derive(Serialize, Default)]
-struct Told {
-    /// The operations that the function called, in their order.
+struct Report {
+    /// The operations of the function's requests, in order.
     calls: Vec<&'static str>,
-    /// How often each happened: a kill, when the function is dead.
+    /// The number of each fault. A kill counts when the function is dead.
     faults: BTreeMap<Fault, u64>,
 }
 
-impl Told {
+impl Report {
     fn calls_of(&self, operation: &str) -> usize {
         self.calls.iter().filter(|known| **known == operation).count()
     }
@@ -105,17 +105,17 @@ impl Told {
 #[derive(Default)]
 struct State {
     plan: Plan,
-    told: Told,
+    report: Report,
     random: fastrand::Rng,
-    /// When the calls of an operation went through, in the last second.
-    lately: BTreeMap<&'static str, VecDeque<Instant>>,
+    /// The times of the last second's requests, by operation.
+    recent: BTreeMap<&'static str, VecDeque<Instant>>,
 }
 
 impl State {
-    /// Whether an operation was called too often in the last second; if not, this call counts.
+    /// Returns whether an operation exceeds its quota; counts this request if not.
     fn is_over_quota(&mut self, operation: &'static str) -> bool {
         let Some(quota) = self.plan.quotas.get(operation) else { return false };
-        let (calls, now) = (self.lately.entry(operation).or_default(), Instant::now());
+        let (calls, now) = (self.recent.entry(operation).or_default(), Instant::now());
         while calls.front().is_some_and(|call| now - *call >= Duration::from_secs(1)) {
             calls.pop_front();
         }
@@ -127,27 +127,27 @@ impl State {
     }
 }
 
-/// The plan that is armed; at first there are no faults.
+/// The current plan, at first without faults.
 #[derive(Default)]
 pub struct Faults(Mutex<State>);
 
 impl Faults {
-    /// Whether a request with this path is one to arm faults, or to tell of them.
+    /// Returns whether a request with this path is one about faults.
     pub fn serves(path: &str) -> bool {
         path == "/_faults"
     }
 
-    /// Arms a plan, or tells what came of it.
+    /// Sets a plan, or returns the report.
     pub fn answer(&self, request: &Request<Bytes>) -> Result<Response<Bytes>, AnyError> {
         let mut state = self.lock();
         if request.method() == Method::PUT {
             let plan: Plan = serde_json::from_slice(request.body())?;
             *state = State { random: fastrand::Rng::with_seed(plan.seed), plan, ..State::default() };
         }
-        Ok(Response::new(serde_json::to_vec(&state.told)?.into()))
+        Ok(Response::new(serde_json::to_vec(&state.report)?.into()))
     }
 
-    /// Serves a call, or has it go wrong. An error is a connection that is lost.
+    /// Serves a request with its fault, if it has one. Fails if the connection is to be lost.
     pub async fn serve(
         &self,
         request: Request<Bytes>,
@@ -192,7 +192,7 @@ impl Faults {
             Some(Fault::Truncated) => match serve(request).await?.into_parts() {
                 (_, body) if body.is_empty() => lost(),
                 (mut head, mut body) => {
-                    // The length fits what is left: nothing but the content tells.
+                    // The length fits the rest: only the content shows that it is truncated.
                     head.headers.remove(CONTENT_LENGTH);
                     body.truncate(body.len() / 2);
                     Ok(Response::from_parts(head, body))
@@ -201,32 +201,31 @@ impl Faults {
         }
     }
 
-    /// The fault of the next call, if it is the function's and is to have one.
+    /// Returns the fault of the next request; `None` if it is not the function's or gets no fault.
     fn next(&self, request: &Request<Bytes>) -> Option<Fault> {
         let agent = request.headers().get(USER_AGENT).and_then(|agent| agent.to_str().ok())?;
         let operation = operation(request).filter(|_| agent.starts_with("aws-sdk-rust"))?;
         let mut state = self.lock();
         let is_over_quota = state.is_over_quota(operation);
-        let State { plan, told, random, .. } = &mut *state;
-        told.calls.push(operation);
-        let at =
-            plan.at.as_ref().filter(|site| site.operation == operation && site.nth + 1 == told.calls_of(operation));
+        let State { plan, report, random, .. } = &mut *state;
+        report.calls.push(operation);
+        let at = plan.at.as_ref().filter(|at| at.operation == operation && at.nth + 1 == report.calls_of(operation));
         let chance = random.f64();
         let fault = match at {
-            Some(site) => site.fault,
+            Some(at) => at.fault,
             None if is_over_quota => Fault::Throttled,
             None if chance < plan.killed => *random.choice(&[Fault::KilledBefore, Fault::KilledAfter])?,
             None if chance < plan.killed + plan.faulty => *random.choice(&FAULTS)?,
             None => return None,
         };
         if !matches!(fault, Fault::KilledBefore | Fault::KilledAfter) {
-            told.count(fault);
+            report.count(fault);
         }
         Some(fault)
     }
 
-    /// `kill -9` of the function at the other end of a connection, until it is dead. Without a pause: with its client gone,
-    /// the answer to a call is given up.
+    /// Kills the function at the other end of a connection, and waits until it is dead. Never yields: with the
+    /// connection closed, this future would be dropped.
     fn kill(&self, fault: Fault, client: SocketAddr, front: SocketAddr) -> Result<(), AnyError> {
         let pid = function_at(client, front)?.ok_or("the caller is no function of this local cloud")?;
         if !Command::new("sh").args(["-c", "kill -9 \"$0\"", &pid]).status()?.success() {
@@ -235,7 +234,7 @@ impl Faults {
         while is_alive(&pid) {
             thread::sleep(Duration::from_millis(1));
         }
-        self.lock().told.count(fault);
+        self.lock().report.count(fault);
         Ok(())
     }
 
@@ -244,7 +243,7 @@ impl Faults {
     }
 }
 
-/// The ID of the process at the other end of a connection to the front, if it is the function.
+/// Returns the ID of the process at the other end of a connection to the front; `None` if it is not the function.
 fn function_at(client: SocketAddr, front: SocketAddr) -> io::Result<Option<String>> {
     let port = |address: SocketAddr| format!(":{:04X}", address.port());
     let connections = fs::read_to_string("/proc/net/tcp")?;
@@ -263,13 +262,13 @@ fn function_at(client: SocketAddr, front: SocketAddr) -> io::Result<Option<Strin
     Ok(pids.filter(is_function).find(holds))
 }
 
-/// Whether a process has not ended, waited for or not.
+/// Returns whether a process has not ended. A zombie has ended.
 fn is_alive(pid: &str) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
     stat.is_ok_and(|stat| stat.rsplit(") ").next().is_some_and(|rest| !rest.starts_with(['Z', 'X'])))
 }
 
-/// An error in the words of the service that is asked.
+/// An error in the form of the requested service.
 fn error(request: &Request<Bytes>, status: StatusCode, code: &str) -> Result<Response<Bytes>, AnyError> {
     let authorization = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let answer = Response::builder().status(status);

@@ -1,5 +1,5 @@
-//! The endpoint of the local cloud: answers for IoT streams and software packages, which MiniStack lacks, hands on all else
-//! to it, and has calls of the function go wrong where it is told to.
+//! The endpoint of the local cloud. It serves IoT streams and software packages, which MiniStack lacks, and forwards
+//! all other requests to MiniStack. Requests of the function get the faults that a test sets (`faults.rs`).
 //!
 //! `iot-streams UPSTREAM ACCOUNT HOST` prints the address it listens on, a free port of that host, as its first line.
 //! Region and credentials come from the environment, as for any AWS client.
@@ -7,6 +7,7 @@
 mod faults;
 mod operations;
 mod packages;
+mod service;
 mod streams;
 
 use std::env;
@@ -52,7 +53,7 @@ async fn serve(listener: TcpListener, front: Rc<Front>) -> Result<(), AnyError> 
         let (front, address) = (Rc::clone(&front), connection.local_addr()?);
         tokio::task::spawn_local(async move {
             let service = service_fn(|request| front.answer(request, client, address));
-            // A client that goes away is no failure of the front.
+            // The function may close its connection at any time.
             let _ = http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
         });
     }
@@ -82,7 +83,7 @@ impl Front {
         })
     }
 
-    /// Every request to the endpoint comes through here.
+    /// Answers every request to the endpoint.
     async fn answer(
         &self,
         request: Request<Incoming>,
@@ -116,9 +117,9 @@ impl Front {
         head.send().await.ok()?.content_length()?.try_into().ok()
     }
 
-    /// Hands the request on as it came: its `Host` is signed too, and stays.
+    /// Forwards the request unchanged: its `Host` is part of the signature.
     async fn forward(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, AnyError> {
-        // AWS is only there over TLS, and bucket policies insist on it.
+        // AWS is reached over TLS only, and bucket policies require it.
         request.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
         let mut target = std::mem::take(request.uri_mut()).into_parts();
         target.scheme = Some(Scheme::HTTP);

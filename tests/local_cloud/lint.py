@@ -8,7 +8,9 @@ import tempfile
 from samcli.yamlhelper import yaml_parse
 from samtranslator.translator.transform import transform
 
-from cloud import ROOT, VENV, isolate
+from cloud import isolate
+
+from program import ROOT, VENV
 
 OPTIONS = ("--framework", "cloudformation", "--compact", "--quiet", "--skip-download")
 

@@ -1,9 +1,9 @@
-//! Which AWS operation a request of the function asks for.
+//! The AWS operation of a request by the function.
 
 use http::{Method, Request};
 
-/// The operation, by method and path. `GetUpload` is GetObject of something below the upload prefix; `None` is none of
-/// the function's.
+/// Returns the operation, by method and path; `None` if the function never calls it. `GetUpload` is GetObject of an
+/// object below the upload prefix.
 pub fn operation<B>(request: &Request<B>) -> Option<&'static str> {
     let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
     let has = |parameter: &str| query.split('&').any(|pair| pair.split('=').next() == Some(parameter));
@@ -28,7 +28,7 @@ pub fn operation<B>(request: &Request<B>) -> Option<&'static str> {
         (&Method::GET, _) if has("notification") => "GetBucketNotification",
         (&Method::GET, _) if has("policy") => "GetBucketPolicy",
         (&Method::GET, _) if has("versions") => "ListObjectVersions",
-        // The bucket stands before the key where it is no part of the host.
+        // With the bucket in the path, the bucket precedes the prefix.
         (&Method::GET, _) if path.contains("/firmware/") => "GetUpload",
         (&Method::GET, _) => "GetObject",
         (&Method::HEAD, _) => "HeadObject",

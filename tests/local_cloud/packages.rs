@@ -1,8 +1,8 @@
 //! AWS IoT software packages and their versions as the service keeps them: created as drafts, published, deprecated,
 //! described and deleted.
 //!
-//! Shapes are those of the AWS IoT API reference; states and their changes those of "Package version lifecycle" in the
-//! AWS IoT Developer Guide.
+//! The shapes are those of the AWS IoT API reference, the states and transitions those of "Package version lifecycle"
+//! in the AWS IoT Developer Guide.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::streams::{Refusal, respond};
+use crate::service::{ServiceError, response};
 
 /// All packages of one account in one region.
 pub struct Packages {
@@ -22,20 +22,20 @@ pub struct Packages {
 }
 
 impl Packages {
-    /// No packages yet.
+    /// An account without packages.
     pub fn new(region: &str, account: &str) -> Self {
         Self { arn_prefix: format!("arn:aws:iot:{region}:{account}:package/"), packages: Mutex::default() }
     }
 
-    /// Whether a request with this path is one for this service.
+    /// Returns whether a request with this path is one for this service.
     pub fn serves(path: &str) -> bool {
         path.starts_with("/packages/")
     }
 
-    /// The service's response to `request`.
+    /// Returns the service's response to `request`.
     pub fn answer(&self, request: &Request<Bytes>) -> Response<Bytes> {
         let path: Vec<_> = request.uri().path().split('/').skip(2).collect();
-        let answer = match (request.method(), &path[..]) {
+        let result = match (request.method(), &path[..]) {
             (&Method::PUT, [package]) => self.create(package),
             (&Method::GET, [package]) => self.describe(package),
             (&Method::DELETE, [package]) => self.delete(package),
@@ -43,25 +43,18 @@ impl Packages {
             (&Method::GET, [package, "versions", version]) => self.describe_version(package, version),
             (&Method::PATCH, [package, "versions", version]) => self.update_version(package, version, request.body()),
             (&Method::DELETE, [package, "versions", version]) => self.delete_version(package, version),
-            (method, _) => Err(Refusal::new(
-                StatusCode::NOT_FOUND,
-                "UnknownOperationException",
-                format!("no {method} of {}", request.uri().path()),
-            )),
+            (method, _) => Err(ServiceError::unknown_operation(method, request.uri().path())),
         };
-        match answer {
-            Ok(body) => respond(StatusCode::OK, None, &body),
-            Err(Refusal { status, kind, body }) => respond(status, Some(kind), &body),
-        }
+        response(result)
     }
 
-    /// The state of a package version; `None` if it does not exist.
+    /// Returns the state of a package version, `None` if it does not exist.
     #[allow(dead_code, reason = "only the fake of the tests checks CreateJob")]
     pub fn status(&self, package: &str, version: &str) -> Option<&'static str> {
         self.lock().get(package)?.get(version).copied()
     }
 
-    fn create(&self, package: &str) -> Result<Value, Refusal> {
+    fn create(&self, package: &str) -> Result<Value, ServiceError> {
         check_names(&[(package, 128)])?;
         let mut packages = self.lock();
         if packages.contains_key(package) {
@@ -71,12 +64,12 @@ impl Packages {
         Ok(self.summary(package))
     }
 
-    fn describe(&self, package: &str) -> Result<Value, Refusal> {
+    fn describe(&self, package: &str) -> Result<Value, ServiceError> {
         check_names(&[(package, 128)])?;
         self.lock().get(package).map(|_| self.summary(package)).ok_or_else(|| missing(package))
     }
 
-    fn delete(&self, package: &str) -> Result<Value, Refusal> {
+    fn delete(&self, package: &str) -> Result<Value, ServiceError> {
         check_names(&[(package, 128)])?;
         let mut packages = self.lock();
         if packages.get(package).is_some_and(|versions| !versions.is_empty()) {
@@ -86,7 +79,7 @@ impl Packages {
         Ok(json!({}))
     }
 
-    fn create_version(&self, package: &str, version: &str) -> Result<Value, Refusal> {
+    fn create_version(&self, package: &str, version: &str) -> Result<Value, ServiceError> {
         check_names(&[(package, 128), (version, 64)])?;
         let mut packages = self.lock();
         let versions = packages.get_mut(package).ok_or_else(|| missing(package))?;
@@ -97,7 +90,7 @@ impl Packages {
         Ok(self.version_summary(package, version, "DRAFT"))
     }
 
-    fn describe_version(&self, package: &str, version: &str) -> Result<Value, Refusal> {
+    fn describe_version(&self, package: &str, version: &str) -> Result<Value, ServiceError> {
         check_names(&[(package, 128), (version, 64)])?;
         let packages = self.lock();
         let status = packages.get(package).and_then(|versions| versions.get(version));
@@ -105,7 +98,7 @@ impl Packages {
         Ok(self.version_summary(package, version, status))
     }
 
-    fn update_version(&self, package: &str, version: &str, body: &[u8]) -> Result<Value, Refusal> {
+    fn update_version(&self, package: &str, version: &str, body: &[u8]) -> Result<Value, ServiceError> {
         check_names(&[(package, 128), (version, 64)])?;
         let body: Value = serde_json::from_slice(body).map_err(invalid)?;
         let mut packages = self.lock();
@@ -121,7 +114,7 @@ impl Packages {
         Ok(json!({}))
     }
 
-    fn delete_version(&self, package: &str, version: &str) -> Result<Value, Refusal> {
+    fn delete_version(&self, package: &str, version: &str) -> Result<Value, ServiceError> {
         check_names(&[(package, 128), (version, 64)])?;
         if let Some(versions) = self.lock().get_mut(package) {
             versions.remove(version);
@@ -147,24 +140,24 @@ impl Packages {
     }
 }
 
-fn invalid(message: impl Display) -> Refusal {
-    Refusal::new(StatusCode::BAD_REQUEST, "ValidationException", message)
+fn invalid(message: impl Display) -> ServiceError {
+    ServiceError::new(StatusCode::BAD_REQUEST, "ValidationException", message)
 }
 
-fn conflict(message: impl Display) -> Refusal {
-    Refusal::new(StatusCode::CONFLICT, "ConflictException", message)
+fn conflict(message: impl Display) -> ServiceError {
+    ServiceError::new(StatusCode::CONFLICT, "ConflictException", message)
 }
 
-fn missing(name: &str) -> Refusal {
-    Refusal::new(StatusCode::NOT_FOUND, "ResourceNotFoundException", format!("{name} does not exist"))
+fn missing(name: &str) -> ServiceError {
+    ServiceError::not_found(format!("{name} does not exist"))
 }
 
-/// Checks the names of packages and versions, each with the most characters that it may have.
-fn check_names(names: &[(&str, usize)]) -> Result<(), Refusal> {
+/// Checks names of packages and versions, each with its maximum length.
+fn check_names(names: &[(&str, usize)]) -> Result<(), ServiceError> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    for (name, longest) in names {
-        if !(1..=*longest).contains(&name.len()) || !name.bytes().all(legal) {
-            return Err(invalid(format!("`{name}` must be 1 to {longest} of [a-zA-Z0-9-_.]")));
+    for (name, max_length) in names {
+        if !(1..=*max_length).contains(&name.len()) || !name.bytes().all(legal) {
+            return Err(invalid(format!("`{name}` must be 1 to {max_length} of [a-zA-Z0-9-_.]")));
         }
     }
     Ok(())
@@ -178,8 +171,8 @@ mod tests {
         Packages::new("eu-west-1", "123456789012")
     }
 
-    /// Status, error type and body of an answer.
-    fn ask(packages: &Packages, method: &str, target: &str, body: &Value) -> (u16, Option<String>, Value) {
+    /// Returns status, error type and body of a response.
+    fn send(packages: &Packages, method: &str, target: &str, body: &Value) -> (u16, Option<String>, Value) {
         let request = Request::builder().method(method).uri(target).body(Bytes::from(body.to_string()));
         let response = packages.answer(&request.expect("a request"));
         let kind = response.headers().get("x-amzn-errortype").map(|kind| kind.to_str().expect("text").to_owned());
@@ -187,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn it_serves_packages_and_nothing_else() {
+    fn only_package_paths_are_served() {
         for (path, serves) in
             [("/packages/a", true), ("/packages/a/versions/1", true), ("/jobs/a", false), ("/", false)]
         {
@@ -196,13 +189,13 @@ mod tests {
     }
 
     #[test]
-    fn a_version_is_a_draft_until_it_is_published_and_may_be_deprecated() {
+    fn a_version_is_a_draft_then_published_then_deprecated() {
         let packages = packages();
         let nothing = json!({});
-        let (status, kind, _) = ask(&packages, "PUT", "/packages/a/versions/1.0", &nothing);
+        let (status, kind, _) = send(&packages, "PUT", "/packages/a/versions/1.0", &nothing);
         assert_eq!((status, kind.as_deref()), (404, Some("ResourceNotFoundException")), "no such package");
-        assert_eq!(ask(&packages, "PUT", "/packages/a", &nothing).0, 200);
-        let (status, _, created) = ask(&packages, "PUT", "/packages/a/versions/1.0", &nothing);
+        assert_eq!(send(&packages, "PUT", "/packages/a", &nothing).0, 200);
+        let (status, _, created) = send(&packages, "PUT", "/packages/a/versions/1.0", &nothing);
         assert_eq!((status, &created["status"]), (200, &json!("DRAFT")));
         let arn = "arn:aws:iot:eu-west-1:123456789012:package/a/version/1.0";
         for (action, status, now) in [
@@ -214,35 +207,35 @@ mod tests {
             ("PUBLISH", 200, "PUBLISHED"),
             ("DELETE", 400, "PUBLISHED"),
         ] {
-            let updated = ask(&packages, "PATCH", "/packages/a/versions/1.0", &json!({ "action": action }));
+            let updated = send(&packages, "PATCH", "/packages/a/versions/1.0", &json!({ "action": action }));
             assert_eq!(updated.0, status, "{action}: {updated:?}");
-            let (_, _, described) = ask(&packages, "GET", "/packages/a/versions/1.0", &nothing);
+            let (_, _, described) = send(&packages, "GET", "/packages/a/versions/1.0", &nothing);
             assert_eq!((&described["status"], &described["packageVersionArn"]), (&json!(now), &json!(arn)), "{action}");
         }
     }
 
     #[test]
-    fn what_exists_or_does_not_is_refused_as_by_the_service() {
+    fn existing_and_missing_resources_are_rejected_as_by_the_service() {
         let packages = packages();
         let nothing = json!({});
         for (method, target) in [("PUT", "/packages/a"), ("PUT", "/packages/a/versions/1")] {
-            assert_eq!(ask(&packages, method, target, &nothing).0, 200);
-            let (status, kind, _) = ask(&packages, method, target, &nothing);
+            assert_eq!(send(&packages, method, target, &nothing).0, 200);
+            let (status, kind, _) = send(&packages, method, target, &nothing);
             assert_eq!((status, kind.as_deref()), (409, Some("ConflictException")), "{target}");
         }
-        assert_eq!(ask(&packages, "DELETE", "/packages/a", &nothing).0, 409, "it has a version");
-        assert_eq!(ask(&packages, "GET", "/packages/a", &nothing).2["packageName"], "a");
+        assert_eq!(send(&packages, "DELETE", "/packages/a", &nothing).0, 409, "it has a version");
+        assert_eq!(send(&packages, "GET", "/packages/a", &nothing).2["packageName"], "a");
         for target in ["/packages/b", "/packages/a/versions/2", "/packages/b/versions/1"] {
-            let (status, kind, _) = ask(&packages, "GET", target, &nothing);
+            let (status, kind, _) = send(&packages, "GET", target, &nothing);
             assert_eq!((status, kind.as_deref()), (404, Some("ResourceNotFoundException")), "{target}");
         }
         for target in ["/packages/a/versions/$default", "/packages/a%20b/versions/1", "/packages//versions/1"] {
-            let (status, kind, _) = ask(&packages, "GET", target, &nothing);
+            let (status, kind, _) = send(&packages, "GET", target, &nothing);
             assert_eq!((status, kind.as_deref()), (400, Some("ValidationException")), "{target}");
         }
         for target in ["/packages/a/versions/1", "/packages/a"] {
-            assert_eq!(ask(&packages, "DELETE", target, &nothing).0, 200, "{target}");
-            assert_eq!(ask(&packages, "GET", target, &nothing).0, 404, "{target}");
+            assert_eq!(send(&packages, "DELETE", target, &nothing).0, 200, "{target}");
+            assert_eq!(send(&packages, "GET", target, &nothing).0, 404, "{target}");
         }
     }
 }

@@ -8,7 +8,10 @@ from functools import cached_property
 
 from ministack.core.iam_evaluator import EvalContext, combine_resource_policy, evaluate, parse_policy_document
 
-from cloud import ACCOUNT, REGION, ROOT, client, template_url
+from cloud import ACCOUNT, REGION, template_url
+
+from program import ROOT
+from stack import client
 
 EVERYTHING = {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 

@@ -1,7 +1,7 @@
 //! AWS IoT streams as the service keeps them: created, described, updated, deleted and listed, within its limits.
 //!
-//! A state machine without I/O of its own: it is handed requests, and asks for the size of an S3 object. Shapes are those
-//! of the AWS IoT API reference, numbers those of "AWS IoT Core endpoints and quotas".
+//! A state machine without I/O: it gets requests, and calls back for the size of an S3 object. The shapes are those of
+//! the AWS IoT API reference, the limits those of "AWS IoT Core endpoints and quotas".
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -12,6 +12,8 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+use crate::service::{ServiceError, response};
 
 const MAX_STREAMS: usize = 10_000;
 const MAX_FILES: usize = 10;
@@ -41,7 +43,7 @@ struct Stream {
     role_arn: String,
 }
 
-/// What `CreateStream` and `UpdateStream` are given.
+/// The body of `CreateStream` and `UpdateStream` requests.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Definition {
@@ -66,41 +68,34 @@ struct S3Location {
 }
 
 impl Streams {
-    /// No streams yet.
+    /// An account without streams.
     pub fn new(region: &str, account: &str) -> Self {
         Self { arn_prefix: format!("arn:aws:iot:{region}:{account}:stream/"), streams: Mutex::default() }
     }
 
-    /// Whether a request with this path is one for this service.
+    /// Returns whether a request with this path is one for this service.
     pub fn serves(path: &str) -> bool {
         path == "/streams" || path.starts_with("/streams/")
     }
 
-    /// The service's response to `request`.
+    /// Returns the service's response to `request`.
     ///
-    /// `object_size(bucket, key, version)` is the size of that object version in bytes, or `None` where there is none.
+    /// `object_size(bucket, key, version)` is the size of that object version in bytes, or `None` if it does not exist.
     pub async fn answer(
         &self,
         request: &Request<Bytes>,
         object_size: impl AsyncFn(&str, &str, Option<&str>) -> Option<u64>,
     ) -> Response<Bytes> {
         let id = request.uri().path().strip_prefix("/streams/");
-        let answer = match (request.method(), id) {
+        let result = match (request.method(), id) {
             (&Method::GET, None) => self.list(request.uri().query().unwrap_or_default()),
             (&Method::GET, Some(id)) => self.describe(id),
             (&Method::POST, Some(id)) => self.create(id, request.body(), object_size).await,
             (&Method::PUT, Some(id)) => self.update(id, request.body(), object_size).await,
             (&Method::DELETE, Some(id)) => self.delete(id),
-            (method, _) => Err(Refusal::new(
-                StatusCode::NOT_FOUND,
-                "UnknownOperationException",
-                format!("no {method} of {}", request.uri().path()),
-            )),
+            (method, _) => Err(ServiceError::unknown_operation(method, request.uri().path())),
         };
-        match answer {
-            Ok(body) => respond(StatusCode::OK, None, &body),
-            Err(Refusal { status, kind, body }) => respond(status, Some(kind), &body),
-        }
+        response(result)
     }
 
     async fn create(
@@ -108,19 +103,19 @@ impl Streams {
         id: &str,
         body: &[u8],
         object_size: impl AsyncFn(&str, &str, Option<&str>) -> Option<u64>,
-    ) -> Result<Value, Refusal> {
+    ) -> Result<Value, ServiceError> {
         check_id(id)?;
         let Definition { description, files, role_arn } = Definition::parse(body)?;
-        let files = files.ok_or_else(|| Refusal::invalid("files is required"))?;
-        let role_arn = role_arn.ok_or_else(|| Refusal::invalid("roleArn is required"))?;
+        let files = files.ok_or_else(|| invalid("files is required"))?;
+        let role_arn = role_arn.ok_or_else(|| invalid("roleArn is required"))?;
         check_objects(&files, object_size).await?;
 
         let mut streams = self.lock();
         if let Some(known) = streams.get(id) {
-            return Err(Refusal::already_exists(known));
+            return Err(already_exists(known));
         }
         if streams.len() >= MAX_STREAMS {
-            return Err(Refusal::limit(format!("{MAX_STREAMS} streams exist, which is the most an account can have")));
+            return Err(limit_exceeded(format!("{MAX_STREAMS} streams exist, which is the most an account can have")));
         }
         let now = epoch_seconds();
         let stream = Stream {
@@ -138,10 +133,10 @@ impl Streams {
         Ok(summary)
     }
 
-    fn describe(&self, id: &str) -> Result<Value, Refusal> {
+    fn describe(&self, id: &str) -> Result<Value, ServiceError> {
         check_id(id)?;
         let streams = self.lock();
-        let stream = streams.get(id).ok_or_else(|| Refusal::no_stream(id))?;
+        let stream = streams.get(id).ok_or_else(|| no_stream(id))?;
         Ok(json!({ "streamInfo": stream }))
     }
 
@@ -150,17 +145,17 @@ impl Streams {
         id: &str,
         body: &[u8],
         object_size: impl AsyncFn(&str, &str, Option<&str>) -> Option<u64>,
-    ) -> Result<Value, Refusal> {
+    ) -> Result<Value, ServiceError> {
         check_id(id)?;
         let Definition { description, files, role_arn } = Definition::parse(body)?;
         check_objects(files.as_deref().unwrap_or_default(), object_size).await?;
 
         let mut streams = self.lock();
-        let stream = streams.get_mut(id).ok_or_else(|| Refusal::no_stream(id))?;
+        let stream = streams.get_mut(id).ok_or_else(|| no_stream(id))?;
         stream.version = stream
             .version
             .checked_add(1)
-            .ok_or_else(|| Refusal::limit("the stream has been updated as often as it can be"))?;
+            .ok_or_else(|| limit_exceeded("the stream has been updated as often as it can be"))?;
         stream.last_updated_at = epoch_seconds();
         stream.description = description.or(stream.description.take());
         if let Some(files) = files {
@@ -172,37 +167,37 @@ impl Streams {
         Ok(stream.summary())
     }
 
-    fn delete(&self, id: &str) -> Result<Value, Refusal> {
+    fn delete(&self, id: &str) -> Result<Value, ServiceError> {
         check_id(id)?;
-        self.lock().remove(id).map(|_| json!({})).ok_or_else(|| Refusal::no_stream(id))
+        self.lock().remove(id).map(|_| json!({})).ok_or_else(|| no_stream(id))
     }
 
-    /// One page in the order of the ids; the token is the last id of the page before.
-    fn list(&self, query: &str) -> Result<Value, Refusal> {
+    /// Returns one page in the order of the IDs. The token is the last ID of the page before.
+    fn list(&self, query: &str) -> Result<Value, ServiceError> {
         let parameter = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
         let page = parameter("maxResults").map_or(Ok(MAX_PAGE), str::parse);
         let Ok(page @ 1..=MAX_PAGE) = page else {
-            return Err(Refusal::invalid(format!("maxResults must be from 1 to {MAX_PAGE}")));
+            return Err(invalid(format!("maxResults must be from 1 to {MAX_PAGE}")));
         };
         let ascending = parameter("isAscendingOrder") == Some("true");
         let token = parameter("nextToken");
         token.map_or(Ok(()), check_id)?;
 
         let streams = self.lock();
-        let beyond_token = |stream: &&Stream| match token {
+        let is_after_token = |stream: &&Stream| match token {
             None => true,
             Some(last) if ascending => stream.id.as_str() > last,
             Some(last) => stream.id.as_str() < last,
         };
-        let mut rest: Vec<_> = streams.values().filter(beyond_token).collect();
+        let mut rest: Vec<_> = streams.values().filter(is_after_token).collect();
         if !ascending {
             rest.reverse();
         }
-        let mut answer = json!({ "streams": rest.iter().take(page).map(|s| s.summary()).collect::<Vec<_>>() });
+        let mut page_of_streams = json!({ "streams": rest.iter().take(page).map(|s| s.summary()).collect::<Vec<_>>() });
         if rest.len() > page {
-            answer["nextToken"] = json!(rest[page - 1].id);
+            page_of_streams["nextToken"] = json!(rest[page - 1].id);
         }
-        Ok(answer)
+        Ok(page_of_streams)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Stream>> {
@@ -225,92 +220,75 @@ impl Stream {
 }
 
 impl Definition {
-    /// Everything that can be checked without looking anything up.
-    fn parse(body: &[u8]) -> Result<Self, Refusal> {
-        let definition: Self = serde_json::from_slice(body).map_err(Refusal::invalid)?;
+    /// Parses a body, and checks everything that needs no look-up.
+    fn parse(body: &[u8]) -> Result<Self, ServiceError> {
+        let definition: Self = serde_json::from_slice(body).map_err(invalid)?;
         if let Some(text) = &definition.description
             && (!(1..=2028).contains(&text.chars().count()) || text.chars().any(char::is_control))
         {
-            return Err(Refusal::invalid("description must be 1 to 2028 characters, none of them a control character"));
+            return Err(invalid("description must be 1 to 2028 characters, none of them a control character"));
         }
         if let Some(role) = &definition.role_arn
             && !(20..=2048).contains(&role.chars().count())
         {
-            return Err(Refusal::invalid("roleArn must be 20 to 2048 characters"));
+            return Err(invalid("roleArn must be 20 to 2048 characters"));
         }
         if let Some(files) = &definition.files {
             if !(1..=MAX_FILES).contains(&files.len()) {
-                return Err(Refusal::invalid(format!("files must be 1 to {MAX_FILES}")));
+                return Err(invalid(format!("files must be 1 to {MAX_FILES}")));
             }
             if files.iter().enumerate().any(|(at, file)| files[..at].iter().any(|f| f.file_id == file.file_id)) {
-                return Err(Refusal::invalid("fileId must be unique in a stream"));
+                return Err(invalid("fileId must be unique in a stream"));
             }
             if files.iter().any(|f| f.s3_location.bucket.is_empty() || f.s3_location.key.is_empty()) {
-                return Err(Refusal::invalid("bucket and key of an s3Location must not be empty"));
+                return Err(invalid("bucket and key of an s3Location must not be empty"));
             }
         }
         Ok(definition)
     }
 }
 
-/// A failed request: its HTTP status, the name of the exception, and the body.
-pub struct Refusal {
-    pub status: StatusCode,
-    pub kind: &'static str,
-    pub body: Value,
+fn invalid(message: impl Display) -> ServiceError {
+    ServiceError::new(StatusCode::BAD_REQUEST, "InvalidRequestException", message)
 }
 
-impl Refusal {
-    pub fn new(status: StatusCode, kind: &'static str, message: impl Display) -> Self {
-        Self { status, kind, body: json!({ "message": message.to_string() }) }
-    }
-
-    fn invalid(message: impl Display) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "InvalidRequestException", message)
-    }
-
-    fn limit(message: impl Display) -> Self {
-        Self::new(StatusCode::GONE, "LimitExceededException", message)
-    }
-
-    fn not_found(message: impl Display) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "ResourceNotFoundException", message)
-    }
-
-    fn no_stream(id: &str) -> Self {
-        Self::not_found(format!("stream {id} does not exist"))
-    }
-
-    fn already_exists(known: &Stream) -> Self {
-        let message = format!("stream {} already exists", known.id);
-        let mut refusal = Self::new(StatusCode::CONFLICT, "ResourceAlreadyExistsException", message);
-        refusal.body["resourceId"] = json!(known.id);
-        refusal.body["resourceArn"] = json!(known.arn);
-        refusal
-    }
+fn limit_exceeded(message: impl Display) -> ServiceError {
+    ServiceError::new(StatusCode::GONE, "LimitExceededException", message)
 }
 
-fn check_id(id: &str) -> Result<(), Refusal> {
+fn no_stream(id: &str) -> ServiceError {
+    ServiceError::not_found(format!("stream {id} does not exist"))
+}
+
+fn already_exists(known: &Stream) -> ServiceError {
+    let message = format!("stream {} already exists", known.id);
+    let mut error = ServiceError::new(StatusCode::CONFLICT, "ResourceAlreadyExistsException", message);
+    error.body["resourceId"] = json!(known.id);
+    error.body["resourceArn"] = json!(known.arn);
+    error
+}
+
+fn check_id(id: &str) -> Result<(), ServiceError> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     if (1..=128).contains(&id.len()) && id.bytes().all(legal) {
         Ok(())
     } else {
-        Err(Refusal::invalid(format!("stream id `{id}` must be 1 to 128 of [a-zA-Z0-9_-]")))
+        Err(invalid(format!("stream id `{id}` must be 1 to 128 of [a-zA-Z0-9_-]")))
     }
 }
 
 async fn check_objects(
     files: &[StreamFile],
     object_size: impl AsyncFn(&str, &str, Option<&str>) -> Option<u64>,
-) -> Result<(), Refusal> {
+) -> Result<(), ServiceError> {
     for StreamFile { s3_location: S3Location { bucket, key, version }, .. } in files {
         match object_size(bucket, key, version.as_deref()).await {
             None => {
                 let version = version.as_deref().unwrap_or("latest");
-                return Err(Refusal::not_found(format!("S3 object {bucket}/{key} has no version {version}")));
+                return Err(ServiceError::not_found(format!("S3 object {bucket}/{key} has no version {version}")));
             }
             Some(size) if size > MAX_FILE_BYTES => {
-                return Err(Refusal::invalid(format!(
+                return Err(invalid(format!(
                     "{bucket}/{key} has {size} bytes, more than the {MAX_FILE_BYTES} of a stream's file"
                 )));
             }
@@ -324,163 +302,6 @@ fn epoch_seconds() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-pub fn respond(status: StatusCode, error: Option<&str>, body: &Value) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from(body.to_string()));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
-    if let Some(Ok(kind)) = error.map(str::parse) {
-        headers.insert("x-amzn-errortype", kind);
-    }
-    response
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ROLE: &str = "arn:aws:iam::123456789012:role/ota";
-
-    fn streams() -> Streams {
-        Streams::new("eu-west-1", "123456789012")
-    }
-
-    fn files(ids: impl IntoIterator<Item = u32>) -> Value {
-        let location = json!({ "bucket": "b", "key": "k", "version": "v" });
-        ids.into_iter().map(|id| json!({ "fileId": id, "s3Location": location })).collect()
-    }
-
-    fn definition() -> Value {
-        json!({ "files": files([0]), "roleArn": ROLE })
-    }
-
-    /// Status, error type and body of an answer where `b/k` is there in version `v`, with `size` bytes.
-    async fn ask(
-        streams: &Streams,
-        method: &str,
-        target: &str,
-        body: &Value,
-        size: u64,
-    ) -> (u16, Option<String>, Value) {
-        let request = Request::builder().method(method).uri(target).body(Bytes::from(body.to_string()));
-        let object_size = async |bucket: &str, key: &str, version: Option<&str>| {
-            ((bucket, key, version) == ("b", "k", Some("v"))).then_some(size)
-        };
-        let response = streams.answer(&request.expect("a request"), object_size).await;
-        let kind = response.headers().get("x-amzn-errortype").map(|kind| kind.to_str().expect("text").to_owned());
-        (response.status().as_u16(), kind, serde_json::from_slice(response.body()).expect("JSON"))
-    }
-
-    async fn create(streams: &Streams, id: &str, body: &Value) -> (u16, Option<String>, Value) {
-        ask(streams, "POST", &format!("/streams/{id}"), body, 1).await
-    }
-
-    #[test]
-    fn it_serves_streams_and_nothing_else() {
-        for (path, serves) in
-            [("/streams", true), ("/streams/a", true), ("/streamsx", false), ("/jobs/streams", false), ("/", false)]
-        {
-            assert_eq!(Streams::serves(path), serves, "{path}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_stream_is_created_once_described_updated_and_deleted() {
-        let streams = streams();
-        let arn = "arn:aws:iot:eu-west-1:123456789012:stream/s";
-
-        let (status, _, created) = create(&streams, "s", &definition()).await;
-        assert_eq!((status, created), (200, json!({ "streamId": "s", "streamArn": arn, "streamVersion": 1 })));
-
-        let (status, kind, refused) = create(&streams, "s", &definition()).await;
-        assert_eq!((status, kind.as_deref()), (409, Some("ResourceAlreadyExistsException")));
-        assert_eq!((&refused["resourceId"], &refused["resourceArn"]), (&json!("s"), &json!(arn)));
-
-        let changed = json!({ "description": "again", "files": files([7]) });
-        let (status, _, updated) = ask(&streams, "PUT", "/streams/s", &changed, 1).await;
-        assert_eq!((status, &updated["streamVersion"], &updated["description"]), (200, &json!(2), &json!("again")));
-
-        let (_, _, described) = ask(&streams, "GET", "/streams/s", &Value::Null, 1).await;
-        let info = &described["streamInfo"];
-        assert_eq!((&info["files"], &info["roleArn"]), (&files([7]), &json!(ROLE)));
-        assert!(info["createdAt"].as_f64() <= info["lastUpdatedAt"].as_f64(), "{info}");
-
-        assert_eq!(ask(&streams, "DELETE", "/streams/s", &Value::Null, 1).await.0, 200);
-        for method in ["GET", "PUT", "DELETE"] {
-            let (status, kind, _) = ask(&streams, method, "/streams/s", &definition(), 1).await;
-            assert_eq!((status, kind.as_deref()), (404, Some("ResourceNotFoundException")), "{method}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_definition_outside_the_limits_is_refused() {
-        let with = |member: &str, value: Value| {
-            let mut changed = definition();
-            changed[member] = value;
-            changed
-        };
-        let elsewhere = |bucket: &str| json!([{ "fileId": 0, "s3Location": { "bucket": bucket, "key": "k" } }]);
-        for (why, body) in [
-            ("no files", with("files", Value::Null)),
-            ("empty files", with("files", json!([]))),
-            ("eleven files", with("files", files(0..11))),
-            ("file id 256", with("files", files([256]))),
-            ("file id twice", with("files", files([1, 1]))),
-            ("no location", with("files", json!([{ "fileId": 0 }]))),
-            ("empty bucket", with("files", elsewhere(""))),
-            ("no role", with("roleArn", Value::Null)),
-            ("short role", with("roleArn", json!("arn:aws:iam"))),
-            ("empty description", with("description", json!(""))),
-            ("line break", with("description", json!("a\nb"))),
-            ("not an object", json!([])),
-        ] {
-            let (status, kind, _) = create(&streams(), "s", &body).await;
-            assert_eq!((status, kind.as_deref()), (400, Some("InvalidRequestException")), "{why}");
-        }
-        for id in ["", "a.b", "a%20b", &"a".repeat(129)] {
-            assert_eq!(create(&streams(), id, &definition()).await.0, 400, "{id}");
-        }
-        assert_eq!(create(&streams(), "s", &with("files", elsewhere("other"))).await.0, 404);
-        assert_eq!(create(&streams(), &"a".repeat(128), &with("files", files(0..10))).await.0, 200);
-    }
-
-    #[tokio::test]
-    async fn a_file_of_24_mb_is_the_largest() {
-        assert_eq!(ask(&streams(), "POST", "/streams/s", &definition(), MAX_FILE_BYTES).await.0, 200);
-        assert_eq!(ask(&streams(), "POST", "/streams/s", &definition(), MAX_FILE_BYTES + 1).await.0, 400);
-    }
-
-    #[tokio::test]
-    async fn an_account_has_ten_thousand_streams_at_most() {
-        let streams = streams();
-        for number in 0..MAX_STREAMS {
-            assert_eq!(create(&streams, &format!("s{number}"), &definition()).await.0, 200);
-        }
-        let (status, kind, _) = create(&streams, "one-more", &definition()).await;
-        assert_eq!((status, kind.as_deref()), (410, Some("LimitExceededException")));
-        assert_eq!(create(&streams, "s0", &definition()).await.0, 409);
-    }
-
-    #[tokio::test]
-    async fn pages_list_every_stream_in_either_order() {
-        let streams = streams();
-        for id in ["a", "b", "c", "d", "e"] {
-            create(&streams, id, &definition()).await;
-        }
-        for (order, expected) in [("", "edcba"), ("&isAscendingOrder=true", "abcde")] {
-            let (mut listed, mut token) = (String::new(), String::new());
-            loop {
-                let target = format!("/streams?maxResults=2{order}{token}");
-                let (_, _, page) = ask(&streams, "GET", &target, &Value::Null, 1).await;
-                let ids = page["streams"].as_array().expect("a page");
-                listed.extend(ids.iter().filter_map(|stream| stream["streamId"].as_str()));
-                match page["nextToken"].as_str() {
-                    Some(next) => token = format!("&nextToken={next}"),
-                    None => break,
-                }
-            }
-            assert_eq!(listed, expected);
-        }
-        assert_eq!(ask(&streams, "GET", "/streams?maxResults=251", &Value::Null, 1).await.0, 400);
-    }
-}
+#[path = "streams/tests.rs"]
+mod tests;

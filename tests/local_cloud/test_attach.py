@@ -5,9 +5,12 @@ import os
 import subprocess
 import unittest
 
+from cloud import ACCOUNT, BUCKET, REGION, THING_GROUP, Cloud, template_url
+
 from alive import step
 from attach import NOT_OURS, sid_prefix
-from cloud import ACCOUNT, BUCKET, REGION, ROOT, STACK, THING_GROUP, VENV, Cloud, build, client, run, template_url
+from program import ROOT, VENV, run
+from stack import STACK, build, client
 
 PREFIX = sid_prefix(STACK)
 TAGS = f"ota:thing-group={THING_GROUP}"
@@ -24,7 +27,7 @@ THEIRS = {
 def attach(**given):
     """Runs `make attach`, with nobody there to answer; returns its exit code and what it wrote."""
     environment = os.environ | given
-    command = [VENV / "aws/bin/python", ROOT / "tests/local_cloud/attach.py"]
+    command = [VENV / "aws/bin/python", ROOT / "ops/attach.py"]
     answer = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     return answer.returncode, answer.stdout + answer.stderr
 
@@ -54,7 +57,7 @@ def upload_rule():
 class Attach(unittest.TestCase):
     """In the order of the names: nothing, then attached, then used."""
 
-    def test_1_nothing_changes_without_a_yes(self):
+    def test_1_nothing_changes_without_confirmation(self):
         before = bucket()
         code, output = attach()
         self.assertEqual((code, bucket()), (1, before), output)
@@ -63,7 +66,7 @@ class Attach(unittest.TestCase):
         self.assertIn("✗ nothing was changed", output)
         self.assertNotIn('-      "Sid"', output)
 
-    def test_2_a_bucket_that_loses_what_is_signed_is_refused(self):
+    def test_2_a_bucket_that_would_lose_signed_objects_is_refused(self):
         s3, before = client("s3"), bucket()
         s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Suspended"})
         code, output = attach(YES="yes")
@@ -92,7 +95,7 @@ class Attach(unittest.TestCase):
         self.assertIn("`Encrypted` (a release sends no encryption header", output)
         s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(policy))
 
-    def test_3_what_was_there_stays_and_what_the_stack_needs_is_added(self):
+    def test_3_the_stacks_statements_are_added_and_all_others_stay(self):
         code, output = attach(YES="yes")
         self.assertEqual(code, 0, output)
         policy, notifications = bucket()
@@ -103,7 +106,7 @@ class Attach(unittest.TestCase):
         self.assertEqual((code, bucket()), (0, (policy, notifications)), output)
         self.assertIn(f"✓ {BUCKET} is attached to {STACK} already", output)
 
-    def test_4_the_fences_are_those_of_a_bucket_of_the_stacks_own(self):
+    def test_4_the_added_statements_equal_those_of_a_bucket_of_the_stack(self):
         role = client("cloudformation").describe_stack_resource(StackName=STACK, LogicalResourceId="FunctionRole")
         ours = {each["Sid"]: each for each in bucket()[0]["Statement"][1:]}
         own = {
@@ -133,7 +136,7 @@ class Attach(unittest.TestCase):
         told = policy.replace("of-its-own", BUCKET).replace(own["StackResourceDetail"]["PhysicalResourceId"], role)
         return json.loads(told)["Statement"]
 
-    def test_5_eventbridge_tells_the_function_of_uploads(self):
+    def test_5_eventbridge_invokes_the_function_on_uploads(self):
         key = "firmware/a.bin"
         version = cloud.upload(key, IMAGE, TAGS)
         # It arrives, but MiniStack leaves the version out, and so there are no tags to find.
@@ -148,7 +151,7 @@ class Attach(unittest.TestCase):
         self.assertEqual((created["outcome"], created["versionId"]), ("created", version), created)
         self.assertEqual(cloud.streamed(created["streamId"])[1], IMAGE)
 
-    def test_6_eventbridge_tells_the_function_of_nothing_else(self):
+    def test_6_eventbridge_ignores_all_other_events(self):
         events, rule = client("events"), upload_rule()
         for sample, key, name in (
             ("eventbridge-deleted", "firmware/a.bin", BUCKET),

@@ -4,9 +4,11 @@ import json
 import re
 import unittest
 
-from cloud import REGION, ROOT
+from cloud import REGION
 from policies import Caller, Request
 from test_policies import PolicyTest
+
+from program import ROOT
 
 ACCOUNT = "111122223333"
 FUNCTION = Caller(f"arn:aws:iam::{ACCOUNT}:role/ota-on-upload-FunctionRole-1A2B")
@@ -118,16 +120,16 @@ class ServiceControlPolicy(PolicyTest):
                 if request.allowed(Caller(caller.arn, {"Statement": statements})) is not (caller in may):
                     yield f"{caller.arn}: {request}"
 
-    def test_it_leaves_to_the_function_what_releases_and_to_administrators_what_changes(self):
+    def test_each_caller_may_send_only_the_requests_in_the_table(self):
         self.assertEqual(list(self.wrong(self.document)), [])
 
-    def test_each_part_of_it_is_needed(self):
+    def test_each_part_of_the_policy_is_needed(self):
         for_all = {f"{each['Sid']}: any resource" for each in self.document["Statement"] if each["Resource"] == "*"}
         # Of the actions of EventBridge, only PutTargets has a target.
         harmless = for_all | {"NoOtherRuleSendsInItsName: any action"}
         self.check_each_part_decides(self.document, lambda policy: any(self.wrong(policy)), harmless)
 
-    def test_it_is_within_the_quota(self):
+    def test_the_policy_is_within_the_quota(self):
         """https://docs.aws.amazon.com/organizations/latest/userguide/orgs_reference_limits.html"""
         self.assertLess(len(json.dumps(self.document, separators=(",", ":"))), 5120)
 

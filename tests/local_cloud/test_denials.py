@@ -7,11 +7,13 @@ import unittest
 
 from botocore.exceptions import ClientError
 
+from cloud import ACCOUNT, REGION, isolate
+from lint import transformed
+
 from attach import LARGEST_POLICY, check, check_policy
-from cloud import ACCOUNT, REGION, Failed, isolate
 from denials import denials
 from intrinsics import resolved
-from lint import transformed
+from program import Failed
 
 BUCKET, ROLE = "their-firmware", f"arn:aws:iam::{ACCOUNT}:role/stack-FunctionRole-1"
 VALUES = {
@@ -117,7 +119,7 @@ STATEMENTS = [
 
 
 class Denials(unittest.TestCase):
-    def test_each_statement_that_stops_a_release_is_found(self):
+    def test_each_statement_that_denies_a_release_is_found(self):
         for expected, statement in STATEMENTS:
             found = [DENIES if certain else MAY for _, _, certain in denials([statement], VALUES)]
             self.assertEqual(found, [] if expected is NEVER else [expected], statement)
@@ -130,7 +132,7 @@ class Denials(unittest.TestCase):
         other = VALUES | {"FunctionRole.Arn": f"{ROLE}2"}
         self.assertNotEqual(list(denials(own, other)), [], "statements of another stack are not exempt")
 
-    def test_it_says_which_statement_denies_what_and_what_to_do(self):
+    def test_the_message_names_statement_requests_and_remedy(self):
         statement = deny({"Null": {SSE: "true"}}, Sid="Encrypted")
         with self.assertRaises(Failed) as refused:
             check_policy({"Version": "2012-10-17", "Statement": [statement]}, VALUES)
@@ -146,7 +148,7 @@ class Denials(unittest.TestCase):
         exempted = statement | {"Condition": statement["Condition"] | advised}
         check_policy({"Version": "2012-10-17", "Statement": [exempted]}, VALUES)
 
-    def test_what_may_deny_a_release_is_shown_and_does_not_stop(self):
+    def test_a_statement_that_may_deny_a_release_is_only_a_warning(self):
         said, statement = io.StringIO(), deny({"NotIpAddress": {"aws:SourceIp": "192.0.2.0/24"}}, Sid="Office")
         with contextlib.redirect_stdout(said):
             check_policy({"Version": "2012-10-17", "Statement": [statement]}, VALUES)
@@ -230,14 +232,14 @@ BUCKETS = [
 
 
 class Buckets(unittest.TestCase):
-    def test_a_bucket_that_no_release_can_use_is_refused_with_what_to_do(self):
+    def test_a_bucket_that_no_release_can_use_is_refused_with_a_remedy(self):
         for number, (bucket, key, problem) in enumerate(BUCKETS):
             with self.subTest(number), contextlib.ExitStack() as stack:
                 if problem:
                     stack.enter_context(self.assertRaisesRegex(Failed, problem))
                 check(bucket, {"Bucket": BUCKET}, VALUES | {"KmsKeyArn": key})
 
-    def test_an_error_that_is_not_understood_is_not_hidden(self):
+    def test_an_unexpected_error_is_raised(self):
         for operation in ("get_bucket_location", "get_bucket_encryption", "get_bucket_lifecycle_configuration"):
             with self.assertRaises(ClientError):
                 check(Bucket(**{operation: refusal("SlowDown", 503)}), {"Bucket": BUCKET}, VALUES)

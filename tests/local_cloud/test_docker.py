@@ -10,16 +10,19 @@ from unittest import mock
 
 import boto3
 
+from cloud import Cloud, device
+from test_replay import PUT, SampleEvents, call, result_in
+
 import engine
 import modes
 import replay
 import runners
 from alive import step
-from cloud import ROOT, Cloud, Failed, build, device, run
-from test_replay import PUT, Catalogue, call, result_in
+from program import ROOT, Failed, run
+from stack import build
 
 
-class BySam(Catalogue, unittest.TestCase):
+class BySam(SampleEvents, unittest.TestCase):
     runner = runners.by_sam
 
 
@@ -71,7 +74,7 @@ class Releases(unittest.TestCase):
         (release,) = result_in(output)["releases"]
         self.assertEqual((release["outcome"], release["versionId"]), ("adopted", version), output)
 
-    def test_a_release_that_fails_is_told_with_its_error(self):
+    def test_a_failed_release_is_reported_with_its_error(self):
         settings = self.settings | {"SIGNING_PROFILE": "of_nobody"}
         result, log = runners.by_sam(self.event("ota:thing-group=lab"), settings)
         self.assertEqual(result["errorType"], "ReleaseFailed", log)
@@ -82,7 +85,7 @@ class Releases(unittest.TestCase):
 
 
 class Output(unittest.TestCase):
-    def test_it_tells_the_requests_and_the_log_of_the_function_alone(self):
+    def test_the_output_has_the_requests_and_only_the_log_of_the_function(self):
         # Docker may miss the first lines of a log, as SAM attaches to a container that runs already.
         for _ in range(3):
             code, output = call("sam", EVENT=PUT)
@@ -95,7 +98,7 @@ class Output(unittest.TestCase):
                 break
         self.assertRegex(log, r"^    START RequestId: .*\n    INFO  .*\n        outcome +dry-run\n")
 
-    def test_an_image_that_cannot_be_had_is_named(self):
+    def test_an_image_that_cannot_be_pulled_is_named(self):
         missing = "localhost:1/no/such:image"
         with mock.patch.object(engine, "base_image", return_value=missing), self.assertRaises(Failed) as failed:
             engine.start()

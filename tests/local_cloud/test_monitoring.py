@@ -11,19 +11,11 @@ from itertools import combinations, count
 
 from samcli.yamlhelper import yaml_parse
 
-from cloud import (
-    ACCOUNT,
-    PROFILE_TO_COME,
-    REGION,
-    ROOT,
-    SIGNING_PROFILE,
-    STACK,
-    Cloud,
-    client,
-    run,
-    self_signed_certificate,
-)
+from cloud import ACCOUNT, PROFILE_TO_COME, REGION, SIGNING_PROFILE, Cloud, self_signed_certificate
 from test_template import HOSTILE
+
+from program import ROOT, run
+from stack import STACK, client
 
 TAGS = "ota:thing-group=lab"
 IMAGE = bytes(range(256)) * 16
@@ -144,31 +136,31 @@ class Monitoring(unittest.TestCase):
                 raise AssertionError(found)
         again = json.loads(cloud.notification(key, versions["created"]))
         cls.results = {
-            "created": {"releases": [cls.told(key, versions["created"])]},
+            "created": {"releases": [cls.result_of(key, versions["created"])]},
             "adopted": invoke(again),
             "rejected": invoke(json.loads(cloud.notification(uploads["rejected"][0], versions["rejected"]))),
             "skipped": invoke(json.loads(cloud.notification(uploads["skipped"][0], versions["skipped"]))),
         }
-        cls.rehearse(uploads["skipped"][0], versions["skipped"])
+        cls.dry_run(uploads["skipped"][0], versions["skipped"])
         cls.refuse_a_signature()
         invoke({"count": "streams"})
         cls.discard()
         cls.lines = metric_lines()
-        cls.told_metrics = {
+        cls.reported_metrics = {
             identity(namespace, metric["MetricName"], metric["Dimensions"])
             for line in cls.lines
             for namespace, metric in metrics_in(line)
         }
 
     @classmethod
-    def told(cls, key, version):
+    def result_of(cls, key, version):
         """The result of a release, which its log line tells as well."""
         line = cloud.outcome(key, version)
         members = ("outcome", "bucket", "key", "versionId", "jobId", "jobArn", "streamId")
         return {member: line[member] for member in members}
 
     @classmethod
-    def rehearse(cls, key, version):
+    def dry_run(cls, key, version):
         """A dry run of an upload that gets its tags now, with the stack's own settings but for that."""
         tag_set = {"TagSet": [{"Key": "ota:thing-group", "Value": "lab"}]}
         bucket = cloud.outputs["BucketName"]
@@ -214,7 +206,7 @@ class Monitoring(unittest.TestCase):
         if namespace == NAMESPACE:
             known = {
                 frozenset(dict(of).keys()) if None in dimensions.values() else of
-                for space, told, of in self.told_metrics
+                for space, told, of in self.reported_metrics
                 if (space, told) == (namespace, name) and ("FunctionName", self.function) in of
             }
             wanted = dimensions.keys() if None in dimensions.values() else dimensions.items()
@@ -224,8 +216,8 @@ class Monitoring(unittest.TestCase):
         self.assertIn(name, AWS_METRICS[namespace, dimension], where)
         self.assertIn(value, {"FunctionName": {self.function}, "QueueName": self.queues}[dimension], where)
 
-    def test_each_outcome_is_told_by_the_function_as_it_is_deployed(self):
-        names = {name for namespace, name, of in self.told_metrics if namespace == NAMESPACE and len(of) == 1}
+    def test_each_outcome_is_counted_by_the_deployed_function(self):
+        names = {name for namespace, name, of in self.reported_metrics if namespace == NAMESPACE and len(of) == 1}
         seconds = {f"{step}Seconds" for step in ("Inspect", "Preflight", "Signing", "Copy", "Stream", "Job")}
         outcomes = {"Created", "Adopted", "Skipped", "Rejected", "Failed", "DryRun"}
         self.assertEqual(names, outcomes | seconds | {"Verified", "SignatureRefused", "Streams", "Unreadable"})
@@ -235,7 +227,7 @@ class Monitoring(unittest.TestCase):
         (streams,) = [line["Streams"] for line in self.lines if "Streams" in line]
         self.assertEqual(streams, len(cloud.creations()[1]))
 
-    def test_every_alarm_is_on_a_metric_that_there_is_and_tells_its_topic(self):
+    def test_every_alarm_watches_an_existing_metric_and_notifies_its_topic(self):
         alarms = client("cloudwatch").describe_alarms()["MetricAlarms"]
         self.assertEqual(len(alarms), 11)
         for alarm in alarms:
@@ -252,7 +244,7 @@ class Monitoring(unittest.TestCase):
         self.assertEqual(by_metric["Duration"]["Threshold"], 0.8 * timeout * 1000)
         self.assertEqual(by_metric["Streams"]["Threshold"], 8000)
 
-    def test_the_alarms_ring_for_what_the_function_tells(self):
+    def test_the_metrics_of_the_function_raise_the_alarms(self):
         queue = queue_on(cloud.outputs["AlarmTopicArn"])
         cloudwatch = client("cloudwatch")
         for line in self.lines:
@@ -262,7 +254,7 @@ class Monitoring(unittest.TestCase):
         rung = {each["Trigger"]["MetricName"] for each in rung if each["Trigger"]["Namespace"] == NAMESPACE}
         self.assertEqual(rung, {"Rejected", "SignatureRefused", "Unreadable"})
 
-    def test_no_two_widgets_of_the_dashboard_overlap_and_each_metric_on_it_is_there(self):
+    def test_dashboard_widgets_do_not_overlap_and_show_existing_metrics(self):
         ((name),) = [entry["DashboardName"] for entry in client("cloudwatch").list_dashboards()["DashboardEntries"]]
         self.assertEqual(name, f"{STACK}-{REGION}")
         widgets = json.loads(client("cloudwatch").get_dashboard(DashboardName=name)["DashboardBody"])["widgets"]
@@ -289,7 +281,7 @@ class Monitoring(unittest.TestCase):
         self.assertIn(f"SOURCE '{cloud.outputs['LogGroupName']}'", log)
         self.check_query(log)
 
-    def test_saved_queries_ask_for_what_the_log_has(self):
+    def test_saved_queries_use_only_members_of_the_log(self):
         # MiniStack has no such resource.
         resources = yaml_parse((ROOT / "template.yaml").read_text())["Resources"].values()
         queries = [each["Properties"] for each in resources if each["Type"] == "AWS::Logs::QueryDefinition"]
@@ -307,7 +299,7 @@ class Monitoring(unittest.TestCase):
         self.assertTrue(members, query)
         self.assertEqual(members - logged, set(), query)
 
-    def test_the_firmware_team_is_told_what_is_created_or_rejected_and_nothing_else(self):
+    def test_only_created_and_rejected_releases_are_published(self):
         config = client("lambda").get_function_event_invoke_config(FunctionName=self.function, Qualifier="$LATEST")
         bus = client("events").describe_event_bus(Name=cloud.outputs["ReleaseBusName"])
         self.assertEqual(config["DestinationConfig"]["OnSuccess"]["Destination"], bus["Arn"])
@@ -328,7 +320,7 @@ class Monitoring(unittest.TestCase):
         results = [self.results[outcome]["releases"] for outcome in ("created", "adopted", "rejected")]
         self.assertCountEqual([each["releases"] for each in told], results)
 
-    def test_the_firmware_team_is_told_of_any_key_and_any_reason(self):
+    def test_releases_with_any_key_and_any_reason_are_published(self):
         queue = queue_on(cloud.outputs["ReleaseTopicArn"])
         releases = [
             {"outcome": "rejected", "key": f"firmware/{text}", "versionId": str(number), "reasons": [text, "a"]}
@@ -363,7 +355,7 @@ class Monitoring(unittest.TestCase):
             "EventBusName": cloud.outputs["ReleaseBusName"],
         }
 
-    def test_the_role_may_tell_results_to_this_bus_alone(self):
+    def test_the_role_may_put_results_only_on_this_bus(self):
         roles = client("lambda").get_function_configuration(FunctionName=self.function)["Role"]
         simulate = client("iam").simulate_principal_policy
         bus = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus"

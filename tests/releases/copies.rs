@@ -1,25 +1,20 @@
-//! Objects that are copied onto themselves: skipped while bytes and tags are those of the release before, and releases
-//! otherwise.
+//! Objects copied onto themselves: skipped while bytes and tags are those of the last release, else released.
 
-use crate::{
-    fake::{BUCKET, Fake, Trouble},
-    faults::{all, deliver, on_a_clock_of_its_own},
-    lookups::warnings,
-    releases::{LAB, assert_nothing_created, event, receipt, record, release, run, run_with, setting, sha256},
+use crate::support::{
+    BUCKET, DRY_RUN, Fake, Fault, IMAGE, LAB, Upload, assert_nothing_created, assert_unchanged, deliver, event,
+    every_fault, named_event, receipt, record_key, release, release_of, release_of_with, release_with, run, run_with,
+    sha256, upload_image, warnings, with_paused_clock,
 };
-use ota_on_upload::{settings::Settings, upload::Upload};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-const IMAGE: &[u8] = b"\x7fELF a firmware image";
-
-/// The event of a copy, as S3 notifies of it.
-fn copied(upload: &Upload) -> Value {
-    json!({"Records": [record(upload, "ObjectCreated:Copy")]})
+/// The event of a copy, in S3's own format.
+fn copy_event(upload: &Upload) -> Value {
+    named_event(upload, "ObjectCreated:Copy")
 }
 
-/// The event of a copy, as EventBridge has it.
-fn copied_by_event_bridge(upload: &Upload, reason: &str) -> Value {
+/// The event of a copy, in the format of EventBridge.
+fn copy_event_of_event_bridge(upload: &Upload, reason: &str) -> Value {
     json!({
         "source": "aws.s3", "detail-type": "Object Created",
         "detail": {
@@ -29,50 +24,37 @@ fn copied_by_event_bridge(upload: &Upload, reason: &str) -> Value {
     })
 }
 
-async fn work(fake: &Arc<Fake>, event: &Value) -> Value {
-    run(fake, event).await.expect("no failure").remove(0)
-}
-
-#[track_caller]
-fn assert_unchanged(release: &Value) {
-    assert_eq!((&release["outcome"], &release["reason"]), (&json!("skipped"), &json!("unchanged")), "{release}");
-    assert_eq!((release.get("jobId"), release.get("jobArn")), (None, None));
-}
-
-/// An upload that was released.
-async fn released(tags: &[(&str, &str)]) -> (Arc<Fake>, Upload) {
-    let fake = Fake::new();
-    let upload = fake.upload("firmware/blinky.bin", IMAGE, tags);
+/// An upload with a completed release.
+async fn released_upload(tags: &[(&str, &str)]) -> (Arc<Fake>, Upload) {
+    let (fake, upload) = upload_image(tags);
     assert_eq!(release(&fake, &upload).await["outcome"], "created");
     (fake, upload)
 }
 
-fn signed_prefix(upload: &Upload) -> String {
-    Settings::from_lookup(setting).expect("good settings").prefix_of(&upload)
-}
-
-/// Puts a changed receipt in place of an upload's record, as no attempt would.
+/// Replaces an upload's record by a changed receipt, which no attempt does.
 fn change_receipt(fake: &Fake, upload: &Upload, change: impl FnOnce(&mut Value)) {
     let mut changed = receipt(fake, upload);
     change(&mut changed);
-    let key = format!("{}release.json", signed_prefix(upload));
+    let key = record_key(upload);
     let mut state = fake.state();
     state.objects.remove(&(BUCKET.to_owned(), key.clone()));
     state.put(BUCKET, &key, Some(changed.to_string().into()), Vec::new());
 }
 
 #[tokio::test]
-async fn a_copy_onto_itself_is_skipped_whatever_became_of_the_job() {
+async fn a_copy_onto_itself_is_skipped_even_if_the_job_was_deleted() {
     for is_deleted in [false, true] {
-        let (fake, upload) = released(&[LAB, ("team", "sensors")]).await;
+        let (fake, upload) = released_upload(&[LAB, ("team", "sensors")]).await;
         if is_deleted {
             fake.state().jobs.clear();
         }
         let jobs = fake.state().jobs.len();
         let copy = fake.copy_onto_itself(&upload);
-        for event in [copied(&copy), copied(&copy), copied_by_event_bridge(&copy, "CopyObject"), self::event(&copy)] {
+        for event in
+            [copy_event(&copy), copy_event(&copy), copy_event_of_event_bridge(&copy, "CopyObject"), event(&copy)]
+        {
             fake.state().calls.clear();
-            assert_unchanged(&work(&fake, &event).await);
+            assert_unchanged(&release_of(&fake, &event).await);
             for operation in ["StartSigningJob", "CopyObject", "CreateStream", "CreateJob"] {
                 assert_eq!(fake.calls(operation).len(), 0, "{operation}");
             }
@@ -87,26 +69,26 @@ async fn a_copy_onto_itself_is_skipped_whatever_became_of_the_job() {
     }
 }
 
-/// In whatever order their events come, as long as that of each is worked on before that of the next.
+/// The events arrive in the order of the copies, before or after the next copy.
 #[tokio::test]
 async fn a_copy_of_a_copy_is_skipped() {
     for is_late in [false, true] {
-        let (fake, upload) = released(&[LAB]).await;
+        let (fake, upload) = released_upload(&[LAB]).await;
         let mut copies = Vec::new();
         for _ in 0..3 {
             let copy = fake.copy_onto_itself(copies.last().unwrap_or(&upload));
             if !is_late {
-                assert_unchanged(&work(&fake, &copied(&copy)).await);
+                assert_unchanged(&release_of(&fake, &copy_event(&copy)).await);
             }
             copies.push(copy);
         }
         for copy in &copies {
-            assert_unchanged(&work(&fake, &copied(copy)).await);
+            assert_unchanged(&release_of(&fake, &copy_event(copy)).await);
             assert_eq!(receipt(&fake, copy)["unchangedSince"], upload.version_id);
         }
         assert_eq!(fake.state().jobs.len(), 1);
         assert_eq!(release(&fake, &upload).await["outcome"], "adopted");
-        // A new upload of the same bytes is a release.
+        // A new upload of the same bytes is released.
         let again = fake.upload(&upload.key, IMAGE, &[LAB]);
         assert_eq!(release(&fake, &again).await["outcome"], "created");
     }
@@ -116,7 +98,7 @@ async fn a_copy_of_a_copy_is_skipped() {
 type Change = fn(&Fake, &Upload) -> Upload;
 
 #[tokio::test]
-async fn what_differs_in_anything_is_released() {
+async fn a_copy_that_differs_is_released() {
     let changes: [(&str, Change); 7] = [
         ("other bytes", |fake, upload| fake.upload(&upload.key, "other", &[LAB])),
         ("other tags", |fake, upload| fake.upload(&upload.key, IMAGE, &[LAB, ("ota:retries", "1")])),
@@ -132,221 +114,219 @@ async fn what_differs_in_anything_is_released() {
             fake.copy_onto_itself(upload)
         }),
     ];
-    for (what, change) in changes {
-        let (fake, upload) = released(&[LAB]).await;
+    for (case, change) in changes {
+        let (fake, upload) = released_upload(&[LAB]).await;
         let copy = change(&fake, &upload);
-        assert_eq!(work(&fake, &copied(&copy)).await["outcome"], "created", "{what}");
-        assert_eq!(fake.state().jobs.len(), 2, "{what}");
+        assert_eq!(release_of(&fake, &copy_event(&copy)).await["outcome"], "created", "{case}");
+        assert_eq!(fake.state().jobs.len(), 2, "{case}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receipt_that_a_later_attempt_wrote_knows_the_bytes_as_well() {
+async fn the_receipt_of_a_later_attempt_has_the_digest_too() {
     for attempts in 1..3 {
-        let fake = Fake::new();
-        let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
-        // The claim is the first; the SDK tries each receipt three times.
+        let (fake, upload) = upload_image(&[LAB]);
+        // The first PutObject writes the claim. The SDK tries to write each receipt three times.
         let receipts = 1..=3 * attempts;
-        fake.state().troubles = receipts.map(|nth| (("PutObject", nth), Trouble::ErrorBefore)).collect();
+        fake.state().faults = receipts.map(|nth| (("PutObject", nth), Fault::ErrorBefore)).collect();
         assert_eq!(deliver(&fake, &upload, &attempts).await, attempts + 1);
         let copy = fake.copy_onto_itself(&upload);
-        let skipped = work(&fake, &copied(&copy)).await;
+        let skipped = release_of(&fake, &copy_event(&copy)).await;
         assert_eq!((&skipped["outcome"], &skipped["reason"]), (&json!("skipped"), &json!("unchanged")), "{attempts}");
         assert_eq!(fake.state().jobs.len(), 1, "{attempts}");
     }
 }
 
 #[tokio::test]
-async fn tags_that_came_after_the_job_of_the_previous_version_do_not_release_its_copy() {
-    let (fake, upload) = released(&[LAB]).await;
-    let place = (BUCKET.to_owned(), upload.key.clone());
-    let tags = vec![("ota:thing-group".to_owned(), "eu-west".to_owned())];
-    fake.state().objects.get_mut(&place).expect("it")[0].tags = tags;
+async fn tags_changed_after_the_release_do_not_release_its_copy() {
+    let (fake, upload) = released_upload(&[LAB]).await;
+    fake.set_tags(&upload, &[("ota:thing-group", "eu-west")]);
     let copy = fake.copy_onto_itself(&upload);
     for delivery in 0..2 {
-        let skipped = work(&fake, &copied(&copy)).await;
+        let skipped = release_of(&fake, &copy_event(&copy)).await;
         assert_eq!((&skipped["outcome"], &skipped["reason"]), (&json!("skipped"), &json!("unchanged")), "{delivery}");
     }
     assert_eq!(fake.state().jobs.len(), 1);
 }
 
 #[tokio::test]
-async fn a_listing_that_lacks_a_version_id_releases_no_copy() {
-    let (fake, upload) = released(&[LAB]).await;
+async fn a_listing_without_a_version_id_releases_no_copy() {
+    let (fake, upload) = released_upload(&[LAB]).await;
     let copy = fake.copy_onto_itself(&upload);
     for member in ["VersionId", "Key"] {
-        fake.state().lacking = Some(("ListObjectVersions", member));
-        let failed = run(&fake, &copied(&copy)).await.expect_err("a failure");
+        fake.state().omitted = Some(("ListObjectVersions", member));
+        let failed = run(&fake, &copy_event(&copy)).await.expect_err("a failure");
         assert!(failed.contains(&format!("a response of AWS lacks `{member}`")), "{failed}");
     }
-    fake.state().lacking = None;
-    assert_eq!(work(&fake, &copied(&copy)).await["reason"], "unchanged");
+    fake.state().omitted = None;
+    assert_eq!(release_of(&fake, &copy_event(&copy)).await["reason"], "unchanged");
     assert_eq!(fake.state().jobs.len(), 1);
 }
 
 #[tokio::test]
 async fn only_a_copy_can_be_unchanged() {
     for name in ["ObjectCreated:Put", "ObjectCreated:Post", "ObjectCreated:CompleteMultipartUpload"] {
-        let (fake, upload) = released(&[LAB]).await;
+        let (fake, upload) = released_upload(&[LAB]).await;
         let copy = fake.copy_onto_itself(&upload);
-        let event = json!({"Records": [record(&copy, name)]});
-        assert_eq!(work(&fake, &event).await["outcome"], "created", "{name}");
+        let event = named_event(&copy, name);
+        assert_eq!(release_of(&fake, &event).await["outcome"], "created", "{name}");
     }
     for reason in ["PutObject", "POST Object", "CompleteMultipartUpload", "copyobject"] {
-        let (fake, upload) = released(&[LAB]).await;
+        let (fake, upload) = released_upload(&[LAB]).await;
         let copy = fake.copy_onto_itself(&upload);
-        assert_eq!(work(&fake, &copied_by_event_bridge(&copy, reason)).await["outcome"], "created", "{reason}");
+        assert_eq!(
+            release_of(&fake, &copy_event_of_event_bridge(&copy, reason)).await["outcome"],
+            "created",
+            "{reason}"
+        );
     }
 }
 
 #[tokio::test]
-async fn without_a_receipt_that_has_the_digest_a_copy_is_a_release() {
+async fn a_copy_is_released_if_no_receipt_has_its_digest() {
     let changes: [fn(&Fake, &Upload); 4] = [
         |fake, upload| {
-            let key = format!("{}release.json", signed_prefix(upload));
+            let key = record_key(upload);
             fake.state().objects.remove(&(BUCKET.to_owned(), key));
         },
         |fake, upload| {
-            change_receipt(fake, upload, |receipt| drop(receipt.as_object_mut().expect("it").remove("sha256")));
+            change_receipt(fake, upload, |receipt| drop(receipt.as_object_mut().expect("an object").remove("sha256")));
         },
         |fake, upload| {
-            change_receipt(fake, upload, |receipt| drop(receipt.as_object_mut().expect("it").remove("jobArn")));
+            change_receipt(fake, upload, |receipt| drop(receipt.as_object_mut().expect("an object").remove("jobArn")));
         },
         |fake, upload| change_receipt(fake, upload, |receipt| receipt["sha256"] = json!(sha256(b"other"))),
     ];
     for change in changes {
-        let (fake, upload) = released(&[LAB]).await;
+        let (fake, upload) = released_upload(&[LAB]).await;
         change(&fake, &upload);
         let copy = fake.copy_onto_itself(&upload);
-        assert_eq!(work(&fake, &copied(&copy)).await["outcome"], "created");
+        assert_eq!(release_of(&fake, &copy_event(&copy)).await["outcome"], "created");
     }
-    // Nothing is read without verification.
-    let fake = Fake::new();
-    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
-    let over = [("VERIFY_SIGNATURES", "false")];
-    run_with(&fake, &event(&upload), &over).await.expect("no failure");
+    // Without verification, the upload is not read.
+    let (fake, upload) = upload_image(&[LAB]);
+    let settings = [("VERIFY_SIGNATURES", "false")];
+    run_with(&fake, &event(&upload), &settings).await.expect("no failure");
     assert_eq!(receipt(&fake, &upload).get("sha256"), None);
     let copy = fake.copy_onto_itself(&upload);
-    assert_eq!(run_with(&fake, &copied(&copy), &over).await.expect("no failure")[0]["outcome"], "created");
+    assert_eq!(release_of_with(&fake, &copy_event(&copy), &settings).await["outcome"], "created");
     assert_eq!(fake.calls("GetUpload").len(), 0);
 }
 
 #[tokio::test]
-async fn a_copy_to_a_new_key_costs_one_more_list() {
-    let (fake, upload) = released(&[LAB]).await;
+async fn a_copy_to_a_new_key_takes_one_more_list_request() {
+    let (fake, upload) = released_upload(&[LAB]).await;
     let put = fake.operations().len();
     let fake = Fake::new();
     let copy = fake.upload(&upload.key, IMAGE, &[LAB]);
-    assert_eq!(work(&fake, &copied(&copy)).await["outcome"], "created");
+    assert_eq!(release_of(&fake, &copy_event(&copy)).await["outcome"], "created");
     assert_eq!((fake.operations().len(), fake.calls("ListObjectVersions").len()), (put + 1, 4));
 }
 
 #[tokio::test]
-async fn a_manifest_that_is_copied_onto_itself_is_skipped() {
+async fn a_manifest_copied_onto_itself_is_skipped() {
     for verify in ["true", "false"] {
-        let over = [("VERIFY_SIGNATURES", verify)];
+        let settings = [("VERIFY_SIGNATURES", verify)];
         let fake = Fake::new();
         let image = fake.upload("firmware/image.bin", IMAGE, &[]);
         let manifest = json!({"files": [{"key": image.key, "versionId": image.version_id}]}).to_string();
         let upload = fake.upload("firmware/blinky.ota.json", manifest.clone(), &[LAB]);
-        assert_eq!(run_with(&fake, &event(&upload), &over).await.expect("no failure")[0]["outcome"], "created");
+        assert_eq!(release_with(&fake, &upload, &settings).await["outcome"], "created");
         assert_eq!(receipt(&fake, &upload)["sha256"], sha256(manifest.as_bytes()));
         let copy = fake.copy_onto_itself(&upload);
-        assert_unchanged(&run_with(&fake, &copied(&copy), &over).await.expect("no failure")[0]);
-        // The same update in other words.
+        assert_unchanged(&release_of_with(&fake, &copy_event(&copy), &settings).await);
+        // Equivalent JSON has other bytes.
         let other = fake.upload("firmware/blinky.ota.json", format!("{manifest}\n"), &[LAB]);
-        assert_eq!(run_with(&fake, &copied(&other), &over).await.expect("no failure")[0]["outcome"], "created");
+        assert_eq!(release_of_with(&fake, &copy_event(&other), &settings).await["outcome"], "created");
     }
 }
 
 #[tokio::test]
-async fn a_dry_run_says_that_a_copy_is_unchanged_and_keeps_no_record_of_it() {
-    let (fake, upload) = released(&[LAB]).await;
+async fn a_dry_run_reports_an_unchanged_copy_and_writes_no_record() {
+    let (fake, upload) = released_upload(&[LAB]).await;
     let copy = fake.copy_onto_itself(&upload);
     fake.state().calls.clear();
-    let dry = [("DRY_RUN", "true")];
-    assert_unchanged(&run_with(&fake, &copied(&copy), &dry).await.expect("no failure")[0]);
+    let dry = [DRY_RUN];
+    assert_unchanged(&release_of_with(&fake, &copy_event(&copy), &dry).await);
     assert_nothing_created(&fake);
     let newer = fake.upload(&upload.key, "newer", &[LAB]);
-    let release = run_with(&fake, &copied(&newer), &dry).await.expect("no failure").remove(0);
+    let release = release_of_with(&fake, &copy_event(&newer), &dry).await;
     assert_eq!(release["outcome"], "dry-run");
 }
 
 #[tokio::test]
-async fn a_job_that_goes_on_is_warned_of_once_however_often_its_upload_was_copied() {
-    let (fake, upload) = released(&[LAB]).await;
+async fn the_warning_of_an_active_job_appears_once_for_all_copies() {
+    let (fake, upload) = released_upload(&[LAB]).await;
     for _ in 0..3 {
         let copy = fake.copy_onto_itself(&upload);
-        assert_unchanged(&work(&fake, &copied(&copy)).await);
+        assert_unchanged(&release_of(&fake, &copy_event(&copy)).await);
     }
     let newer = fake.upload(&upload.key, "newer", &[LAB]);
     let warned = warnings(async { assert_eq!(release(&fake, &newer).await["outcome"], "created") }).await;
-    let told = format!("of the earlier version `{}` is SCHEDULED", upload.version_id);
-    assert_eq!(warned.matches(&told).count(), 1, "{warned}");
+    let expected = format!("of the earlier version `{}` is SCHEDULED", upload.version_id);
+    assert_eq!(warned.matches(&expected).count(), 1, "{warned}");
     assert_eq!(warned.matches("earlier version").count(), 1, "{warned}");
 }
 
-/// As with the version that it is a copy of.
 #[tokio::test]
-async fn tags_that_come_after_a_copy_do_not_start_another_release() {
-    let (fake, upload) = released(&[LAB]).await;
+async fn tags_changed_after_a_copy_start_no_other_release() {
+    let (fake, upload) = released_upload(&[LAB]).await;
     let copy = fake.copy_onto_itself(&upload);
-    assert_unchanged(&work(&fake, &copied(&copy)).await);
-    fake.state().objects.get_mut(&(BUCKET.to_owned(), copy.key.clone())).expect("it")[0].tags =
-        vec![("ota:thing-group".into(), "eu-west".into())];
-    let tagged = json!({"Records": [record(&copy, "ObjectTagging:Put")]});
-    let adopted = work(&fake, &tagged).await;
+    assert_unchanged(&release_of(&fake, &copy_event(&copy)).await);
+    fake.set_tags(&copy, &[("ota:thing-group", "eu-west")]);
+    let tagged = named_event(&copy, "ObjectTagging:Put");
+    let adopted = release_of(&fake, &tagged).await;
     assert_eq!(adopted["outcome"], "adopted");
     assert!(adopted["reason"].as_str().expect("a reason").starts_with("the tags have changed"), "{adopted}");
     assert_eq!(adopted["jobArn"], receipt(&fake, &upload)["jobArn"]);
     fake.state().jobs.clear();
-    assert_eq!(work(&fake, &tagged).await["reason"], "job-deleted");
+    assert_eq!(release_of(&fake, &tagged).await["reason"], "job-deleted");
 }
 
-/// The event of tags that were put on a copy may be worked on at the same time as that of the copy.
+/// The event of tags set on a copy can be processed at the same time as the event of the copy.
 #[tokio::test]
-async fn a_release_that_was_first_is_adopted() {
-    let (fake, upload) = released(&[LAB]).await;
+async fn a_release_of_the_copy_that_was_faster_is_completed() {
+    let (fake, upload) = released_upload(&[LAB]).await;
     let copy = fake.copy_onto_itself(&upload);
-    let key = format!("{}release.json", signed_prefix(&copy));
+    let key = record_key(&copy);
     let record = json!({
         "bucket": BUCKET, "key": copy.key, "versionId": copy.version_id, "jobId": "AFR_OTA-first", "tags": {},
     });
-    fake.before("PutObject", move |state| {
+    fake.before_next("PutObject", move |state| {
         state.put(BUCKET, &key, Some(record.to_string().into()), Vec::new());
     });
-    let release = work(&fake, &copied(&copy)).await;
+    let release = release_of(&fake, &copy_event(&copy)).await;
     assert_eq!((&release["outcome"], &release["jobId"]), (&json!("created"), &json!("AFR_OTA-first")));
-    assert_eq!(work(&fake, &copied(&copy)).await["outcome"], "adopted");
+    assert_eq!(release_of(&fake, &copy_event(&copy)).await["outcome"], "adopted");
 }
 
 #[test]
-fn one_fault_at_any_call_for_a_copy_comes_to_no_job() {
-    on_a_clock_of_its_own(async {
-        let world = async || {
-            let (fake, upload) = released(&[LAB]).await;
+fn one_fault_at_any_call_for_a_copy_results_in_no_job() {
+    with_paused_clock(async {
+        let new_copy = async || {
+            let (fake, upload) = released_upload(&[LAB]).await;
             let copy = fake.copy_onto_itself(&upload);
             (fake, copy)
         };
-        let (fake, copy) = world().await;
-        let before = fake.state().sites.len();
-        assert_unchanged(&work(&fake, &copied(&copy)).await);
-        let sites = fake.state().sites[before..].to_vec();
-        assert!(sites.len() >= 8, "{sites:?}");
-        for trouble in all(&sites) {
-            let (fake, copy) = world().await;
-            fake.state().troubles = vec![trouble];
+        let (fake, copy) = new_copy().await;
+        let before = fake.state().call_indices.len();
+        assert_unchanged(&release_of(&fake, &copy_event(&copy)).await);
+        let calls = fake.state().call_indices[before..].to_vec();
+        assert!(calls.len() >= 8, "{calls:?}");
+        for fault in every_fault(&calls) {
+            let (fake, copy) = new_copy().await;
+            fake.state().faults = vec![fault];
             let mut attempts = 0;
             let release = loop {
                 attempts += 1;
-                assert!(attempts <= 3, "{trouble:?}");
-                if let Ok(mut releases) = run(&fake, &copied(&copy)).await {
+                assert!(attempts <= 3, "{fault:?}");
+                if let Ok(mut releases) = run(&fake, &copy_event(&copy)).await {
                     break releases.remove(0);
                 }
             };
             assert_unchanged(&release);
-            assert_unchanged(&work(&fake, &copied(&copy)).await);
-            assert_eq!(fake.state().jobs.len(), 1, "{trouble:?}");
+            assert_unchanged(&release_of(&fake, &copy_event(&copy)).await);
+            assert_eq!(fake.state().jobs.len(), 1, "{fault:?}");
         }
     });
 }

@@ -3,7 +3,7 @@
 #[path = "../fuzz/targets.rs"]
 mod targets;
 
-use crate::tell;
+use crate::support::report;
 use std::{fs, path::Path};
 use targets::TARGETS;
 
@@ -21,5 +21,5 @@ fn every_parser_holds_on_the_corpus_of_the_fuzzer() {
         }
         counts.push(format!("{name} {}", inputs.len()));
     }
-    tell(format_args!("fuzzed inputs replayed: {}", counts.join(", ")));
+    report(format_args!("fuzzed inputs replayed: {}", counts.join(", ")));
 }

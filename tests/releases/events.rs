@@ -1,13 +1,12 @@
-//! Events as they reach the handler: what fails the invocation, what is skipped, and how many records are worked on at once.
+//! Events as they reach the handler: what fails the invocation, what is skipped, and how records are processed.
 
-use crate::{
-    fake::{BUCKET, Fake},
-    releases::{LAB, assert_nothing_created, assert_released_once, event, record, run, run_with},
+use crate::support::{
+    BUCKET, Fake, IMAGE, LAB, assert_nothing_created, assert_released_once, event, event_record, named_event,
+    release_of, run, run_with, upload_image,
 };
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-const IMAGE: &[u8] = b"\x7fELF a firmware image";
 const QUEUE: &str = "arn:aws:sqs:us-east-1:111122223333:failures";
 
 fn from_queue(bodies: &[String]) -> Value {
@@ -15,8 +14,8 @@ fn from_queue(bodies: &[String]) -> Value {
     json!({"Records": bodies.iter().map(message).collect::<Vec<_>>()})
 }
 
-/// Events that nobody understands.
-fn strange_events() -> Vec<Value> {
+/// Events in unknown formats.
+fn unknown_events() -> Vec<Value> {
     let upload = Fake::new().upload("firmware/blinky.bin", IMAGE, &[LAB]);
     let mut nameless = event(&upload);
     nameless["Records"][0]["s3"]["bucket"] = json!({});
@@ -30,15 +29,15 @@ fn strange_events() -> Vec<Value> {
         json!({"invocationSchemaVersion": "1.0", "invocationId": "1", "job": {"id": "1"}, "tasks": []}),
         json!({"Records": [{"eventSource": "aws:kinesis"}]}),
         json!({"Records": [{"eventSource": "aws:sqs", "body": "no JSON"}]}),
-        json!({"Records": [record(&upload, "ObjectCreatedX:Put")]}),
+        named_event(&upload, "ObjectCreatedX:Put"),
         nameless,
     ]
 }
 
 #[tokio::test]
-async fn an_event_that_is_not_understood_fails_the_invocation() {
+async fn an_event_in_an_unknown_format_fails_the_invocation() {
     let fake = Fake::new();
-    for event in strange_events() {
+    for event in unknown_events() {
         let failed = run(&fake, &event).await.expect_err("a failure");
         assert!(failed.contains("the event is not understood: "), "{event}: {failed}");
         let queue = [("FAILURE_QUEUE_ARN", QUEUE)];
@@ -49,10 +48,10 @@ async fn an_event_that_is_not_understood_fails_the_invocation() {
 }
 
 #[tokio::test]
-async fn what_the_failure_queue_returns_is_consumed_if_it_is_not_understood() {
+async fn an_event_in_an_unknown_format_is_consumed_from_the_failure_queue() {
     let queue = [("FAILURE_QUEUE_ARN", QUEUE)];
     let fake = Fake::new();
-    for event in strange_events() {
+    for event in unknown_events() {
         let destination = json!({"version": "1.0", "requestPayload": event}).to_string();
         for event in [from_queue(&[event.to_string()]), from_queue(&[destination])] {
             assert_eq!(run_with(&fake, &event, &queue).await, Ok(Vec::new()), "{event}");
@@ -61,7 +60,7 @@ async fn what_the_failure_queue_returns_is_consumed_if_it_is_not_understood() {
     }
     assert_nothing_created(&fake);
 
-    // Of a mixed batch, what is understood is worked on.
+    // The other messages of a batch are processed.
     let good = fake.upload("firmware/good.bin", IMAGE, &[LAB]);
     let bad = fake.upload("firmware/bad.bin", IMAGE, &[("ota:thing-group", "prod")]);
     let bodies = ["{}".to_owned(), event(&bad).to_string(), "no JSON".to_owned(), event(&good).to_string()];
@@ -70,15 +69,15 @@ async fn what_the_failure_queue_returns_is_consumed_if_it_is_not_understood() {
     assert_eq!(outcomes, ["rejected", "created"]);
     assert_released_once(&fake, &good, IMAGE).await;
 
-    // So does an upload that only a later version of the function can read.
+    // An upload event that needs a later version of the function stays in the queue.
     let mut newer = event(&good);
     newer["Records"][0]["eventVersion"] = "3.0".into();
     let failed = run_with(&fake, &from_queue(&[newer.to_string()]), &queue).await.expect_err("a failure");
     assert!(failed.contains("the event is not supported: its `eventVersion` is `3.0`"), "{failed}");
 
-    // A release that failed stays in the queue.
+    // A failed release stays in the queue.
     let denied = fake.upload("firmware/denied.bin", IMAGE, &[LAB]);
-    fake.instead_of("StartSigningJob", 403, "AccessDeniedException");
+    fake.fail_next("StartSigningJob", 403, "AccessDeniedException");
     let bodies = ["{}".to_owned(), event(&denied).to_string()];
     let failed = run_with(&fake, &from_queue(&bodies), &queue).await.expect_err("a failure");
     assert!(failed.starts_with("`firmware/denied.bin`: starting a signing job"), "{failed}");
@@ -87,21 +86,20 @@ async fn what_the_failure_queue_returns_is_consumed_if_it_is_not_understood() {
 
 #[tokio::test]
 async fn an_event_with_more_than_a_thousand_records_fails_as_a_whole() {
-    let fake = Fake::new();
-    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
-    let event = json!({"Records": vec![record(&upload, "ObjectCreated:Put"); 1001]});
+    let (fake, upload) = upload_image(&[LAB]);
+    let event = json!({"Records": vec![event_record(&upload, "ObjectCreated:Put"); 1001]});
     let failed = run(&fake, &event).await.expect_err("a failure");
     assert!(failed.contains("it has more than 1000 records"), "{failed}");
     assert_eq!(fake.operations(), Vec::<&str>::new());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_few_records_are_worked_on_at_the_same_time() {
+async fn four_records_are_processed_at_the_same_time() {
     let elapsed = async |count: usize| {
         let fake = Fake::new();
         fake.set(|behavior| behavior.latency = std::time::Duration::from_millis(100));
         let uploads = (0..count).map(|at| fake.upload(&format!("firmware/{at}.bin"), IMAGE, &[LAB]));
-        let records: Vec<_> = uploads.map(|upload| record(&upload, "ObjectCreated:Put")).collect();
+        let records: Vec<_> = uploads.map(|upload| event_record(&upload, "ObjectCreated:Put")).collect();
         let began = Instant::now();
         let releases = run(&fake, &json!({"Records": records})).await.expect("no failure");
         let keys: Vec<_> = releases.iter().map(|release| release["key"].clone()).collect();
@@ -119,15 +117,49 @@ async fn a_few_records_are_worked_on_at_the_same_time() {
 }
 
 #[tokio::test]
-async fn a_release_needs_few_members_of_its_record() {
+async fn every_record_of_an_event_is_processed() {
     let fake = Fake::new();
-    let upload = fake.upload("firmware/blinky.bin", IMAGE, &[LAB]);
+    let bad = fake.upload("firmware/bad.bin", IMAGE, &[("ota:thing-group", "prod")]);
+    let denied = fake.upload("firmware/denied.bin", IMAGE, &[LAB]);
+    fake.fail_head(&denied.key, 403);
+    let good = fake.upload("firmware/good.bin", IMAGE, &[LAB]);
+    let records = [&bad, &denied, &good].map(|upload| event_record(upload, "ObjectCreated:CompleteMultipartUpload"));
+    let failed = run(&fake, &json!({"Records": records})).await.expect_err("a failure");
+    assert!(failed.starts_with("`firmware/denied.bin`: reading the head of "), "{failed}");
+    assert!(!failed.contains("bad.bin"), "{failed}");
+    assert_released_once(&fake, &good, IMAGE).await;
+
+    let [bad, _, good] = records;
+    let releases = run(&fake, &json!({"Records": [bad, good]})).await.expect("no failure");
+    let outcomes: Vec<_> = releases.iter().map(|release| release["outcome"].clone()).collect();
+    assert_eq!(outcomes, ["rejected", "adopted"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_record_does_not_delay_the_others() {
+    let fake = Fake::new();
+    fake.set(|behavior| {
+        behavior.corrupt_signing_job = |job| {
+            if job["source"]["s3"]["key"] == "firmware/slow.bin" {
+                job["status"] = "InProgress".into();
+            }
+        };
+    });
+    let records = ["firmware/slow.bin", "firmware/good.bin"]
+        .map(|key| event_record(&fake.upload(key, IMAGE, &[LAB]), "ObjectCreated:Put"));
+    let failed = run(&fake, &json!({"Records": records})).await.expect_err("a failure");
+    assert!(failed.contains("slow.bin") && !failed.contains("good.bin"), "{failed}");
+    assert_eq!(fake.state().jobs.len(), 1);
+}
+
+#[tokio::test]
+async fn a_release_needs_few_members_of_its_event_record() {
+    let (fake, upload) = upload_image(&[LAB]);
     let object = json!({"key": "firmware/blinky.bin", "versionId": upload.version_id});
     let record = json!({
         "eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "s3:ObjectCreated:Put",
         "s3": {"bucket": {"name": BUCKET}, "object": object},
     });
-    let releases = run(&fake, &record).await.expect("no failure");
-    assert_eq!(releases[0]["outcome"], "created");
+    assert_eq!(release_of(&fake, &record).await["outcome"], "created");
     assert_released_once(&fake, &upload, IMAGE).await;
 }

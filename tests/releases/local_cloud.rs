@@ -1,24 +1,20 @@
-//! The real handler on the local cloud: somebody else's S3, Signer and IoT Jobs, over HTTP.
+//! The real handler on the local cloud: MiniStack's S3, Signer and IoT Jobs, over HTTP.
 
-use crate::releases::{event, record};
+use crate::support::{Clients, Function, IMAGE, Settings, Upload, assert_outcome, event, invoke, named_event};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::{
     config::Credentials,
     types::{MetadataDirective, StorageClass, Tag, Tagging},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use ota_on_upload::{clients::Clients, handler::Function, settings::Settings, upload::Upload};
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
-    time::{Duration, SystemTime},
 };
 
-const IMAGE: &[u8] = b"\x7fELF a firmware image";
-
-/// A running local cloud, which ends when its standard input does.
+/// A running local cloud. It ends when its standard input is closed.
 struct LocalCloud {
     process: Child,
     about: Value,
@@ -39,7 +35,7 @@ impl LocalCloud {
         let mut line = String::new();
         let output = process.stdout.take().expect("its output");
         BufReader::new(output).read_line(&mut line).expect("a line");
-        Self { process, about: serde_json::from_str(&line).expect("what is where") }
+        Self { process, about: serde_json::from_str(&line).expect("JSON") }
     }
 
     fn text(&self, member: &str) -> String {
@@ -81,9 +77,7 @@ fn lab(cloud: &LocalCloud) -> Tagging {
 }
 
 async fn release(function: &Function, event: &Value) -> Value {
-    let deadline = SystemTime::now() + Duration::from_mins(1);
-    let releases = function.handle(&event.to_string(), deadline).await.expect("no failure").releases;
-    serde_json::to_value(&releases[0]).expect("JSON")
+    invoke(function, event).await.expect("no failure").remove(0)
 }
 
 #[tokio::test]
@@ -115,14 +109,14 @@ async fn the_handler_releases_once_on_the_local_cloud() {
 
     iot.delete_job().job_id(job_id).force(true).send().await.expect("the end of the job");
     let deleted = release(&function, &event(&upload)).await;
-    assert_eq!((&deleted["outcome"], &deleted["reason"]), (&json!("skipped"), &json!("job-deleted")), "{deleted}");
+    assert_outcome(&deleted, "skipped", Some("job-deleted"));
 
     let newer = s3.put_object().bucket(&bucket).key(key).body(IMAGE.to_vec().into()).send().await.expect("an upload");
     let newer = Upload::new(bucket.clone(), key.into(), newer.version_id.expect("a version"));
     s3.put_object_tagging().bucket(&bucket).key(key).tagging(lab(&cloud)).send().await.expect("later tags");
     s3.delete_object().bucket(&bucket).key(key).send().await.expect("a delete marker");
     let withdrawn = release(&function, &event(&newer)).await;
-    assert_eq!((&withdrawn["outcome"], &withdrawn["reason"]), (&json!("skipped"), &json!("withdrawn")), "{withdrawn}");
+    assert_outcome(&withdrawn, "skipped", Some("withdrawn"));
 
     Box::pin(reject_what_can_never_succeed(&cloud, &function, &s3, &iot)).await;
     Box::pin(skip_a_copy_onto_itself(&cloud, &function, &s3)).await;
@@ -174,14 +168,10 @@ async fn skip_a_copy_onto_itself(cloud: &LocalCloud, function: &Function, s3: &a
         let copy = s3.copy_object().bucket(&bucket).key(key).copy_source(format!("{bucket}/{key}"));
         let copy = copy.metadata_directive(MetadataDirective::Replace).metadata("reviewed", "yes").send().await;
         let copy = upload(copy.expect("a copy").version_id);
-        let copied = json!({"Records": [record(&copy, "ObjectCreated:Copy")]});
+        let copied = named_event(&copy, "ObjectCreated:Copy");
         for _ in 0..2 {
             let skipped = release(function, &copied).await;
-            assert_eq!(
-                (&skipped["outcome"], &skipped["reason"]),
-                (&json!("skipped"), &json!("unchanged")),
-                "{skipped}"
-            );
+            assert_outcome(&skipped, "skipped", Some("unchanged"));
         }
     }
 }

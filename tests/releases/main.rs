@@ -1,15 +1,22 @@
-//! Whole releases: through the real handler and the real clients, in process, as a real process, and on the local cloud.
+//! Whole releases: through the real handler and the real clients, in process, as a real process, and on the local
+//! cloud.
 
+mod adopted;
 mod attacks;
+mod aws_requests;
+mod conflicts;
 mod conformance;
 mod copies;
 mod corpus;
+mod created;
+mod dry_run;
 mod events;
-mod fake;
 mod faults;
-mod inputs;
+mod job_templates;
 mod local_cloud;
+mod logs;
 mod lookups;
+mod manifest_rejections;
 mod manifests;
 mod model;
 #[path = "../local_cloud/operations.rs"]
@@ -17,15 +24,18 @@ mod operations;
 #[path = "../local_cloud/packages.rs"]
 mod packages;
 mod process;
-mod releases;
+mod provided_signatures;
+mod rejected;
 mod requests;
 mod responses;
+mod sample_events;
+#[path = "../local_cloud/service.rs"]
+mod service;
+mod signing;
+mod skipped;
+mod storage;
 #[path = "../local_cloud/streams.rs"]
 mod streams;
-mod templates;
-
-/// Says something of a test that passes: what it prints is kept back.
-fn tell(text: std::fmt::Arguments) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "{text}");
-}
+mod support;
+mod throttling;
+mod verification;

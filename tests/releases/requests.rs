@@ -1,32 +1,27 @@
-//! Releases by generated tags, job templates and manifests: the requests that come of them, for
-//! `local_cloud/test_model.py`, which holds them against the service model of AWS, and the manifests against their schema.
+//! Releases with generated tags, job templates and manifests. `test_model.py` checks their requests against the service
+//! model of AWS, and the manifests against their schema.
 
-use crate::{
-    fake::{Fake, PROFILE},
-    releases::{event, run_with},
-    tell,
-};
-use ota_on_upload::tags::VOCABULARY;
+use crate::support::{Fake, PROFILE, VOCABULARY, release_with, report};
 use proptest::{
     collection::vec, option, prelude::*, strategy::ValueTree, string::string_regex, test_runner::TestRunner,
 };
 use serde_json::{Value, json};
 use std::{fs, path::Path};
 
-/// How many releases are tried.
+/// The number of releases.
 const CASES: usize = 900;
-/// How many of them are to be accepted, and rejected, at the least.
-const ENOUGH: usize = 200;
+/// The minimum number of accepted and of rejected releases.
+const MIN_OUTCOMES: usize = 200;
 
-/// The tags of images that are signed already: what they say goes into the document alone.
-const SIGNED_BEFORE: [&str; 4] = ["ota:signing-job", "ota:signature", "ota:signature-algorithm", "ota:certificate"];
+/// The tags of provided signatures: their values appear only in the document.
+const SIGNATURE_TAGS: [&str; 4] = ["ota:signing-job", "ota:signature", "ota:signature-algorithm", "ota:certificate"];
 
 const VERSIONS: &str = "arn:aws:iot:us-east-1:111122223333:package/";
 const NAMES: &str = "[a-zA-Z0-9:_-]{1,128}( [a-zA-Z0-9:_-]{1,120})?";
 const LENGTH: &str = "([1-9][0-9]{0,2}m|[1-9][0-9]?h|[1-9][0-9]?d([1-9]h)?)";
 const TIME: &str = "202[6-8]-(0[1-9]|1[0-2])-[0-3][0-9][T ][0-2][0-9]:[0-5][0-9]Z?";
 
-/// The tags that reach a request, each with a pattern of values of which most are good.
+/// The tags that appear in a request, each with a pattern of values, most of them valid.
 fn patterns() -> Vec<(&'static str, String)> {
     let days = "(daily|(mon|tue|sat)(-(wed|fri|sun))?(/(thu|sat))?|day-[1-3]?[1-9](/day-1)?)";
     vec![
@@ -50,7 +45,7 @@ fn patterns() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Some tags, of which one in thirty has any value at all.
+/// Some tags. One in thirty has an arbitrary value.
 fn tags() -> impl Strategy<Value = Vec<(String, String)>> {
     let each = patterns().into_iter().map(|(tag, pattern)| {
         let good = string_regex(&pattern).expect("a pattern");
@@ -61,29 +56,29 @@ fn tags() -> impl Strategy<Value = Vec<(String, String)>> {
     each.collect::<Vec<_>>().prop_map(|tags| tags.into_iter().flatten().collect())
 }
 
-/// A job template as AWS IoT might tell it, near the edges of what CreateJob takes and beyond.
+/// A job template as AWS IoT returns it, with values at the limits of CreateJob and beyond.
 fn template() -> impl Strategy<Value = Value> {
     let some = |members: BoxedStrategy<Value>| option::weighted(0.4, members);
     let factor = prop_oneof![9 => 11..=50_i32, 1 => 0..=60_i32].prop_map(|tenths| f64::from(tenths) / 10.0);
     let rollout = (rarely_bad(1..=1000), rarely_bad(1..=1000), factor, rarely_bad(1..=9999), any::<bool>());
-    let rollout = rollout.prop_map(|(most, base, factor, things, is_exponential)| {
+    let rollout = rollout.prop_map(|(maximum, base, factor, things, is_exponential)| {
         let exponential = json!({
             "baseRatePerMinute": base, "incrementFactor": factor,
             "rateIncreaseCriteria": {"numberOfNotifiedThings": things},
         });
         if is_exponential {
-            json!({"maximumPerMinute": most, "exponentialRate": exponential})
+            json!({"maximumPerMinute": maximum, "exponentialRate": exponential})
         } else {
-            json!({"maximumPerMinute": most})
+            json!({"maximumPerMinute": maximum})
         }
     });
     let failure = prop::sample::select(vec!["FAILED", "REJECTED", "TIMED_OUT", "ALL"]);
     let abort = vec((failure, 0..=10_050_i32, rarely_bad(1..=9999)), 1..4).prop_map(|criteria| {
-        let one = |(failure, percentage, least)| {
+        let one = |(failure, percentage, minimum)| {
             let percentage = f64::from(percentage) / 100.0;
             json!({
                 "failureType": failure, "action": "CANCEL", "thresholdPercentage": percentage,
-                "minNumberOfExecutedThings": least,
+                "minNumberOfExecutedThings": minimum,
             })
         };
         json!({"criteriaList": criteria.into_iter().map(one).collect::<Vec<_>>()})
@@ -119,7 +114,7 @@ fn template() -> impl Strategy<Value = Value> {
     })
 }
 
-/// What a manifest may say of the job, near the edges of what CreateJob takes and beyond, and of one to three files.
+/// A manifest's members about the job, with values at the limits of CreateJob and beyond, and one to three files.
 fn manifest() -> impl Strategy<Value = (Value, Vec<Value>)> {
     let text = prop_oneof![9 => "[a-zA-Z0-9 .,:/ä-ü]{1,40}", 1 => "\\PC{0,40}", 1 => "[a\n\u{200b}]{1,9}"];
     let key = prop_oneof![9 => "[a-zA-Z][a-zA-Z0-9 _.:/=+@-]{0,30}", 1 => "\\PC{0,9}|aws:[a-z]{1,9}"];
@@ -164,8 +159,8 @@ fn manifest() -> impl Strategy<Value = (Value, Vec<Value>)> {
     (members, vec(file, 1..4))
 }
 
-/// Changes one of the values in another, counted depth first: to `null`, to text, to the same number with a fraction of
-/// zero; or removes it, or adds an unknown member to it.
+/// Changes the value at an index, counted depth first: to `null`, to text, or to the same number with a fraction of
+/// zero; removes it; or adds an unknown member to it.
 fn change(value: &mut Value, at: &mut usize, how: u8) {
     let change_one = |value: &mut Value, how| match how {
         0 => *value = Value::Null,
@@ -190,7 +185,7 @@ fn change(value: &mut Value, at: &mut usize, how: u8) {
                     change(&mut members[&name], at, how);
                     continue;
                 }
-                // None is left to change.
+                // Leaves all other values unchanged.
                 *at = usize::MAX;
                 return;
             }
@@ -200,21 +195,21 @@ fn change(value: &mut Value, at: &mut usize, how: u8) {
     }
 }
 
-/// Numbers of which one in fifty lies outside of the range.
+/// Numbers in a range. One in fifty is outside.
 fn rarely_bad(range: std::ops::RangeInclusive<i32>) -> impl Strategy<Value = i32> {
-    let (least, most) = (*range.start(), *range.end());
-    prop_oneof![50 => range, 1 => Just(least - 1), 1 => Just(most + 1)]
+    let (minimum, maximum) = (*range.start(), *range.end());
+    prop_oneof![50 => range, 1 => Just(minimum - 1), 1 => Just(maximum + 1)]
 }
 
 #[tokio::test(start_paused = true)]
-async fn generated_tags_templates_and_manifests_come_to_requests_or_reasons() {
+async fn generated_tags_templates_and_manifests_result_in_requests_or_reasons() {
     let key = prop_oneof!["[a-z0-9._-]{1,30}", "\\PC{1,250}", "[\\x00-\\x7f]{1,60}"];
     let key = key.prop_filter("a file name", |key| !key.is_empty() && !key.ends_with('/'));
     let changes = option::weighted(0.2, (0..40_usize, 0..5_u8));
     let cases = (key, tags(), template(), option::weighted(0.4, manifest()), changes);
     let tried: Vec<_> = patterns().into_iter().map(|(tag, _)| tag).collect();
     let others: Vec<_> = VOCABULARY.into_iter().filter(|tag| !tried.contains(tag)).collect();
-    assert_eq!(others, SIGNED_BEFORE, "each tag is tried");
+    assert_eq!(others, SIGNATURE_TAGS, "each tag is tried");
     let mut runner = TestRunner::deterministic();
     let (mut lines, mut outcomes, mut manifests, mut updates) = (String::new(), [0, 0], String::new(), 0);
     for _ in 0..CASES {
@@ -235,8 +230,8 @@ async fn generated_tags_templates_and_manifests_come_to_requests_or_reasons() {
             tags.retain(|(tag, _)| tag != "ota:file-path" && tag != "ota:file-type");
             manifest
         });
-        let arns = |said: &Value| {
-            let arns = said["destinationPackageVersions"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let arns = |request: &Value| {
+            let arns = request["destinationPackageVersions"].as_array().into_iter().flatten().filter_map(Value::as_str);
             arns.map(|arn| arn.replace("/version/", ":").replace(VERSIONS, "")).collect::<Vec<_>>()
         };
         let mut packages = [arns(&template), manifest.as_ref().map(arns).unwrap_or_default()].concat();
@@ -259,10 +254,10 @@ async fn generated_tags_templates_and_manifests_come_to_requests_or_reasons() {
         }
         fake.set(|behavior| behavior.targets = targets);
         fake.add_packages(packages.iter().map(String::as_str), &["PUBLISH"]);
-        let given: Vec<_> = tags.iter().map(|(tag, value)| (tag.as_str(), value.as_str())).collect();
-        let upload = fake.upload(&format!("firmware/{key}"), bytes, &given);
+        let tags: Vec<_> = tags.iter().map(|(tag, value)| (tag.as_str(), value.as_str())).collect();
+        let upload = fake.upload(&format!("firmware/{key}"), bytes, &tags);
         let open = [("ALLOWED_THING_GROUPS", "*"), ("ALLOWED_THINGS", "*"), ("URL_EXPIRY_SECONDS", "3600")];
-        let release = run_with(&fake, &event(&upload), &open).await.expect("no failure").remove(0);
+        let release = release_with(&fake, &upload, &open).await;
         if let Some(manifest) = manifest {
             let line = json!({"manifest": manifest, "outcome": release["outcome"], "reasons": release["reasons"]});
             manifests += &line.to_string();
@@ -289,9 +284,9 @@ async fn generated_tags_templates_and_manifests_come_to_requests_or_reasons() {
         }
     }
     let [accepted, rejected] = outcomes;
-    tell(format_args!("{accepted} accepted, {updates} of them manifests, {rejected} rejected"));
-    assert!(accepted >= ENOUGH && rejected >= ENOUGH, "{accepted} accepted, {rejected} rejected");
-    assert!(updates >= ENOUGH / 4, "{updates} of manifests");
+    report(format_args!("{accepted} accepted, {updates} of them manifests, {rejected} rejected"));
+    assert!(accepted >= MIN_OUTCOMES && rejected >= MIN_OUTCOMES, "{accepted} accepted, {rejected} rejected");
+    assert!(updates >= MIN_OUTCOMES / 4, "{updates} of manifests");
     for (name, lines) in [("requests.jsonl", lines), ("manifests.jsonl", manifests)] {
         fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name), lines).expect("a file");
     }

@@ -1,0 +1,240 @@
+"""Attaches a deployed stack to the bucket that was there before it: adds to the bucket's policy and notifications, and
+takes nothing away.
+
+    attach.py
+
+shows what would change, and asks; the Makefile says what it reads from the environment.
+"""
+
+import difflib
+import json
+import os
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from denials import because, denials, listed
+from intrinsics import resolved
+from program import Failed, run
+from stack import STACK
+
+# The owner of the bucket configures it, and would be locked out. A scheduled check of the stack watches it instead.
+NOT_OURS = "OnlyTheStackConfigures"
+# The statements of earlier versions began with the words of the stack's name in capitals, without its hyphens.
+EARLIER = (
+    *("OnlyOverTls", "OnlyDeployersUpload", "OnlyDeployersTag", "OnlyTheFunctionOrDeployersWriteSigned"),
+    *("DeployersWriteSignedOnlyThroughAService", "KeepVersions"),
+)
+NOT_THERE = ("NoSuchBucketPolicy", "NoSuchLifecycleConfiguration", "ServerSideEncryptionConfigurationNotFoundError")
+# In bytes: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-policies.html
+LARGEST_POLICY = 20480
+
+
+def attach():
+    name = os.environ.get("STACK") or STACK
+    try:
+        session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
+        values, statements = deployed(session.client("cloudformation"), name)
+        s3, bucket = session.client("s3"), {"Bucket": values["BucketName"]}
+        check(s3, bucket, values)
+        before = now(s3, bucket)
+        after = merged(before, statements, name, values["FunctionRole.Arn"])
+        check_policy(after["policy"], values)
+        if after == before:
+            print(f"✓ {values['BucketName']} is attached to {name} already")
+            return
+        show(values["BucketName"], before, after)
+        if os.environ.get("YES") != "yes" and not agreed():
+            raise Failed("nothing was changed")
+        if now(s3, bucket) != before:
+            raise Failed("the bucket was changed meanwhile, and not by this: look again")
+        s3.put_bucket_policy(**bucket, Policy=json.dumps(after["policy"]))
+        s3.put_bucket_notification_configuration(
+            **bucket,
+            NotificationConfiguration=after["notifications"],
+            # Whether those of others still work is not for this to decide.
+            SkipDestinationValidation=True,
+        )
+    except (BotoCoreError, ClientError) as error:
+        raise Failed(f"the bucket cannot be attached: {error}") from error
+    print(f"✓ {values['BucketName']} is attached to {name}")
+
+
+def deployed(cloudformation, name):
+    """What the names in the stack's template stand for, and its statements on the bucket."""
+    (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+    _, partition, _, region, account, _ = stack["StackId"].split(":", 5)
+    values = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
+    if values.get("ExistingBucket") != "true":
+        raise Failed(f"the stack {name} is not deployed with ExistingBucket=true: it has a bucket of its own")
+    values |= {"AWS::Partition": partition, "AWS::Region": region, "AWS::AccountId": account}
+    for role in ("FunctionRole", "OtaRole"):
+        found = cloudformation.describe_stack_resource(StackName=name, LogicalResourceId=role)
+        values[role] = found["StackResourceDetail"]["PhysicalResourceId"]
+        values[f"{role}.Arn"] = f"arn:{partition}:iam::{account}:role/{values[role]}"
+    template = cloudformation.get_template(StackName=name, TemplateStage="Processed")["TemplateBody"]
+    document = template["Resources"]["BucketPolicy"]["Properties"]["PolicyDocument"]
+    return values, [resolved(each, values) for each in document["Statement"] if each["Sid"] != NOT_OURS]
+
+
+def check(s3, bucket, values):
+    """That releases can be made of this bucket, and what they are made of stays."""
+    where, name = region(s3, bucket, values["AWS::AccountId"]), bucket["Bucket"]
+    if where != values["AWS::Region"]:
+        raise Failed(
+            f"the bucket {name} is in {where}, and the stack in {values['AWS::Region']}. Signer reads only buckets of"
+            f" its region: deploy the stack in {where}, or choose a bucket in {values['AWS::Region']}"
+        )
+    check_encryption(s3, bucket, values["KmsKeyArn"])
+    if s3.get_bucket_versioning(**bucket).get("Status") != "Enabled":
+        raise Failed(f"the bucket {name} has no versioning, and every step of a release names a version: enable it")
+    signed = values["SignedPrefix"]
+    for rule in optional(lambda: s3.get_bucket_lifecycle_configuration(**bucket)["Rules"], []):
+        scope = rule.get("Filter", {})
+        prefix = scope.get("Prefix", scope.get("And", {}).get("Prefix", rule.get("Prefix", "")))
+        overlaps = signed.startswith(prefix) or prefix.startswith(signed)
+        if rule["Status"] == "Enabled" and overlaps and takes_away(rule):
+            raise Failed(
+                f"the rule {rule.get('ID', '')} of the life cycle of the bucket {name} takes away what is below "
+                f"{signed}, where devices fetch from for as long as a job goes on: limit it to other prefixes"
+            )
+
+
+def region(s3, bucket, account):
+    """The region of a bucket, wherever this session is: S3 redirects requests for a bucket of another region."""
+    name = bucket["Bucket"]
+    try:
+        found = s3.get_bucket_location(**bucket, ExpectedBucketOwner=account).get("LocationConstraint")
+    except ClientError as error:
+        headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        if elsewhere := headers.get("x-amz-bucket-region"):
+            return elsewhere
+        match error.response["Error"]["Code"]:
+            case "NoSuchBucket" | "404":
+                raise Failed(f"there is no bucket {name}: create it, or name another in BucketName") from error
+            case "AccessDenied" | "403":
+                raise Failed(
+                    f"the bucket {name} is not of the account {account}, or you lack s3:GetBucketLocation. The stack"
+                    " and its bucket must be of one account"
+                ) from error
+        raise
+    # The names of the two oldest regions: https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketLocation.html
+    return {None: "us-east-1", "": "us-east-1", "EU": "eu-west-1"}.get(found, found)
+
+
+def check_encryption(s3, bucket, key):
+    """That the stack's roles may use the key that the bucket encrypts with."""
+    rules = optional(lambda: s3.get_bucket_encryption(**bucket)["ServerSideEncryptionConfiguration"]["Rules"], [])
+    defaults = [rule.get("ApplyServerSideEncryptionByDefault", {}) for rule in rules]
+    for used in filter(None, (default.get("KMSMasterKeyID") for default in defaults)):
+        # By its ID, too, but not by an alias, which says nothing of the key.
+        if "alias/" not in used and used.rpartition("/")[2] != key.rpartition("/")[2]:
+            raise Failed(
+                f"the bucket {bucket['Bucket']} encrypts with the key {used}, which the stack's roles may not use:"
+                " deploy the stack with the ARN of that key in KmsKeyArn"
+            )
+
+
+def check_policy(policy, values):
+    """That a policy is not too large, and denies no request of a release."""
+    name, size = values["BucketName"], len(json.dumps(policy).encode())
+    if size > LARGEST_POLICY:
+        raise Failed(
+            f"the policy of the bucket {name} would have {size} bytes with the stack's statements, and S3 allows"
+            f" {LARGEST_POLICY}: shorten its other statements, or DeployerPrincipals"
+        )
+    certain = []
+    for statement, denied, is_certain in denials(policy["Statement"], values):
+        problem = f"`{statement.get('Sid', json.dumps(statement))}`"
+        reason = f" ({why})" if (why := because(statement)) else ""
+        if is_certain:
+            certain.append("\n    ".join([f"  {problem}{reason} denies", *map(str, denied)]))
+        else:
+            print(f"! the statement {problem} may deny {denied[0]}{reason}: it depends on what only the request shows")
+    if certain:
+        roles = json.dumps({"ArnNotEquals": {"aws:PrincipalArn": [values["FunctionRole.Arn"], values["OtaRole.Arn"]]}})
+        raise Failed(
+            f"the policy of the bucket {name} denies what the stack needs. Exempt the stack's roles in the condition of"
+            f" each of these statements, by {roles}, or remove the statement:\n" + "\n".join(certain)
+        )
+
+
+def takes_away(rule):
+    """Whether nobody can fetch an object version any more after a rule of a life cycle was applied to it."""
+    moved = [*rule.get("Transitions", []), *rule.get("NoncurrentVersionTransitions", [])]
+    archived = any(each.get("StorageClass") in ("GLACIER", "DEEP_ARCHIVE") for each in moved)
+    return archived or "NoncurrentVersionExpiration" in rule or {"Days", "Date"} & set(rule.get("Expiration", {}))
+
+
+def now(s3, bucket):
+    """The bucket's policy and notifications."""
+    notifications = s3.get_bucket_notification_configuration(**bucket)
+    notifications.pop("ResponseMetadata", None)
+    policy = optional(lambda: json.loads(s3.get_bucket_policy(**bucket)["Policy"]), None)
+    if policy and isinstance(policy["Statement"], dict):  # a single one need not be in a list
+        policy["Statement"] = [policy["Statement"]]
+    return {"policy": policy, "notifications": notifications}
+
+
+def optional(read, default):
+    """What is read of a bucket, if it is there."""
+    try:
+        return read()
+    except ClientError as error:
+        if error.response["Error"]["Code"] in NOT_THERE:
+            return default
+        raise
+
+
+def merged(before, statements, stack, role):
+    """The policy and the notifications with what the stack needs: in place of statements that it had there before."""
+    prefix = sid_prefix(stack)
+    ours = [each | {"Sid": f"{prefix}{each['Sid']}"} for each in statements]
+    policy = before["policy"] or {"Version": "2012-10-17", "Statement": []}
+    before_ours = earlier(policy["Statement"], stack, role)
+    others = [
+        each for each in policy["Statement"] if each not in before_ours and not each.get("Sid", "").startswith(prefix)
+    ]
+    notifications = {"EventBridgeConfiguration": {}} | before["notifications"]
+    return {"policy": policy | {"Statement": others + ours}, "notifications": notifications}
+
+
+def sid_prefix(stack):
+    """The start of the IDs of a stack's statements: letters and digits, with which those of no other stack begin.
+
+    The template has it, too, for the scheduled check of the bucket.
+    """
+    return stack.replace("Z", "ZZ").replace("-", "Z0") + "Z1s"
+
+
+def earlier(statements, stack, role):
+    """The statements that an earlier version attached for this stack.
+
+    Stacks whose names differ by hyphens had the same IDs, and the last stack to be attached replaced the statements
+    of the others. So the statements are this stack's only if they name the role of its function.
+    """
+    prefix = "".join(filter(str.isalnum, stack.title()))
+    found = [each for each in statements if each.get("Sid") in {f"{prefix}{name}" for name in EARLIER}]
+    roles = [
+        each.get("Condition", {}).get("ArnNotLike", {}).get("aws:PrincipalArn", [])
+        for each in found
+        if each["Sid"] == f"{prefix}DeployersWriteSignedOnlyThroughAService"
+    ]
+    return found if any(role in listed(named) for named in roles) else []
+
+
+def show(bucket, before, after):
+    for part in before:
+        texts = [json.dumps(each[part], indent=2).splitlines() if each[part] else [] for each in (before, after)]
+        print(*difflib.unified_diff(*texts, f"{part} of {bucket}", "with the stack", lineterm="", n=2), sep="\n")
+
+
+def agreed():
+    try:
+        return input("\nChange the bucket so? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
+if __name__ == "__main__":
+    run(attach)

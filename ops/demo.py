@@ -1,0 +1,150 @@
+"""`make demo`: from a firmware image and its tags to an AWS IoT job, by the unmodified stack on the local cloud.
+
+The environment may say FIRMWARE (path of an image), TAGS (in the form of the x-amz-tagging header) and KEY (of the
+object, below the upload prefix).
+"""
+
+import hashlib
+import json
+import os
+import shlex
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import boto3
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/local_cloud"))
+
+import cloud as local
+from cloud import Cloud, device, presigned, tags_of_uploads
+
+from alive import rows, show, step
+from program import Failed, run
+from stack import build
+
+UPLOAD_PREFIX = "firmware/"
+
+
+def main():
+    name, image, origin = firmware()
+    tags = tags_of_uploads()
+    key = UPLOAD_PREFIX + (os.environ.get("KEY") or name)
+
+    print("A firmware upload becomes an AWS IoT job: on a local cloud, by the stack as it is deployed to AWS.\n")
+    with ExitStack() as stack:
+        with step("start the local cloud"):
+            cloud = stack.enter_context(Cloud())
+        with step("make certificate, signing profile, thing groups and things"):
+            cloud.provision(tags)
+        with step("sam build"):
+            build()
+        with step("sam deploy"):
+            cloud.deploy()
+        bucket = cloud.outputs["BucketName"]
+        command = ["aws", "s3api", "put-object", "--bucket", bucket, "--key", key, "--body", name, "--tagging", tags]
+        show("Upload", f"{name}, {len(image):,} bytes, {origin}", shlex.join(command))
+        with step("upload, and wait until S3 has notified the function and it is done"):
+            outcome = cloud.outcome(key, cloud.upload(key, image, tags))
+        return report(cloud, outcome)
+
+
+def firmware():
+    """Name, bytes and origin of the image to release."""
+    if path := os.environ.get("FIRMWARE"):
+        try:
+            return Path(path).name, Path(path).read_bytes(), f"from {path}"
+        except OSError as error:
+            raise Failed(f"cannot read FIRMWARE: {error}") from error
+    image = hashlib.shake_256(b"ota-on-upload").digest(256 * 1024)
+    return "demo-firmware.bin", image, "made on the spot: no device runs it"
+
+
+def allowed_targets():
+    return f"thing groups {local.ALLOWED_THING_GROUPS}; things {local.ALLOWED_THINGS}"
+
+
+def report(cloud, outcome):
+    if outcome["outcome"] not in ("created", "adopted"):
+        reasons = outcome.get("reasons") or outcome.get("reason") or json.dumps(outcome)
+        show(f"Outcome: {outcome['outcome']}", *reasons.split("; "))
+        show("This stack releases", *rows({"with": "tags that begin with ota:", "to": allowed_targets()}))
+        return 1
+
+    iot = boto3.client("iot")
+    job_id = outcome["jobId"]
+    job = iot.describe_job(jobId=job_id)["job"]
+    document = iot.get_job_document(jobId=job_id)["document"]
+    (file,) = json.loads(document)["afr_ota"]["files"]
+    at, image = cloud.streamed(outcome["streamId"]) if "streamId" in outcome else presigned(file["update_data_url"])
+    cloud.verify(file["sig-sha256-ecdsa"], image)
+
+    show(f"Outcome: {outcome['outcome']}", *rows(log_line(outcome)))
+    if warnings := cloud.warnings(outcome["key"]):
+        show("Warned of", *warnings)
+    show("Job", *rows(job_facts(job)))
+    show("Job document", *json.dumps(json.loads(document), indent=2).splitlines())
+    show("Objects in the bucket", *objects(outcome["key"], at))
+    if "streamId" in outcome:
+        stream = iot.describe_stream(streamId=outcome["streamId"])["streamInfo"]
+        file = f"s3://{at['bucket']}/{at['key']}, version {at['version']}"
+        show("Stream", *rows({"stream": stream["streamArn"], "file": file, "role": stream["roleArn"]}))
+    show("Signature", f"✓ verifies with the certificate over all {len(image):,} bytes that devices fetch")
+    if "streamId" in outcome:  # the parser wants a stream
+        show("The job document, read by the parser of rustot", *device(document).splitlines())
+    show("Job executions", *executions(iot, job_id))
+    print(f"\njobArn: {outcome['jobArn']}")
+    return 0
+
+
+def log_line(outcome):
+    """What the function's final log line tells, the times of its steps in one row."""
+    framing = ("timestamp", "level", "target", "span", "outcome")
+    told = {name: value for name, value in outcome.items() if name not in framing}
+    told["verified"] = f"{told['verified']} by the function; see below for the demo's own check"
+    times = {name.removesuffix("Ms"): told.pop(name) for name in list(told) if name.endswith("Ms")}
+    return told | {"took": ", ".join(f"{step} {time} ms" for step, time in times.items())}
+
+
+def job_facts(job):
+    schedule = job.get("schedulingConfig", {})
+    retries = job.get("jobExecutionsRetryConfig", {}).get("criteriaList", [])
+    windows = [
+        f"{each['startTime']} for {each['durationInMinutes']} minutes"
+        for each in schedule.get("maintenanceWindows", [])
+    ]
+    return {
+        "targets": ", ".join(job["targets"]),
+        "starts": f"{schedule['startTime']} UTC" if "startTime" in schedule else "now",
+        "ends": f"{schedule['endTime']} UTC, {schedule['endBehavior']}" if "endTime" in schedule else "never",
+        "timeout": f"{job['timeoutConfig']['inProgressTimeoutInMinutes']} minutes a device",
+        "retries": ", ".join(f"{each['numberOfRetries']} if {each['failureType']}" for each in retries) or "none",
+        "selection": job["targetSelection"],
+        "windows": ", ".join(windows) or "none",
+    }
+
+
+def objects(uploaded, fetched):
+    """One line for each version of each object, and what it is."""
+    pages = boto3.client("s3").get_paginator("list_object_versions").paginate(Bucket=fetched["bucket"])
+    for each in pages.search("Versions[]"):
+        if each["Key"] == uploaded:
+            kind = "upload"
+        elif each["Key"].endswith("/release.json"):
+            kind = "record"
+        elif each["VersionId"] == fetched["version"]:
+            kind = "raw copy"
+        else:
+            kind = "signed object"
+        yield f"{kind:<13}{each['Size']:>11,} bytes  {each['VersionId'][:8]}…  {each['Key']}"
+
+
+def executions(iot, job_id):
+    pages = iot.get_paginator("list_job_executions_for_job").paginate(jobId=job_id)
+    for each in sorted(pages.search("executionSummaries[]"), key=lambda each: each["thingArn"]):
+        yield f"{each['jobExecutionSummary']['status']:<10}{each['thingArn'].rpartition('/')[2]}"
+    yield "(AWS queues them when the job starts, MiniStack at once)"
+
+
+if __name__ == "__main__":
+    run(main)

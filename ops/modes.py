@@ -1,0 +1,203 @@
+"""The three modes of a replay: where its settings come from, and what the function reaches.
+
+Each is a context manager that takes an event and the address of this machine for the function, sets the environment for
+AWS clients, and gives the function's settings and the event to replay.
+"""
+
+import json
+import os
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.parse import unquote_plus
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+from samcli.yamlhelper import yaml_parse
+
+from cloud import ACCOUNT, SIGNING_PROFILE, Cloud, isolate, tags_of_uploads
+
+from alive import step
+from program import ROOT, Failed
+
+DRY_RUN = ROOT / "events/env/dry-run.json"
+# That of the sample events.
+SAMPLE_ACCOUNT = "111122223333"
+MANIFEST = ROOT / "events/manifests/gateway.ota.json"
+
+
+@contextmanager
+def dry_run(event, _host):
+    """No AWS at all: sample settings, and tags that are given."""
+    isolate()
+    settings = sample_settings()
+    if tags := os.environ.get("TAGS"):
+        settings["DRY_RUN_TAGS"] = tags
+    if os.environ.get("MANIFEST"):
+        settings["DRY_RUN_MANIFEST"] = manifest()
+    if settings["DRY_RUN"] != "true" or not settings["DRY_RUN_TAGS"]:
+        raise Failed("the settings have no DRY_RUN `true` with tags in DRY_RUN_TAGS, which MODE=dry-run takes")
+    yield settings, event
+
+
+@contextmanager
+def local_cloud(event, host):
+    """A local cloud, for this replay alone, with the objects that the event tells of."""
+    tags = tags_of_uploads()
+    with Cloud(host) as cloud:
+        with step("prepare the local cloud"):
+            try:
+                settings = settings_on(cloud, tags)
+                event = put_objects(event, settings["UPLOAD_BUCKET"], tags)
+            except ClientError as error:
+                raise Failed(f"the local cloud refuses what it was asked for: {error}") from error
+        yield settings, event
+
+
+@contextmanager
+def account(event, _host):
+    """A real account, with the settings of the function that is deployed there."""
+    stack = os.environ.get("STACK") or "ota-on-upload"
+    try:
+        session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
+        (about,) = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in about.get("Outputs", [])}
+        if "FunctionName" not in outputs:
+            raise Failed(f"the stack {stack} has no output FunctionName: is it a stack of this template?")
+        function = session.client("lambda").get_function_configuration(FunctionName=outputs["FunctionName"])
+        credentials = session.get_credentials().get_frozen_credentials()
+    except (BotoCoreError, ClientError) as error:
+        raise Failed(f"the settings of the deployed stack cannot be read: {error}") from error
+    # The function takes credentials in this form alone: neither a profile nor a sign-on.
+    os.environ |= {
+        "AWS_REGION": session.region_name,
+        "AWS_DEFAULT_REGION": session.region_name,
+        "AWS_ACCESS_KEY_ID": credentials.access_key,
+        "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
+    }
+    os.environ.pop("AWS_PROFILE", None)
+    os.environ.pop("AWS_SESSION_TOKEN", None)
+    if credentials.token:
+        os.environ["AWS_SESSION_TOKEN"] = credentials.token
+    settings = checked(function["Environment"]["Variables"], f"the stack {stack}")
+    yield (
+        settings
+        if os.environ.get("RELEASE")
+        else settings | {"DRY_RUN": "true", "DRY_RUN_TAGS": "", "DRY_RUN_MANIFEST": ""},
+        event,
+    )
+
+
+# Each with what it takes from the environment.
+MODES = {
+    "dry-run": (dry_run, {"TAGS", "ENV_VARS", "MANIFEST"}),
+    "local-cloud": (local_cloud, {"TAGS", "ENV_VARS", "FIRMWARE", "MANIFEST"}),
+    "account": (account, {"STACK", "RELEASE"}),
+}
+
+
+def mode():
+    """The mode that the environment names, which has a use for all that is given."""
+    name = os.environ.get("MODE") or "dry-run"
+    if name not in MODES:
+        raise Failed(f"MODE is `{name}`, expected one of {', '.join(MODES)}")
+    place, takes = MODES[name]
+    for given in sorted({"TAGS", "ENV_VARS", "FIRMWARE", "MANIFEST", "STACK", "RELEASE"} - takes):
+        if os.environ.get(given):
+            raise Failed(f"{given} has no use with MODE={name}, which takes {' and '.join(sorted(takes))}")
+    if (release := os.environ.get("RELEASE")) and release != "yes":
+        raise Failed(f"RELEASE is `{release}`, expected `yes`, or nothing to have the release only checked")
+    return place
+
+
+def manifest():
+    """The manifest of an event that tells of one."""
+    path = Path(os.environ.get("MANIFEST") or MANIFEST)
+    try:
+        data = path.read_bytes()
+        return data.decode("utf-16" if data.startswith((BOM_UTF16_BE, BOM_UTF16_LE)) else "utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise Failed(f"the manifest {path} cannot be read: {error}") from error
+
+
+def sample_settings():
+    path = Path(os.environ.get("ENV_VARS") or DRY_RUN)
+    try:
+        return checked(dict(json.loads(path.read_text())["Function"]), path)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Failed(f"{path} is no environment file as {DRY_RUN.relative_to(ROOT)} is one: {error!r}") from error
+
+
+def checked(settings, where):
+    """The settings, if they are all that this version of the function has, and nothing else."""
+    template = yaml_parse((ROOT / "template.yaml").read_text())
+    declared = template["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
+    for name in sorted(set(declared) ^ set(settings)):
+        has = "lacks the setting" if name in declared else "has the unknown setting"
+        raise Failed(f"{where} {has} {name}: is it of another version of this template?")
+    for name, value in settings.items():
+        if not isinstance(value, str):
+            raise Failed(f"{where} has {value!r} for {name}, expected text in quotes")
+    return settings
+
+
+def settings_on(cloud, tags=""):
+    """Makes on a local cloud what a stack would, without deploying one, and returns the settings for it."""
+    cloud.provision(tags)
+    settings = sample_settings()
+    role = cloud.without_stack(settings["UPLOAD_BUCKET"])
+    return settings | {
+        "OTA_ROLE_ARN": role,
+        "SIGNING_PROFILE": SIGNING_PROFILE,
+        "DRY_RUN": "false",
+        "DRY_RUN_TAGS": "",
+        "DRY_RUN_MANIFEST": "",
+    }
+
+
+def put_objects(event, bucket, tags):
+    """Puts the objects that an event tells of; returns the event with the versions that they have here."""
+    s3, versions = boto3.client("s3"), {}
+
+    def image(size=1024):
+        return Path(os.environ["FIRMWARE"]).read_bytes() if os.environ.get("FIRMWARE") else os.urandom(size)
+
+    def of_files():
+        """The manifest, once its files are there, by the versions that they have here, and for this account."""
+        text = manifest()
+        with suppress(ValueError, TypeError, KeyError):  # what is no manifest, the function is to say
+            said = json.loads(text.replace(f":{SAMPLE_ACCOUNT}:", f":{ACCOUNT}:"))
+            for file in said["files"]:
+                file["versionId"] = s3.put_object(Bucket=bucket, Key=file["key"], Body=image())["VersionId"]
+            text = json.dumps(said)
+        return text.encode()
+
+    def put(told, key, version):
+        """Puts an object once, and names its version and size where the event does."""
+        if (key, version) not in versions:
+            body = of_files() if key.lower().endswith(".ota.json") else image(int(told.get("size", 1024)))
+            answer = s3.put_object(Bucket=bucket, Key=key, Body=body, Tagging=tags)
+            versions[key, version] = answer["VersionId"], len(body)
+        version, size = versions[key, version]
+        new = {"versionId": version, "version-id": version, "size": size}
+        return told | {name: value for name, value in new.items() if name in told}
+
+    def walk(value):
+        """Finds the objects of a notification and of EventBridge in whatever they are wrapped up."""
+        if isinstance(value, str) and value.startswith(("{", '"')):
+            try:
+                return json.dumps(walk(json.loads(value)))
+            except ValueError:
+                return value
+        if isinstance(value, list):
+            return [walk(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        match value:
+            case {"bucket": {"name": str(place)}, "object": {"key": str(key)} as told} if place == bucket:
+                version = told.get("version-id", told.get("versionId"))
+                is_encoded = "s3SchemaVersion" in value  # as in notifications, but not in events of EventBridge
+                return value | {"object": put(told, unquote_plus(key) if is_encoded else key, version)}
+        return {name: walk(each) for name, each in value.items()}
+
+    return walk(event)

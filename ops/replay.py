@@ -1,0 +1,178 @@
+"""Replays an event: through the function as `sam build` makes it, in Docker, or as `cargo build` makes it.
+
+    replay.py sam      in Docker, by `sam local invoke`
+    replay.py cargo    without Docker, by `cargo lambda invoke`
+    replay.py watch    on the local cloud, built anew after each change: `cargo lambda watch`
+    replay.py event    writes the event of an object that exists
+    replay.py image    names the image in which SAM runs the function
+
+The Makefile says what each reads from the environment.
+"""
+
+import json
+import os
+import platform
+import re
+import sys
+from pathlib import Path
+from urllib.parse import quote_plus, urlsplit
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/local_cloud"))
+
+from cloud import Cloud, reach, tags_of_uploads
+
+import engine
+from alive import log_line, printable, show, step
+from modes import local_cloud, mode, put_objects, settings_on
+from program import KEPT, ROOT, THIS_MACHINE, Failed, free_port, interrupt, is_open, run, spawn
+from runners import by_cargo, by_sam, by_watch, cargo_lambda
+from stack import build
+
+EVENTS = ROOT / "events"
+WATCHED = KEPT / "watch.json"
+# How lines begin that SAM adds to the log.
+CHATTER = re.compile("Building|Invoking|Local image|Mounting|No current|Removing|Requested to|SAM_CONTAINER")
+
+
+def invoke(runner):
+    event, place = event_of(os.environ.get("EVENT")), mode()
+    if runner is by_cargo and place is local_cloud and (watched := watch_that_runs()):
+        reach(watched["endpoint"])
+        event = put_objects(event, watched["bucket"], tags_of_uploads())
+        with step("cargo lambda invoke, at `make watch`"):
+            result, log = by_watch(event, watched["port"])
+        return report(result, log)
+    host = THIS_MACHINE
+    if runner is by_sam:
+        client = engine.start()
+        if place is local_cloud:
+            host = engine.bridge(client)
+    with place(event, host) as (settings, event):
+        if runner is by_sam:
+            with step("sam build"):
+                build()
+        with step("sam local invoke" if runner is by_sam else "cargo lambda invoke"):
+            result, log = runner(event, settings)
+    return report(result, log)
+
+
+def event_of(path):
+    if not path:
+        names = ", ".join(file.name for file in samples())
+        raise Failed(f"EVENT is missing: name a file, such as one of those in events/: {names}")
+    try:
+        event = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise Failed(f"the event {path} cannot be read: {error}") from error
+    return event
+
+
+def samples():
+    """The sample events."""
+    return sorted(file for file in EVENTS.glob("*.json") if not file.name.endswith(".result.json"))
+
+
+def report(result, log):
+    if result is not None:
+        show("Result", *json.dumps(result, indent=2, ensure_ascii=False).splitlines())
+        releases = result.get("releases", []) if isinstance(result, dict) else []
+        for document in [release["createJob"]["document"] for release in releases if "createJob" in release]:
+            show("Job document", *json.dumps(json.loads(document), indent=2, ensure_ascii=False).splitlines())
+    show("Log", *(line for text in log.splitlines() for line in readable(text)))
+    if result is None or "errorType" in result:
+        raise Failed("the function failed" if result else "the function gave no result: its log tells why")
+
+
+def readable(text):
+    """A line of the log: one in JSON as rows, and nothing of SAM's own, or for CloudWatch alone."""
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return [text] if text.strip() and not CHATTER.match(text) else []
+    if isinstance(line, dict) and "_aws" in line:
+        return []
+    return log_line(line) if isinstance(line, dict) else [text]
+
+
+def watch_that_runs():
+    try:
+        watched = json.loads(WATCHED.read_text())
+    except (OSError, ValueError):
+        return None
+    runs = is_open(watched["port"]) and is_open(urlsplit(watched["endpoint"]).port)
+    return watched if runs else None
+
+
+def watch():
+    if watch_that_runs():
+        raise Failed("`make watch` runs already")
+    port = free_port()
+    with Cloud() as cloud:
+        with step("prepare the local cloud"):
+            settings = settings_on(cloud, tags_of_uploads())
+        about = {"endpoint": cloud.endpoint, "port": port, "bucket": settings["UPLOAD_BUCKET"]}
+        KEPT.mkdir(exist_ok=True)
+        WATCHED.write_text(json.dumps(about))
+        print("\nEdit src/, and replay in another terminal: make invoke-cargo MODE=local-cloud EVENT=events/put.json\n")
+        process = spawn(cargo_lambda("watch", port), cwd=ROOT, env=os.environ | settings)
+        try:
+            return process.wait()
+        finally:
+            WATCHED.unlink(missing_ok=True)
+            interrupt(process)
+
+
+def write_event():
+    bucket, key, version = (os.environ.get(name) for name in ("BUCKET", "KEY", "VERSION"))
+    if not (bucket and key):
+        raise Failed("make event BUCKET=… KEY=… [VERSION=…] [OUT=event.json]: BUCKET or KEY is missing")
+    where = {"Bucket": bucket, "Key": key} | ({"VersionId": version} if version else {})
+    try:
+        s3 = boto3.Session(region_name=os.environ.get("AWS_REGION")).client("s3")
+        head = s3.head_object(**where)
+    except (BotoCoreError, ClientError) as error:
+        raise Failed(f"s3://{bucket}/{key} cannot be read: {error}") from error
+    if head.get("VersionId", "null") == "null":
+        raise Failed(f"s3://{bucket}/{key} has no version ID, which an upload to a bucket with versioning has")
+    record = {
+        "eventVersion": "2.1",
+        "eventSource": "aws:s3",
+        "awsRegion": s3.meta.region_name,
+        "eventTime": head["LastModified"].strftime("%Y-%m-%dT%H:%M:%S.000Z"),
+        "eventName": "ObjectCreated:Put",
+        "userIdentity": {"principalId": "make event"},
+        "requestParameters": {"sourceIPAddress": "127.0.0.1"},
+        "responseElements": {},
+        "s3": {
+            "s3SchemaVersion": "1.0",
+            "bucket": {"name": bucket, "arn": f"arn:{s3.meta.partition}:s3:::{bucket}"},
+            "object": {
+                "key": quote_plus(key, safe="/"),
+                "size": head["ContentLength"],
+                "eTag": head["ETag"].strip('"'),
+                "versionId": head["VersionId"],
+            },
+        },
+    }
+    path = Path(os.environ.get("OUT") or "event.json")
+    path.write_text(json.dumps({"Records": [record]}, indent=2) + "\n")
+    print(printable(f"✓ {path} tells of s3://{bucket}/{key}, version {head['VersionId']}"))
+    checks = f"  make invoke MODE=account EVENT={path} checks its release; RELEASE=yes beside it makes the job"
+    print(printable(checks))
+
+
+COMMANDS = {
+    "sam": lambda: invoke(by_sam),
+    "cargo": lambda: invoke(by_cargo),
+    "watch": watch,
+    "event": write_event,
+    "image": lambda: print(engine.base_image(platform.machine())),
+}
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or sys.argv[1] not in COMMANDS:
+        sys.exit(f"usage: replay.py {'|'.join(COMMANDS)}")
+    run(COMMANDS[sys.argv[1]])

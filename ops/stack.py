@@ -1,0 +1,72 @@
+"""Builds and deploys the stack by the SAM CLI, and gives AWS clients for what is deployed."""
+
+import json
+import os
+import platform
+import re
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import boto3
+
+from program import KEPT, ROOT, VENV, Failed, interrupt, output_of, spawn
+
+STACK = "ota-on-upload"
+
+
+@cache
+def client(service):
+    """The client of an AWS service."""
+    return boto3.client(service)
+
+
+def failures(outputs):
+    """How many events lie in a stack's failure queue, those that the function is working on among them."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    queue = {"QueueUrl": outputs["FailureQueueUrl"], "AttributeNames": names}
+    return sum(map(int, client("sqs").get_queue_attributes(**queue)["Attributes"].values()))
+
+
+def build(**parameters):
+    """The `sam build` of a production deployment: of what Cargo.lock names, and with no path of this machine in it."""
+    machine = "aarch64" if parameters.get("Architecture", architecture(platform.machine())) == "arm64" else "x86_64"
+    output_of("cargo", "fetch", "--locked", "--quiet", "--target", f"{machine}-unknown-linux-gnu")
+    toolchain = output_of("rustc", "--print", "sysroot").strip()
+    (commit,) = re.findall("^commit-hash: (.*)", output_of("rustc", "--verbose", "--version"), re.MULTILINE)
+    crates = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo", "registry/src")
+    # The last that fits counts.
+    names = {f"{toolchain}/lib/rustlib/src/rust": f"/rustc/{commit}", ROOT: "/ota-on-upload"}
+    names |= {path: "/crates" for path in crates.glob("*")}
+    # Cargo splits the variable at spaces.
+    flags = " ".join(f"--remap-path-prefix={path}={name}" for path, name in names.items() if " " not in str(path))
+    return sam("build", environment={"RUSTFLAGS": flags}, **parameters)
+
+
+def sam(*arguments, environment=None, **parameters):
+    """Runs the SAM CLI on the template, with these parameters of it; returns what it wrote to its two outputs."""
+    tools = f"{VENV / 'aws/bin'}{os.pathsep}{os.environ['PATH']}"
+    parameters = {"Architecture": architecture(platform.machine())} | parameters
+    with tempfile.TemporaryDirectory(prefix="sam-") as scratch:
+        settings = {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(KEPT / "sam"), "TMPDIR": scratch, "PATH": tools}
+        overrides = Path(scratch, "parameters.yaml")
+        overrides.write_text(json.dumps(parameters))
+        KEPT.mkdir(exist_ok=True)
+        process = spawn(
+            ["sam", *arguments, "--parameter-overrides", f"file://{overrides}"],
+            **{"cwd": ROOT, "env": os.environ | settings | (environment or {}), "text": True},
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE},
+        )
+        try:
+            output, errors = process.communicate()
+        finally:
+            interrupt(process)
+    if process.returncode:
+        raise Failed(f"sam {arguments[0]} failed:\n{output}{errors}")
+    return output, errors
+
+
+def architecture(machine):
+    """Lambda's name for the architecture of a machine."""
+    return "arm64" if machine in ("aarch64", "arm64") else "x86_64"

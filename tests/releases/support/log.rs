@@ -1,0 +1,33 @@
+//! What the function logs in process.
+
+use std::{
+    io,
+    sync::{Arc, LazyLock, Mutex},
+};
+
+/// Returns what the function logs at the level WARN or above while `work` runs.
+pub async fn warnings(work: impl Future) -> String {
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("no panic").write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    // With a single subscriber, `tracing` caches the interest of the first thread that logs, and asks no other thread.
+    static SECOND: LazyLock<tracing::Dispatch> =
+        LazyLock::new(|| tracing::Dispatch::new(tracing_subscriber::fmt().with_writer(io::sink).finish()));
+    LazyLock::force(&SECOND);
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_ansi(false);
+    let guard = tracing::subscriber::set_default(subscriber.with_writer(move || writer.clone()).finish());
+    work.await;
+    drop(guard);
+    let text = String::from_utf8(log.0.lock().expect("no panic").clone());
+    text.expect("UTF-8")
+}
