@@ -2,7 +2,7 @@
 
 use crate::{
     error::Expected,
-    options::name::{is_name_character, parse_name},
+    options::name::{is_name, is_name_character, validated},
 };
 use std::str::FromStr;
 
@@ -20,7 +20,7 @@ impl FromStr for FilePath {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
         let expected = "1 to 64 letters, digits, `.`, `_`, `/` and `-`, such as `/app/blinky.bin`";
-        parse_name(value, 1..=MAX_PATH, PUNCTUATION, expected).map(Self)
+        validated(value, is_name(value, 1..=MAX_PATH, PUNCTUATION), expected).map(Self)
     }
 }
 

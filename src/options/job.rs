@@ -2,7 +2,7 @@
 
 use crate::{
     error::Expected,
-    options::name::{is_name, parse_name},
+    options::name::{is_name, validated},
     schedule::duration::Minutes,
     upload::ID_PREFIX,
 };
@@ -27,9 +27,8 @@ impl FromStr for JobId {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
         let is_id = is_name(value, 1..=MAX_JOB_ID - ID_PREFIX.len(), "_-") && !has_default_form(value);
-        is_id.then(|| Self(value.to_owned())).ok_or(Expected(
-            "1 to 55 letters, digits, `_` and `-`, not ending in 12 hex digits as default IDs do".into(),
-        ))
+        let expected = "1 to 55 letters, digits, `_` and `-`, not ending in 12 hex digits as default IDs do";
+        validated(value, is_id, expected).map(Self)
     }
 }
 
@@ -205,7 +204,7 @@ impl FromStr for JobTemplateId {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
         let expected = "the ID (not the ARN) of an AWS IoT job template: 1 to 64 letters, digits, `_` and `-`";
-        parse_name(value, 1..=64, "_-", expected).map(Self)
+        validated(value, is_name(value, 1..=64, "_-"), expected).map(Self)
     }
 }
 

@@ -13,14 +13,9 @@ pub(crate) fn is_name(text: &str, lengths: RangeInclusive<usize>, punctuation: &
     lengths.contains(&text.len()) && text.chars().all(|letter| is_name_character(letter, punctuation))
 }
 
-/// Returns the text if it is a name of this form.
-pub(crate) fn parse_name(
-    text: &str,
-    lengths: RangeInclusive<usize>,
-    punctuation: &str,
-    expected: &'static str,
-) -> Result<String, Expected> {
-    if is_name(text, lengths, punctuation) { Ok(text.to_owned()) } else { Err(Expected(expected.into())) }
+/// Returns a value that is valid, and the form that is expected in place of one that is not.
+pub(crate) fn validated(value: &str, is_valid: bool, expected: &'static str) -> Result<String, Expected> {
+    if is_valid { Ok(value.to_owned()) } else { Err(Expected(expected.into())) }
 }
 
 #[cfg(test)]

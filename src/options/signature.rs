@@ -1,6 +1,9 @@
 //! Signing: profiles and jobs of AWS Signer, and signatures that the uploader provides.
 
-use crate::{error::Expected, options::name::parse_name};
+use crate::{
+    error::Expected,
+    options::name::{is_name, validated},
+};
 use base64::{
     Engine,
     prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD},
@@ -17,7 +20,7 @@ impl FromStr for ProfileName {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
         let expected = "the name of a Signer profile: 2 to 64 letters, digits and `_`";
-        parse_name(value, 2..=64, "_", expected).map(Self)
+        validated(value, is_name(value, 2..=64, "_"), expected).map(Self)
     }
 }
 
@@ -29,9 +32,7 @@ impl FromStr for SigningJobId {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
         let is_id = value.len() == 36 && uuid::Uuid::try_parse(value).is_ok();
-        is_id
-            .then(|| Self(value.to_owned()))
-            .ok_or(Expected("the ID of a signing job, such as `6ae5ef0e-1f2b-4c0e-8d9a-3b1c5d7e9f01`".into()))
+        validated(value, is_id, "the ID of a signing job, such as `6ae5ef0e-1f2b-4c0e-8d9a-3b1c5d7e9f01`").map(Self)
     }
 }
 
@@ -66,7 +67,7 @@ impl FromStr for CertFile {
     fn from_str(value: &str) -> Result<Self, Expected> {
         let expected = "the path of the certificate on the device: 1 to 64 letters, digits, spaces, `+`, `-`, `=`, `.`, `_`, \
                         `:`, `/` and `@`, such as `/certs/cert.pem`";
-        parse_name(value, 1..=64, " +-=._:/@", expected).map(Self)
+        validated(value, is_name(value, 1..=64, " +-=._:/@"), expected).map(Self)
     }
 }
 

@@ -1,6 +1,9 @@
 //! Things and thing groups: their names, and the rules on which of them uploads may target.
 
-use crate::{error::Expected, options::name::is_name};
+use crate::{
+    error::Expected,
+    options::name::{is_name, validated},
+};
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
 /// A thing group or a thing.
@@ -51,11 +54,9 @@ impl FromStr for NamePattern {
     fn from_str(value: &str) -> Result<Self, Expected> {
         let fixed = value.strip_suffix('*').unwrap_or(value);
         let is_pattern = is_target_name(fixed) || value == "*";
-        is_pattern.then(|| Self(value.to_owned())).ok_or(Expected(
-            "names with commas between, each of letters, digits, `:`, `_` and `-`, or the beginning of one and `*`, \
-             such as `lab,eu-*`"
-                .into(),
-        ))
+        let expected = "names with commas between, each of letters, digits, `:`, `_` and `-`, or the beginning of one and \
+                        `*`, such as `lab,eu-*`";
+        validated(value, is_pattern, expected).map(Self)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     request::file::{FileRequest, read_file, read_files},
     request::manifest::Manifest,
     request::reader::{Location, Reader},
-    request::schedule::{ConfiguredWindows, Context, read_schedule},
+    request::schedule::{Context, read_schedule},
     request::targets::read_targets,
     schedule::duration::Minutes,
     schedule::requested::{LeadTime, RequestedSchedule},
@@ -87,13 +87,18 @@ impl ReleaseRequest {
         let manifest_config = manifest.map(|manifest| manifest.config.clone()).unwrap_or_default();
         let config = manifest_config.clone().or(template.cloned().unwrap_or_default());
         let windows_origin = if manifest_config.windows.is_empty() {
-            template_id.filter(|_| !config.windows.is_empty()).map(|id| format!("job template `{id}`"))
+            template_id.map(|id| format!("job template `{id}`")).unwrap_or_default()
         } else {
-            Some("the manifest".to_owned())
+            "the manifest".to_owned()
         };
-        let windows = windows_origin.as_ref().map(|origin| ConfiguredWindows { origin, windows: &config.windows });
-        let is_template_pending = template.is_none() && template_id.is_some();
-        let schedule = read_schedule(&mut reader, &Context { settings, windows, is_template_pending, now });
+        let context = Context {
+            settings,
+            windows: &config.windows,
+            windows_origin: &windows_origin,
+            is_template_pending: template.is_none() && template_id.is_some(),
+            now,
+        };
+        let schedule = read_schedule(&mut reader, &context);
         let retries = reader.read_or(RETRIES, config.retries.as_ref().unwrap_or(&settings.default_retries));
         let timeout = reader.read_or(TIMEOUT, config.timeout.as_ref().unwrap_or(&settings.default_timeout));
         let protocols = reader.read_or(PROTOCOLS, &Protocols::Mqtt);
@@ -170,39 +175,32 @@ impl ReleaseRequest {
         if self.job_template.is_none() && self.manifest_config == JobConfig::default() {
             return None;
         }
-        let source = |tag: &str, has_value: HasValue| {
-            if tags.0.contains_key(tag) {
-                Some(format!("`{tag}`"))
-            } else if has_value(&self.manifest_config) {
-                Some("the manifest".to_owned())
-            } else if has_value(&self.config) {
-                self.job_template.as_ref().map(|id| format!("job template `{id}`"))
-            } else {
-                None
-            }
-        };
-        let timeout = source(TIMEOUT, |config| config.timeout.is_some());
-        let retries = source(RETRIES, |config| config.retries.is_some());
-        let others: [(_, _, HasValue); 4] = [
-            ("rollout rates", "", |config| config.rollout.is_some()),
-            ("abort criteria", "", |config| config.abort.is_some()),
-            ("maintenance windows", WINDOW, |config| !config.windows.is_empty()),
-            ("package versions", PACKAGE_VERSION, |config| !config.package_versions.is_empty()),
+        let template = self.job_template.as_ref().map(|id| format!("job template `{id}`")).unwrap_or_default();
+        let timeout = format!("time-out {}", Minutes(self.timeout.minutes()));
+        let retries = format!("retries {}", self.retries);
+        let values: [(&str, &str, HasValue, &str); 6] = [
+            (&timeout, TIMEOUT, |config| config.timeout.is_some(), "`DEFAULT_TIMEOUT`"),
+            (&retries, RETRIES, |config| config.retries.is_some(), "`DEFAULT_RETRIES`"),
+            ("rollout rates", "", |config| config.rollout.is_some(), ""),
+            ("abort criteria", "", |config| config.abort.is_some(), ""),
+            ("maintenance windows", WINDOW, |config| !config.windows.is_empty(), ""),
+            ("package versions", PACKAGE_VERSION, |config| !config.package_versions.is_empty(), ""),
         ];
-        let others = others.map(|(name, tag, has_value)| match source(tag, has_value) {
-            Some(source) => format!("{name} ({source})"),
-            None => format!("no {name}"),
+        let sources = values.map(|(value, tag, has_value, setting)| {
+            if tags.0.contains_key(tag) {
+                format!("{value} (`{tag}`)")
+            } else if has_value(&self.manifest_config) {
+                format!("{value} (the manifest)")
+            } else if has_value(&self.config) {
+                format!("{value} ({template})")
+            } else if setting.is_empty() {
+                format!("no {value}")
+            } else {
+                format!("{value} ({setting})")
+            }
         });
         let document = self.job_template.as_ref().map(|_| "; the document of the job template is not used");
-        Some(format!(
-            "time-out {} ({}), retries {} ({}), {}{}",
-            Minutes(self.timeout.minutes()),
-            timeout.as_deref().unwrap_or("`DEFAULT_TIMEOUT`"),
-            self.retries,
-            retries.as_deref().unwrap_or("`DEFAULT_RETRIES`"),
-            others.join(", "),
-            document.unwrap_or_default()
-        ))
+        Some(sources.join(", ") + document.unwrap_or_default())
     }
 
     /// Returns a sentence for the log if the certificate of a signature expires while devices may still verify it.

@@ -15,20 +15,14 @@ use aws_sdk_iot::types::{
 };
 use jiff::Timestamp;
 
-/// The maintenance windows of a manifest or a job template.
-#[derive(Clone, Copy)]
-pub(crate) struct ConfiguredWindows<'a> {
-    /// The manifest or the job template, for a message.
-    pub origin: &'a str,
-    pub windows: &'a [MaintenanceWindow],
-}
-
 /// Everything but tags that the schedule of a release depends on.
 #[derive(Clone, Copy)]
 pub(crate) struct Context<'a> {
     pub settings: &'a Settings,
-    /// The maintenance windows of the manifest or the job template, if one of them has any.
-    pub windows: Option<ConfiguredWindows<'a>>,
+    /// The maintenance windows of the manifest or the job template.
+    pub windows: &'a [MaintenanceWindow],
+    /// The manifest or the job template, for a message on its windows.
+    pub windows_origin: &'a str,
     /// Whether the job template still has to be looked up. If it has maintenance windows, the release has no default end.
     pub is_template_pending: bool,
     pub now: Timestamp,
@@ -43,8 +37,8 @@ pub(crate) fn read_schedule(
     let settings = context.settings;
     let zone = reader.read_or(TIMEZONE, &settings.default_timezone);
     let window: Result<Option<Window>, Invalid> = reader.read(WINDOW);
-    let selection = read_target_selection(reader, context.windows);
-    let has_window = reader.has(WINDOW) || context.windows.is_some();
+    let selection = read_target_selection(reader, context);
+    let has_window = reader.has(WINDOW) || !context.windows.is_empty();
     let is_continuous = selection.as_ref().map_or(has_window, |selection| selection.0 == Continuous);
     let start = reader.read_or(START, &settings.default_start);
     let end = reader.read_or(END, if is_continuous { &End::Never } else { &settings.default_end });
@@ -78,19 +72,19 @@ pub(crate) fn read_schedule(
         broken_rules.extend(problem.map(|problem| (SchedulePart::End, problem)));
     }
     report_broken_rules(reader, broken_rules);
-    if let Some(windows) = context.windows {
-        report_windows_that_never_open(reader, &schedule, windows, context.now);
+    if !context.windows.is_empty() {
+        report_windows_that_never_open(reader, &schedule, context);
     }
     Some((schedule, selection?))
 }
 
 /// Reads the target selection. A release with maintenance windows is continuous.
-fn read_target_selection(reader: &mut Reader<'_>, windows: Option<ConfiguredWindows<'_>>) -> Option<TargetSelection> {
-    let origin =
-        if reader.has(WINDOW) { Some(format!("`{WINDOW}`")) } else { windows.map(|windows| windows.origin.to_owned()) };
-    let default = TargetSelection(if origin.is_some() { Continuous } else { Snapshot });
+fn read_target_selection(reader: &mut Reader<'_>, context: &Context<'_>) -> Option<TargetSelection> {
+    let has_window = reader.has(WINDOW) || !context.windows.is_empty();
+    let default = TargetSelection(if has_window { Continuous } else { Snapshot });
     let selection = reader.read_or(TARGET_SELECTION, &default)?;
-    if let Some(origin) = origin.filter(|_| selection.0 == Snapshot) {
+    if has_window && selection.0 == Snapshot {
+        let origin = if reader.has(WINDOW) { &format!("`{WINDOW}`") } else { context.windows_origin };
         let expected = format!("`continuous`, as AWS IoT takes maintenance windows ({origin}) of no other jobs");
         reader.report(TARGET_SELECTION, "snapshot", &expected);
         return None;
@@ -116,14 +110,9 @@ fn report_broken_rules(reader: &mut Reader<'_>, broken_rules: Vec<(SchedulePart,
 }
 
 /// Reports configured maintenance windows of which none opens between start and end.
-fn report_windows_that_never_open(
-    reader: &mut Reader<'_>,
-    schedule: &RequestedSchedule,
-    ConfiguredWindows { origin, windows }: ConfiguredWindows<'_>,
-    now: Timestamp,
-) {
-    let Ok(times) = schedule.at(now, LeadTime::WhenChecked) else { return };
-    if times.opens(windows, now) {
+fn report_windows_that_never_open(reader: &mut Reader<'_>, schedule: &RequestedSchedule, context: &Context<'_>) {
+    let Ok(times) = schedule.at(context.now, LeadTime::WhenChecked) else { return };
+    if times.opens(context.windows, context.now) {
         return;
     }
     let start = times.start_time().map_or_else(|| "now".to_owned(), |start| format!("the start at {start}Z"));
@@ -131,6 +120,7 @@ fn report_windows_that_never_open(
         Some(end) => format!("between {start} and the end at {end}Z"),
         None => format!("after {start}"),
     };
+    let origin = context.windows_origin;
     let problem = format!("the maintenance windows of {origin} do not open, expected one that opens {expected}");
     reader.problems.push(problem);
 }

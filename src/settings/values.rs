@@ -1,6 +1,6 @@
 //! The values of single settings.
 
-use crate::{error::Expected, tags::TagHeader};
+use crate::{error::Expected, options::name::validated, tags::TagHeader};
 use std::str::FromStr;
 
 /// Whether releases are only checked.
@@ -33,9 +33,7 @@ impl FromStr for Prefix {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
         let is_prefix = value.ends_with('/') && !value.starts_with('/');
-        is_prefix
-            .then(|| Self(value.to_owned()))
-            .ok_or(Expected("a key prefix that ends in `/`, such as `firmware/`".into()))
+        validated(value, is_prefix, "a key prefix that ends in `/`, such as `firmware/`").map(Self)
     }
 }
 
@@ -86,9 +84,8 @@ impl FromStr for QueueArn {
         let parts: Vec<&str> = value.split(':').collect();
         let is_queue = matches!(parts[..], ["arn", partition, "sqs", region, account, name]
             if [partition, region, account, name].iter().all(|part| !part.is_empty()));
-        is_queue
-            .then(|| Self(value.to_owned()))
-            .ok_or(Expected("the ARN of an SQS queue, such as `arn:aws:sqs:eu-central-1:111122223333:failures`".into()))
+        let expected = "the ARN of an SQS queue, such as `arn:aws:sqs:eu-central-1:111122223333:failures`";
+        validated(value, is_queue, expected).map(Self)
     }
 }
 

@@ -7,10 +7,14 @@ use crate::{
 
 const NOW: &str = "2026-11-23T21:40:30Z";
 
+fn context(settings: &Settings) -> Context<'_> {
+    Context { settings, windows: &[], windows_origin: "", is_template_pending: false, now: NOW.parse().unwrap() }
+}
+
 /// Reads the schedule of tags alone.
 fn read(tags: &[(&str, &str)]) -> Result<(RequestedSchedule, TargetSelection), Vec<String>> {
     let settings = settings(&[]).unwrap();
-    let context = Context { settings: &settings, windows: None, is_template_pending: false, now: NOW.parse().unwrap() };
+    let context = context(&settings);
     read_in(&context, tags)
 }
 
@@ -105,9 +109,8 @@ fn configured_windows_are_those_of_a_continuous_job_and_open_before_its_end() {
     let settings = settings(&[]).unwrap();
     let read = |cron: &str, tags: &[(&str, &str)]| {
         let windows = [MaintenanceWindow::builder().start_time(cron).duration_in_minutes(60).build().unwrap()];
-        let windows = Some(ConfiguredWindows { origin: "job template `a`", windows: &windows });
         let now = "2026-11-23T21:40:00Z".parse().unwrap();
-        let context = Context { settings: &settings, windows, is_template_pending: false, now };
+        let context = Context { windows: &windows, windows_origin: "job template `a`", now, ..context(&settings) };
         read_in(&context, tags).map(|(schedule, selection)| (schedule.end, selection.0))
     };
     let never_open = |expected: &str| {
@@ -139,7 +142,7 @@ fn a_broken_rule_is_reported_with_the_tag_or_the_setting() {
     );
     let settings = settings(&[("DEFAULT_END", "30m")]).unwrap();
     let now = "2026-11-23T21:40:00Z".parse().unwrap();
-    let context = Context { settings: &settings, windows: None, is_template_pending: false, now };
+    let context = Context { now, ..context(&settings) };
     assert_eq!(
         read_in(&context, &[(START, "now")]).unwrap_err(),
         ["tag `ota:end` is missing and the setting `DEFAULT_END` is 30m ahead, expected at least 31 minutes ahead"]
@@ -200,7 +203,7 @@ fn options_that_depend_on_an_invalid_zone_are_not_checked() {
 fn a_local_time_is_in_the_zone_of_the_tag_or_the_setting() {
     let settings = settings(&[("DEFAULT_TIMEZONE", "America/New_York")]).unwrap();
     let now = NOW.parse().unwrap();
-    let context = Context { settings: &settings, windows: None, is_template_pending: false, now };
+    let context = Context { now, ..context(&settings) };
     let start = |tags: &[(&str, &str)]| {
         let (schedule, _) = read_in(&context, tags).unwrap();
         schedule.at(now, LeadTime::WhenChecked).unwrap().start_time().unwrap()
@@ -215,7 +218,7 @@ fn a_local_time_is_in_the_zone_of_the_tag_or_the_setting() {
 fn shown(tags: &[(&str, &str)]) -> String {
     let settings = settings(&[]).unwrap();
     let now = "2026-11-23T21:40:00Z".parse().unwrap();
-    let context = Context { settings: &settings, windows: None, is_template_pending: false, now };
+    let context = Context { now, ..context(&settings) };
     let (schedule, _) = match read_in(&context, tags) {
         Ok(schedule) => schedule,
         Err(problems) => return format!("rejected: {}", problems.join("; ")),
