@@ -254,6 +254,8 @@ mod tests {
             package_versions: vec![String::new(); 26],
             ..UncheckedJobConfig::default()
         };
+        let most = UncheckedJobConfig { package_versions: vec![String::new(); 25], ..UncheckedJobConfig::default() };
+        assert_eq!(problems(most), Vec::<String>::new());
         let problems: Vec<_> =
             unchecked.check("w").1.iter().map(|(path, problem)| format!("{path} {problem}")).collect();
         assert_eq!(

@@ -148,6 +148,25 @@ fn a_tag_takes_precedence_over_manifest_template_and_setting_in_this_order() {
 }
 
 #[test]
+fn a_lifetime_of_presigned_urls_requires_http() {
+    let upload = Upload::new("b".into(), "firmware/a.ota.json".into(), "v1".into());
+    let json =
+        br#"{"files": [{"key": "firmware/a.bin", "versionId": "v1"}], "presignedUrlConfig": {"expiresInSec": 60}}"#;
+    let settings = settings(&[]).unwrap();
+    let manifest = Manifest::read(json, &upload, &settings);
+    let url_expiry = |protocols: &str| {
+        let tags = tags(&[LAB, (PROTOCOLS, protocols)]);
+        let inputs = Inputs { upload: &upload, tags: &tags, manifest: Some(&manifest), template: None };
+        ReleaseRequest::check(inputs, &settings, NOW.parse().unwrap()).map(|request| request.url_expiry.0)
+    };
+    for protocols in ["http", "mqtt http"] {
+        assert_eq!(url_expiry(protocols), Ok(60));
+    }
+    let problem = "`presignedUrlConfig` is of no use, expected `http` in the tag `ota:protocols`".to_owned();
+    assert_eq!(url_expiry("mqtt"), Err(vec![problem]));
+}
+
+#[test]
 fn each_value_is_logged_with_its_source() {
     let sources = |list: &[(&str, &str)], template: &JobConfig| {
         let tags = tags(&[&[LAB], list].concat());
