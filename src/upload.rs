@@ -124,11 +124,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Failure;
-    use crate::s3::object::Image;
-    use crate::s3::object::is_gone;
     use crate::settings::tests::settings;
-    use aws_sdk_s3::operation::head_object::HeadObjectOutput;
     use percent_encoding::percent_decode_str;
     use proptest::prelude::*;
 
@@ -187,35 +183,6 @@ mod tests {
         assert!(tokens.iter().enumerate().all(|(at, token)| !tokens[..at].contains(token)), "{tokens:?}");
         assert_eq!(token("a", &["b", "c"]), tokens[0]);
         assert!(tokens.iter().all(|token| token.len() == 64));
-    }
-
-    #[test]
-    fn a_head_without_size_or_entity_tag_is_incomplete() {
-        let head = |length: Option<i64>, e_tag: Option<&str>| {
-            let head = HeadObjectOutput::builder().set_content_length(length);
-            Image::of(head.set_e_tag(e_tag.map(str::to_owned)).build())
-        };
-        assert_eq!(head(Some(7), Some("e")).unwrap(), Image { size: 7, e_tag: "e".to_owned() });
-        for (head, member) in [
-            (head(None, Some("e")), "Content-Length"),
-            (head(Some(-1), Some("e")), "Content-Length"),
-            (head(Some(7), None), "ETag"),
-        ] {
-            assert!(matches!(head, Err(Failure::Incomplete { member: missing }) if missing == member), "{member}");
-        }
-    }
-
-    #[test]
-    fn a_version_is_gone_where_s3_says_so() {
-        for (code, gone) in [
-            (Some("NoSuchKey"), true),
-            (Some("NoSuchVersion"), true),
-            (Some("MethodNotAllowed"), true),
-            (Some("AccessDenied"), false),
-            (None, false),
-        ] {
-            assert_eq!(is_gone(code), gone, "{code:?}");
-        }
     }
 
     #[test]
