@@ -8,7 +8,7 @@ use crate::{
     delivery::stream::{self},
     dry_run::{self, KnownFile},
     error::Failure,
-    event::{self, Record, Scheduled},
+    event::{envelope, record::Record, scheduled::Scheduled},
     job::create::{self},
     job::device_limits::{self},
     job::document::{self},
@@ -113,7 +113,7 @@ impl Function {
                 InvocationFailed(vec![failure.chain()])
             });
         }
-        let records = event::records(event, self.settings.failure_queue.as_ref().map(|queue| queue.0.as_str()));
+        let records = envelope::records(event, self.settings.failure_queue.as_ref().map(|queue| queue.0.as_str()));
         let work =
             records.into_iter().enumerate().map(async |(at, record)| (at, self.work_on(record, invocation).await));
         let mut releases: Vec<_> = futures::stream::iter(work).buffer_unordered(RECORDS_AT_ONCE).collect().await;
