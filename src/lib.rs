@@ -40,3 +40,6 @@ pub mod metrics;
 pub mod dry_run;
 
 pub mod handler;
+
+#[cfg(test)]
+mod layers;

@@ -8,7 +8,7 @@ use crate::{
 };
 use aws_lambda_events::s3::S3Entity;
 use percent_encoding::percent_decode_str;
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 /// The event types of S3 that are no uploads, or the beginning of their names
 /// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-event-types-and-destinations.html>,
@@ -95,7 +95,7 @@ impl Record {
     /// Reads the detail of an event of EventBridge about an upload.
     pub(crate) fn of_detail(detail: &Members<'_>) -> Self {
         let is_copy = detail.text("reason").as_deref() == Some("CopyObject");
-        Self { is_copy, ..Self::of_place(detail, upload(detail, |key| Ok(key))) }
+        Self { is_copy, ..Self::of_place(detail, upload(detail, |key| Ok(key.to_owned()))) }
     }
 
     /// Reads a notification of S3.
@@ -151,7 +151,7 @@ fn check_version(json: &str) -> Result<(), NotReleased> {
 /// Reads the upload at a place, whose key is encoded in notifications only.
 fn upload(
     place: &Members<'_>,
-    decode: impl FnOnce(String) -> Result<String, NotReleased>,
+    decode: impl FnOnce(&str) -> Result<String, NotReleased>,
 ) -> Result<Upload, NotReleased> {
     let S3Entity { bucket, object, .. } =
         entity(place).map_err(|error| unreadable(format!("its bucket, key or version: {error}")))?;
@@ -159,19 +159,17 @@ fn upload(
         return Err(unreadable("it names no bucket or no key".to_owned()));
     };
     let version_id = object.version_id.filter(|version| !version.is_empty()).unwrap_or_else(|| NO_VERSION.to_owned());
-    Ok(Upload::new(bucket, decode(key)?, version_id))
+    Ok(Upload::new(bucket, decode(&key)?, version_id))
 }
 
 /// Decodes a key of a notification, which S3 form-encodes: a space is a `+`, all else is percent-encoded UTF-8. EventBridge
 /// has keys as they are (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html>).
-fn form_decoded(key: String) -> Result<String, NotReleased> {
-    match percent_decode_str(&key.replace('+', " ")).decode_utf8() {
-        Ok(decoded) => Ok(decoded.into_owned()),
-        Err(_) => {
-            let problem = format!("the key `{key}` is not percent-encoded UTF-8; rename the object");
-            Err(NotReleased::Rejected(RejectionKind::Place, vec![problem]))
-        }
-    }
+fn form_decoded(key: &str) -> Result<String, NotReleased> {
+    let decoded = percent_decode_str(&key.replace('+', " ")).decode_utf8().map(Cow::into_owned);
+    decoded.map_err(|_| {
+        let problem = format!("the key `{key}` is not percent-encoded UTF-8; rename the object");
+        NotReleased::Rejected(RejectionKind::Place, vec![problem])
+    })
 }
 
 /// Reads bucket, key and version in AWS's types, and no other member. Tools that convert events of EventBridge and
