@@ -1,4 +1,4 @@
-//! Tests that every file uses only files above it in the table of docs/architecture.md. Circles are therefore impossible.
+//! Tests that every file uses only files above it in the table of docs/architecture.md, so that there are no circles.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -213,7 +213,7 @@ fn tokens(mut code: &str) -> Vec<&str> {
     tokens
 }
 
-/// The length of the string or character at the beginning of code. `None` if there is none, but a lifetime or anything else.
+/// The length of the string or character at the beginning of code. `None` for everything else, such as a lifetime.
 fn literal_length(code: &str) -> Option<usize> {
     let unprefixed = code.strip_prefix('b').unwrap_or(code);
     if let Some(raw) = unprefixed.strip_prefix('r') {

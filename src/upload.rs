@@ -7,7 +7,7 @@ use std::fmt::{self, Write};
 /// The prefix of every stream and job ID, as in those of CreateOTAUpdate.
 pub(crate) const ID_PREFIX: &str = "AFR_OTA-";
 
-/// The maximum length of a job's description without the release's mark: AWS IoT accepts 2028 characters, and the mark has 27
+/// The maximum length of a job's description without the release's mark. AWS IoT accepts 2028 characters, the mark has 27
 /// (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateJob.html>).
 pub(crate) const MAX_DESCRIPTION: usize = 2028 - 27;
 

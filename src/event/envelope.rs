@@ -24,10 +24,10 @@ const MAX_LOGGED: usize = 4096;
 const EXPECTED: &str = "a notification of S3, an S3 event of EventBridge, or one of these in the envelope of SQS, SNS or a \
                         Lambda failure destination";
 
-/// The records of an event. An event that is not understood is one record that failed; there is always at least one.
+/// Returns the records of an event, at least one. An event that is not understood results in one record that failed.
 ///
-/// Only a known non-upload is skipped. Messages of the queue with the ARN `failure_queue` that are not understood are
-/// consumed.
+/// Only known events that are not about uploads are skipped. Messages of the queue with the ARN `failure_queue` are consumed
+/// if they are not understood.
 pub fn records(event: &str, failure_queue: Option<&str>) -> Vec<Record> {
     Reader { failure_queue }.open(event, MAX_ENVELOPES + 1)
 }
@@ -37,7 +37,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Reads the content of an envelope, in at most this many envelopes with this one.
+    /// Reads the content of an envelope. `envelopes` is the number of envelopes that may be opened, including this one.
     fn open(&self, json: &str, envelopes: u32) -> Vec<Record> {
         match serde_json::from_str::<&RawValue>(json) {
             Ok(_) if envelopes == 0 => unreadable(format!("it is in more than {MAX_ENVELOPES} envelopes")),

@@ -65,3 +65,50 @@ pub(crate) fn escaped(text: &str) -> String {
     let text: String = truncated(text, MAX_CHARACTERS).chars().flat_map(char::escape_debug).collect();
     format!("`{text}`")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_described_by_its_type_and_the_names_of_its_members() {
+        for (json, expected) in [
+            ("{}", "an empty object"),
+            ("{\"b\": {\"c\": 1}, \"a\": null}", "an object with the members `a`, `b`"),
+            ("{\"a\\u001b[31m`\\n\": 1}", "an object with the members `a\\u{1b}[31m`\\n`"),
+            ("[1]", "an array"),
+            ("\"x\"", "a string"),
+            ("null", "`null`"),
+            ("true", "a boolean"),
+            ("false", "a boolean"),
+            ("5", "a number"),
+            ("-0.5e3", "a number"),
+        ] {
+            assert_eq!(describe(json), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_description_is_bounded() {
+        let object = |count| {
+            let names = (0..count).map(|at| (format!("{at}{}", "x".repeat(1000)), at));
+            serde_json::to_string(&names.collect::<BTreeMap<_, _>>()).unwrap()
+        };
+        let (ten, fifty) = (describe(&object(10)), describe(&object(50)));
+        assert!(
+            ten.starts_with("an object with the members `0xxx") && ten.ends_with("x…`") && ten.len() < 500,
+            "{ten}"
+        );
+        assert!(fifty.starts_with("an object with 50 members (`0xxx") && fifty.ends_with("x…`, …)"), "{fifty}");
+        assert_eq!(fifty.matches("xxx…`").count(), 10, "{fifty}");
+    }
+
+    #[test]
+    fn null_and_members_of_other_types_are_absent() {
+        let members = Members::of("{\"a\": null, \"b\": 1, \"c\": \"x\", \"d\": {\"e\": 2}}").unwrap();
+        assert_eq!((members.get("a"), members.get("b"), members.get("f")), (None, Some("1"), None));
+        assert_eq!((members.text("a"), members.text("b"), members.text("c").as_deref()), (None, None, Some("x")));
+        assert_eq!((members.object("d").get("e"), members.object("b").0.len()), (Some("2"), 0));
+        assert!(Members::of("[]").is_none() && elements("{}").is_none());
+    }
+}

@@ -10,7 +10,7 @@ use aws_lambda_events::s3::S3Entity;
 use percent_encoding::percent_decode_str;
 use std::{borrow::Cow, collections::BTreeMap};
 
-/// The event types of S3 that are no uploads, or the beginning of their names
+/// The event types of S3 that are not uploads, or their prefixes that end with a colon
 /// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-event-types-and-destinations.html>,
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_QueueConfiguration.html>).
 const OTHER_EVENT_NAMES: [&str; 11] = [
@@ -27,7 +27,7 @@ const OTHER_EVENT_NAMES: [&str; 11] = [
     "Replication:",
 ];
 
-/// The detail types of S3 in EventBridge that are no uploads
+/// The detail types of S3 in EventBridge that are not uploads
 /// (<https://docs.aws.amazon.com/eventbridge/latest/ref/events-ref-s3.html>).
 pub(crate) const OTHER_DETAIL_TYPES: [&str; 9] = [
     "Async Copy Completion",
@@ -41,7 +41,7 @@ pub(crate) const OTHER_DETAIL_TYPES: [&str; 9] = [
     "Object Tags Deleted",
 ];
 
-/// The `reason` of `Object Created` (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/EventBridge.html>).
+/// The values of `reason` in `Object Created` (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/EventBridge.html>).
 pub(crate) const CREATING_REASONS: [&str; 4] = ["PutObject", "POST Object", "CopyObject", "CompleteMultipartUpload"];
 
 /// One record of an event: an upload, or the reason why there is none.
@@ -57,8 +57,8 @@ pub struct Record {
     pub is_copy: bool,
     /// The upload, if the record names one.
     pub upload: Result<Upload, NotReleased>,
-    /// The beginning of the message, if the record is consumed although it is not understood. Empty except in the first such
-    /// record of a message. The message came from the stack's own failure queue, and would return there forever.
+    /// The beginning of a consumed message, in its first record that is not understood; empty in its other such records.
+    /// A message of the stack's own failure queue is consumed, as it would return there forever.
     pub consumed: Option<String>,
 }
 
@@ -162,8 +162,8 @@ fn upload(
     Ok(Upload::new(bucket, decode(&key)?, version_id))
 }
 
-/// Decodes a key of a notification, which S3 form-encodes: a space is a `+`, all else is percent-encoded UTF-8. EventBridge
-/// has keys as they are (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html>).
+/// Decodes a key of a notification, which S3 form-encodes: a space is a `+`, all else is percent-encoded UTF-8. Keys in
+/// EventBridge are not encoded (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html>).
 fn form_decoded(key: &str) -> Result<String, NotReleased> {
     let decoded = percent_decode_str(&key.replace('+', " ")).decode_utf8().map(Cow::into_owned);
     decoded.map_err(|_| {

@@ -50,7 +50,7 @@ pub(crate) fn truncated(text: &str, max: usize) -> String {
 }
 
 impl<'a> Node<'a> {
-    /// The value for a message: a number, a boolean or `null` as it is, others by their type. A string may be a signature.
+    /// A number, a boolean or `null` as it is, other values by their type. A string is not shown: it may be a signature.
     fn shown(&self) -> String {
         let json = self.json.get();
         match json.as_bytes().first() {
@@ -301,6 +301,14 @@ mod tests {
         let json = json!({secret.as_str(): 1, "number": secret, "whole": [secret], "text": {"x": secret}});
         let problems = problems(&json.to_string()).unwrap().join("; ");
         assert!(!problems.contains(&secret[..65]) && problems.contains(&secret[..64]), "{problems}");
+    }
+
+    #[test]
+    fn quoted_text_is_one_line_and_bounded() {
+        let long = "ü".repeat(MAX_QUOTED);
+        assert_eq!(quoted("a\n\u{1b}b"), "a  b");
+        assert_eq!(quoted(&long), long);
+        assert_eq!(quoted(&format!("{long}x")), format!("{long}…"));
     }
 
     proptest! {
