@@ -1,67 +1,124 @@
 //! A dry run: the requests that a release would make, just as the AWS clients would send them, and none of them sent.
 
 use crate::{
-    clients::Clients,
-    delivery::delivery::Delivery,
-    delivery::presigned_url::PresignedUrl,
-    delivery::raw_copy::RawCopy,
-    delivery::stream::{self, Stream},
-    error::Failure,
-    job::create::{self},
-    job::device_limits::{self},
-    job::document::{self},
-    not_released::NotReleased,
-    options::signature::SignatureAlgorithm,
-    request::file::{FileRequest, SignedBy},
-    request::release_request::ReleaseRequest,
-    s3::attempts::image_key,
-    s3::record::{FROM_RECORD, mark},
-    settings::Settings,
-    signing::provided::{self, ProvidedSignature},
-    signing::sign::{self, SignedImage},
-    upload::{Upload, encoded},
+    delivery::{
+        deliver::Delivery,
+        presigned_url::PresignedUrl,
+        raw_copy::RawCopy,
+        stream::{self, Stream},
+    },
+    job::{create, device_limits, document::document},
+    not_released::{NotReleased, RejectionKind, SkipReason, combine},
+    options::{job_config::JobConfig, signature::SignatureAlgorithm},
+    outcome::{Outcome, PlannedRequests},
+    plan::Planned,
+    progress::JobReport,
+    request::{
+        check::{check, check_version},
+        file::{FileRequest, SignedBy},
+        file_kind::is_manifest,
+        manifest::Manifest,
+        release_request::{Inputs, ReleaseRequest},
+    },
+    s3::{
+        attempts::image_key,
+        record::{FROM_RECORD, mark},
+    },
+    scope::Scope,
+    signing::{
+        provided::{self, ProvidedSignature},
+        sign,
+        signed_image::SignedImage,
+        source::SignatureSource,
+    },
+    tags::TagHeader,
+    upload::encoded,
 };
 use aws_sdk_iot::{
     config::{ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeTransmitInterceptorContextMut},
     error::BoxError,
 };
-use jiff::Timestamp;
 use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What only Signer knows before the release.
+/// Stands for what only Signer knows before the release.
 const FROM_SIGNER: &str = "<from Signer>";
-/// What only S3 knows before the release.
+/// Stands for what only S3 knows before the release.
 const FROM_S3: &str = "<from S3>";
-
-/// The requests of a release, in AWS's own member names.
-#[derive(Debug)]
-pub(crate) struct Requests {
-    /// One for each file that Signer is to sign.
-    pub start_signing_jobs: Vec<Value>,
-    pub create_stream: Option<Value>,
-    pub create_job: Value,
-    /// The limits of device libraries that the job exceeds, as far as that is known.
-    pub warnings: Vec<String>,
-}
 
 /// What is known of a file: its size in bytes, and the signature that it has already.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct KnownFile<'a> {
-    pub size: Option<u64>,
-    pub given: Option<&'a ProvidedSignature>,
+struct KnownFile<'a> {
+    size: Option<u64>,
+    signature: Option<&'a ProvidedSignature>,
 }
 
-/// Words the requests of a release at `now`, with what is known of each file.
-pub(crate) async fn requests(
-    aws: &Clients,
-    settings: &Settings,
-    upload: &Upload,
+/// Reports the requests of a planned release.
+pub(crate) async fn rehearse(scope: Scope<'_>, planned: &Planned) -> Result<Outcome, NotReleased> {
+    let known = planned.files.iter().map(|file| KnownFile {
+        size: Some(file.image.size),
+        signature: match &file.source {
+            SignatureSource::Signer(_) => None,
+            SignatureSource::Provided(signature) => Some(signature),
+        },
+    });
+    report(scope, &planned.request, &planned.record.job_id, &known.collect::<Vec<_>>(), None).await
+}
+
+/// A dry run that sends no request at all: it knows what the event and the settings say.
+///
+/// # Errors
+/// Skips or rejects the release.
+pub(crate) async fn offline(
+    scope: Scope<'_>,
+    size: Option<u64>,
+    TagHeader { tags, problems }: &TagHeader,
+    manifest: Option<&str>,
+) -> Result<Outcome, NotReleased> {
+    let Scope { settings, upload, .. } = scope;
+    if upload.key.ends_with('/') && size == Some(0) {
+        return Err(NotReleased::Skipped(SkipReason::Folder));
+    }
+    let header = match problems.as_slice() {
+        [] => Ok(()),
+        problems => Err(NotReleased::Rejected(RejectionKind::Tags, problems.to_vec())),
+    };
+    if tags.0.is_empty() {
+        return header.and(Err(NotReleased::Skipped(SkipReason::NoTags)));
+    }
+    let now = scope.now();
+    let manifest = is_manifest(&upload.key).then(|| match manifest {
+        Some(json) => Manifest::read(json.as_bytes(), upload, settings),
+        None => Manifest::unreadable(
+            "setting `DRY_RUN_MANIFEST` is not set, expected the JSON of this manifest, as AWS is called for nothing",
+        ),
+    });
+    // The size in the event of a manifest is its own.
+    let sizes = manifest.as_ref().map_or_else(|| vec![size], |manifest| vec![None; manifest.files.len()]);
+    let inputs = Inputs { upload, tags, manifest: manifest.as_ref(), template: None };
+    let checked = combine(combine(check_version(upload), header), check(inputs, &sizes, settings, now));
+    let (_, mut request) = checked?;
+    let mut note = None;
+    if let Some(template) = request.job_template {
+        note = Some(format!(
+            "the job template `{template}` is unresolved, as AWS is called for nothing: `createJob` is without what it says"
+        ));
+        request = check(Inputs { template: Some(&JobConfig::default()), ..inputs }, &sizes, settings, now)?;
+    }
+    scope.warn(request.warnings(now));
+    let known: Vec<_> = sizes.into_iter().map(|size| KnownFile { size, signature: None }).collect();
+    report(scope, &request, &request.job_id(upload), &known, note).await
+}
+
+/// Reports the requests of a release, with what is known of each file.
+async fn report(
+    scope: Scope<'_>,
     request: &ReleaseRequest,
     job_id: &str,
     known: &[KnownFile<'_>],
-    now: Timestamp,
-) -> Result<Requests, NotReleased> {
+    note: Option<String>,
+) -> Result<Outcome, NotReleased> {
+    let upload = scope.upload;
     let signed: Vec<_> = request.files.iter().zip(known).map(|(file, known)| signed(file, *known)).collect();
     let copy = |(file, signed): (&FileRequest, &SignedImage)| RawCopy {
         file_id: file.id,
@@ -71,37 +128,42 @@ pub(crate) async fn requests(
         sha256: None,
     };
     let copies: Vec<_> = request.files.iter().zip(&signed).map(copy).collect();
-    let (stream, urls) = (Stream { id: upload.stream_id() }, PresignedUrl::of_all(settings, upload, &copies));
-    let delivery = Delivery::of(request.protocols, stream, urls);
+    let urls = PresignedUrl::of_all(scope.settings, upload, &copies);
+    let delivery = Delivery::new(request.protocols, Stream { id: upload.stream_id() }, urls);
     let files: Vec<_> = request.files.iter().zip(&signed).collect();
-    let mut document = document::document(&files, &delivery).map_err(Failure::from)?.text;
+    let mut document = document(&files, &delivery)?.text;
     let warnings = device_limits::warnings(job_id, &document, &files);
     for unknown in [FROM_SIGNER, FROM_S3] {
         document = document.replace(&encoded(unknown).to_string(), unknown);
     }
     // No image that is released is empty.
     document = document.replace("\"filesize\":0,", &format!("\"filesize\":\"{FROM_S3}\","));
-    let mark = mark(FROM_RECORD);
-    let (_, create_job) = create::request(aws, settings, upload, request, (job_id, &mark, &document), now)?;
+    let (schedule, create_job) = create::request(scope, request, (job_id, &mark(FROM_RECORD), &document))?;
 
     let capture = Capture::default();
-    let mut start_signing_jobs = Vec::new();
+    let mut requests = PlannedRequests::default();
     for file in &request.files {
         if let SignedBy::Profile(profile) = &file.signed_by {
-            let call = sign::request(aws, file, profile, FROM_RECORD.to_owned())?.customize();
+            let call = sign::request(scope, file, profile, FROM_RECORD.to_owned())?.customize();
             let _not_sent = call.interceptor(capture.clone()).send().await;
-            start_signing_jobs.push(capture.take());
+            requests.start_signing_jobs.push(capture.take());
         }
     }
-    let mut create_stream = None;
-    if let Some(stream) = delivery.stream() {
-        let call = stream::request(aws, settings, upload, &copies).customize();
+    if !is_manifest(&upload.key) {
+        requests.start_signing_job = requests.start_signing_jobs.pop();
+    }
+    let stream_id = delivery.stream().map(|stream| stream.id.clone());
+    if let Some(stream_id) = &stream_id {
+        let call = stream::request(scope, &copies).customize();
         let _not_sent = call.interceptor(capture.clone()).send().await;
-        create_stream = Some(with("streamId", &stream.id, capture.take()));
+        requests.create_stream = Some(with("streamId", stream_id, capture.take()));
     }
     let _not_sent = create_job.customize().interceptor(capture.clone()).send().await;
-    let create_job = with("jobId", job_id, capture.take());
-    Ok(Requests { start_signing_jobs, create_stream, create_job, warnings })
+    requests.create_job = with("jobId", job_id, capture.take());
+    scope.warn(warnings);
+    let (start_time, end_time) = (schedule.start_time(), schedule.end_time());
+    let job = JobReport { job_id: Some(job_id.to_owned()), stream_id, start_time, end_time, ..JobReport::default() };
+    Ok(Outcome::DryRun { job, requests: Box::new(requests), note })
 }
 
 /// A file as it would be signed.
@@ -113,21 +175,21 @@ fn signed(file: &FileRequest, known: KnownFile<'_>) -> SignedImage {
         SignedBy::Custom(custom) => (image_key(prefix), Some(custom)),
     };
     let inline = custom.and_then(provided::inline);
-    let given = known.given.or(inline.as_ref());
+    let signature = known.signature.or(inline.as_ref());
     let unknown = if custom.is_some() { FROM_S3 } else { FROM_SIGNER };
     let cert_file = custom.map_or(FROM_SIGNER, |custom| &custom.cert_file.0);
     SignedImage {
         key,
-        signature: given.map_or(unknown, |given| &given.signature).to_owned(),
+        signature: signature.map_or(unknown, |provided| &provided.signature).to_owned(),
         // That of the two platforms for which most devices are built.
-        algorithm: given.map_or(SignatureAlgorithm::Sha256WithEcdsa, |given| given.algorithm),
-        cert_file: given.map_or(cert_file, |given| &given.cert_file).to_owned(),
+        algorithm: signature.map_or(SignatureAlgorithm::Sha256WithEcdsa, |provided| provided.algorithm),
+        cert_file: signature.map_or(cert_file, |provided| &provided.cert_file).to_owned(),
         size: known.size.unwrap_or_default(),
         verified_until: None,
     }
 }
 
-/// The body of a request, and beside it the member that is sent as a part of its path.
+/// The body of a request, and in it the member that is sent as a part of its path.
 fn with(member: &str, value: &str, mut body: Value) -> Value {
     body[member] = value.into();
     body

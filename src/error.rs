@@ -1,4 +1,4 @@
-//! Every way in which a release stops short of a job, worded, and who must act on it.
+//! Failures, with their causes, and the form of what was expected in place of a value.
 
 use crate::progress::Step;
 use aws_sdk_s3::{
@@ -90,97 +90,50 @@ pub(crate) fn required_text<'a>(text: &'a str, name: &'static str) -> Result<&'a
     required(Some(text).filter(|text| !text.is_empty()), name)
 }
 
-/// A fault that time or the operator must mend. [`Failure::chain`] tells all of it.
+/// A failure that time or the operator has to remove. [`Failure::chain`] is the whole message.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "each variant is said by its message")]
+#[allow(missing_docs, reason = "the messages name the fields")]
 pub enum Failure {
+    /// Nothing that this function reads.
     #[error("the event is not understood: {problem}")]
     Event { problem: String },
-    /// The event is understood: it stays in the failure queue, for a later version of the function or another sender.
+    /// Understood, and kept in the failure queue for a later version of the function or another sender.
     #[error("the event is not supported: {problem}")]
     Unsupported { problem: String },
-    #[error("reading the tags of `{object}`")]
-    GetObjectTagging { object: String, source: Cause },
-    // A HEAD has no body that could say more than its status.
-    #[error("reading the head of `{object}`: HTTP status {status}")]
-    HeadObject { object: String, status: u16, source: Cause },
-    #[error("listing the object versions below `{prefix}`")]
-    ListObjectVersions { prefix: String, source: Cause },
-    #[error(
-        "more than {pages} pages of object versions lie below `{prefix}`, where the function alone writes, expected those \
-         of a few attempts; find out who wrote them"
-    )]
-    TooManyVersions { prefix: String, pages: usize },
-    #[error("the system has no random bytes")]
-    NoRandomBytes,
-    #[error("reading the record `{key}`")]
-    ReadRecord { key: String, source: Cause },
-    #[error("the record `{key}` is in the way of this attempt's own, but S3 does not list it")]
-    UnlistedRecord { key: String },
-    #[error("writing the record `{key}`")]
-    WriteRecord { key: String, source: Cause },
-    #[error("looking up the target `{target}`")]
-    DescribeTarget { target: String, source: Cause },
-    #[error("looking up the package version `{version}`")]
-    GetPackageVersion { version: String, source: Cause },
-    #[error("looking up the job template `{template}`")]
-    DescribeJobTemplate { template: String, source: Cause },
-    #[error("looking up the signing profile `{profile}`")]
-    GetSigningProfile { profile: String, source: Cause },
-    #[error("the signing profile `{profile}` is of no use: {problem}")]
-    SigningProfile { profile: String, problem: String },
-    #[error("starting a signing job of `{object}` with the signing profile `{profile}`")]
-    StartSigningJob { object: String, profile: String, source: Cause },
-    #[error("looking up the signing job `{signing_job}`")]
-    DescribeSigningJob { signing_job: String, source: Cause },
-    #[error("the signing job `{signing_job}` of `{object}` failed: {reason}")]
-    SigningFailed { object: String, signing_job: String, reason: String },
-    #[error(
-        "the signing job `{signing_job}` is still in progress and the invocation's time is up; the next attempt goes on with it"
-    )]
-    SigningUnfinished { signing_job: String },
-    #[error("the signing job `{signing_job}` is not what was asked for: {problem}")]
-    SigningJob { signing_job: String, problem: String },
-    #[error("reading the signed object `{key}`")]
-    GetSignedObject { key: String, source: Cause },
-    #[error("the signed object `{key}` is not one of this upload: {problem}")]
-    SignedObject { key: String, problem: String },
-    #[error("reading `{object}`")]
-    GetObject { object: String, source: Cause },
-    #[error("reading the certificate `{certificate}`")]
-    GetCertificate { certificate: String, source: Cause },
+    /// A request to AWS failed, or its response cannot be used.
+    #[error("{purpose}")]
+    Request { purpose: String, source: Cause },
+    /// A response lacks a member, so it decides nothing.
+    #[error("a response of AWS lacks `{member}`")]
+    Incomplete { member: &'static str },
+    /// The signature is not one over the upload.
     #[error(
         "the signature of `{object}` does not verify with the certificate `{certificate}`: {problem}; nothing is offered to devices"
     )]
     Signature { object: String, certificate: String, problem: String },
-    #[error("copying `{object}` over the signed object `{key}`")]
-    CopyObject { object: String, key: String, source: Cause },
-    #[error("creating the stream `{stream_id}`")]
-    CreateStream { stream_id: String, source: Cause },
-    #[error("reading the {what} of the bucket `{bucket}`")]
-    BucketConfiguration { what: &'static str, bucket: String, source: Cause },
-    #[error("counting the streams of the account")]
-    ListStreams { source: Cause },
-    #[error("looking up the stream `{stream_id}`")]
-    DescribeStream { stream_id: String, source: Cause },
-    #[error("creating the job `{job_id}`")]
-    CreateJob { job_id: String, source: Cause },
-    #[error("looking up the job `{job_id}`")]
-    DescribeJob { job_id: String, source: Cause },
-    #[error("writing the job document")]
-    JobDocument(#[from] serde_json::Error),
+    /// Another attempt wrote the record first. This attempt starts again, and fails only if it still does not find it.
+    #[error("the record `{key}` is in the way of this attempt's own, but S3 does not list it")]
+    Overtaken { key: String },
+    /// A stream or a job has the ID of this release's, and is another.
     #[error("conflict: {what} exists: {problem}; nothing was overwritten. {remedy}")]
     Conflict { what: String, problem: String, remedy: String },
-    #[error("a response of AWS lacks `{member}`")]
-    Incomplete { member: &'static str },
+    /// The invocation ends before Lambda ends it.
     #[error("the invocation's time was up while {step}; the next attempt goes on from there")]
     OutOfTime { step: Step },
+    /// Anything else; the message has all of it.
+    #[error("{0}")]
+    Other(String),
 }
 
 impl Failure {
+    /// A request that failed: what it was for, as in ``reading the tags of `…` ``, and why.
+    pub(crate) fn request(purpose: impl Into<String>, source: impl Into<Cause>) -> Self {
+        Self::Request { purpose: purpose.into(), source: source.into() }
+    }
+
     /// Whether AWS throttled the request.
     pub fn is_throttled(&self) -> bool {
-        self.source().and_then(|source| source.downcast_ref::<Cause>()).is_some_and(|cause| cause.is_throttled)
+        matches!(self, Self::Request { source, .. } if source.is_throttled)
     }
 
     /// The message and those of all its causes, each once: an SDK error alone prints no more than "service error".
@@ -201,7 +154,6 @@ impl Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::not_released::SkipReason;
     use aws_sdk_iot::operation::create_job::CreateJobError;
 
     /// An error as an SDK makes it: of an operation with a response.
@@ -218,24 +170,7 @@ mod tests {
     }
 
     fn failure(source: Cause) -> Failure {
-        Failure::CreateJob { job_id: "AFR_OTA-SlowDown-ThrottlingException".into(), source }
-    }
-
-    #[test]
-    fn every_skip_has_its_word() {
-        let words = [
-            (SkipReason::NoTags, "no-tags"),
-            (SkipReason::Folder, "folder"),
-            (SkipReason::SignedPrefix, "signed-prefix"),
-            (SkipReason::OtherEvent, "other-event"),
-            (SkipReason::Superseded, "superseded"),
-            (SkipReason::Withdrawn, "withdrawn"),
-            (SkipReason::JobDeleted, "job-deleted"),
-            (SkipReason::Unchanged, "unchanged"),
-        ];
-        for (skip, word) in words {
-            assert_eq!(skip.as_str(), word);
-        }
+        Failure::request("creating the job `AFR_OTA-SlowDown-ThrottlingException`", source)
     }
 
     #[test]
@@ -267,10 +202,10 @@ mod tests {
         let region = [("x-amz-bucket-region", "eu-west-1")];
         let cause = "the bucket is in the region `eu-west-1`, expected the region of the function";
         for code in [None, Some("PermanentRedirect")] {
-            let moved = Failure::GetObjectTagging {
-                object: "s3://b/a".into(),
-                source: response(301, &region, code, "The bucket must be addressed by its own endpoint"),
-            };
+            let moved = Failure::request(
+                "reading the tags of `s3://b/a`",
+                response(301, &region, code, "The bucket must be addressed by its own endpoint"),
+            );
             assert!(
                 moved.chain().starts_with(&format!("reading the tags of `s3://b/a`: {cause}: ")),
                 "{}",

@@ -21,6 +21,10 @@ pub mod settings;
 
 pub mod clients;
 
+mod backoff;
+
+mod scope;
+
 pub mod event;
 
 pub mod request;
@@ -33,11 +37,15 @@ pub mod delivery;
 
 pub mod job;
 
+mod plan;
+
 pub mod outcome;
 
 pub mod metrics;
 
 pub mod dry_run;
+
+mod release;
 
 pub mod handler;
 

@@ -2,9 +2,10 @@
 //! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
 
 use crate::{
+    error::Failure,
     not_released::RejectionKind,
     outcome::{Outcome, Release},
-    progress::{Step, Steps},
+    progress::{Progress, Step},
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -17,9 +18,9 @@ pub const NAMESPACE: &str = "ota-on-upload";
 /// A metric of one record. Dimensions have few values, all of them words of this function: each costs as a metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Metric {
-    /// What the record came to.
-    Outcome(Outcome),
-    /// `Rejected`, by what the uploader has to mend.
+    /// The outcome of the record.
+    Outcome(&'static str),
+    /// `Rejected`, by what is rejected.
     RejectedBy(RejectionKind),
     /// `Failed`, by the step that was under way.
     FailedBy(Step),
@@ -40,12 +41,9 @@ enum Metric {
 impl Metric {
     fn name(self) -> &'static str {
         match self {
-            Self::Outcome(Outcome::Created) => "Created",
-            Self::Outcome(Outcome::Adopted) => "Adopted",
-            Self::Outcome(Outcome::Skipped) => "Skipped",
-            Self::Outcome(Outcome::Rejected) | Self::RejectedBy(_) => "Rejected",
-            Self::Outcome(Outcome::DryRun) => "DryRun",
-            Self::Outcome(Outcome::Failed) | Self::FailedBy(_) => "Failed",
+            Self::Outcome(name) => name,
+            Self::RejectedBy(_) => "Rejected",
+            Self::FailedBy(_) => "Failed",
             Self::Verified(_) => "Verified",
             Self::SignatureRefused => "SignatureRefused",
             Self::Seconds(Step::Inspect, _) => "InspectSeconds",
@@ -83,36 +81,36 @@ impl Metric {
     }
 }
 
-/// Where metrics are told: standard output, under the function's name.
+/// Writes metrics to standard output, under the function's name.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     pub function_name: String,
 }
 
 impl Metrics {
-    /// Tells what became of a record.
-    pub fn tell(&self, release: &Release, steps: &Steps, now: Timestamp) {
-        self.write(release.level(), &of(release, steps), now);
+    /// Reports what became of a record.
+    pub fn report(&self, release: &Release, progress: &Progress, now: Timestamp) {
+        self.write(release.outcome.level(), &of(release, progress), now);
     }
 
-    /// Tells how many streams the account has.
-    pub fn tell_streams(&self, count: usize, now: Timestamp) {
-        // The alarm on them has to have them, whatever is logged besides.
+    /// Reports how many streams the account has.
+    pub fn report_streams(&self, count: usize, now: Timestamp) {
+        // The alarm needs this metric at every log level.
         self.write(Level::ERROR, &[Metric::Streams(count)], now);
     }
 
     /// Reports whether the bucket lacks configuration that the stack depends on.
-    pub fn tell_bucket(&self, is_unguarded: bool, now: Timestamp) {
+    pub fn report_bucket(&self, is_unguarded: bool, now: Timestamp) {
         self.write(Level::ERROR, &[Metric::BucketUnguarded(is_unguarded)], now);
     }
 
     /// Counts a message of the failure queue that was consumed unread.
-    pub fn tell_unreadable(&self, now: Timestamp) {
+    pub fn report_unreadable(&self, now: Timestamp) {
         self.write(Level::ERROR, &[Metric::Unreadable], now);
     }
 
     fn write(&self, level: Level, metrics: &[Metric], now: Timestamp) {
-        // Nowhere is left to tell that standard output is gone.
+        // If standard output is gone, there is nowhere to report that.
         let _ = writeln!(io::stdout().lock(), "{}", self.line(level, metrics, now));
     }
 
@@ -126,14 +124,14 @@ impl Metrics {
         let mut directives = Vec::new();
         let (plain, by): (Vec<Metric>, Vec<_>) = metrics.iter().partition(|metric| metric.dimension().is_none());
         let defined = |metric: &Metric| json!({ "Name": metric.name(), "Unit": metric.unit() });
-        let mut direct = |dimensions: Value, metrics: &[Metric]| {
+        let mut add = |dimensions: Value, metrics: &[Metric]| {
             let metrics: Vec<_> = metrics.iter().map(defined).collect();
             directives.push(json!({ "Namespace": NAMESPACE, "Dimensions": [dimensions], "Metrics": metrics }));
         };
-        direct(json!(["FunctionName"]), &plain);
+        add(json!(["FunctionName"]), &plain);
         for metric in by {
             if let Some((dimension, value)) = metric.dimension() {
-                direct(json!(["FunctionName", dimension]), &[metric]);
+                add(json!(["FunctionName", dimension]), &[metric]);
                 members.insert(dimension.to_owned(), value.into());
             }
         }
@@ -144,22 +142,32 @@ impl Metrics {
     }
 }
 
-fn of(release: &Release, steps: &Steps) -> Vec<Metric> {
-    let took = |step| steps.taken(step).map(|taken| Metric::Seconds(step, taken.as_secs_f64()));
-    let optional = [
-        release.kind.map(Metric::RejectedBy),
-        (release.outcome == Outcome::Failed).then_some(Metric::FailedBy(steps.under_way)),
-        release.verified.map(Metric::Verified),
-        release.signature_refused.then_some(Metric::SignatureRefused),
-    ];
-    let optional = optional.into_iter().flatten().chain(Step::ALL.into_iter().filter_map(took));
-    [Metric::Outcome(release.outcome)].into_iter().chain(optional).collect()
+fn of(release: &Release, progress: &Progress) -> Vec<Metric> {
+    let outcome = &release.outcome;
+    let (name, by, is_signature_refused) = match outcome {
+        Outcome::Created(_) => ("Created", None, false),
+        Outcome::Adopted { .. } => ("Adopted", None, false),
+        Outcome::Skipped { .. } => ("Skipped", None, false),
+        Outcome::Rejected { kind, .. } => ("Rejected", Some(Metric::RejectedBy(*kind)), false),
+        Outcome::DryRun { .. } => ("DryRun", None, false),
+        Outcome::Failed { failure, .. } => {
+            ("Failed", Some(Metric::FailedBy(progress.step)), matches!(failure, Failure::Signature { .. }))
+        }
+    };
+    let seconds = |step| Some(Metric::Seconds(step, progress.duration(step)?.as_secs_f64()));
+    let signature = is_signature_refused.then_some(Metric::SignatureRefused);
+    let optional = [by, outcome.verified().map(Metric::Verified), signature];
+    let optional = optional.into_iter().chain(Step::ALL.into_iter().map(seconds)).flatten();
+    [Metric::Outcome(name)].into_iter().chain(optional).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{error::Failure, not_released::NotReleased, not_released::SkipReason};
+    use crate::{
+        not_released::{NotReleased, SkipReason},
+        progress::JobReport,
+    };
     use std::{collections::BTreeSet, time::Duration};
 
     const KINDS: [(RejectionKind, &str); 10] = [
@@ -180,15 +188,21 @@ mod tests {
         Metrics { function_name: "firmware".to_owned() }
     }
 
-    fn concluded(outcome: Result<Outcome, NotReleased>) -> Release {
-        let mut release = Release { key: Some("firmware/secret name.bin".to_owned()), ..Release::default() };
-        release.conclude(outcome);
-        release
+    fn release(outcome: Outcome) -> Release {
+        Release { bucket: None, key: Some("firmware/secret name.bin".to_owned()), version_id: None, outcome }
     }
 
-    fn line(release: &Release, steps: &Steps) -> Value {
+    fn created(verified: bool) -> Release {
+        release(Outcome::Created(JobReport { verified: Some(verified), ..JobReport::default() }))
+    }
+
+    fn not_released(error: impl Into<NotReleased>) -> Release {
+        release(Outcome::not_released(error.into(), JobReport::default()))
+    }
+
+    fn line(release: &Release, progress: &Progress) -> Value {
         let now = "2026-11-23T21:40:00.5Z".parse().unwrap();
-        let line = metrics().line(release.level(), &of(release, steps), now);
+        let line = metrics().line(release.outcome.level(), &of(release, progress), now);
         check(&line);
         line
     }
@@ -225,12 +239,10 @@ mod tests {
     }
 
     #[test]
-    fn a_release_tells_its_outcome_whether_it_is_verified_and_how_long_each_step_took() {
-        let mut release = concluded(Ok(Outcome::Created));
-        release.verified = Some(true);
-        let mut steps = Steps::default();
-        steps.add(Step::Inspect, Duration::from_millis(21));
-        steps.add(Step::Sign, Duration::from_millis(1500));
+    fn a_release_reports_its_outcome_its_verification_and_the_duration_of_each_step() {
+        let mut progress = Progress::default();
+        progress.add(Step::Inspect, Duration::from_millis(21));
+        progress.add(Step::Sign, Duration::from_millis(1500));
         let expected = json!({
             "timestamp": "2026-11-23T21:40:00.5Z",
             "level": "INFO",
@@ -253,24 +265,23 @@ mod tests {
                 }],
             },
         });
-        assert_eq!(line(&release, &steps), expected);
-        release.verified = Some(false);
-        assert_eq!(line(&release, &steps)["Verified"], 0);
+        assert_eq!(line(&created(true), &progress), expected);
+        assert_eq!(line(&created(false), &progress)["Verified"], 0);
     }
 
     #[test]
     fn each_outcome_is_counted_by_its_word() {
         let outcomes = [
-            (Ok(Outcome::Created), "Created"),
-            (Ok(Outcome::Adopted), "Adopted"),
-            (Ok(Outcome::DryRun), "DryRun"),
-            (Err(NotReleased::Skipped(SkipReason::NoTags)), "Skipped"),
-            (Err(NotReleased::Rejected(RejectionKind::Tags, vec!["a".into()])), "Rejected"),
-            (Err(Failure::Incomplete { member: "jobArn" }.into()), "Failed"),
+            (created(true), "Created"),
+            (release(Outcome::Adopted { job: JobReport::default(), has_other_tags: false }), "Adopted"),
+            (release(Outcome::DryRun { job: JobReport::default(), requests: Box::default(), note: None }), "DryRun"),
+            (not_released(NotReleased::Skipped(SkipReason::NoTags)), "Skipped"),
+            (not_released(NotReleased::Rejected(RejectionKind::Tags, vec!["a".into()])), "Rejected"),
+            (not_released(Failure::Incomplete { member: "jobArn" }), "Failed"),
         ];
         let words = outcomes.each_ref().map(|(_, word)| *word);
-        for (outcome, word) in outcomes {
-            let line = line(&concluded(outcome), &Steps::default());
+        for (release, word) in outcomes {
+            let line = line(&release, &Progress::default());
             let counted: Vec<_> = words.into_iter().filter(|word| line.get(word).is_some()).collect();
             assert_eq!(counted, [word], "{line}");
             let first = &line["_aws"]["CloudWatchMetrics"][0];
@@ -282,7 +293,8 @@ mod tests {
     #[test]
     fn what_is_rejected_is_counted_by_kind_and_what_fails_by_step() {
         for (kind, word) in KINDS {
-            let rejected = line(&concluded(Err(NotReleased::Rejected(kind, vec!["secret".into()]))), &Steps::default());
+            let rejected =
+                line(&not_released(NotReleased::Rejected(kind, vec!["secret".into()])), &Progress::default());
             let by = &rejected["_aws"]["CloudWatchMetrics"][1];
             assert_eq!(
                 (&by["Dimensions"], &by["Metrics"][0]["Name"]),
@@ -292,9 +304,8 @@ mod tests {
             assert!(!rejected.to_string().contains("secret"), "{rejected}");
         }
         for (step, word) in Step::ALL.into_iter().zip(STEPS) {
-            let mut steps = Steps::default();
-            steps.under_way = step;
-            let failed = line(&concluded(Err(Failure::Incomplete { member: "x" }.into())), &steps);
+            let progress = Progress { step, ..Progress::default() };
+            let failed = line(&not_released(Failure::Incomplete { member: "x" }), &progress);
             let by = &failed["_aws"]["CloudWatchMetrics"][1];
             assert_eq!(
                 (&by["Dimensions"], &by["Metrics"][0]["Name"]),
@@ -309,14 +320,13 @@ mod tests {
     fn a_signature_that_does_not_verify_is_counted() {
         let some = || "x".to_owned();
         let failure = Failure::Signature { object: some(), certificate: some(), problem: some() };
-        let mut steps = Steps::default();
-        steps.under_way = Step::Sign;
-        let line = line(&concluded(Err(failure.into())), &steps);
+        let progress = Progress { step: Step::Sign, ..Progress::default() };
+        let line = line(&not_released(failure), &progress);
         assert_eq!((&line["SignatureRefused"], &line["Failed"], &line["Step"]), (&json!(1), &json!(1), &json!("sign")));
     }
 
     #[test]
-    fn streams_are_told_at_a_level_that_is_always_logged() {
+    fn streams_are_reported_at_a_level_that_is_always_logged() {
         let line = metrics().line(Level::ERROR, &[Metric::Streams(8000)], Timestamp::UNIX_EPOCH);
         check(&line);
         assert_eq!((&line["Streams"], &line["level"]), (&json!(8000), &json!("ERROR")));

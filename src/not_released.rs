@@ -2,14 +2,14 @@
 
 use crate::error::Failure;
 
-/// Why an upload came to no job.
+/// Why an upload gets no job.
 #[derive(Debug)]
 pub enum NotReleased {
-    /// By design: nobody has to act.
+    /// By design: no action is needed.
     Skipped(SkipReason),
-    /// The uploader must act: every problem found, each a sentence. A retry cannot help.
+    /// The uploader must act. Every problem found, each a sentence; a retry cannot help.
     Rejected(RejectionKind, Vec<String>),
-    /// Time or the operator must help: Lambda retries, then the event goes to the failure queue.
+    /// Lambda retries; after its last attempt the event goes to the failure queue, and the operator must act.
     Failed(Failure),
 }
 
@@ -19,22 +19,22 @@ impl From<Failure> for NotReleased {
     }
 }
 
-/// What both come to, with the reasons of both where both are rejected.
+/// Combines two results: both values, or all reasons of both rejections. A rejection is reported before a failure, which may
+/// be over once the uploader has acted.
 pub(crate) fn combine<A, B>(one: Result<A, NotReleased>, other: Result<B, NotReleased>) -> Result<(A, B), NotReleased> {
     match (one, other) {
         (Ok(one), Ok(other)) => Ok((one, other)),
         (Err(NotReleased::Rejected(kind, one)), Err(NotReleased::Rejected(_, other))) => {
             Err(NotReleased::Rejected(kind, [one, other].concat()))
         }
-        // What can be mended by time alone is told once the uploader has done the rest.
         (Err(NotReleased::Rejected(kind, reasons)), _) | (_, Err(NotReleased::Rejected(kind, reasons))) => {
             Err(NotReleased::Rejected(kind, reasons))
         }
-        (Err(stop), _) | (_, Err(stop)) => Err(stop),
+        (Err(error), _) | (_, Err(error)) => Err(error),
     }
 }
 
-/// What all come to, with all the reasons for which any is rejected.
+/// Combines results as [`combine`] does.
 pub(crate) fn combine_all<T>(each: impl IntoIterator<Item = Result<T, NotReleased>>) -> Result<Vec<T>, NotReleased> {
     let mut all = Ok(Vec::new());
     for one in each {
@@ -46,7 +46,7 @@ pub(crate) fn combine_all<T>(each: impl IntoIterator<Item = Result<T, NotRelease
     all
 }
 
-/// What of a release is rejected: where the uploader has to mend it. Of several, the first.
+/// What is rejected, and so where the uploader has to act. The first of several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RejectionKind {
     /// Bucket, key or version of the upload.
@@ -122,6 +122,28 @@ impl SkipReason {
             Self::Withdrawn => "withdrawn",
             Self::JobDeleted => "job-deleted",
             Self::Unchanged => "unchanged",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_for_a_skip_has_its_word() {
+        let words = [
+            (SkipReason::NoTags, "no-tags"),
+            (SkipReason::Folder, "folder"),
+            (SkipReason::SignedPrefix, "signed-prefix"),
+            (SkipReason::OtherEvent, "other-event"),
+            (SkipReason::Superseded, "superseded"),
+            (SkipReason::Withdrawn, "withdrawn"),
+            (SkipReason::JobDeleted, "job-deleted"),
+            (SkipReason::Unchanged, "unchanged"),
+        ];
+        for (skip, word) in words {
+            assert_eq!(skip.as_str(), word);
         }
     }
 }

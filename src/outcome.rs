@@ -1,159 +1,236 @@
-//! What an upload came to: the function's result, and the final log line.
+//! What becomes of the records of an event: the function's result, and the final log lines.
 
 use crate::{
     error::Failure,
-    job::existing::Job,
     not_released::{NotReleased, RejectionKind, SkipReason},
-    progress::{Step, Steps},
+    progress::{JobReport, Progress, Step},
 };
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
+use std::borrow::Cow;
 use tracing::Level;
 
-/// What an event came to: one release a record.
+/// What became of an event: one release a record.
 #[derive(Debug, Serialize)]
 pub struct Releases {
     /// In the order of the event.
     pub releases: Vec<Release>,
 }
 
-/// What one record came to.
-#[derive(Debug, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
+/// What became of one record.
+#[derive(Debug)]
 pub struct Release {
-    /// What the upload came to.
-    pub outcome: Outcome,
-    /// Why, where that needs a word.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// The upload's bucket.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The upload's bucket, if the record names one.
     pub bucket: Option<String>,
-    /// The upload's key.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The upload's key, if the record names one.
     pub key: Option<String>,
-    /// The upload's version ID.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The upload's version ID, if the record names an upload.
     pub version_id: Option<String>,
-    /// The job's ID.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub job_id: Option<String>,
-    /// The job's ARN.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub job_arn: Option<String>,
-    /// The stream's ID.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stream_id: Option<String>,
-    /// Whether the signature that the job offers to devices was verified, where that is known; for the log.
-    #[serde(skip)]
-    pub verified: Option<bool>,
-    /// The job's start in UTC, where it does not start at once.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub start_time: Option<String>,
-    /// The job's end in UTC, where it has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub end_time: Option<String>,
-    /// In a dry run: StartSigningJob, as it would be asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub start_signing_job: Option<Value>,
-    /// In a dry run of a manifest: the same for each file that Signer is to sign.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub start_signing_jobs: Vec<Value>,
-    /// In a dry run: CreateStream, as it would be asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub create_stream: Option<Value>,
-    /// In a dry run: CreateJob, as it would be asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub create_job: Option<Value>,
-    /// Every problem of a release that is rejected.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub reasons: Vec<String>,
-    /// What of a release is rejected; for metrics.
-    #[serde(skip)]
-    pub kind: Option<RejectionKind>,
-    /// Whether it failed as a signature does not verify; for metrics.
-    #[serde(skip)]
-    pub signature_refused: bool,
+    /// What became of the upload.
+    pub outcome: Outcome,
 }
 
-/// What an upload can come to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+/// What becomes of an upload.
+#[derive(Debug)]
 pub enum Outcome {
     /// The job is new.
-    Created,
-    /// The job of this version was there already.
-    Adopted,
+    Created(JobReport),
+    /// The job of this version existed already.
+    Adopted {
+        /// The job.
+        job: JobReport,
+        /// Whether the tags have changed since the job was created.
+        has_other_tags: bool,
+    },
     /// No release, by design.
-    Skipped,
+    Skipped {
+        /// Why.
+        reason: SkipReason,
+        /// The ID of the job that was deleted, if that is why.
+        job_id: Option<String>,
+    },
     /// The uploader must change the object or its tags.
-    Rejected,
+    Rejected {
+        /// What is rejected.
+        kind: RejectionKind,
+        /// Every problem.
+        reasons: Vec<String>,
+    },
     /// Everything is checked, and nothing was created.
-    DryRun,
-    /// Time or the operator must help; Lambda tries again.
-    #[default]
-    Failed,
+    DryRun {
+        /// What the job would be.
+        job: JobReport,
+        /// The requests of the release.
+        requests: Box<PlannedRequests>,
+        /// What the requests lack, if they are not complete.
+        note: Option<String>,
+    },
+    /// Lambda retries; after its last attempt the operator must act.
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// What is known of the job: it may exist.
+        job: JobReport,
+    },
+}
+
+/// The requests that a release would make, in AWS's own member names.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedRequests {
+    /// StartSigningJob, if Signer is to sign the upload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_signing_job: Option<Value>,
+    /// Of a manifest: the same for each file that Signer is to sign.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub start_signing_jobs: Vec<Value>,
+    /// CreateStream, if devices fetch the image from a stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub create_stream: Option<Value>,
+    /// CreateJob.
+    pub create_job: Value,
+}
+
+/// What results and logs say of a record.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report<'a> {
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bucket: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version_id: Option<&'a str>,
+    #[serde(flatten)]
+    job: Cow<'a, JobReport>,
+    #[serde(flatten)]
+    requests: Option<&'a PlannedRequests>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    reasons: &'a [String],
+}
+
+impl Serialize for Release {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.report().serialize(serializer)
+    }
+}
+
+impl Outcome {
+    /// How a release ends that gets no job of its own.
+    pub(crate) fn not_released(error: NotReleased, job: JobReport) -> Self {
+        match error {
+            NotReleased::Skipped(reason) => {
+                Self::Skipped { reason, job_id: job.job_id.filter(|_| reason == SkipReason::JobDeleted) }
+            }
+            NotReleased::Rejected(kind, reasons) => Self::Rejected { kind, reasons },
+            NotReleased::Failed(failure) => Self::Failed { failure, job },
+        }
+    }
+
+    /// The outcome's word in results and logs.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Created(_) => "created",
+            Self::Adopted { .. } => "adopted",
+            Self::Skipped { .. } => "skipped",
+            Self::Rejected { .. } => "rejected",
+            Self::DryRun { .. } => "dry-run",
+            Self::Failed { .. } => "failed",
+        }
+    }
+
+    fn reason(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Adopted { has_other_tags: true, .. } => Some(
+                "the tags have changed since the job was created; to release with these, cancel the job and upload \
+                 again"
+                    .into(),
+            ),
+            Self::Skipped { reason, .. } => Some(reason.as_str().into()),
+            Self::DryRun { note: Some(note), .. } => Some(note.into()),
+            Self::Failed { failure, .. } => Some(failure.chain().into()),
+            _ => None,
+        }
+    }
+
+    /// What is known of the job; empty if there is none.
+    fn job(&self) -> Cow<'_, JobReport> {
+        match self {
+            Self::Created(job) | Self::Adopted { job, .. } | Self::DryRun { job, .. } | Self::Failed { job, .. } => {
+                Cow::Borrowed(job)
+            }
+            Self::Skipped { job_id, .. } => Cow::Owned(JobReport { job_id: job_id.clone(), ..JobReport::default() }),
+            Self::Rejected { .. } => Cow::default(),
+        }
+    }
+
+    /// Whether the signature that the job offers to devices was verified. `None` if that is not known.
+    pub(crate) fn verified(&self) -> Option<bool> {
+        self.job().verified
+    }
+
+    /// How much the outcome matters to the reader of the log.
+    pub(crate) fn level(&self) -> Level {
+        match self {
+            Self::Rejected { .. } | Self::Failed { .. } => Level::ERROR,
+            Self::Adopted { has_other_tags: true, .. }
+            | Self::Skipped {
+                reason: SkipReason::Superseded | SkipReason::Withdrawn | SkipReason::JobDeleted, ..
+            } => Level::WARN,
+            Self::Created(_) | Self::Adopted { .. } | Self::DryRun { .. } | Self::Skipped { .. } => Level::INFO,
+        }
+    }
 }
 
 impl Release {
-    /// Tells of the job.
-    pub(crate) fn tell(&mut self, job: &Job) {
-        self.job_arn = Some(job.arn.clone());
-        self.stream_id.clone_from(&job.stream_id);
-        self.start_time.clone_from(&job.start_time);
-        self.end_time.clone_from(&job.end_time);
-    }
-
-    /// The error message of a release that failed.
-    pub(crate) fn failure(&self) -> String {
-        let reason = self.reason.as_deref().unwrap_or_default();
-        self.key.as_ref().map_or_else(|| reason.to_owned(), |key| format!("`{key}`: {reason}"))
-    }
-
-    pub(crate) fn conclude(&mut self, outcome: Result<Outcome, NotReleased>) {
-        self.outcome = match outcome {
-            Ok(outcome) => outcome,
-            Err(NotReleased::Skipped(skip)) => {
-                self.reason = Some(skip.as_str().to_owned());
-                if skip != SkipReason::JobDeleted {
-                    self.forget_ids();
-                }
-                Outcome::Skipped
-            }
-            Err(NotReleased::Rejected(kind, reasons)) => {
-                (self.kind, self.reasons) = (Some(kind), reasons);
-                self.forget_ids();
-                Outcome::Rejected
-            }
-            Err(NotReleased::Failed(failure)) => {
-                self.signature_refused = matches!(failure, Failure::Signature { .. });
-                self.reason = Some(failure.chain());
-                Outcome::Failed
-            }
+    fn report(&self) -> Report<'_> {
+        let requests = match &self.outcome {
+            Outcome::DryRun { requests, .. } => Some(&**requests),
+            _ => None,
         };
+        let reasons = match &self.outcome {
+            Outcome::Rejected { reasons, .. } => reasons.as_slice(),
+            _ => &[],
+        };
+        Report {
+            outcome: self.outcome.as_str(),
+            reason: self.outcome.reason(),
+            bucket: self.bucket.as_deref(),
+            key: self.key.as_deref(),
+            version_id: self.version_id.as_deref(),
+            job: self.outcome.job(),
+            requests,
+            reasons,
+        }
     }
 
-    /// There is no job of this upload, whatever its ID would have been.
-    fn forget_ids(&mut self) {
-        (self.job_id, self.stream_id) = (None, None);
+    /// The error message of the invocation, if the release failed.
+    pub(crate) fn failure(&self) -> Option<String> {
+        let Outcome::Failed { failure, .. } = &self.outcome else { return None };
+        let reason = failure.chain();
+        Some(self.key.as_ref().map_or_else(|| reason.clone(), |key| format!("`{key}`: {reason}")))
     }
 
-    /// The final log line: one a record, with all that is known of it.
-    pub(crate) fn log(&self, steps: &Steps) {
-        let ms = |step| steps.taken(step).and_then(|taken| u64::try_from(taken.as_millis()).ok());
-        let reasons = (!self.reasons.is_empty()).then(|| self.reasons.join("; "));
+    /// Logs the final line of the record, with all that is known of it.
+    pub(crate) fn log(&self, progress: &Progress) {
+        let ms = |step| progress.duration(step).and_then(|duration| u64::try_from(duration.as_millis()).ok());
+        let report = self.report();
+        let reasons = (!report.reasons.is_empty()).then(|| report.reasons.join("; "));
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
-                    outcome = self.outcome.as_str(),
-                    reason = self.reason,
-                    bucket = self.bucket,
-                    key = self.key,
-                    versionId = self.version_id,
-                    jobId = self.job_id,
-                    jobArn = self.job_arn,
-                    streamId = self.stream_id,
-                    verified = self.verified,
+                    outcome = report.outcome,
+                    reason = report.reason.as_deref(),
+                    bucket = report.bucket,
+                    key = report.key,
+                    versionId = report.version_id,
+                    jobId = report.job.job_id,
+                    jobArn = report.job.job_arn,
+                    streamId = report.job.stream_id,
+                    verified = report.job.verified,
                     reasons = reasons,
                     inspectMs = ms(Step::Inspect),
                     preflightMs = ms(Step::Preflight),
@@ -164,37 +241,10 @@ impl Release {
                 )
             };
         }
-        match self.level() {
+        match self.outcome.level() {
             Level::ERROR => line!(error),
             Level::WARN => line!(warn),
             _ => line!(info),
-        }
-    }
-
-    /// How much it matters to whoever reads the log.
-    pub(crate) fn level(&self) -> Level {
-        match self.outcome {
-            Outcome::Rejected | Outcome::Failed => Level::ERROR,
-            // A job whose tags have changed, a version that is not current any more: somebody may wonder.
-            Outcome::Adopted if self.reason.is_some() => Level::WARN,
-            Outcome::Skipped if matches!(self.reason.as_deref(), Some("superseded" | "withdrawn" | "job-deleted")) => {
-                Level::WARN
-            }
-            Outcome::Created | Outcome::Adopted | Outcome::DryRun | Outcome::Skipped => Level::INFO,
-        }
-    }
-}
-
-impl Outcome {
-    /// The outcome's word in results and logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Adopted => "adopted",
-            Self::Skipped => "skipped",
-            Self::Rejected => "rejected",
-            Self::DryRun => "dry-run",
-            Self::Failed => "failed",
         }
     }
 }
@@ -202,103 +252,82 @@ impl Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Failure;
     use serde_json::json;
-    use std::time::Duration;
     use std::{
         io,
         sync::{Arc, Mutex},
+        time::Duration,
     };
 
-    fn release() -> Release {
+    fn job() -> JobReport {
         let some = |text: &str| Some(text.to_owned());
-        Release {
-            key: some("firmware/a.bin"),
+        JobReport {
             job_id: some("AFR_OTA-a"),
+            job_arn: some("arn:aws:iot:job"),
             stream_id: some("AFR_OTA-b"),
-            ..Release::default()
+            start_time: some("2026-11-23T22:41"),
+            ..JobReport::default()
         }
     }
 
-    fn concluded(outcome: Result<Outcome, NotReleased>) -> Release {
-        let mut release = release();
-        release.conclude(outcome);
-        release
+    fn release(outcome: Outcome) -> Release {
+        Release { bucket: None, key: Some("firmware/a.bin".to_owned()), version_id: None, outcome }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_step_is_under_way_from_its_beginning_and_its_parts_add_up() {
-        let mut steps = Steps::default();
-        let mut told = Vec::new();
-        for step in Step::ALL.into_iter().chain([Step::Copy]) {
-            steps.timed(step, tokio::time::sleep(Duration::from_millis(20))).await;
-            told.push(steps.under_way.to_string());
+    fn not_released(error: NotReleased) -> Release {
+        release(Outcome::not_released(error, job()))
+    }
+
+    fn adopted(has_other_tags: bool) -> Release {
+        release(Outcome::Adopted { job: job(), has_other_tags })
+    }
+
+    fn dry_run() -> Release {
+        release(Outcome::DryRun { job: job(), requests: Box::default(), note: Some("not complete".to_owned()) })
+    }
+
+    fn rejected() -> Release {
+        not_released(NotReleased::Rejected(RejectionKind::Tags, vec!["a".into(), "b".into()]))
+    }
+
+    fn failed() -> Release {
+        not_released(Failure::Incomplete { member: "jobArn" }.into())
+    }
+
+    fn skipped(reason: SkipReason) -> Release {
+        not_released(NotReleased::Skipped(reason))
+    }
+
+    #[test]
+    fn a_result_says_what_is_known_and_no_more() {
+        let ids = json!({"jobId": "AFR_OTA-a", "jobArn": "arn:aws:iot:job", "streamId": "AFR_OTA-b",
+            "startTime": "2026-11-23T22:41"});
+        let changed = adopted(true).outcome.reason().unwrap().into_owned();
+        for (release, ids, rest) in [
+            (release(Outcome::Created(job())), &ids, json!({"outcome": "created"})),
+            (adopted(false), &ids, json!({"outcome": "adopted"})),
+            (adopted(true), &ids, json!({"outcome": "adopted", "reason": changed})),
+            (dry_run(), &ids, json!({"outcome": "dry-run", "reason": "not complete", "createJob": null})),
+            (failed(), &ids, json!({"outcome": "failed", "reason": "a response of AWS lacks `jobArn`"})),
+            (rejected(), &json!({}), json!({"outcome": "rejected", "reasons": ["a", "b"]})),
+            (skipped(SkipReason::Superseded), &json!({}), json!({"outcome": "skipped", "reason": "superseded"})),
+            (
+                skipped(SkipReason::JobDeleted),
+                &json!({"jobId": "AFR_OTA-a"}),
+                json!({"outcome": "skipped", "reason": "job-deleted"}),
+            ),
+        ] {
+            let mut expected = rest;
+            expected["key"] = "firmware/a.bin".into();
+            expected.as_object_mut().unwrap().extend(ids.as_object().unwrap().clone());
+            assert_eq!(serde_json::to_value(&release).unwrap(), expected);
         }
-        assert_eq!(
-            told,
-            [
-                "inspecting the upload",
-                "looking up targets and job",
-                "signing",
-                "copying the image",
-                "creating the stream",
-                "creating the job",
-                "copying the image"
-            ]
-        );
-        let taken = Step::ALL.map(|step| steps.taken(step).unwrap().as_millis());
-        assert_eq!(taken, [20, 20, 20, 40, 20, 20]);
-        drop(steps.timed(Step::Sign, std::future::pending::<()>()));
-        assert_eq!((steps.under_way, steps.taken(Step::Sign)), (Step::Sign, Some(Duration::from_millis(20))));
     }
 
     #[test]
-    fn a_release_tells_of_its_job() {
-        let some = |text: &str| Some(text.to_owned());
-        let (start_time, end_time) = (some("2026-11-23T22:41"), some("2026-11-23T23:41"));
-        let mut release = release();
-        let stream_id = some("AFR_OTA-c");
-        let (arn, status, description) = ("arn:aws:iot:job".to_owned(), None, None);
-        release.tell(&Job { arn, status, description, stream_id, start_time, end_time });
-        assert_eq!(release.stream_id, some("AFR_OTA-c"));
-        assert_eq!(
-            (release.job_arn, release.start_time, release.end_time),
-            (some("arn:aws:iot:job"), some("2026-11-23T22:41"), some("2026-11-23T23:41"))
-        );
-    }
-
-    #[test]
-    fn what_came_to_no_job_names_none() {
-        let created = concluded(Ok(Outcome::Created));
-        assert_eq!((created.outcome, created.job_id.as_deref()), (Outcome::Created, Some("AFR_OTA-a")));
-        let skipped = concluded(Err(NotReleased::Skipped(SkipReason::Superseded)));
-        assert_eq!((skipped.outcome, skipped.reason.as_deref()), (Outcome::Skipped, Some("superseded")));
-        assert_eq!((skipped.job_id, skipped.stream_id), (None, None));
-        let rejected = concluded(Err(NotReleased::Rejected(RejectionKind::Tags, vec!["a".into(), "b".into()])));
-        assert_eq!((rejected.outcome, rejected.reasons.len(), rejected.job_id), (Outcome::Rejected, 2, None));
-        // There was one.
-        let deleted = concluded(Err(NotReleased::Skipped(SkipReason::JobDeleted)));
-        assert_eq!((deleted.reason.as_deref(), deleted.job_id.as_deref()), (Some("job-deleted"), Some("AFR_OTA-a")));
-        // There may be one.
-        let failed = concluded(Err(Failure::Incomplete { member: "jobArn" }.into()));
-        assert_eq!((failed.outcome, failed.job_id.as_deref()), (Outcome::Failed, Some("AFR_OTA-a")));
-        assert_eq!(failed.failure(), "`firmware/a.bin`: a response of AWS lacks `jobArn`");
-    }
-
-    #[test]
-    fn results_and_logs_have_the_same_words() {
-        let words = [
-            (Outcome::Created, "created"),
-            (Outcome::Adopted, "adopted"),
-            (Outcome::Skipped, "skipped"),
-            (Outcome::Rejected, "rejected"),
-            (Outcome::DryRun, "dry-run"),
-            (Outcome::Failed, "failed"),
-        ];
-        for (outcome, word) in words {
-            assert_eq!(json!(outcome), word);
-            assert_eq!(outcome.as_str(), word);
-        }
+    fn a_failure_names_the_key() {
+        assert_eq!(failed().failure().as_deref(), Some("`firmware/a.bin`: a response of AWS lacks `jobArn`"));
+        assert_eq!(rejected().failure(), None);
     }
 
     #[derive(Clone, Default)]
@@ -318,29 +347,27 @@ mod tests {
         let log = Log::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone());
-        let mut steps = Steps::default();
-        steps.add(Step::Inspect, Duration::from_millis(21));
-        tracing::subscriber::with_default(subscriber.finish(), || release.log(&steps));
+        let mut progress = Progress::default();
+        progress.add(Step::Inspect, Duration::from_millis(21));
+        tracing::subscriber::with_default(subscriber.finish(), || release.log(&progress));
         let line = serde_json::from_slice(&log.0.lock().unwrap());
         line.unwrap()
     }
 
     #[test]
-    fn the_level_of_a_log_line_says_whether_somebody_must_act() {
-        let mut changed = concluded(Ok(Outcome::Adopted));
-        changed.reason = Some("the tags have changed".to_owned());
+    fn the_level_of_a_log_line_says_whether_action_is_needed() {
         let cases = [
-            (concluded(Ok(Outcome::Created)), "INFO"),
-            (concluded(Ok(Outcome::DryRun)), "INFO"),
-            (concluded(Ok(Outcome::Adopted)), "INFO"),
-            (changed, "WARN"),
-            (concluded(Err(NotReleased::Skipped(SkipReason::NoTags))), "INFO"),
-            (concluded(Err(NotReleased::Skipped(SkipReason::OtherEvent))), "INFO"),
-            (concluded(Err(NotReleased::Skipped(SkipReason::Superseded))), "WARN"),
-            (concluded(Err(NotReleased::Skipped(SkipReason::Withdrawn))), "WARN"),
-            (concluded(Err(NotReleased::Skipped(SkipReason::JobDeleted))), "WARN"),
-            (concluded(Err(NotReleased::Rejected(RejectionKind::Tags, vec!["a".into()]))), "ERROR"),
-            (concluded(Err(Failure::Incomplete { member: "jobArn" }.into())), "ERROR"),
+            (release(Outcome::Created(job())), "INFO"),
+            (dry_run(), "INFO"),
+            (adopted(false), "INFO"),
+            (adopted(true), "WARN"),
+            (skipped(SkipReason::NoTags), "INFO"),
+            (skipped(SkipReason::OtherEvent), "INFO"),
+            (skipped(SkipReason::Superseded), "WARN"),
+            (skipped(SkipReason::Withdrawn), "WARN"),
+            (skipped(SkipReason::JobDeleted), "WARN"),
+            (rejected(), "ERROR"),
+            (failed(), "ERROR"),
         ];
         for (release, level) in cases {
             let line = line(&release);
@@ -350,9 +377,10 @@ mod tests {
 
     #[test]
     fn a_log_line_has_what_is_known_and_no_more() {
-        let rejected = line(&concluded(Err(NotReleased::Rejected(RejectionKind::Tags, vec!["a".into(), "b".into()]))));
+        let rejected = line(&rejected());
         assert_eq!((&rejected["reasons"], &rejected["key"]), (&json!("a; b"), &json!("firmware/a.bin")));
-        let created = line(&concluded(Ok(Outcome::Created)));
+        let created = line(&release(Outcome::Created(job())));
         assert_eq!((&created["inspectMs"], created.get("signMs"), created.get("reasons")), (&json!(21), None, None));
+        assert_eq!(created["jobId"], "AFR_OTA-a");
     }
 }

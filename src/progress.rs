@@ -1,5 +1,6 @@
-//! The steps of a release, and how long each took.
+//! How far a release has got: its steps, how long each took, and what is known of its job.
 
+use serde::Serialize;
 use std::{fmt, time::Duration};
 use tokio::time::Instant;
 
@@ -51,17 +52,44 @@ impl fmt::Display for Step {
     }
 }
 
-/// How long each step took, and which was begun last.
-#[derive(Debug, Default)]
-pub(crate) struct Steps {
-    taken: [Option<Duration>; Step::ALL.len()],
-    pub under_way: Step,
+/// What is known of the job of an upload.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobReport {
+    /// The job's ID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_id: Option<String>,
+    /// The job's ARN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_arn: Option<String>,
+    /// The stream's ID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream_id: Option<String>,
+    /// The job's start in UTC; `None` if it starts at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<String>,
+    /// The job's end in UTC; `None` if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_time: Option<String>,
+    /// Whether the signature that the job offers to devices was verified; `None` if that is not known.
+    #[serde(skip)]
+    pub verified: Option<bool>,
 }
 
-impl Steps {
-    /// Does the work of a step, or a part of it, and notes how long it took.
-    pub fn timed<'a, T>(&'a mut self, step: Step, work: impl Future<Output = T> + 'a) -> impl Future<Output = T> + 'a {
-        self.under_way = step;
+/// The progress of one release over all its attempts within an invocation.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    durations: [Option<Duration>; Step::ALL.len()],
+    /// The step that was begun last.
+    pub step: Step,
+    /// What a failure reports of the job.
+    pub job: JobReport,
+}
+
+impl Progress {
+    /// Does the work of a step, or a part of it, and adds up how long it took.
+    pub fn time<'a, T>(&'a mut self, step: Step, work: impl Future<Output = T> + 'a) -> impl Future<Output = T> + 'a {
+        self.step = step;
         // Boxed, as the state of all calls together is large.
         let work = Box::pin(work);
         async move {
@@ -73,12 +101,43 @@ impl Steps {
     }
 
     pub fn add(&mut self, step: Step, more: Duration) {
-        let taken = &mut self.taken[step as usize];
-        *taken = Some(taken.unwrap_or_default() + more);
+        let duration = &mut self.durations[step as usize];
+        *duration = Some(duration.unwrap_or_default() + more);
     }
 
-    /// How long a step took, if it was taken.
-    pub fn taken(&self, step: Step) -> Option<Duration> {
-        self.taken[step as usize]
+    /// How long a step took; `None` if it was never finished.
+    pub fn duration(&self, step: Step) -> Option<Duration> {
+        self.durations[step as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::sleep;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_is_under_way_from_its_beginning_and_its_parts_add_up() {
+        let mut progress = Progress::default();
+        let mut steps = Vec::new();
+        for step in Step::ALL.into_iter().chain([Step::Copy]) {
+            progress.time(step, sleep(Duration::from_millis(20))).await;
+            steps.push(progress.step.to_string());
+        }
+        assert_eq!(
+            steps,
+            [
+                "inspecting the upload",
+                "looking up targets and job",
+                "signing",
+                "copying the image",
+                "creating the stream",
+                "creating the job",
+                "copying the image"
+            ]
+        );
+        assert_eq!(Step::ALL.map(|step| progress.duration(step).unwrap().as_millis()), [20, 20, 20, 40, 20, 20]);
+        drop(progress.time(Step::Sign, std::future::pending::<()>()));
+        assert_eq!((progress.step, progress.duration(Step::Sign)), (Step::Sign, Some(Duration::from_millis(20))));
     }
 }

@@ -1,6 +1,6 @@
-//! X
+//! What devices fetch signed files from: raw copies, their stream, and presigned URLs.
 
-pub mod delivery;
+pub mod deliver;
 pub mod presigned_url;
 pub mod raw_copy;
 pub mod stream;

@@ -1,14 +1,13 @@
-//! The raw copy: a version of the very bytes that were signed, where devices may fetch them.
+//! The raw copy: a version of the very bytes that were signed, where AWS IoT may read them. It is never deleted: another
+//! attempt may be using it.
 
 use crate::{
     clients::Clients,
     error::{Failure, required},
     not_released::NotReleased,
-    request::file::FileRequest,
-    s3::digests::Digests,
-    s3::object::{Image, is_gone},
-    settings::Settings,
-    signing::sign::SignedImage,
+    s3::object::is_gone,
+    scope::Scope,
+    signing::signed_image::SignedFile,
 };
 use aws_sdk_s3::{
     error::ProvideErrorMetadata,
@@ -25,32 +24,27 @@ pub(crate) struct RawCopy {
     pub version_id: String,
     /// The size in bytes.
     pub size: u64,
-    /// The SHA-256, where the upload was read.
+    /// The SHA-256, if the upload was read.
     pub sha256: Option<Vec<u8>>,
 }
 
-/// Copies a file over its signed object, as CreateOTAUpdate does, or beside it: the very version that was signed, and
-/// without its tags, so that the copy is no release. Each attempt makes a copy of its own, as nothing tells what became of
-/// the checks of an earlier one. With digests of the file, a checksum that S3 tells of the copy has to be the same.
-pub(crate) async fn copy(
-    aws: &Clients,
-    settings: &Settings,
-    file: &FileRequest,
-    image: &Image,
-    signed: &SignedImage,
-    digests: Option<&Digests>,
-) -> Result<RawCopy, NotReleased> {
-    let (upload, key) = (&file.source, signed.key.clone());
-    let (account, object) = (&settings.ota_role.account, upload.to_string());
-    let call = aws
+/// Copies a file over its signed object, as CreateOTAUpdate does, or next to it: the very version that was signed, and
+/// without its tags, so that the copy is no release. Every attempt copies again: nothing records whether an earlier copy was
+/// verified. With digests of the file, a checksum that S3 returns for the copy has to be the same.
+pub(crate) async fn copy(scope: Scope<'_>, signed: &SignedFile) -> Result<RawCopy, NotReleased> {
+    let SignedFile { file, image, signed, digests } = signed;
+    let (upload, key, account) = (&file.source, &signed.key, scope.account());
+    let purpose = || format!("copying `{upload}` over the signed object `{key}`");
+    let call = scope
+        .aws
         .s3
         .copy_object()
         .copy_source(upload.copy_source())
         .copy_source_if_match(&image.e_tag)
         .bucket(&upload.bucket)
-        .key(&key)
+        .key(key)
         .tagging_directive(TaggingDirective::Replace)
-        .set_checksum_algorithm(digests.map(|_| ChecksumAlgorithm::Sha256))
+        .set_checksum_algorithm(digests.as_ref().map(|_| ChecksumAlgorithm::Sha256))
         .expected_bucket_owner(account)
         .expected_source_bucket_owner(account)
         .customize()
@@ -59,26 +53,25 @@ pub(crate) async fn copy(
         Ok(copy) => copy,
         // The version was deleted for good meanwhile.
         Err(error) if is_gone(error.code()) => return Err(file.gone()),
-        Err(error) => return Err(Failure::CopyObject { object, key, source: error.into() }.into()),
+        Err(error) => return Err(Failure::request(purpose(), error).into()),
     };
     let copied = required(copy.copy_source_version_id.as_ref(), "x-amz-copy-source-version-id")?;
     if *copied != upload.version_id {
-        let problem = format!("S3 copied the version `{copied}`");
-        return Err(Failure::CopyObject { object, key, source: problem.into() }.into());
+        return Err(Failure::request(purpose(), format!("S3 copied the version `{copied}`")).into());
     }
     let checksum = copy.copy_object_result().and_then(|result| result.checksum_sha256());
-    let expected = digests.map(|digests| BASE64_STANDARD.encode(digests.sha256));
+    let expected = digests.as_ref().map(|digests| BASE64_STANDARD.encode(digests.sha256));
     if let (Some(checksum), Some(expected)) = (checksum, expected)
         && checksum != expected
     {
         let problem = format!("the copy's SHA-256 is `{checksum}`, expected `{expected}`");
-        return Err(Failure::CopyObject { object, key, source: problem.into() }.into());
+        return Err(Failure::request(purpose(), problem).into());
     }
     Ok(RawCopy {
         file_id: file.id,
-        key,
+        key: key.clone(),
         version_id: required(copy.version_id, "x-amz-version-id")?,
         size: image.size,
-        sha256: digests.map(|digests| digests.sha256.as_ref().to_owned()),
+        sha256: digests.as_ref().map(|digests| digests.sha256.as_ref().to_owned()),
     })
 }

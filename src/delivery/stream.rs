@@ -1,16 +1,15 @@
-//! The IoT stream that devices fetch the files from: a raw copy of each over its signed object, and the stream of those
-//! copies' versions. Nothing here is ever deleted: another attempt may be using it.
+//! The IoT stream that devices fetch the files from. It is never deleted: another attempt may be using it.
 
 use crate::{
     clients::Clients,
     delivery::raw_copy::RawCopy,
     error::{Failure, required},
     s3::digests::Digests,
-    settings::Settings,
+    scope::Scope,
     upload::Upload,
 };
 use aws_sdk_iot::{
-    operation::create_stream::builders::CreateStreamFluentBuilder,
+    operation::create_stream::{CreateStreamError, builders::CreateStreamFluentBuilder},
     types::{S3Location, StreamFile, StreamInfo},
 };
 
@@ -22,42 +21,30 @@ pub struct Stream {
 }
 
 /// CreateStream of raw copies.
-pub(crate) fn request(
-    aws: &Clients,
-    settings: &Settings,
-    upload: &Upload,
-    copies: &[RawCopy],
-) -> CreateStreamFluentBuilder {
+pub(crate) fn request(scope: Scope<'_>, copies: &[RawCopy]) -> CreateStreamFluentBuilder {
+    let upload = scope.upload;
     let files = copies.iter().map(|RawCopy { file_id, key, version_id, .. }| {
         let location = S3Location::builder().bucket(&upload.bucket).key(key).version(version_id).build();
         StreamFile::builder().file_id(i32::from(*file_id)).s3_location(location).build()
     });
-    let call = aws.iot.create_stream().stream_id(upload.stream_id()).set_files(Some(files.collect()));
-    call.role_arn(&settings.ota_role.arn).description(upload.description())
+    let call = scope.aws.iot.create_stream().stream_id(upload.stream_id()).set_files(Some(files.collect()));
+    call.role_arn(&scope.settings.ota_role.arn).description(upload.description())
 }
 
 /// Creates the stream of raw copies, or adopts the one that an earlier attempt created: whatever CreateStream answers, an
 /// existing stream that offers the bytes of this upload is the one that was wanted.
 ///
 /// # Errors
-/// A request fails, or the stream offers something else: its ID is computable, so anyone with the right to create streams
-/// can have created it. An operator must look at it.
-pub(crate) async fn ensure(
-    aws: &Clients,
-    settings: &Settings,
-    upload: &Upload,
-    copies: &[RawCopy],
-) -> Result<Stream, Failure> {
-    let id = upload.stream_id();
-    let Err(error) = request(aws, settings, upload, copies).send().await else { return Ok(Stream { id }) };
-    let exists = error
-        .as_service_error()
-        .is_some_and(aws_sdk_iot::operation::create_stream::CreateStreamError::is_resource_already_exists_exception);
-    let failure = Failure::CreateStream { stream_id: id.clone(), source: error.into() };
-    match aws.iot.describe_stream().stream_id(&id).send().await {
-        Ok(answer) => {
-            let stream = required(answer.stream_info(), "streamInfo")?;
-            match problem(aws, settings, upload, copies, stream).await? {
+/// Fails if a request fails, or the stream offers something else: its ID is computable, so anyone with the right to create
+/// streams can have created it. An operator must look at it.
+pub(crate) async fn ensure(scope: Scope<'_>, copies: &[RawCopy]) -> Result<Stream, Failure> {
+    let id = scope.upload.stream_id();
+    let Err(error) = request(scope, copies).send().await else { return Ok(Stream { id }) };
+    let exists = error.as_service_error().is_some_and(CreateStreamError::is_resource_already_exists_exception);
+    match scope.aws.iot.describe_stream().stream_id(&id).send().await {
+        Ok(response) => {
+            let stream = required(response.stream_info(), "streamInfo")?;
+            match problem(scope, copies, stream).await? {
                 None => Ok(Stream { id }),
                 Some(problem) => Err(Failure::Conflict {
                     what: format!("the stream `{id}`"),
@@ -66,17 +53,17 @@ pub(crate) async fn ensure(
                 }),
             }
         }
-        Err(error) if exists => Err(Failure::DescribeStream { stream_id: id, source: error.into() }),
-        Err(_) => Err(failure),
+        Err(error) if exists => Err(Failure::request(format!("looking up the stream `{id}`"), error)),
+        Err(_) => Err(Failure::request(format!("creating the stream `{id}`"), error)),
     }
 }
 
-/// How many streams the account has, by as few calls as it takes: one for 250 of them, as many as AWS IoT lists at once.
+/// How many streams the account has. AWS IoT lists 250 of them at once.
 pub(crate) async fn count(aws: &Clients) -> Result<usize, Failure> {
     let mut pages = aws.iot.list_streams().max_results(250).into_paginator().send();
     let mut count = 0;
     while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| Failure::ListStreams { source: error.into() })?;
+        let page = page.map_err(|error| Failure::request("counting the streams of the account", error))?;
         count += required(page.streams, "streams")?.len();
     }
     Ok(count)
@@ -84,36 +71,28 @@ pub(crate) async fn count(aws: &Clients) -> Result<usize, Failure> {
 
 /// Why a stream does not offer the raw copies, with where it points; `None` if it does. Each of its files lies below the
 /// file's own prefix, in a version with the bytes of the upload, and AWS IoT reads them with the deployment's role.
-async fn problem(
-    aws: &Clients,
-    settings: &Settings,
-    upload: &Upload,
-    copies: &[RawCopy],
-    stream: &StreamInfo,
-) -> Result<Option<String>, Failure> {
-    let role = required(stream.role_arn(), "roleArn")?;
-    if role != settings.ota_role.arn {
-        return Ok(Some(format!("its role is `{role}`, expected `{}`", settings.ota_role.arn)));
+async fn problem(scope: Scope<'_>, copies: &[RawCopy], stream: &StreamInfo) -> Result<Option<String>, Failure> {
+    let (role, expected) = (required(stream.role_arn(), "roleArn")?, &scope.settings.ota_role.arn);
+    if role != expected {
+        return Ok(Some(format!("its role is `{role}`, expected `{expected}`")));
     }
     let mut places = Vec::new();
     for file in required(stream.files.as_ref(), "files")? {
         let (id, location) = (required(file.file_id(), "fileId")?, required(file.s3_location(), "s3Location")?);
-        let bucket = required(location.bucket(), "bucket")?.to_owned();
-        places.push((id, bucket, required(location.key(), "key")?.to_owned(), location.version().map(str::to_owned)));
+        let (bucket, key) = (required(location.bucket(), "bucket")?, required(location.key(), "key")?);
+        places.push((id, bucket, key, location.version()));
     }
     for copy in copies {
         let Some((_, bucket, key, version)) = places.iter().find(|(id, ..)| *id == i32::from(copy.file_id)) else {
             return Ok(Some(format!("it has no file {}", copy.file_id)));
         };
         let points = || {
-            let version =
-                version.as_ref().map_or_else(|| "no version".to_owned(), |version| format!("version {version}"));
+            let version = version.map_or_else(|| "no version".to_owned(), |version| format!("version {version}"));
             format!("its file {} points at s3://{bucket}/{key} {version}", copy.file_id).escape_debug().to_string()
         };
-        let is_placed = *bucket == upload.bucket && folder(key) == folder(&copy.key);
-        let Some(version) = version.clone().filter(|_| is_placed) else { return Ok(Some(points())) };
-        let object = Upload::new(bucket.clone(), key.clone(), version);
-        if !has_bytes_of(aws, settings, copy, &object).await? {
+        let is_placed = *bucket == scope.upload.bucket && folder(key) == folder(&copy.key);
+        let Some(version) = version.filter(|_| is_placed) else { return Ok(Some(points())) };
+        if !has_bytes_of(scope, copy, (key, version)).await? {
             return Ok(Some(format!("{}, which has other bytes", points())));
         }
     }
@@ -125,19 +104,19 @@ fn folder(key: &str) -> Option<&str> {
     key.rsplit_once('/').map(|(folder, _)| folder)
 }
 
-/// Whether an object version has the bytes of a raw copy.
-async fn has_bytes_of(aws: &Clients, settings: &Settings, copy: &RawCopy, object: &Upload) -> Result<bool, Failure> {
-    let own = Upload::new(object.bucket.clone(), copy.key.clone(), copy.version_id.clone());
-    if own == *object {
+/// Whether a version of a key has the bytes of a raw copy.
+async fn has_bytes_of(scope: Scope<'_>, copy: &RawCopy, (key, version): (&str, &str)) -> Result<bool, Failure> {
+    if (key, version) == (&copy.key, &copy.version_id) {
         return Ok(true);
     }
-    let sha256 = async |object: &Upload| {
-        let read = Digests::of(aws, settings, object, copy.size).await?;
+    let sha256 = async |key: &str, version: &str| {
+        let object = Upload::new(scope.upload.bucket.clone(), key.to_owned(), version.to_owned());
+        let read = Digests::read(scope.with_upload(&object), copy.size).await?;
         Ok::<_, Failure>(read.map(|(digests, _)| digests.sha256.as_ref().to_owned()))
     };
     let expected = match &copy.sha256 {
         Some(expected) => Some(expected.clone()),
-        None => sha256(&own).await?,
+        None => sha256(&copy.key, &copy.version_id).await?,
     };
-    Ok(expected.is_some() && sha256(object).await? == expected)
+    Ok(expected.is_some() && sha256(key, version).await? == expected)
 }

@@ -1,50 +1,53 @@
-//! The AWS IoT job: its document, and CreateJob, or the job that an earlier attempt created.
+//! CreateJob, or the job that an earlier attempt created.
 
 use crate::{
-    clients::Clients,
-    error::{Cause, Failure},
-    job::document::Document,
-    job::existing::{self, Holder, Job},
+    error::Failure,
+    job::{
+        document::Document,
+        existing::{self, Job, JobWithId},
+    },
     not_released::{NotReleased, RejectionKind},
     request::release_request::ReleaseRequest,
     s3::record::JobRecord,
-    schedule::requested::{LeadTime, Part},
-    schedule::scheduling_config::Schedule,
-    settings::Settings,
-    upload::Upload,
+    schedule::{
+        requested::{LeadTime, SchedulePart},
+        scheduling_config::Schedule,
+    },
+    scope::Scope,
 };
 use aws_sdk_iot::{
     operation::create_job::{CreateJobError, CreateJobOutput, builders::CreateJobFluentBuilder},
     types::PresignedUrlConfig,
 };
-use jiff::Timestamp;
 
-/// CreateJob of a release at `now`, and the times that the job would have. Its description ends in the mark.
+/// CreateJob of a release now, and the times that the job would have. Its description ends in the mark.
+///
+/// # Errors
+/// Rejects the release if its start, end or window has come too near since the tags were checked.
 pub(crate) fn request(
-    aws: &Clients,
-    settings: &Settings,
-    upload: &Upload,
+    scope: Scope<'_>,
     request: &ReleaseRequest,
     (job_id, mark, document): (&str, &str, &str),
-    now: Timestamp,
 ) -> Result<(Schedule, CreateJobFluentBuilder), NotReleased> {
-    // The start or end may have come too near since the tags were checked.
+    let Scope { settings, upload, .. } = scope;
+    let now = scope.now();
     let schedule = request.plan.at(now, LeadTime::WhenCreated).map_err(|broken| {
         let too_late = |(part, problem)| match part {
-            Part::Window => format!("the {part} has passed while the image was signed: it is {problem}"),
+            SchedulePart::Window => format!("the {part} has passed while the image was signed: it is {problem}"),
             _ => format!("the {part} has come too near while the image was signed: it is {problem}"),
         };
         NotReleased::Rejected(RejectionKind::TooLate, broken.into_iter().map(too_late).collect())
     })?;
-    if !schedule.opens(&request.config.windows, now) {
+    let config = &request.config;
+    if !schedule.opens(&config.windows, now) {
         let passed = "the last maintenance window has passed while the image was signed: none opens before the end";
         return Err(NotReleased::Rejected(RejectionKind::TooLate, vec![passed.to_owned()]));
     }
     schedule.log(job_id);
-    let retries = request.retries.to_config().map_err(|error| failed(job_id, error.into()))?;
-    let config = &request.config;
-    let scheduling = schedule.to_config(&config.windows).map_err(|error| failed(job_id, error.into()))?;
-    let call = aws
+    let retries = request.retries.to_config().map_err(|error| Failure::request(creating(job_id), error))?;
+    let scheduling = schedule.to_config(&config.windows).map_err(|error| Failure::request(creating(job_id), error))?;
+    let call = scope
+        .aws
         .iot
         .create_job()
         .job_id(job_id)
@@ -66,45 +69,51 @@ pub(crate) fn request(
     Ok((schedule, call))
 }
 
-fn failed(job_id: &str, source: Cause) -> Failure {
-    Failure::CreateJob { job_id: job_id.to_owned(), source }
+fn creating(job_id: &str) -> String {
+    format!("creating the job `{job_id}`")
 }
 
-/// Creates the job (`true`), or adopts the one that an earlier attempt created (`false`): whatever CreateJob answers, a
-/// job of this upload that is there is the one that was wanted.
-pub(crate) async fn ensure(
-    aws: &Clients,
-    settings: &Settings,
-    upload: &Upload,
+/// A job of this release.
+#[derive(Debug)]
+pub(crate) enum Created {
+    New(Job),
+    /// An earlier attempt created it.
+    ByEarlierAttempt(Job),
+}
+
+/// Creates the job, or finds the one that an earlier attempt created: whatever CreateJob answers, an existing job of this
+/// upload is the one that was wanted.
+///
+/// # Errors
+/// Rejects the release, or fails, if another job has the ID. Fails if a request fails.
+pub(crate) async fn create(
+    scope: Scope<'_>,
     release: &ReleaseRequest,
     (record, document): (&JobRecord, Document),
-    now: Timestamp,
-) -> Result<(Job, bool), NotReleased> {
+) -> Result<Created, NotReleased> {
     let job_id = record.job_id.as_str();
-    let request = request(aws, settings, upload, release, (job_id, &record.mark(), &document.text), now);
-    let (schedule, call) = match request {
+    let (schedule, call) = match request(scope, release, (job_id, &record.mark(), &document.text)) {
         Ok(request) => request,
         // Another attempt may have been in time.
-        Err(stop) => {
-            let job = existing::find_own_job(aws, settings, upload, record).await?;
-            return job.map(|job| (job, false)).ok_or(stop);
+        Err(error) => {
+            return existing::find_own(scope, record).await?.map(Created::ByEarlierAttempt).ok_or(error);
         }
     };
     let (exists, failure) = match call.send().await {
         Ok(CreateJobOutput { job_arn: Some(arn), .. }) => {
             let (start_time, end_time) = (schedule.start_time(), schedule.end_time());
             let (status, description, stream_id) = (None, None, document.stream_id);
-            return Ok((Job { arn, status, description, stream_id, start_time, end_time }, true));
+            return Ok(Created::New(Job { arn, status, description, stream_id, start_time, end_time }));
         }
         Ok(_) => (true, Failure::Incomplete { member: "jobArn" }),
         Err(error) => {
             let exists = error.as_service_error().is_some_and(CreateJobError::is_resource_already_exists_exception);
-            (exists, failed(job_id, error.into()))
+            (exists, Failure::request(creating(job_id), error))
         }
     };
-    match existing::holder(aws, settings, upload, record).await {
-        Ok(Some(Holder::Own(job))) => Ok((job, false)),
-        Ok(Some(Holder::Other(stranger))) => Err(stranger.stop(release)),
+    match existing::find_by_id(scope, record).await {
+        Ok(Some(JobWithId::Own(job))) => Ok(Created::ByEarlierAttempt(job)),
+        Ok(Some(JobWithId::Other(other))) => Err(other.into_error(release)),
         Err(unclear) if exists => Err(unclear.into()),
         _ => Err(failure.into()),
     }

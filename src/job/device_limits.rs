@@ -1,6 +1,6 @@
 //! The limits of common OTA libraries on devices: what a job exceeds is logged as a warning, and never rejected.
 
-use crate::{options::signature::SignatureAlgorithm, request::file::FileRequest, signing::sign::SignedImage};
+use crate::{options::signature::SignatureAlgorithm, request::file::FileRequest, signing::signed_image::SignedImage};
 use base64::{Engine, prelude::BASE64_STANDARD};
 
 /// The buffer into which AWS's OTA demos copy a job message, without checking its size
@@ -81,7 +81,7 @@ fn of_file(file: &FileRequest, signed: &SignedImage) -> impl Iterator<Item = Str
 mod tests {
     use super::*;
     use crate::{
-        delivery::delivery::Delivery, delivery::presigned_url::PresignedUrl, delivery::raw_copy::RawCopy,
+        delivery::deliver::Delivery, delivery::presigned_url::PresignedUrl, delivery::raw_copy::RawCopy,
         delivery::stream::Stream, job::create, job::document, request::release_request::Inputs,
         request::release_request::ReleaseRequest, settings::tests::settings, tags::Tags, upload::Upload,
     };
@@ -114,7 +114,7 @@ mod tests {
         let key = format!("{}{}", settings.prefix_of(&upload), "j".repeat(36));
         let copies = vec![RawCopy { file_id: 0, key, version_id: "v".repeat(32), size: 1, sha256: None }; signed.len()];
         let urls = PresignedUrl::of_all(&settings, &upload, &copies);
-        let delivery = Delivery::of(request.protocols, Stream { id: upload.stream_id() }, urls);
+        let delivery = Delivery::new(request.protocols, Stream { id: upload.stream_id() }, urls);
         let document = document::document(&files, &delivery).unwrap();
         warnings(&upload.default_job_id(), &document.text, &files)
     }

@@ -1,10 +1,11 @@
 //! The job document of an OTA update.
 
 use crate::{
-    delivery::delivery::Delivery, options::signature::SignatureAlgorithm, request::file::FileRequest,
-    signing::sign::SignedImage,
+    delivery::deliver::Delivery, error::Failure, options::signature::SignatureAlgorithm, request::file::FileRequest,
+    signing::signed_image::SignedImage,
 };
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// A job document as it is sent.
 #[derive(Debug)]
@@ -17,12 +18,12 @@ pub(crate) struct Document {
 /// The job document of an OTA update, as CreateOTAUpdate writes it, in the form that every device parser takes: compact,
 /// without escapes and nulls, with keys left out where they do not apply.
 #[derive(Debug, Serialize)]
-pub(crate) struct JobDocument<'a> {
+struct JobDocument<'a> {
     afr_ota: AfrOta<'a>,
 }
 
 #[derive(Debug, Serialize)]
-pub(crate) struct AfrOta<'a> {
+struct AfrOta<'a> {
     protocols: &'static [&'static str],
     #[serde(skip_serializing_if = "Option::is_none")]
     streamname: Option<&'a str>,
@@ -30,7 +31,7 @@ pub(crate) struct AfrOta<'a> {
 }
 
 #[derive(Debug, Serialize)]
-pub(crate) struct File<'a> {
+struct File<'a> {
     filepath: &'a str,
     filesize: u64,
     fileid: u8,
@@ -42,27 +43,11 @@ pub(crate) struct File<'a> {
     #[serde(rename = "fileType")]
     kind: u8,
     #[serde(flatten)]
-    signature: Signature<'a>,
-}
-
-/// Under the key that devices look for.
-#[derive(Debug, Serialize)]
-pub(crate) enum Signature<'a> {
-    #[serde(rename = "sig-sha256-ecdsa")]
-    Sha256Ecdsa(&'a str),
-    #[serde(rename = "sig-sha256-rsa")]
-    Sha256Rsa(&'a str),
-    #[serde(rename = "sig-sha1-ecdsa")]
-    Sha1Ecdsa(&'a str),
-    #[serde(rename = "sig-sha1-rsa")]
-    Sha1Rsa(&'a str),
+    signature: BTreeMap<&'static str, &'a str>,
 }
 
 /// The job document that sends devices to where they fetch signed files from, each with its signature.
-pub(crate) fn document(
-    files: &[(&FileRequest, &SignedImage)],
-    delivery: &Delivery,
-) -> Result<Document, serde_json::Error> {
+pub(crate) fn document(files: &[(&FileRequest, &SignedImage)], delivery: &Delivery) -> Result<Document, Failure> {
     let files = files.iter().enumerate().map(|(at, (file, signed))| {
         let url = delivery.url(at);
         File {
@@ -73,18 +58,24 @@ pub(crate) fn document(
             update_data_url: url.map(|url| url.0.as_str()),
             auth_scheme: url.map(|_| "aws.s3.presigned"),
             kind: file.kind.0,
-            signature: match signed.algorithm {
-                SignatureAlgorithm::Sha256WithEcdsa => Signature::Sha256Ecdsa(&signed.signature),
-                SignatureAlgorithm::Sha256WithRsa => Signature::Sha256Rsa(&signed.signature),
-                SignatureAlgorithm::Sha1WithEcdsa => Signature::Sha1Ecdsa(&signed.signature),
-                SignatureAlgorithm::Sha1WithRsa => Signature::Sha1Rsa(&signed.signature),
-            },
+            signature: BTreeMap::from([(signature_key(signed.algorithm), signed.signature.as_str())]),
         }
     });
     let (protocols, streamname) = (delivery.protocols(), delivery.stream().map(|stream| stream.id.as_str()));
     let afr_ota = AfrOta { protocols, streamname, files: files.collect() };
-    let text = serde_json::to_string(&JobDocument { afr_ota })?;
+    let text = serde_json::to_string(&JobDocument { afr_ota });
+    let text = text.map_err(|error| Failure::request("writing the job document", error))?;
     Ok(Document { text, stream_id: streamname.map(str::to_owned) })
+}
+
+/// The key that devices look for a signature under.
+fn signature_key(algorithm: SignatureAlgorithm) -> &'static str {
+    match algorithm {
+        SignatureAlgorithm::Sha256WithEcdsa => "sig-sha256-ecdsa",
+        SignatureAlgorithm::Sha256WithRsa => "sig-sha256-rsa",
+        SignatureAlgorithm::Sha1WithEcdsa => "sig-sha1-ecdsa",
+        SignatureAlgorithm::Sha1WithRsa => "sig-sha1-rsa",
+    }
 }
 
 #[cfg(test)]
@@ -111,7 +102,7 @@ mod tests {
         let asked = Inputs { upload: &upload, tags: &Tags(tags.collect()), manifest: None, template: None };
         let request = ReleaseRequest::check(asked, &settings(&[]).unwrap(), Timestamp::UNIX_EPOCH).unwrap();
         let (stream, urls) = (Stream { id: upload.stream_id() }, vec![PresignedUrl("${aws:iot:…}".to_owned())]);
-        document(&[(&request.files[0], signed)], &Delivery::of(request.protocols, stream, urls)).unwrap().text
+        document(&[(&request.files[0], signed)], &Delivery::new(request.protocols, stream, urls)).unwrap().text
     }
 
     #[test]

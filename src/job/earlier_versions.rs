@@ -1,10 +1,9 @@
-//! The jobs of earlier versions of the same key.
+//! The jobs of earlier versions of the same key, which may still be at work on devices.
 
 use crate::{
-    clients::Clients,
-    job::existing::{self},
-    s3::record::JobRecord,
-    settings::Settings,
+    job::existing,
+    s3::{listing::earlier_versions, record::JobRecord},
+    scope::Scope,
     upload::Upload,
 };
 use aws_sdk_iot::types::JobStatus;
@@ -12,30 +11,31 @@ use futures::future::join_all;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// How many earlier versions of a key are looked at for jobs that still go on.
-const EARLIER: usize = 5;
+/// How many earlier versions of a key are looked at for unfinished jobs.
+const EARLIER: i32 = 5;
 
-/// How long may be looked for them: what is found is only told.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the lookup may take: what it finds is only logged.
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// The jobs of earlier versions of the same key that devices have still to see to, each a sentence for the log. What
-/// cannot be looked up is left out: a release does not depend on it.
-pub(crate) async fn jobs_of_earlier_versions(aws: &Clients, settings: &Settings, upload: &Upload) -> Vec<String> {
-    let look = async {
-        let earlier = upload.earlier(aws, settings, EARLIER).await.ok()?;
-        Some(join_all(earlier.iter().map(|version| unfinished(aws, settings, version))).await)
+/// A warning for each unfinished job of an earlier version. What cannot be looked up is left out: a release does not depend on
+/// it.
+pub(crate) async fn warnings(scope: Scope<'_>) -> Vec<String> {
+    let look_up = async {
+        let earlier = earlier_versions(scope, EARLIER).await.ok()?;
+        Some(join_all(earlier.iter().map(|version| unfinished(scope, version))).await)
     };
-    let found = timeout(PATIENCE, look).await.ok().flatten().unwrap_or_default();
+    let found = timeout(MAX_WAIT, look_up).await.ok().flatten().unwrap_or_default();
     let mut jobs: Vec<_> = found.into_iter().flatten().collect();
     // Unchanged copies have the job of the version that they are copies of.
     jobs.dedup();
     jobs
 }
 
-async fn unfinished(aws: &Clients, settings: &Settings, version: &Upload) -> Option<String> {
-    let record = JobRecord::find(aws, settings, version).await.ok().flatten()?;
+async fn unfinished(scope: Scope<'_>, version: &Upload) -> Option<String> {
+    let scope = scope.with_upload(version);
+    let record = JobRecord::find(scope).await.ok().flatten()?;
     record.job_arn.as_ref()?;
-    let status = existing::of_receipt(aws, settings, version, &record).await.ok()??.status?;
+    let status = existing::find_by_receipt(scope, &record).await.ok()??.status?;
     let JobRecord { job_id, version_id, unchanged_since, .. } = record;
     let version_id = unchanged_since.unwrap_or(version_id);
     matches!(status, JobStatus::Scheduled | JobStatus::InProgress).then(|| {

@@ -1,18 +1,19 @@
 //! The job that has the ID of a release already: the release's own, which an earlier attempt created, or another.
 
 use crate::{
-    clients::Clients,
     delivery::presigned_url::PresignedUrl,
     error::{Failure, required},
     not_released::{NotReleased, RejectionKind},
+    progress::JobReport,
     request::release_request::ReleaseRequest,
-    s3::attempts::EarlierAttempts,
-    s3::record::JobRecord,
-    settings::Settings,
+    s3::{
+        attempts::record_versions,
+        record::{JobRecord, overtaken},
+    },
+    scope::Scope,
     upload::Upload,
 };
 use aws_sdk_iot::{error::ProvideErrorMetadata, types::JobStatus};
-use futures::TryFutureExt;
 
 /// A job that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,13 +21,21 @@ pub(crate) struct Job {
     pub arn: String,
     pub status: Option<JobStatus>,
     pub description: Option<String>,
-    /// The stream that devices may fetch the image from, where its document was written or read here.
+    /// The stream that devices may fetch the image from, if its document was written or read here.
     pub stream_id: Option<String>,
     pub start_time: Option<String>,
     pub end_time: Option<String>,
 }
 
 impl Job {
+    /// Adds this job to what is known of it.
+    pub fn add_to(&self, report: &mut JobReport) {
+        report.job_arn = Some(self.arn.clone());
+        report.stream_id.clone_from(&self.stream_id);
+        report.start_time.clone_from(&self.start_time);
+        report.end_time.clone_from(&self.end_time);
+    }
+
     /// The receipt for this job, in place of the record that only fixed its ID.
     pub fn receipt(&self, record: JobRecord) -> JobRecord {
         let (job_arn, stream_id) = (Some(self.arn.clone()), self.stream_id.clone());
@@ -35,35 +44,35 @@ impl Job {
     }
 }
 
-/// The job with an ID.
+/// The job with the ID of a release.
 #[derive(Debug)]
-pub(crate) enum Holder {
+pub(crate) enum JobWithId {
     /// The release's own.
     Own(Job),
-    Other(Stranger),
+    Other(OtherJob),
 }
 
 /// A job that no attempt at the release has created.
 #[derive(Debug)]
-pub(crate) struct Stranger {
+pub(crate) struct OtherJob {
     job_id: String,
     /// Whether its document names the upload's stream or its files all the same.
     names_upload: bool,
-    /// Whether the release has this ID although no tag asked for it.
-    is_default: bool,
+    /// Whether no tag asked for the ID.
+    has_default_id: bool,
     /// What the description of the release's own job ends in.
     mark: String,
-    /// The upload that it is of, as far as its description says so.
-    pub of: String,
+    /// The upload that it is of, if its description names one.
+    of: String,
 }
 
-impl Stranger {
+impl OtherJob {
     /// How a release ends whose job would have this ID: rejected if a tag asks for the ID.
-    pub fn stop(self, request: &ReleaseRequest) -> NotReleased {
-        let Self { job_id, names_upload, is_default, mark, of } = self;
-        let is_asked = request.job_id.as_ref().is_some_and(|asked| asked.to_string() == job_id);
-        if !names_upload && (is_asked || !is_default) {
-            let problem = if is_asked {
+    pub fn into_error(self, request: &ReleaseRequest) -> NotReleased {
+        let Self { job_id, names_upload, has_default_id, mark, of } = self;
+        let is_requested = request.job_id.as_ref().is_some_and(|requested| requested.to_string() == job_id);
+        if !names_upload && (is_requested || !has_default_id) {
+            let problem = if is_requested {
                 format!(
                     "tag `ota:job-id` asks for the job ID `{job_id}`, which {of} has; choose another and upload again"
                 )
@@ -90,48 +99,91 @@ impl Stranger {
 
 /// The job ID of a release, before anything is created.
 #[derive(Debug)]
-pub(crate) enum JobId {
+pub(crate) enum JobIdState {
     /// No job has it.
     Free,
     /// The release's own job has it.
     Own(Job),
-    /// Another job has the default ID: what that job is of.
+    /// Another job has the default ID: the upload that it is of.
     Taken(String),
-    /// Another attempt has put a record meanwhile.
-    Overtaken,
 }
 
-/// Looks up the job with the ID that a record has, which is only claimed yet if `is_recorded`.
+/// Looks up the job with the ID of a record.
 ///
 /// # Errors
-/// Another job has the ID, and the release cannot have another one.
-pub(crate) async fn preflight(
-    aws: &Clients,
-    settings: &Settings,
-    upload: &Upload,
+/// [`Failure::Overtaken`] if another attempt has written a record meanwhile. Rejects the release, or fails, if another job has
+/// the ID and the release cannot have another one.
+pub(crate) async fn check_job_id(
+    scope: Scope<'_>,
     request: &ReleaseRequest,
-    (record, is_recorded): (&JobRecord, bool),
-) -> Result<JobId, NotReleased> {
-    let stranger = match holder(aws, settings, upload, record).await? {
-        None => return Ok(JobId::Free),
-        Some(Holder::Own(job)) => return Ok(JobId::Own(job)),
-        Some(Holder::Other(stranger)) => stranger,
+    record: &JobRecord,
+) -> Result<JobIdState, NotReleased> {
+    let other = match find_by_id(scope, record).await? {
+        None => return Ok(JobIdState::Free),
+        Some(JobWithId::Own(job)) => return Ok(JobIdState::Own(job)),
+        Some(JobWithId::Other(other)) => other,
     };
-    // An attempt puts the record before it creates the job: was another one faster than this?
-    if !is_recorded && !EarlierAttempts::record(aws, settings, upload).await?.is_empty() {
-        return Ok(JobId::Overtaken);
+    // An attempt writes the record before it creates the job: was another one faster than this?
+    if !record.is_written && !record_versions(scope).await?.is_empty() {
+        return Err(overtaken(scope).into());
     }
-    if is_recorded || stranger.names_upload || request.job_id.is_some() {
-        return Err(stranger.stop(request));
+    if record.is_written || other.names_upload || request.job_id.is_some() {
+        return Err(other.into_error(request));
     }
-    Ok(JobId::Taken(stranger.of))
+    Ok(JobIdState::Taken(other.of))
 }
 
-/// The job with this ID, if there is one.
-pub(crate) async fn find(aws: &Clients, job_id: &str) -> Result<Option<Job>, Failure> {
-    match aws.iot.describe_job().job_id(job_id).send().await {
-        Ok(answer) => {
-            let job = required(answer.job, "job")?;
+/// The job of a receipt, if it exists and is still the release's own: once it is deleted, another may take its ID.
+pub(crate) async fn find_by_receipt(scope: Scope<'_>, receipt: &JobRecord) -> Result<Option<Job>, Failure> {
+    if receipt.nonce.is_none() {
+        return describe(scope, &receipt.job_id).await;
+    }
+    let original = receipt.unchanged_since.as_ref();
+    let original =
+        original.map(|version| Upload::new(scope.upload.bucket.clone(), scope.upload.key.clone(), version.clone()));
+    find_own(scope.with_upload(original.as_ref().unwrap_or(scope.upload)), receipt).await
+}
+
+/// The job with the ID of a record, if it exists and is the release's own.
+pub(crate) async fn find_own(scope: Scope<'_>, record: &JobRecord) -> Result<Option<Job>, Failure> {
+    match find_by_id(scope, record).await? {
+        Some(JobWithId::Own(job)) => Ok(Some(job)),
+        _ => Ok(None),
+    }
+}
+
+/// The job with the ID of a record. It is the release's own if its document names the upload's stream, or without one a URL
+/// of the upload, and its description has the record's mark: IDs of jobs and streams are computable, the mark is not.
+pub(crate) async fn find_by_id(scope: Scope<'_>, record: &JobRecord) -> Result<Option<JobWithId>, Failure> {
+    let (job_id, upload) = (record.job_id.as_str(), scope.upload);
+    let Some(job) = describe(scope, job_id).await? else { return Ok(None) };
+    let response = scope.aws.iot.get_job_document().job_id(job_id).send().await;
+    let response = response.map_err(|error| Failure::request(looking_up(job_id), error))?;
+    let document = required(response.document, "document")?;
+    let document: serde_json::Value = serde_json::from_str(&document).unwrap_or_default();
+    let ota = &document["afr_ota"];
+    let stream_id = ota["streamname"].as_str().map(str::to_owned);
+    let names_upload = if let Some(stream_id) = &stream_id {
+        *stream_id == upload.stream_id()
+    } else {
+        let url = ota["files"][0]["update_data_url"].as_str();
+        url.is_some_and(|url| PresignedUrl::is_of(url, scope.settings, upload))
+    };
+    let description = job.description.as_deref().unwrap_or_default();
+    if names_upload && description.ends_with(&record.mark()) {
+        return Ok(Some(JobWithId::Own(Job { stream_id, ..job })));
+    }
+    let of = upload_of(description).unwrap_or_else(|| "another job".to_owned());
+    let has_default_id = [upload.default_job_id(), record.other_job_id(upload)].iter().any(|id| id == job_id);
+    let (job_id, mark) = (job_id.to_owned(), record.mark());
+    Ok(Some(JobWithId::Other(OtherJob { job_id, names_upload, has_default_id, mark, of })))
+}
+
+/// The job with this ID. `None` if there is none.
+async fn describe(scope: Scope<'_>, job_id: &str) -> Result<Option<Job>, Failure> {
+    match scope.aws.iot.describe_job().job_id(job_id).send().await {
+        Ok(response) => {
+            let job = required(response.job, "job")?;
             let status = required(job.status, "job.status")?;
             tracing::info!(jobId = job_id, status = status.as_str(), "the job is there");
             let schedule = job.scheduling_config;
@@ -145,68 +197,12 @@ pub(crate) async fn find(aws: &Clients, job_id: &str) -> Result<Option<Job>, Fai
             }))
         }
         Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(None),
-        Err(error) => Err(Failure::DescribeJob { job_id: job_id.to_owned(), source: error.into() }),
+        Err(error) => Err(Failure::request(looking_up(job_id), error)),
     }
 }
 
-/// The job of a receipt, if it exists and is still the release's own: once it is deleted, another may take its ID.
-pub(crate) async fn of_receipt(
-    aws: &Clients,
-    settings: &Settings,
-    upload: &Upload,
-    receipt: &JobRecord,
-) -> Result<Option<Job>, Failure> {
-    if receipt.nonce.is_none() {
-        return find(aws, &receipt.job_id).await;
-    }
-    let original = receipt.unchanged_since.as_ref();
-    let original = original.map(|version| Upload::new(upload.bucket.clone(), upload.key.clone(), version.clone()));
-    find_own_job(aws, settings, original.as_ref().unwrap_or(upload), receipt).await
-}
-
-/// The job with the ID of a record, if it is there and the release's own.
-pub(crate) async fn find_own_job(
-    aws: &Clients,
-    settings: &Settings,
-    upload: &Upload,
-    record: &JobRecord,
-) -> Result<Option<Job>, Failure> {
-    match holder(aws, settings, upload, record).await? {
-        Some(Holder::Own(job)) => Ok(Some(job)),
-        _ => Ok(None),
-    }
-}
-
-/// The job with the ID of a record. It is the release's own if its document names the upload's stream, or without one a URL
-/// of the upload, and its description has the record's mark: IDs of jobs and streams are computable, the mark is not.
-pub(crate) async fn holder(
-    aws: &Clients,
-    settings: &Settings,
-    upload: &Upload,
-    record: &JobRecord,
-) -> Result<Option<Holder>, Failure> {
-    let job_id = record.job_id.as_str();
-    let Some(job) = find(aws, job_id).await? else { return Ok(None) };
-    let call = aws.iot.get_job_document().job_id(job_id).send();
-    let answer = call.map_err(|error| Failure::DescribeJob { job_id: job_id.to_owned(), source: error.into() }).await?;
-    let document = required(answer.document, "document")?;
-    let document: serde_json::Value = serde_json::from_str(&document).unwrap_or_default();
-    let ota = &document["afr_ota"];
-    let stream_id = ota["streamname"].as_str().map(str::to_owned);
-    let names_upload = if let Some(stream_id) = &stream_id {
-        *stream_id == upload.stream_id()
-    } else {
-        let url = ota["files"][0]["update_data_url"].as_str();
-        url.is_some_and(|url| PresignedUrl::is_of(url, settings, upload))
-    };
-    let description = job.description.as_deref().unwrap_or_default();
-    if names_upload && description.ends_with(&record.mark()) {
-        return Ok(Some(Holder::Own(Job { stream_id, ..job })));
-    }
-    let of = upload_of(description).unwrap_or_else(|| "another job".to_owned());
-    let is_default = [upload.default_job_id(), record.other_job_id(upload)].iter().any(|id| id == job_id);
-    let (job_id, mark) = (job_id.to_owned(), record.mark());
-    Ok(Some(Holder::Other(Stranger { job_id, names_upload, is_default, mark, of })))
+fn looking_up(job_id: &str) -> String {
+    format!("looking up the job `{job_id}`")
 }
 
 /// The most characters of an upload that are shown.
@@ -228,7 +224,7 @@ mod tests {
     use crate::{s3::record::mark, tags::Tags};
 
     #[test]
-    fn the_receipt_has_the_jobs_arn_and_times() {
+    fn the_receipt_and_the_report_have_the_jobs_arn_and_times() {
         let [arn, start, end] = ["arn:aws:iot:job", "2026-11-23T22:41", "2026-11-23T23:41"].map(str::to_owned);
         let (start_time, end_time) = (Some(start), Some(end));
         let stream_id = Some("AFR_OTA-b".to_owned());
@@ -242,6 +238,10 @@ mod tests {
         };
         let upload = Upload::new("b".into(), "a".into(), "v1".into());
         let record = JobRecord::new(&upload, "AFR_OTA-a".into(), Tags::default()).unwrap();
+        let mut report = JobReport::default();
+        job.add_to(&mut report);
+        assert_eq!((report.job_arn.as_ref(), &report.stream_id), (Some(&job.arn), &stream_id));
+        assert_eq!((&report.start_time, &report.end_time), (&start_time, &end_time));
         let receipt = job.receipt(record);
         assert_eq!((receipt.job_arn, receipt.stream_id), (Some(job.arn), stream_id));
         assert_eq!((receipt.start_time, receipt.end_time), (start_time, end_time));

@@ -1,34 +1,33 @@
-//! An IoT job template: what it says of a job, where the tags of a release say nothing.
+//! The IoT job template that a release names.
 
 use crate::{
-    clients::Clients,
     error::Failure,
     not_released::{NotReleased, RejectionKind},
-    options::job::JobTemplateId,
-    options::job_config::{JobConfig, UncheckedJobConfig},
+    options::{
+        job::JobTemplateId,
+        job_config::{JobConfig, UncheckedJobConfig},
+    },
+    scope::Scope,
 };
 use aws_sdk_iot::{error::ProvideErrorMetadata, operation::describe_job_template::DescribeJobTemplateOutput};
 
 /// Looks a job template up. Its document, and what concerns that alone, is left out: a release has its own.
 ///
 /// # Errors
-/// It breaks rules of CreateJob, or it is not there, of which `missing` makes what it means for the release.
+/// Rejects the release if the template breaks rules of CreateJob. If it does not exist, `missing` says what that means.
 pub(crate) async fn describe(
-    aws: &Clients,
+    scope: Scope<'_>,
     id: &JobTemplateId,
     missing: impl FnOnce(Failure) -> NotReleased,
 ) -> Result<JobConfig, NotReleased> {
-    match aws.iot.describe_job_template().job_template_id(&id.0).send().await {
+    match scope.aws.iot.describe_job_template().job_template_id(id.to_string()).send().await {
         Ok(template) => read(template).map_err(|problems| {
-            let problems = problems.into_iter();
-            NotReleased::Rejected(
-                RejectionKind::JobTemplate,
-                problems.map(|(path, problem)| format!("`{path}` of job template `{id}` {problem}")).collect(),
-            )
+            let reason = |(path, problem)| format!("`{path}` of job template `{id}` {problem}");
+            NotReleased::Rejected(RejectionKind::JobTemplate, problems.into_iter().map(reason).collect())
         }),
         Err(error) => {
             let is_missing = error.code() == Some("ResourceNotFoundException");
-            let failure = Failure::DescribeJobTemplate { template: id.to_string(), source: error.into() };
+            let failure = Failure::request(format!("looking up the job template `{id}`"), error);
             Err(if is_missing { missing(failure) } else { failure.into() })
         }
     }

@@ -1,14 +1,12 @@
-//! Looks up in AWS IoT what a release names: its targets, package versions and job template. CreateJob refuses a missing
-//! one, but only after the image is signed and streamed.
+//! Looks up in AWS IoT what a release names: its targets and package versions. CreateJob refuses a missing one, but only after
+//! the image is signed and streamed.
 
 use crate::{
-    clients::Clients,
     error::{Cause, Failure},
-    job::job_template::{self},
-    not_released::{NotReleased, RejectionKind, combine, combine_all},
-    options::job_config::JobConfig,
+    not_released::{NotReleased, RejectionKind, combine_all},
     options::target::Target,
     request::release_request::ReleaseRequest,
+    scope::Scope,
     settings::Settings,
     tags::{JOB_TEMPLATE, PACKAGE_VERSION, THING, THING_GROUP, Tags},
 };
@@ -16,7 +14,7 @@ use aws_sdk_iot::{
     error::{ProvideErrorMetadata, SdkError},
     types::PackageVersionStatus,
 };
-use futures::{StreamExt, future::join, stream};
+use futures::{StreamExt, stream};
 
 /// Requests at the same time: AWS IoT allows ten a second for each of these operations
 /// (<https://docs.aws.amazon.com/general/latest/gr/iot_device_management.html>).
@@ -26,30 +24,34 @@ const CONCURRENT: usize = 10;
 ///
 /// # Errors
 /// Rejects the release with all missing targets: the uploader must name others, or have them created.
-pub(crate) async fn targets(aws: &Clients, settings: &Settings, request: &ReleaseRequest) -> Result<(), NotReleased> {
-    let lookups = stream::iter(&request.targets).map(|target| describe(aws, settings, target));
+pub(crate) async fn targets(scope: Scope<'_>, request: &ReleaseRequest) -> Result<(), NotReleased> {
+    let lookups = stream::iter(&request.targets).map(|target| describe(scope, target));
     combine_all(lookups.buffered(CONCURRENT).collect::<Vec<_>>().await).map(drop)
 }
 
-async fn describe(aws: &Clients, settings: &Settings, target: &Target) -> Result<(), NotReleased> {
+async fn describe(scope: Scope<'_>, target: &Target) -> Result<(), NotReleased> {
+    let iot = &scope.aws.iot;
     let (tag, name, kind, described) = match target {
         Target::ThingGroup(name) => {
-            let described = aws.iot.describe_thing_group().thing_group_name(name).send().await;
-            (THING_GROUP, name, "a thing group", described.map(drop).map_err(missing_or))
+            let described = iot.describe_thing_group().thing_group_name(name).send().await;
+            (THING_GROUP, name, "a thing group", described.map(drop).map_err(missing_or_cause))
         }
         Target::Thing(name) => {
-            let described = aws.iot.describe_thing().thing_name(name).send().await;
-            (THING, name, "a thing", described.map(drop).map_err(missing_or))
+            let described = iot.describe_thing().thing_name(name).send().await;
+            (THING, name, "a thing", described.map(drop).map_err(missing_or_cause))
         }
     };
     described.map_err(|cause| match cause {
         None => NotReleased::Rejected(RejectionKind::Target, vec![does_not_exist(&format!("tag `{tag}`"), name, kind)]),
-        Some(source) => Failure::DescribeTarget { target: settings.iot_arn(target), source }.into(),
+        Some(cause) => {
+            let target = scope.settings.iot_arn(target);
+            Failure::request(format!("looking up the target `{target}`"), cause).into()
+        }
     })
 }
 
-/// The cause of a failed lookup; `None` if AWS IoT answered that there is no such thing.
-fn missing_or<E>(error: SdkError<E>) -> Option<Cause>
+/// The cause of a failed lookup. `None` if AWS IoT answered that there is no such thing.
+fn missing_or_cause<E>(error: SdkError<E>) -> Option<Cause>
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
@@ -58,31 +60,6 @@ where
 
 fn does_not_exist(place: &str, value: &str, kind: &str) -> String {
     format!("{place} is `{value}`, which does not exist, expected {kind} of the deployment's account and region")
-}
-
-/// The request with what its job template says, as `check` makes it of the template, and warnings about its package
-/// versions. Those of tags and manifest apply whatever the template says, and are looked up at the same time.
-///
-/// # Errors
-/// Those of the template, of `check` and of [`package_versions`].
-pub(crate) async fn resolve(
-    aws: &Clients,
-    settings: &Settings,
-    asked: &ReleaseRequest,
-    tags: &Tags,
-    check: impl FnOnce(&JobConfig) -> Result<ReleaseRequest, NotReleased>,
-) -> Result<(ReleaseRequest, Vec<String>), NotReleased> {
-    let request = async {
-        let Some(template) = &asked.job_template else { return Ok(asked.clone()) };
-        let missing = |failure| asked.without_template(tags, failure);
-        check(&job_template::describe(aws, template, missing).await?)
-    };
-    let (request, drafts) = join(request, package_versions(aws, settings, asked, tags)).await;
-    let (request, mut drafts) = combine(request, drafts)?;
-    if asked.package_arns(settings).is_none() {
-        drafts = package_versions(aws, settings, &request, tags).await?;
-    }
-    Ok((request, drafts))
 }
 
 /// A package version that CreateJob would be given.
@@ -102,14 +79,13 @@ struct PackageVersion {
 /// # Errors
 /// Rejects the release with all missing versions if a tag, the manifest or the job template of a tag names them: the
 /// uploader must act. Fails if they are those of the deployment's default job template: the operator must act.
-async fn package_versions(
-    aws: &Clients,
-    settings: &Settings,
+pub(crate) async fn package_versions(
+    scope: Scope<'_>,
     request: &ReleaseRequest,
     tags: &Tags,
 ) -> Result<Vec<String>, NotReleased> {
-    let (origin, versions) = named(request, settings, tags);
-    let lookups = stream::iter(versions).map(|named| get(aws, origin, named));
+    let (origin, versions) = named(request, scope.settings, tags);
+    let lookups = stream::iter(versions).map(|version| get(scope, origin, version));
     let warnings = combine_all(lookups.buffered(CONCURRENT).collect::<Vec<_>>().await)?;
     Ok(warnings.into_iter().flatten().collect())
 }
@@ -148,9 +124,9 @@ fn named(request: &ReleaseRequest, settings: &Settings, tags: &Tags) -> (Origin,
     (origin, named.collect())
 }
 
-async fn get(aws: &Clients, origin: Origin, named: PackageVersion) -> Result<Option<String>, NotReleased> {
+async fn get(scope: Scope<'_>, origin: Origin, named: PackageVersion) -> Result<Option<String>, NotReleased> {
     let PackageVersion { package, version, value, place } = named;
-    match aws.iot.get_package_version().package_name(&package).version_name(&version).send().await {
+    match scope.aws.iot.get_package_version().package_name(&package).version_name(&version).send().await {
         Ok(found) => match found.status {
             None => Err(Failure::Incomplete { member: "status" }.into()),
             Some(PackageVersionStatus::Draft) => Ok(Some(format!(
@@ -163,7 +139,7 @@ async fn get(aws: &Clients, origin: Origin, named: PackageVersion) -> Result<Opt
             (Some("ResourceNotFoundException"), Some(kind)) => {
                 NotReleased::Rejected(kind, vec![does_not_exist(&place, &value, "a package version")])
             }
-            _ => Failure::GetPackageVersion { version: value, source: error.into() }.into(),
+            _ => Failure::request(format!("looking up the package version `{value}`"), error).into(),
         }),
     }
 }

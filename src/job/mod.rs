@@ -1,4 +1,4 @@
-//! X
+//! The AWS IoT job: what it needs, whether it exists, its document, and CreateJob.
 
 pub mod create;
 pub mod device_limits;

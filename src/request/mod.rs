@@ -1,5 +1,6 @@
 //! X
 
+pub mod check;
 pub mod file;
 pub mod file_kind;
 pub mod manifest;

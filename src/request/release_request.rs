@@ -10,7 +10,7 @@ use crate::{
     request::file::FileRequest,
     request::manifest::Manifest,
     schedule::duration::Minutes,
-    schedule::requested::{LeadTime, Part, Plan},
+    schedule::requested::{LeadTime, RequestedSchedule, SchedulePart},
     schedule::times::{End, Start},
     schedule::window::Window,
     settings::Settings,
@@ -50,7 +50,7 @@ pub struct ReleaseRequest {
     /// Who gets it: at least one.
     pub targets: Vec<Target>,
     /// When.
-    pub plan: Plan,
+    pub plan: RequestedSchedule,
     /// Whether things that come to the targets later get it, too.
     pub target_selection: TargetSelection,
     /// How often a device tries again.
@@ -274,7 +274,7 @@ impl Reader<'_> {
         is_open: bool,
         settings: &Settings,
         now: Timestamp,
-    ) -> Option<(Plan, TargetSelection)> {
+    ) -> Option<(RequestedSchedule, TargetSelection)> {
         let zone = self.tag_or(TIMEZONE, &settings.default_timezone);
         let window: Result<Option<Window>, Reported> = self.tag(WINDOW);
         let selection = self.target_selection(windows_of);
@@ -301,7 +301,7 @@ impl Reader<'_> {
             End::At(time) => is_known(time.is_utc()),
         });
         let known_window = window.as_ref().ok().and_then(Option::as_ref).filter(|window| is_known(window.is_utc()));
-        let readable = Plan {
+        let readable = RequestedSchedule {
             start: known_start.unwrap_or(Start::Now),
             end: known_end.unwrap_or(End::Never),
             end_behavior: end_behavior.unwrap_or(settings.default_end_behavior),
@@ -311,13 +311,13 @@ impl Reader<'_> {
         let mut broken = readable.at(now, LeadTime::WhenChecked).err().unwrap_or_default();
         if known_start.is_none() && (!is_open || self.tags.contains_key(END)) {
             let problem = end.and_then(End::problem_after_any_start);
-            broken.extend(problem.map(|problem| (Part::End, problem)));
+            broken.extend(problem.map(|problem| (SchedulePart::End, problem)));
         }
         for (part, problem) in broken {
             let tag = match part {
-                Part::Start => START,
-                Part::End => END,
-                Part::Window => WINDOW,
+                SchedulePart::Start => START,
+                SchedulePart::End => END,
+                SchedulePart::Window => WINDOW,
             };
             let problem = self.tags.get(tag).map_or_else(
                 || {

@@ -1,14 +1,13 @@
-//! The object versions that attempts leave below an upload's own signed prefix, for the next attempt.
+//! The object versions that earlier attempts at a release left below the upload's own prefix.
 
 use crate::{
-    clients::Clients,
     error::{Failure, required},
     options::signature::SigningJobId,
-    s3::listing::{self},
-    settings::Settings,
-    upload::Upload,
+    s3::listing,
+    scope::Scope,
 };
 use aws_sdk_s3::{primitives::DateTime, types::ObjectVersion};
+use std::cmp::Reverse;
 
 /// The most pages of a list below one prefix, of 1000 versions each. An attempt leaves two versions a file, and nobody but
 /// the function writes there: more pages are no release's.
@@ -22,12 +21,12 @@ const MAX_SIGNING_JOBS: usize = 3;
 pub struct EarlierAttempts {
     /// The version IDs of the record, the newest first. A delete marker hides none of them.
     pub record: Vec<String>,
-    signed: Vec<Signed>,
+    signed_objects: Vec<SignedObjectVersion>,
 }
 
 /// The signed object of a signing job: the oldest version of its key, as raw copies were put over it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Signed {
+pub(crate) struct SignedObjectVersion {
     pub signing_job: String,
     pub key: String,
     pub version_id: String,
@@ -38,19 +37,14 @@ impl EarlierAttempts {
     /// Lists them. Keys of any other form are ignored.
     ///
     /// # Errors
-    /// The list fails, or goes on beyond all that attempts leave.
-    pub(crate) async fn list(aws: &Clients, settings: &Settings, upload: &Upload) -> Result<Self, Failure> {
-        let prefix = settings.prefix_of(upload);
-        let mut traces = Self::default();
-        for version in versions(aws, settings, upload, &prefix, |_| true).await? {
-            traces.add(&prefix, version)?;
+    /// Fails if the list fails, or goes on beyond all that attempts leave.
+    pub(crate) async fn list(scope: Scope<'_>) -> Result<Self, Failure> {
+        let prefix = scope.prefix();
+        let mut attempts = Self::default();
+        for version in versions(scope, &prefix, |_| true).await? {
+            attempts.add(&prefix, version)?;
         }
-        Ok(traces)
-    }
-
-    /// The version IDs of the record alone.
-    pub(crate) async fn record(aws: &Clients, settings: &Settings, upload: &Upload) -> Result<Vec<String>, Failure> {
-        of_key(aws, settings, upload, &record_key(&settings.prefix_of(upload))).await
+        Ok(attempts)
     }
 
     fn add(&mut self, prefix: &str, version: ObjectVersion) -> Result<(), Failure> {
@@ -63,56 +57,54 @@ impl EarlierAttempts {
         else {
             return Ok(());
         };
-        let signed = Signed {
+        let signed = SignedObjectVersion {
             signing_job: signing_job.to_owned(),
             version_id: required(version.version_id, "VersionId")?,
             written: required(version.last_modified, "LastModified")?,
             key,
         };
         // S3 lists the versions of a key from the newest to the oldest.
-        match self.signed.last_mut().filter(|newer| newer.key == signed.key) {
+        match self.signed_objects.last_mut().filter(|newer| newer.key == signed.key) {
             Some(newer) => *newer = signed,
-            None => self.signed.push(signed),
+            None => self.signed_objects.push(signed),
         }
         Ok(())
     }
 
     /// The signed objects of a file's own prefix that are worth a look: the newest ones, the newest first.
-    pub(crate) fn signed(&self, prefix: &str) -> Vec<&Signed> {
-        let is_below = |signed: &&Signed| signed.key.strip_prefix(prefix) == Some(&signed.signing_job);
-        let mut signed: Vec<_> = self.signed.iter().filter(is_below).collect();
-        signed.sort_by_key(|signed| std::cmp::Reverse(signed.written));
+    pub(crate) fn signed_objects(&self, prefix: &str) -> Vec<&SignedObjectVersion> {
+        let is_below = |signed: &&SignedObjectVersion| signed.key.strip_prefix(prefix) == Some(&signed.signing_job);
+        let mut signed: Vec<_> = self.signed_objects.iter().filter(is_below).collect();
+        signed.sort_by_key(|signed| Reverse(signed.written));
         signed.truncate(MAX_SIGNING_JOBS);
         signed
     }
 }
 
+/// The version IDs of the upload's record, the newest first.
+pub(crate) async fn record_versions(scope: Scope<'_>) -> Result<Vec<String>, Failure> {
+    versions_of(scope, &record_key(&scope.prefix())).await
+}
+
 /// The version IDs of a key, the newest first.
-pub(crate) async fn of_key(
-    aws: &Clients,
-    settings: &Settings,
-    upload: &Upload,
-    key: &str,
-) -> Result<Vec<String>, Failure> {
+pub(crate) async fn versions_of(scope: Scope<'_>, key: &str) -> Result<Vec<String>, Failure> {
     // S3 lists keys in their order: longer ones that begin with this one come after it.
-    let versions = versions(aws, settings, upload, key, |listed| listed == key).await?;
+    let versions = versions(scope, key, |listed| listed == key).await?;
     versions.into_iter().map(|version| required(version.version_id, "VersionId")).collect()
 }
 
 /// The object versions below a prefix, up to the first key that is not wanted.
 async fn versions(
-    aws: &Clients,
-    settings: &Settings,
-    upload: &Upload,
+    scope: Scope<'_>,
     prefix: &str,
     is_wanted: impl Fn(&str) -> bool,
 ) -> Result<Vec<ObjectVersion>, Failure> {
     let mut versions = Vec::new();
     let (mut key_marker, mut version_marker) = (None, None);
     for _ in 0..MAX_PAGES {
-        let call = aws.s3.list_object_versions();
+        let call = scope.aws.s3.list_object_versions();
         let call = call.set_key_marker(key_marker).set_version_id_marker(version_marker);
-        let page = listing::page(settings, (&upload.bucket, prefix), call).await?;
+        let page = listing::page(scope, prefix, call).await?;
         for version in page.versions.unwrap_or_default() {
             if !is_wanted(required(version.key(), "Key")?) {
                 return Ok(versions);
@@ -125,7 +117,10 @@ async fn versions(
         key_marker = Some(required(page.next_key_marker, "NextKeyMarker")?);
         version_marker = Some(required(page.next_version_id_marker, "NextVersionIdMarker")?);
     }
-    Err(Failure::TooManyVersions { prefix: prefix.to_owned(), pages: MAX_PAGES })
+    Err(Failure::Other(format!(
+        "more than {MAX_PAGES} pages of object versions lie below `{prefix}`, where the function alone writes, expected \
+         those of a few attempts; find out who wrote them"
+    )))
 }
 
 /// The key of the record.
@@ -133,7 +128,7 @@ pub(crate) fn record_key(prefix: &str) -> String {
     format!("{prefix}release.json")
 }
 
-/// Where the raw copy goes of an image whose signed object is not there to be copied over.
+/// The key of the raw copy of an image that Signer did not sign for this release.
 pub(crate) fn image_key(prefix: &str) -> String {
     format!("{prefix}image")
 }
@@ -144,13 +139,13 @@ mod tests {
 
     const PREFIX: &str = "SignedImage/b1ed762f38b1162d412a704628fad179/";
 
-    fn traces(versions: &[(&str, &str, i64)]) -> EarlierAttempts {
-        let mut traces = EarlierAttempts::default();
+    fn attempts(versions: &[(&str, &str, i64)]) -> EarlierAttempts {
+        let mut attempts = EarlierAttempts::default();
         for (key, id, written) in versions {
             let version = ObjectVersion::builder().key(format!("{PREFIX}{key}")).version_id(*id);
-            traces.add(PREFIX, version.last_modified(DateTime::from_secs(*written)).build()).unwrap();
+            attempts.add(PREFIX, version.last_modified(DateTime::from_secs(*written)).build()).unwrap();
         }
-        traces
+        attempts
     }
 
     fn id(number: u8) -> String {
@@ -161,16 +156,16 @@ mod tests {
     fn only_the_newest_signing_jobs_of_a_file_are_looked_up() {
         let keys: Vec<_> = (0..6).map(|number| (id(number), i64::from(number * 7 % 6))).collect();
         let versions: Vec<_> = keys.iter().map(|(key, written)| (key.as_str(), "v", *written)).collect();
-        let found = traces(&versions);
-        let found: Vec<_> = found.signed(PREFIX).iter().map(|signed| signed.signing_job.clone()).collect();
+        let found = attempts(&versions);
+        let found: Vec<_> = found.signed_objects(PREFIX).iter().map(|signed| signed.signing_job.clone()).collect();
         assert_eq!(found, [id(5), id(4), id(3)]);
     }
 
     #[test]
     fn the_signed_object_is_the_oldest_version_of_its_key() {
         let key = id(1);
-        let found = traces(&[(&key, "copy 2", 9), (&key, "copy 1", 8), (&key, "signed", 7)]);
-        let [signed] = found.signed(PREFIX)[..] else { panic!("{found:?}") };
+        let found = attempts(&[(&key, "copy 2", 9), (&key, "copy 1", 8), (&key, "signed", 7)]);
+        let [signed] = found.signed_objects(PREFIX)[..] else { panic!("{found:?}") };
         assert_eq!((signed.version_id.as_str(), signed.written), ("signed", DateTime::from_secs(7)));
     }
 
@@ -180,7 +175,7 @@ mod tests {
         let braced = format!("{{{own}}}");
         let spaced = format!("{own} ");
         let long = format!("{own}{own}");
-        let found = traces(&[
+        let found = attempts(&[
             ("", "v", 1),
             ("/", "v", 1),
             ("image", "v", 1),
@@ -199,7 +194,8 @@ mod tests {
             (&foreign, "v", 1),
         ]);
         assert_eq!(found.record, ["new", "old"]);
-        let below = |prefix: &str| -> Vec<_> { found.signed(prefix).iter().map(|signed| signed.key.clone()).collect() };
+        let below =
+            |prefix: &str| -> Vec<_> { found.signed_objects(prefix).iter().map(|signed| signed.key.clone()).collect() };
         assert_eq!(below(PREFIX), [format!("{PREFIX}{own}")]);
         assert_eq!(below(&format!("{PREFIX}7/")), [format!("{PREFIX}{of_file}")]);
     }

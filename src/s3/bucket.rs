@@ -30,34 +30,34 @@ pub(crate) async fn problems(
     Ok(versions.into_iter().chain(events).chain(missing).collect())
 }
 
-fn failure(settings: &Settings, what: &'static str, source: Cause) -> Failure {
-    Failure::BucketConfiguration { what, bucket: settings.upload_bucket.0.clone(), source }
+fn failure(settings: &Settings, what: &str, source: impl Into<Cause>) -> Failure {
+    Failure::request(format!("reading the {what} of the bucket `{}`", settings.upload_bucket.0), source)
 }
 
 async fn has_versions(aws: &Clients, settings: &Settings) -> Result<bool, Failure> {
     let call = aws.s3.get_bucket_versioning().bucket(&settings.upload_bucket.0);
-    let answer = call.expected_bucket_owner(&settings.ota_role.account).send().await;
+    let response = call.expected_bucket_owner(&settings.ota_role.account).send().await;
     // S3 returns no status if versioning was never enabled.
-    let status = answer.map_err(|error| failure(settings, "versioning", error.into()))?.status;
+    let status = response.map_err(|error| failure(settings, "versioning", error))?.status;
     Ok(status == Some(BucketVersioningStatus::Enabled))
 }
 
 async fn sends_events(aws: &Clients, settings: &Settings) -> Result<bool, Failure> {
     let call = aws.s3.get_bucket_notification_configuration().bucket(&settings.upload_bucket.0);
-    let answer = call.expected_bucket_owner(&settings.ota_role.account).send().await;
-    let answer = answer.map_err(|error| failure(settings, "notifications", error.into()))?;
-    Ok(answer.event_bridge_configuration.is_some())
+    let response = call.expected_bucket_owner(&settings.ota_role.account).send().await;
+    let response = response.map_err(|error| failure(settings, "notifications", error))?;
+    Ok(response.event_bridge_configuration.is_some())
 }
 
 /// The IDs of the statements of the bucket's policy that deny something.
 async fn denials(aws: &Clients, settings: &Settings) -> Result<Vec<String>, Failure> {
     let call = aws.s3.get_bucket_policy().bucket(&settings.upload_bucket.0);
     let policy = match call.expected_bucket_owner(&settings.ota_role.account).send().await {
-        Ok(answer) => required(answer.policy, "Policy")?,
+        Ok(response) => required(response.policy, "Policy")?,
         Err(error) if error.code() == Some("NoSuchBucketPolicy") => return Ok(Vec::new()),
-        Err(error) => return Err(failure(settings, "policy", error.into())),
+        Err(error) => return Err(failure(settings, "policy", error)),
     };
-    let policy: Value = serde_json::from_str(&policy).map_err(|error| failure(settings, "policy", error.into()))?;
+    let policy: Value = serde_json::from_str(&policy).map_err(|error| failure(settings, "policy", error))?;
     // A single statement need not be in a list.
     let statements = match &policy["Statement"] {
         Value::Array(statements) => statements.as_slice(),

@@ -1,6 +1,11 @@
 //! The digests of an object version, read in constant memory.
 
-use crate::{clients::Clients, error::Failure, s3::object::is_no_version, settings::Settings, upload::Upload};
+use crate::{
+    error::Failure,
+    s3::object::{Image, get_upload, is_no_version},
+    scope::Scope,
+    upload::hex,
+};
 use aws_lc_rs::digest::{Context, Digest, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 use aws_sdk_s3::error::ProvideErrorMetadata;
 
@@ -12,23 +17,17 @@ pub(crate) struct Digests {
 }
 
 impl Digests {
-    /// The digests of an object version and its size, in constant memory; `None` if S3 has no such version. Of one that is
-    /// larger than expected no more is read than shows it.
-    pub async fn of(
-        aws: &Clients,
-        settings: &Settings,
-        object: &Upload,
-        expected_size: u64,
-    ) -> Result<Option<(Self, u64)>, Failure> {
-        let failure = |source| Failure::GetObject { object: object.to_string(), source };
-        let call = aws.s3.get_object().bucket(&object.bucket).key(&object.key).version_id(&object.version_id);
-        let mut body = match call.expected_bucket_owner(&settings.ota_role.account).send().await {
-            Ok(answer) => answer.body,
+    /// Reads the upload, and returns its digests and its size. `None` if S3 has no such version. Stops reading an object that
+    /// is larger than expected once that shows.
+    pub async fn read(scope: Scope<'_>, expected_size: u64) -> Result<Option<(Self, u64)>, Failure> {
+        let purpose = || format!("reading `{}`", scope.upload);
+        let mut body = match get_upload(scope).send().await {
+            Ok(response) => response.body,
             Err(error) if is_no_version(error.code()) => return Ok(None),
-            Err(error) => return Err(failure(error.into())),
+            Err(error) => return Err(Failure::request(purpose(), error)),
         };
         let (mut sha256, mut sha1, mut size) = (Context::new(&SHA256), Context::new(&SHA1_FOR_LEGACY_USE_ONLY), 0);
-        while let Some(bytes) = body.try_next().await.map_err(|error| failure(error.into()))? {
+        while let Some(bytes) = body.try_next().await.map_err(|error| Failure::request(purpose(), error))? {
             sha256.update(&bytes);
             sha1.update(&bytes);
             size += bytes.len() as u64;
@@ -37,5 +36,23 @@ impl Digests {
             }
         }
         Ok(Some((Self { sha256: sha256.finish(), sha1: sha1.finish() }, size)))
+    }
+
+    /// The digests of the upload.
+    ///
+    /// # Errors
+    /// Fails if the version is gone, or its size is not that of the image.
+    pub async fn of_image(scope: Scope<'_>, image: &Image) -> Result<Self, Failure> {
+        let problem = match Self::read(scope, image.size).await? {
+            Some((digests, size)) if size == image.size => return Ok(digests),
+            Some((_, size)) => format!("{size} bytes came, expected {}", image.size),
+            None => "S3 has no such version".to_owned(),
+        };
+        Err(Failure::request(format!("reading `{}`", scope.upload), problem))
+    }
+
+    /// The SHA-256 in hexadecimal digits.
+    pub fn sha256_hex(&self) -> String {
+        hex(self.sha256.as_ref())
     }
 }

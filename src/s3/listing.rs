@@ -1,27 +1,31 @@
 //! Lists of object versions, whatever their keys contain.
 
-use crate::{error::Failure, settings::Settings};
+use crate::{
+    error::{Failure, required},
+    scope::Scope,
+    upload::Upload,
+};
 use aws_sdk_s3::{
     operation::list_object_versions::{ListObjectVersionsOutput, builders::ListObjectVersionsFluentBuilder},
     types::EncodingType,
 };
 use percent_encoding::percent_decode_str;
 
-/// Sends ListObjectVersions for the versions below `prefix`, and decodes the keys. They are requested URL-encoded: XML 1.0
-/// has no form for some characters that keys may have, so a single such key would make the whole list unreadable
+/// ListObjectVersions below `prefix` in the upload's bucket, with decoded keys. They are requested URL-encoded: XML 1.0 has no
+/// form for some characters that keys may have, so a single such key would make the whole list unreadable
 /// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html>).
 ///
 /// # Errors
-/// The request fails.
+/// Fails if the request fails.
 pub(crate) async fn page(
-    settings: &Settings,
-    (bucket, prefix): (&str, &str),
+    scope: Scope<'_>,
+    prefix: &str,
     call: ListObjectVersionsFluentBuilder,
 ) -> Result<ListObjectVersionsOutput, Failure> {
-    let call = call.bucket(bucket).prefix(prefix).encoding_type(EncodingType::Url);
-    let page = call.expected_bucket_owner(&settings.ota_role.account).send().await;
-    let mut page =
-        page.map_err(|error| Failure::ListObjectVersions { prefix: prefix.to_owned(), source: error.into() })?;
+    let call = call.bucket(&scope.upload.bucket).prefix(prefix).encoding_type(EncodingType::Url);
+    let page = call.expected_bucket_owner(scope.account()).send().await;
+    let failure = |error| Failure::request(format!("listing the object versions below `{prefix}`"), error);
+    let mut page = page.map_err(failure)?;
     if page.encoding_type == Some(EncodingType::Url) {
         let keys = page.versions.iter_mut().flatten().map(|version| &mut version.key);
         for key in keys.chain([&mut page.next_key_marker]).filter_map(Option::as_mut) {
@@ -29,6 +33,20 @@ pub(crate) async fn page(
         }
     }
     Ok(page)
+}
+
+/// The versions of the same object before the upload, the newest first; at most `max`.
+pub(crate) async fn earlier_versions(scope: Scope<'_>, max: i32) -> Result<Vec<Upload>, Failure> {
+    let upload = scope.upload;
+    let call = scope.aws.s3.list_object_versions().key_marker(&upload.key).version_id_marker(&upload.version_id);
+    let mut earlier = Vec::new();
+    for version in page(scope, &upload.key, call.max_keys(max)).await?.versions.unwrap_or_default() {
+        let (key, id) = (required(version.key, "Key")?, required(version.version_id, "VersionId")?);
+        if key == upload.key {
+            earlier.push(Upload::new(upload.bucket.clone(), key, id));
+        }
+    }
+    Ok(earlier)
 }
 
 /// A key as S3 encodes it in lists: a space is a `+`.

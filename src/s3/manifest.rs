@@ -1,17 +1,16 @@
 //! Reads the manifest that an upload is, and looks up the files that it names.
 
 use crate::{
-    clients::Clients,
     error::Failure,
     not_released::{NotReleased, SkipReason},
     request::{
         file_kind::{self, is_manifest, is_text, names_files},
-        manifest::{MAX_BYTES, Manifest, ManifestFile},
+        manifest::{MAX_BYTES, Manifest},
     },
-    s3::object::{Image, StoredObject, is_gone},
-    settings::Settings,
+    s3::object::{self, Image, StoredObject, get_upload, is_gone},
+    scope::Scope,
     text::json::quoted,
-    upload::{Upload, hex},
+    upload::hex,
 };
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use futures::future::try_join_all;
@@ -20,26 +19,19 @@ use sha2::{Digest, Sha256};
 /// The manifest, if the upload is one, and what S3 has of each file: of the upload itself, if it is no manifest. `None` for a
 /// file that S3 does not have or does not return; that is among the problems of the manifest.
 pub(crate) async fn files(
-    aws: &Clients,
-    settings: &Settings,
-    upload: &Upload,
+    scope: Scope<'_>,
     image: Option<Image>,
 ) -> Result<(Option<Manifest>, Vec<Option<Image>>), NotReleased> {
     let manifest = match &image {
-        Some(image) => read(aws, settings, upload, image).await?,
-        None => is_manifest(&upload.key).then(Manifest::default),
+        Some(image) => read(scope, image).await?,
+        None => is_manifest(&scope.upload.key).then(Manifest::default),
     };
     let Some(mut manifest) = manifest else { return Ok((None, vec![image])) };
-    let object = |file: &ManifestFile| {
-        let source = file.is_placed.then(|| file.source.clone());
-        async move {
-            match source {
-                Some(source) => source.object(aws, settings).await,
-                None => Ok(None),
-            }
-        }
-    };
-    let objects = try_join_all(manifest.files.iter().map(object)).await?;
+    let objects = manifest.files.iter().map(async |file| match file.is_placed {
+        true => object::find(scope.with_upload(&file.source)).await,
+        false => Ok(None),
+    });
+    let objects = try_join_all(objects).await?;
     for (file, object) in manifest.files.iter().zip(&objects).filter(|(file, _)| file.is_placed) {
         let at = file.at;
         let [key, version_id] = [&file.source.key, &file.source.version_id].map(|text| quoted(text));
@@ -54,44 +46,39 @@ pub(crate) async fn files(
 }
 
 /// Reads an upload that is a manifest by its name, or by its content, which is a problem then. `None` if it is an image.
-async fn read(
-    aws: &Clients,
-    settings: &Settings,
-    upload: &Upload,
-    image: &Image,
-) -> Result<Option<Manifest>, NotReleased> {
-    let is_named = is_manifest(&upload.key);
-    if !is_named && !is_text(&upload.key) {
+async fn read(scope: Scope<'_>, image: &Image) -> Result<Option<Manifest>, NotReleased> {
+    let is_named = is_manifest(&scope.upload.key);
+    if !is_named && !is_text(&scope.upload.key) {
         return Ok(None);
     }
     if image.size > MAX_BYTES {
         let problem = format!("the manifest has {} bytes, expected at most {MAX_BYTES}", image.size);
         return Ok(is_named.then(|| Manifest::unreadable(&problem)));
     }
-    let bytes = fetch(aws, settings, upload, image).await?;
+    let bytes = fetch(scope, image).await?;
     if !is_named && !names_files(&bytes) {
         return Ok(None);
     }
     let sha256 = Some(hex(&Sha256::digest(&bytes)));
-    let mut manifest = Manifest { sha256, ..Manifest::read(&bytes, upload, settings) };
-    if !is_named && file_kind::problem(&upload.key).is_none() {
+    let mut manifest = Manifest { sha256, ..Manifest::read(&bytes, scope.upload, scope.settings) };
+    if !is_named && file_kind::problem(&scope.upload.key).is_none() {
         let problem = "the object names files as a manifest does; expected a name that ends in `.ota.json`";
         manifest.problems.insert(0, problem.to_owned());
     }
     Ok(Some(manifest))
 }
 
-async fn fetch(aws: &Clients, settings: &Settings, upload: &Upload, image: &Image) -> Result<Vec<u8>, NotReleased> {
-    let failure = |source| Failure::GetObject { object: upload.to_string(), source };
-    let call = aws.s3.get_object().bucket(&upload.bucket).key(&upload.key).version_id(&upload.version_id);
-    let answer = match call.expected_bucket_owner(&settings.ota_role.account).send().await {
-        Ok(answer) => answer,
+async fn fetch(scope: Scope<'_>, image: &Image) -> Result<Vec<u8>, NotReleased> {
+    let purpose = || format!("reading `{}`", scope.upload);
+    let response = match get_upload(scope).send().await {
+        Ok(response) => response,
         Err(error) if is_gone(error.code()) => return Err(NotReleased::Skipped(SkipReason::Withdrawn)),
-        Err(error) => return Err(failure(error.into()).into()),
+        Err(error) => return Err(Failure::request(purpose(), error).into()),
     };
-    let json = answer.body.collect().await.map_err(|error| failure(error.into()))?.to_vec();
+    let json = response.body.collect().await.map_err(|error| Failure::request(purpose(), error))?.to_vec();
     if json.len() as u64 != image.size {
-        return Err(failure(format!("{} bytes came, expected {}", json.len(), image.size).into()).into());
+        let problem = format!("{} bytes came, expected {}", json.len(), image.size);
+        return Err(Failure::request(purpose(), problem).into());
     }
     Ok(json)
 }

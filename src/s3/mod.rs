@@ -1,8 +1,9 @@
-//! X
+//! What S3 holds: the upload, and what earlier attempts at its release left.
 
 pub mod attempts;
 pub mod bucket;
 pub mod digests;
+pub mod inspect;
 pub mod listing;
 pub mod manifest;
 pub mod object;

@@ -1,20 +1,37 @@
-//! Whether S3 returns the bytes of an object version: not those of an archived object, nor of one under a customer's key.
+//! What S3 has of an object version: its tags, its size, and whether it is current and readable.
 
 use crate::{
-    clients::Clients,
     error::{Failure, required},
     not_released::{NotReleased, RejectionKind, SkipReason},
-    s3::listing::{self},
-    settings::Settings,
+    s3::listing,
+    scope::Scope,
     tags::Tags,
-    upload::Upload,
 };
-use aws_sdk_s3::operation::head_object::HeadObjectError;
 use aws_sdk_s3::{
     error::ProvideErrorMetadata,
-    operation::head_object::HeadObjectOutput,
+    operation::{
+        get_object::builders::GetObjectFluentBuilder,
+        head_object::{HeadObjectError, HeadObjectOutput},
+    },
     types::{ArchiveStatus, StorageClass},
 };
+
+/// An uploaded image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its entity tag, with quotes, as S3 writes it.
+    pub e_tag: String,
+}
+
+impl Image {
+    /// Reads the response to HeadObject.
+    fn from_head(head: HeadObjectOutput) -> Result<Self, Failure> {
+        let size = head.content_length.and_then(|length| u64::try_from(length).ok());
+        Ok(Self { size: required(size, "Content-Length")?, e_tag: required(head.e_tag, "ETag")? })
+    }
+}
 
 /// What S3 has of an object version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +55,97 @@ impl StoredObject {
             }
         }
     }
+}
+
+/// GetObject of a key in the upload's bucket: of this version, or of the current one.
+pub(crate) fn get(scope: Scope<'_>, key: &str, version_id: Option<&str>) -> GetObjectFluentBuilder {
+    let call = scope.aws.s3.get_object().bucket(&scope.upload.bucket).key(key);
+    call.set_version_id(version_id.map(str::to_owned)).expected_bucket_owner(scope.account())
+}
+
+/// GetObject of the upload.
+pub(crate) fn get_upload(scope: Scope<'_>) -> GetObjectFluentBuilder {
+    get(scope, &scope.upload.key, Some(&scope.upload.version_id))
+}
+
+/// The tags of the upload. `None` if this version is gone.
+pub(crate) async fn tags(scope: Scope<'_>) -> Result<Option<Tags>, Failure> {
+    let upload = scope.upload;
+    let call = scope.aws.s3.get_object_tagging().bucket(&upload.bucket).key(&upload.key);
+    match call.version_id(&upload.version_id).expected_bucket_owner(scope.account()).send().await {
+        Ok(response) => Ok(Some(Tags::from(response.tag_set))),
+        Err(error) if is_gone(error.code()) => Ok(None),
+        Err(error) => Err(Failure::request(format!("reading the tags of `{upload}`"), error)),
+    }
+}
+
+/// What S3 has of the upload. `None` if this version is gone.
+pub(crate) async fn find(scope: Scope<'_>) -> Result<Option<StoredObject>, Failure> {
+    match head(scope, Some(&scope.upload.version_id)).await {
+        // Or a delete marker.
+        Ok(None) | Err(HeadFailure { status: 405, .. }) => Ok(None),
+        Ok(Some(head)) if let Some(problem) = archived(&head) => Ok(Some(StoredObject::Unreadable(problem))),
+        Ok(Some(head)) => Image::from_head(head).map(StoredObject::Image).map(Some),
+        Err(HeadFailure { status: 400, failure }) => explain(scope, failure).await,
+        Err(HeadFailure { failure, .. }) => Err(failure),
+    }
+}
+
+/// Skips an upload that is not, or no longer, the current version of its key.
+pub(crate) async fn check_current(scope: Scope<'_>) -> Result<(), NotReleased> {
+    let head = match head(scope, None).await {
+        Ok(head) => head.ok_or(NotReleased::Skipped(SkipReason::Withdrawn))?,
+        Err(HeadFailure { status: 400, failure }) => return check_listed_current(scope, failure).await,
+        Err(HeadFailure { failure, .. }) => return Err(failure.into()),
+    };
+    check_is_current(scope, required(head.version_id(), "x-amz-version-id")?)
+}
+
+fn check_is_current(scope: Scope<'_>, current: &str) -> Result<(), NotReleased> {
+    if current == scope.upload.version_id { Ok(()) } else { Err(NotReleased::Skipped(SkipReason::Superseded)) }
+}
+
+/// A HEAD that failed. Its response has no body that could say more than the status.
+struct HeadFailure {
+    status: u16,
+    failure: Failure,
+}
+
+/// HeadObject of a version, or of the current one. `None` if there is none.
+async fn head(scope: Scope<'_>, version_id: Option<&str>) -> Result<Option<HeadObjectOutput>, HeadFailure> {
+    let call = scope.aws.s3.head_object().bucket(&scope.upload.bucket).key(&scope.upload.key);
+    let call = call.set_version_id(version_id.map(str::to_owned)).expected_bucket_owner(scope.account());
+    match call.send().await {
+        Ok(head) => Ok(Some(head)),
+        Err(error) if error.as_service_error().is_some_and(HeadObjectError::is_not_found) => Ok(None),
+        Err(error) => {
+            let status = error.raw_response().map(|response| response.status().as_u16()).unwrap_or_default();
+            let purpose = format!("reading the head of `{}`: HTTP status {status}", scope.upload);
+            Err(HeadFailure { status, failure: Failure::request(purpose, error) })
+        }
+    }
+}
+
+/// What S3 has of a version to whose HEAD it answers 400: GetObject says why.
+async fn explain(scope: Scope<'_>, head: Failure) -> Result<Option<StoredObject>, Failure> {
+    let Err(error) = get_upload(scope).range("bytes=0-0").send().await else { return Err(head) };
+    match (unreadable(error.code()), error.code()) {
+        (Some(problem), _) => Ok(Some(StoredObject::Unreadable(problem.to_owned()))),
+        (None, code) if is_no_version(code) => Ok(None),
+        (None, _) => Err(Failure::request(format!("reading `{}`", scope.upload), error)),
+    }
+}
+
+/// Skips an upload that is not the current version by the list of versions: S3 answers 400 to the HEAD of a key whose current
+/// version is encrypted with a customer's key.
+async fn check_listed_current(scope: Scope<'_>, head: Failure) -> Result<(), NotReleased> {
+    let call = scope.aws.s3.list_object_versions().max_keys(1);
+    let page = listing::page(scope, &scope.upload.key, call).await?;
+    let Some(version) = page.versions().first() else { return Err(head.into()) };
+    if required(version.key(), "Key")? != scope.upload.key || !required(version.is_latest(), "IsLatest")? {
+        return Err(head.into());
+    }
+    check_is_current(scope, required(version.version_id(), "VersionId")?)
 }
 
 /// GetObject's code for an archived object.
@@ -77,132 +185,9 @@ fn archived(head: &HeadObjectOutput) -> Option<String> {
     Some(format!("is archived (`{archive}`){state}, {expected}: restore it and put its tags again, or upload it again"))
 }
 
-impl Upload {
-    /// The tags of this version; nothing where the version is gone.
-    pub(crate) async fn tags(&self, aws: &Clients, settings: &Settings) -> Result<Option<Tags>, Failure> {
-        let call = aws.s3.get_object_tagging().bucket(&self.bucket).key(&self.key).version_id(&self.version_id);
-        match call.expected_bucket_owner(&settings.ota_role.account).send().await {
-            Ok(answer) => Ok(Some(Tags::from(answer.tag_set))),
-            Err(error) if is_gone(error.code()) => Ok(None),
-            Err(error) => Err(Failure::GetObjectTagging { object: self.to_string(), source: error.into() }),
-        }
-    }
-
-    /// Stops a version that is not, or no longer, the current one of its key.
-    pub(crate) async fn check_current(&self, aws: &Clients, settings: &Settings) -> Result<(), NotReleased> {
-        let head = match self.head(aws, settings, None).await {
-            Err(head @ Failure::HeadObject { status: 400, .. }) => {
-                return self.check_listed_current(aws, settings, head).await;
-            }
-            head => head?.ok_or(NotReleased::Skipped(SkipReason::Withdrawn))?,
-        };
-        let current = required(head.version_id, "x-amz-version-id")?;
-        if current == self.version_id { Ok(()) } else { Err(NotReleased::Skipped(SkipReason::Superseded)) }
-    }
-
-    /// The versions of the same object before this one, the newest first, `most` at most.
-    pub(crate) async fn earlier(&self, aws: &Clients, settings: &Settings, most: usize) -> Result<Vec<Self>, Failure> {
-        let call = aws.s3.list_object_versions().key_marker(&self.key).version_id_marker(&self.version_id);
-        let call = call.max_keys(i32::try_from(most).unwrap_or(i32::MAX));
-        let page = listing::page(settings, (&self.bucket, &self.key), call).await?;
-        let mut earlier = Vec::new();
-        for version in page.versions.unwrap_or_default() {
-            let (key, id) = (required(version.key, "Key")?, required(version.version_id, "VersionId")?);
-            if key == self.key {
-                earlier.push(Self::new(self.bucket.clone(), key, id));
-            }
-        }
-        Ok(earlier)
-    }
-
-    /// The head of a version, or else of the key; nothing where there is none.
-    pub(crate) async fn head(
-        &self,
-        aws: &Clients,
-        settings: &Settings,
-        version: Option<&String>,
-    ) -> Result<Option<HeadObjectOutput>, Failure> {
-        let call = aws.s3.head_object().bucket(&self.bucket).key(&self.key).set_version_id(version.cloned());
-        match call.expected_bucket_owner(&settings.ota_role.account).send().await {
-            Ok(head) => Ok(Some(head)),
-            Err(error) if error.as_service_error().is_some_and(HeadObjectError::is_not_found) => Ok(None),
-            Err(error) => {
-                let status = error.raw_response().map(|answer| answer.status().as_u16()).unwrap_or_default();
-                Err(Failure::HeadObject { object: self.to_string(), status, source: error.into() })
-            }
-        }
-    }
-
-    /// What S3 has of this version; `None` if it is gone.
-    pub(crate) async fn object(&self, aws: &Clients, settings: &Settings) -> Result<Option<StoredObject>, Failure> {
-        match self.head(aws, settings, Some(&self.version_id)).await {
-            // Or a delete marker.
-            Ok(None) | Err(Failure::HeadObject { status: 405, .. }) => Ok(None),
-            Ok(Some(head)) if let Some(problem) = archived(&head) => Ok(Some(StoredObject::Unreadable(problem))),
-            Ok(Some(head)) => Image::of(head).map(StoredObject::Image).map(Some),
-            Err(failure @ Failure::HeadObject { status: 400, .. }) => self.explain(aws, settings, failure).await,
-            Err(failure) => Err(failure),
-        }
-    }
-
-    /// What S3 has of a version to whose HEAD it answers 400, without a body that would say why. GetObject says it.
-    async fn explain(
-        &self,
-        aws: &Clients,
-        settings: &Settings,
-        head: Failure,
-    ) -> Result<Option<StoredObject>, Failure> {
-        let call = aws.s3.get_object().bucket(&self.bucket).key(&self.key).version_id(&self.version_id);
-        let call = call.expected_bucket_owner(&settings.ota_role.account).range("bytes=0-0");
-        let Err(error) = call.send().await else { return Err(head) };
-        match (unreadable(error.code()), error.code()) {
-            (Some(problem), _) => Ok(Some(StoredObject::Unreadable(problem.to_owned()))),
-            (None, code) if is_no_version(code) => Ok(None),
-            (None, _) => Err(Failure::GetObject { object: self.to_string(), source: error.into() }),
-        }
-    }
-
-    /// Stops a version that is not the current one, by the list of versions: S3 answers 400 to the HEAD of a key whose
-    /// current version is under a customer's key.
-    pub(crate) async fn check_listed_current(
-        &self,
-        aws: &Clients,
-        settings: &Settings,
-        head: Failure,
-    ) -> Result<(), NotReleased> {
-        let call = aws.s3.list_object_versions().max_keys(1);
-        let page = listing::page(settings, (&self.bucket, &self.key), call).await?;
-        let Some(version) = page.versions().first() else { return Err(head.into()) };
-        if required(version.key(), "Key")? != self.key || !required(version.is_latest(), "IsLatest")? {
-            Err(head.into())
-        } else if required(version.version_id(), "VersionId")? == self.version_id {
-            Ok(())
-        } else {
-            Err(NotReleased::Skipped(SkipReason::Superseded))
-        }
-    }
-}
-
 /// Whether S3 says that a version is not there (a delete marker "does not allow" to read its tags).
 pub(crate) fn is_gone(code: Option<&str>) -> bool {
     matches!(code, Some("NoSuchKey" | "NoSuchVersion" | "MethodNotAllowed"))
-}
-
-/// What was uploaded, as its head tells.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Image {
-    /// Its size in bytes.
-    pub size: u64,
-    /// Its entity tag, with quotes, as S3 writes it.
-    pub e_tag: String,
-}
-
-impl Image {
-    /// What the head of a version says.
-    pub(crate) fn of(head: HeadObjectOutput) -> Result<Self, Failure> {
-        let size = head.content_length.and_then(|length| u64::try_from(length).ok());
-        Ok(Self { size: required(size, "Content-Length")?, e_tag: required(head.e_tag, "ETag")? })
-    }
 }
 
 #[cfg(test)]
@@ -263,7 +248,7 @@ mod tests {
     fn a_head_without_size_or_entity_tag_is_incomplete() {
         let head = |length: Option<i64>, e_tag: Option<&str>| {
             let head = HeadObjectOutput::builder().set_content_length(length);
-            Image::of(head.set_e_tag(e_tag.map(str::to_owned)).build())
+            Image::from_head(head.set_e_tag(e_tag.map(str::to_owned)).build())
         };
         assert_eq!(head(Some(7), Some("e")).unwrap(), Image { size: 7, e_tag: "e".to_owned() });
         for (head, member) in [

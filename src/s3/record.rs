@@ -1,10 +1,12 @@
 //! The record of an upload's job, which all attempts at its release share.
 
 use crate::{
-    clients::Clients,
     error::{Failure, required},
-    s3::attempts::{EarlierAttempts, record_key},
-    settings::Settings,
+    s3::{
+        attempts::{record_key, record_versions},
+        object::get,
+    },
+    scope::Scope,
     tags::Tags,
     upload::{Upload, hash_of, hex},
 };
@@ -17,7 +19,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What a dry run has in place of what only the record of the release has.
+/// Stands in a dry run for what only the record of the release has.
 pub(crate) const FROM_RECORD: &str = "<from the record>";
 
 /// The versions of a record that are read at the same time.
@@ -66,16 +68,19 @@ pub struct JobRecord {
     pub unchanged_since: Option<String>,
     /// The tags as they were read.
     pub tags: Tags,
+    /// Whether S3 has it.
+    #[serde(skip)]
+    pub is_written: bool,
 }
 
 impl JobRecord {
     /// The record of a job that is to be created.
     ///
     /// # Errors
-    /// The system has no random bytes.
+    /// Fails if the system has no random bytes.
     pub fn new(upload: &Upload, job_id: String, tags: Tags) -> Result<Self, Failure> {
         let mut nonce = [0; 16];
-        aws_lc_rs::rand::fill(&mut nonce).map_err(|_| Failure::NoRandomBytes)?;
+        aws_lc_rs::rand::fill(&mut nonce).map_err(|_| Failure::Other("the system has no random bytes".to_owned()))?;
         Ok(Self {
             bucket: upload.bucket.clone(),
             key: upload.key.clone(),
@@ -91,6 +96,7 @@ impl JobRecord {
             sha256: None,
             unchanged_since: None,
             tags,
+            is_written: false,
         })
     }
 
@@ -110,106 +116,91 @@ impl JobRecord {
         upload.job_id_with(digits.get(..12).unwrap_or_default())
     }
 
-    /// The record of an upload; `None` if there is none.
+    /// The record of the upload. `None` if there is none.
     ///
     /// # Errors
-    /// It cannot be listed or read.
-    pub(crate) async fn find(aws: &Clients, settings: &Settings, upload: &Upload) -> Result<Option<Self>, Failure> {
-        Self::read(aws, settings, upload, &EarlierAttempts::record(aws, settings, upload).await?).await
+    /// Fails if it cannot be listed or read.
+    pub(crate) async fn find(scope: Scope<'_>) -> Result<Option<Self>, Failure> {
+        Self::read(scope, &record_versions(scope).await?).await
     }
 
-    /// The record of these versions, the newest first; `None` if there are none. A version with the job's ARN counts more
+    /// The record of these versions, the newest first. `None` if there are none. A version with the job's ARN counts more
     /// than all others. Of claims the oldest counts: S3 accepts another over a delete marker.
     ///
     /// # Errors
-    /// A version cannot be read.
-    pub(crate) async fn read(
-        aws: &Clients,
-        settings: &Settings,
-        upload: &Upload,
-        versions: &[String],
-    ) -> Result<Option<Self>, Failure> {
+    /// Fails if a version cannot be read.
+    pub(crate) async fn read(scope: Scope<'_>, versions: &[String]) -> Result<Option<Self>, Failure> {
         let Some((newest, older)) = versions.split_first() else { return Ok(None) };
-        let newest = Self::version(aws, settings, upload, newest).await?;
+        let newest = Self::read_version(scope, newest).await?;
         if newest.job_arn.is_some() || older.is_empty() {
             return Ok(Some(newest));
         }
-        let older = stream::iter(older).map(|version| Self::version(aws, settings, upload, version));
+        let older = stream::iter(older).map(|version| Self::read_version(scope, version));
         let mut older: Vec<_> = older.buffered(READ_AT_ONCE).try_collect().await?;
         let receipt = older.iter().position(|record| record.job_arn.is_some());
         Ok(receipt.map(|at| older.swap_remove(at)).or_else(|| older.pop()))
     }
 
-    async fn version(aws: &Clients, settings: &Settings, upload: &Upload, version: &str) -> Result<Self, Failure> {
-        let key = record_key(&settings.prefix_of(upload));
-        let failure = |source| Failure::ReadRecord { key: key.clone(), source };
-        let call = aws.s3.get_object().bucket(&upload.bucket).key(&key).version_id(version);
-        let answer = call.expected_bucket_owner(&settings.ota_role.account).send().await;
-        let body = answer.map_err(|error| failure(error.into()))?.body;
-        let body = body.collect().await.map_err(|error| failure(error.into()))?;
-        serde_json::from_slice(&body.into_bytes()).map_err(|error| failure(error.into()))
+    async fn read_version(scope: Scope<'_>, version: &str) -> Result<Self, Failure> {
+        let key = record_key(&scope.prefix());
+        let purpose = || format!("reading the record `{key}`");
+        let response = get(scope, &key, Some(version)).send().await;
+        let body = response.map_err(|error| Failure::request(purpose(), error))?.body;
+        let body = body.collect().await.map_err(|error| Failure::request(purpose(), error))?.into_bytes();
+        let record: Self = serde_json::from_slice(&body).map_err(|error| Failure::request(purpose(), error))?;
+        Ok(Self { is_written: true, ..record })
     }
 
-    /// Puts this record where S3 shows none, and returns the version ID: this attempt's claim to decide the job ID. `None`
-    /// if there is a record. One behind a delete marker does not keep S3 from accepting the claim: see [`Self::holds`].
+    /// Writes this record where S3 shows none, and returns the version ID: this attempt's claim to decide the job ID. A record
+    /// behind a delete marker does not keep S3 from accepting the claim: see [`Self::holds`].
     ///
     /// # Errors
-    /// The record cannot be written.
-    pub(crate) async fn claim(
-        &self,
-        aws: &Clients,
-        settings: &Settings,
-        upload: &Upload,
-    ) -> Result<Option<String>, Failure> {
-        let mut put = self.put(aws, settings, upload, Some("*")).await;
+    /// [`Failure::Overtaken`] if there is a record. Fails if the record cannot be written.
+    pub(crate) async fn claim(&self, scope: Scope<'_>) -> Result<String, Failure> {
+        let mut put = self.put(scope, Some("*")).await;
         // S3: another such put was under way, try again.
         if put.as_ref().is_err_and(|error| error.code() == Some("ConditionalRequestConflict")) {
-            put = self.put(aws, settings, upload, Some("*")).await;
+            put = self.put(scope, Some("*")).await;
         }
         match put {
-            Ok(version) => required(version, "x-amz-version-id").map(Some),
-            Err(error) if error.code() == Some("PreconditionFailed") => Ok(None),
-            Err(error) => Err(write_failure(settings, upload, error)),
+            Ok(version) => required(version, "x-amz-version-id"),
+            Err(error) if error.code() == Some("PreconditionFailed") => Err(overtaken(scope)),
+            Err(error) => Err(write_failure(scope, error)),
         }
     }
 
     /// Whether a claim holds: it is the only version of the record.
     ///
     /// # Errors
-    /// The record cannot be listed.
-    pub(crate) async fn holds(
-        aws: &Clients,
-        settings: &Settings,
-        upload: &Upload,
-        claim: &str,
-    ) -> Result<bool, Failure> {
-        Ok(EarlierAttempts::record(aws, settings, upload).await? == [claim])
+    /// Fails if the record cannot be listed.
+    pub(crate) async fn holds(scope: Scope<'_>, claim: &str) -> Result<bool, Failure> {
+        Ok(record_versions(scope).await? == [claim])
     }
 
-    /// Puts this record over the one that is there.
-    pub(crate) async fn confirm(&self, aws: &Clients, settings: &Settings, upload: &Upload) -> Result<(), Failure> {
-        let put = self.put(aws, settings, upload, None).await;
-        put.map(drop).map_err(|error| write_failure(settings, upload, error))
+    /// Writes this record over the one that is there.
+    pub(crate) async fn write(&self, scope: Scope<'_>) -> Result<(), Failure> {
+        self.put(scope, None).await.map(drop).map_err(|error| write_failure(scope, error))
     }
 
     async fn put(
         &self,
-        aws: &Clients,
-        settings: &Settings,
-        upload: &Upload,
+        scope: Scope<'_>,
         if_none_match: Option<&str>,
     ) -> Result<Option<String>, SdkError<PutObjectError>> {
-        let key = record_key(&settings.prefix_of(upload));
-        let json = serde_json::to_vec_pretty(self).map_err(SdkError::construction_failure);
-        let call =
-            aws.s3.put_object().bucket(&upload.bucket).key(key).set_if_none_match(if_none_match.map(str::to_owned));
-        let call = call.content_type("application/json").expected_bucket_owner(&settings.ota_role.account);
-        Ok(call.body(ByteStream::from(json?)).send().await?.version_id)
+        let json = serde_json::to_vec_pretty(self).map_err(SdkError::construction_failure)?;
+        let call = scope.aws.s3.put_object().bucket(&scope.upload.bucket).key(record_key(&scope.prefix()));
+        let call = call.set_if_none_match(if_none_match.map(str::to_owned)).content_type("application/json");
+        Ok(call.expected_bucket_owner(scope.account()).body(ByteStream::from(json)).send().await?.version_id)
     }
 }
 
-fn write_failure(settings: &Settings, upload: &Upload, error: SdkError<PutObjectError>) -> Failure {
-    Failure::WriteRecord { key: record_key(&settings.prefix_of(upload)), source: error.into() }
+fn write_failure(scope: Scope<'_>, error: SdkError<PutObjectError>) -> Failure {
+    Failure::request(format!("writing the record `{}`", record_key(&scope.prefix())), error)
+}
+
+/// The failure of an attempt whose upload has the record of another one.
+pub(crate) fn overtaken(scope: Scope<'_>) -> Failure {
+    Failure::Overtaken { key: record_key(&scope.prefix()) }
 }
 
 /// What the description of a job ends in.

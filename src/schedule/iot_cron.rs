@@ -1,4 +1,4 @@
-//! Cron expressions of AWS IoT, where a manifest or a job template gives them as such.
+//! Cron expressions of AWS IoT, in which manifests and job templates give maintenance windows.
 
 use crate::error::Expected;
 use chrono::{DateTime, NaiveDateTime};
@@ -6,12 +6,12 @@ use croner::parser::{CronParser, Seconds, Year};
 use jiff::{Timestamp, tz::Offset};
 use std::{collections::BTreeSet, ops::RangeInclusive, str::FromStr};
 
-/// When a maintenance window opens, in UTC: `cron(minute hour day-of-month month day-of-week year)`, one of the two days `?`
-/// (<https://docs.aws.amazon.com/iot/latest/developerguide/jobs-configurations-details.html>). The grammar of each field is
-/// that of EventBridge (<https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-cron-expressions.html>).
+/// The openings of a maintenance window, in UTC: `cron(minute hour day-of-month month day-of-week year)`, one of the two days
+/// `?` (<https://docs.aws.amazon.com/iot/latest/developerguide/jobs-configurations-details.html>). The grammar of each field
+/// is that of EventBridge (<https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-cron-expressions.html>).
 #[derive(Debug, Clone)]
 pub(crate) struct Cron {
-    /// All but the year.
+    /// All fields but the year.
     fields: String,
     years: Vec<i16>,
 }
@@ -20,38 +20,18 @@ const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AU
 const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
 /// The years that AWS accepts.
-const YEARS: RangeInclusive<i16> = 1970..=2199;
+pub(super) const YEARS: RangeInclusive<i16> = 1970..=2199;
 
-/// Leap years come back after eight years at the latest.
-const LEAP: i16 = 8;
+/// The maximum distance between leap years, in years.
+const MAX_LEAP_GAP: i16 = 8;
+
+/// The maximum length of an expression, in characters.
+pub(super) const MAX_LENGTH: usize = 256;
 
 impl FromStr for Cron {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
-        let read = || {
-            let fields = value.strip_prefix("cron(")?.strip_suffix(')')?;
-            let fields: Vec<_> = fields.split(' ').collect();
-            let [minute, hour, day_of_month, month, day_of_week, year] = fields[..] else { return None };
-            let are_days_of_month = is_list(day_of_month, is_number, true) || is_one_day_of_month(day_of_month);
-            let is_weekday = |word: &str| is_number(word) || DAYS.contains(&word);
-            let are_days_of_week =
-                is_list(day_of_week, is_weekday, false) || is_one_day_of_week(day_of_week, is_weekday);
-            let are_fields = is_list(minute, is_number, true)
-                && is_list(hour, is_number, true)
-                && (day_of_month == "?" || are_days_of_month)
-                && is_list(month, |word| is_number(word) || MONTHS.contains(&word), true)
-                && (day_of_week == "?" || are_days_of_week)
-                && is_list(year, |word| parse_year(word).is_some(), true);
-            if !are_fields || (day_of_month == "?") == (day_of_week == "?") || value.len() > 256 {
-                return None;
-            }
-            // The last day of the week.
-            let day_of_week = if day_of_week == "L" { "SAT" } else { day_of_week };
-            let fields = format!("0 {minute} {hour} {day_of_month} {month} {day_of_week}");
-            let cron = Self { fields, years: years(year)? };
-            parser().parse(&format!("{} *", cron.fields)).is_ok().then_some(cron)
-        };
-        read().ok_or(Expected(
+        parse(value).ok_or(Expected(
             "a cron expression of AWS IoT in UTC, `cron(minute hour day-of-month month day-of-week year)` with a `?` for one \
              of the two days, such as `cron(0 2 ? * SAT *)`"
                 .into(),
@@ -59,30 +39,61 @@ impl FromStr for Cron {
     }
 }
 
+fn parse(value: &str) -> Option<Cron> {
+    let fields: Vec<_> = value.strip_prefix("cron(")?.strip_suffix(')')?.split(' ').collect();
+    let [minute, hour, day_of_month, month, day_of_week, year] = fields[..] else { return None };
+    let is_weekday = |word: &str| is_number(word) || DAYS.contains(&word);
+    let is_day_of_month = is_list(day_of_month, is_number, true) || is_one_day_of_month(day_of_month);
+    let is_day_of_week = is_list(day_of_week, is_weekday, false) || is_one_day_of_week(day_of_week, is_weekday);
+    let is_valid = value.len() <= MAX_LENGTH
+        && is_list(minute, is_number, true)
+        && is_list(hour, is_number, true)
+        && is_list(month, |word| is_number(word) || MONTHS.contains(&word), true)
+        && is_list(year, |word| parse_year(word).is_some(), true)
+        && ((day_of_month == "?" && is_day_of_week) || (day_of_week == "?" && is_day_of_month));
+    if !is_valid {
+        return None;
+    }
+    // `L` is the last day of the week.
+    let day_of_week = if day_of_week == "L" { "SAT" } else { day_of_week };
+    let fields = format!("0 {minute} {hour} {day_of_month} {month} {day_of_week}");
+    let cron = Cron { fields, years: parse_years(year)? };
+    parser().parse(&format!("{} *", cron.fields)).is_ok().then_some(cron)
+}
+
 /// Whether a field is a list of such words, of ranges and `*`, each with a step if the field allows steps.
 fn is_list(field: &str, is_word: impl Fn(&str) -> bool, has_steps: bool) -> bool {
     let is_range =
         |range: &str| range.split_once('-').map_or_else(|| is_word(range), |(a, b)| is_word(a) && is_word(b));
-    field.split(',').all(|part| {
-        let (range, step) = part.split_once('/').map_or((part, None), |(range, step)| (range, Some(step)));
-        (range == "*" || is_range(range)) && step.is_none_or(|step| has_steps && is_step(step))
-    })
+    field
+        .split(',')
+        .map(split_step)
+        .all(|(range, step)| (range == "*" || is_range(range)) && step.is_none_or(|step| has_steps && is_step(step)))
+}
+
+/// Splits an item of a list into its range and its step.
+fn split_step(item: &str) -> (&str, Option<&str>) {
+    item.split_once('/').map_or((item, None), |(range, step)| (range, Some(step)))
+}
+
+fn has_digits(word: &str, count: RangeInclusive<usize>) -> bool {
+    count.contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn is_number(word: &str) -> bool {
-    (1..=2).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_digit())
+    has_digits(word, 1..=2)
 }
 
 fn is_step(word: &str) -> bool {
-    (1..=3).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_digit()) && word.parse() != Ok(0)
+    has_digits(word, 1..=3) && word.parse() != Ok(0)
 }
 
-/// A day of the month that stands alone in its field.
+/// Whether a field is a day of the month that cannot be in a list.
 fn is_one_day_of_month(field: &str) -> bool {
     matches!(field, "L" | "LW") || field.strip_suffix('W').is_some_and(is_number)
 }
 
-/// A day of the week that stands alone in its field: the last day of the week, or a day's last or `n`th one of a month.
+/// Whether a field is a day of the week that cannot be in a list: `L`, or the last or `n`th such day of a month.
 fn is_one_day_of_week(field: &str, is_weekday: impl Fn(&str) -> bool) -> bool {
     let day = field.strip_suffix('L').or_else(|| {
         let (day, number) = field.split_once('#')?;
@@ -92,15 +103,13 @@ fn is_one_day_of_week(field: &str, is_weekday: impl Fn(&str) -> bool) -> bool {
 }
 
 fn parse_year(word: &str) -> Option<i16> {
-    let is_number = word.len() == 4 && word.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| word.parse().ok())?.filter(|year| YEARS.contains(year))
+    has_digits(word, 4..=4).then(|| word.parse().ok())?.filter(|year| YEARS.contains(year))
 }
 
-/// The years of a field that is a list. `None` if the end of a range is before its beginning.
-fn years(field: &str) -> Option<Vec<i16>> {
+/// Returns the years of a field that is a list. `None` if a range ends before it begins.
+fn parse_years(field: &str) -> Option<Vec<i16>> {
     let mut years = BTreeSet::new();
-    for part in field.split(',') {
-        let (range, step) = part.split_once('/').map_or((part, None), |(range, step)| (range, Some(step)));
+    for (range, step) in field.split(',').map(split_step) {
         let (first, last) = match range.split_once('-') {
             _ if range == "*" => (*YEARS.start(), *YEARS.end()),
             Some((first, last)) => (parse_year(first)?, parse_year(last)?),
@@ -118,12 +127,12 @@ fn parser() -> CronParser {
 }
 
 impl Cron {
-    /// The first time that it opens, from a time on; nothing where it never does.
-    pub fn next(&self, from: Timestamp) -> Option<Timestamp> {
+    /// The first opening at or after a time; `None` if there is none.
+    pub(crate) fn next(&self, from: Timestamp) -> Option<Timestamp> {
         let first = Offset::UTC.to_datetime(from).year();
-        // What never opens is looked for no longer than it may take.
+        // An expression that never opens is searched no longer than one for 29 February needs.
         let years = if self.years.len() == YEARS.count() {
-            format!("{first}-{}", first + LEAP)
+            format!("{first}-{}", first + MAX_LEAP_GAP)
         } else {
             let years = self.years.iter().filter(|year| **year >= first);
             years.map(ToString::to_string).collect::<Vec<_>>().join(",")
@@ -140,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_expression_tells_when_it_opens_next() {
+    fn an_expression_has_a_next_opening_unless_its_years_have_passed() {
         let from = "2026-11-18T11:06:40Z".parse().unwrap();
         for (fields, next) in [
             ("0 2 * * ? *", "2026-11-19T02:00:00Z"),
@@ -174,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_aws_iot_does_not_take_is_no_expression() {
+    fn an_expression_outside_of_the_grammar_of_aws_is_rejected() {
         let long = format!("cron(0 2 ? * {} *)", vec!["SAT"; 70].join(","));
         for bad in [
             "",
@@ -200,7 +209,7 @@ mod tests {
             "cron(@ 2 * * ? *)",
             "cron(0 2 * * ? *",
             "rate(1 day)",
-            // EventBridge's reference has no `/` for days of the week, and one expression with `#`.
+            // EventBridge allows no `/` in days of the week, and only one item with `#`.
             "cron(0 2 ? * MON/2 *)",
             "cron(0 2 ? * */2 *)",
             "cron(0 2 ? * 2-6/2 *)",

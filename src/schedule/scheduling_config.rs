@@ -1,42 +1,56 @@
-//! The times of a job, and the `SchedulingConfig` of CreateJob.
+//! The resolved times of a job, and the `SchedulingConfig` of CreateJob.
 
-use crate::{
-    schedule::date_time::utc, schedule::iot_cron::Cron, schedule::time_zone::Zone, schedule::times::EndBehavior,
-};
+use crate::schedule::{date_time::utc, iot_cron::Cron, time_zone::Zone, times::EndBehavior};
 use aws_sdk_iot::{
     error::BuildError,
     types::{JobEndBehavior, MaintenanceWindow, SchedulingConfig},
 };
 use jiff::{Timestamp, tz::Offset};
 
-/// The times of a job, in whole minutes of UTC.
+/// The times of a job, in whole minutes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
-    pub(crate) start: Option<Timestamp>,
-    pub(crate) end: Option<Timestamp>,
-    pub(crate) end_behavior: EndBehavior,
-    pub(crate) zone: Zone,
-    pub(crate) openings: Option<Openings>,
+    pub(super) start: Option<Timestamp>,
+    pub(super) end: Option<Timestamp>,
+    pub(super) end_behavior: EndBehavior,
+    pub(super) zone: Zone,
+    pub(super) openings: Option<Openings>,
 }
 
-/// When maintenance windows open.
+/// The openings of a maintenance window.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Openings {
-    pub(crate) crons: Vec<String>,
-    pub(crate) minutes: i32,
+pub(super) struct Openings {
+    pub(super) crons: Vec<String>,
+    pub(super) minutes: i32,
     /// The offset from UTC that `crons` assume.
-    pub(crate) offset: Offset,
-    pub(crate) first: Timestamp,
+    pub(super) offset: Offset,
+    pub(super) first: Timestamp,
 }
 
 impl Schedule {
-    /// When the rollout begins, as AWS IoT takes it; nothing where it begins at once.
+    /// The start of the rollout as AWS IoT accepts it; `None` if it starts at once.
     pub fn start_time(&self) -> Option<String> {
         self.start.map(as_sent)
     }
 
-    /// Whether one of these windows opens before the end, where the job has them for lack of windows of its own. What
-    /// cannot be read is taken to.
+    /// The end of the rollout as AWS IoT accepts it; `None` if it has none.
+    pub fn end_time(&self) -> Option<String> {
+        self.end.map(as_sent)
+    }
+
+    /// The time between start and end, in minutes; `None` if there is no end.
+    pub fn length(&self, now: Timestamp) -> Option<i64> {
+        self.end.map(|end| end.duration_since(self.start.unwrap_or(now)).as_mins())
+    }
+
+    /// Whether the rollout goes on after a time: until its end; without an end, until its first window or its start.
+    pub fn goes_on_after(&self, time: Timestamp) -> bool {
+        let first = self.openings.as_ref().map(|openings| openings.first);
+        self.end.or(first).or(self.start).is_some_and(|last| last > time)
+    }
+
+    /// Whether one of these windows opens before the end, if they apply because the job has no window of its own. A window
+    /// that cannot be parsed counts as open.
     pub(crate) fn opens(&self, windows: &[MaintenanceWindow], now: Timestamp) -> bool {
         if self.openings.is_some() || windows.is_empty() {
             return true;
@@ -49,51 +63,33 @@ impl Schedule {
         windows.iter().any(opens)
     }
 
-    /// When the rollout ends, as AWS IoT takes it; nothing where it does not.
-    pub fn end_time(&self) -> Option<String> {
-        self.end.map(as_sent)
-    }
-
-    /// The time between start and end, in minutes; nothing where there is no end.
-    pub fn length(&self, now: Timestamp) -> Option<i64> {
-        self.end.map(|end| end.duration_since(self.start.unwrap_or(now)).as_mins())
-    }
-
-    /// Whether there is something of the rollout left to do after that time: its end, or at least its first window or
-    /// its start.
-    pub fn goes_on_after(&self, time: Timestamp) -> bool {
-        let first = self.openings.as_ref().map(|openings| openings.first);
-        self.end.or(first).or(self.start).is_some_and(|last| last > time)
-    }
-
-    /// The `schedulingConfig` of CreateJob, with the windows of a job template where it has none of its own; nothing
-    /// where the job starts at once, has no end and no windows. Without an end, an end behavior does not apply and is not
-    /// sent.
+    /// The `schedulingConfig` of CreateJob, with the windows of a job template if the job has no window of its own. `None` if
+    /// the job starts at once, without an end or windows. An end behavior is sent only with an end.
     pub(crate) fn to_config(&self, others: &[MaintenanceWindow]) -> Result<Option<SchedulingConfig>, BuildError> {
         let behavior = match self.end_behavior {
             EndBehavior::StopRollout => JobEndBehavior::StopRollout,
             EndBehavior::Cancel => JobEndBehavior::Cancel,
             EndBehavior::ForceCancel => JobEndBehavior::ForceCancel,
         };
-        let windows = self.openings.as_ref().map(|Openings { crons, minutes, .. }| {
-            let window = |cron| MaintenanceWindow::builder().start_time(cron).duration_in_minutes(*minutes).build();
-            crons.iter().map(window).collect::<Result<_, _>>()
-        });
-        let windows = windows.unwrap_or_else(|| Ok(others.to_vec()))?;
+        let windows = match &self.openings {
+            None => others.to_vec(),
+            Some(Openings { crons, minutes, .. }) => {
+                let window = |cron| MaintenanceWindow::builder().start_time(cron).duration_in_minutes(*minutes).build();
+                crons.iter().map(window).collect::<Result<_, _>>()?
+            }
+        };
         if self.start.is_none() && self.end.is_none() && windows.is_empty() {
             return Ok(None);
         }
-        Ok(Some(
-            SchedulingConfig::builder()
-                .set_start_time(self.start_time())
-                .set_end_time(self.end_time())
-                .set_end_behavior(self.end.map(|_| behavior))
-                .set_maintenance_windows((!windows.is_empty()).then_some(windows))
-                .build(),
-        ))
+        let config = SchedulingConfig::builder()
+            .set_start_time(self.start_time())
+            .set_end_time(self.end_time())
+            .set_end_behavior(self.end.map(|_| behavior))
+            .set_maintenance_windows((!windows.is_empty()).then_some(windows));
+        Ok(Some(config.build()))
     }
 
-    /// Tells the times both in UTC and by the clocks of the zone, where they differ, and the windows.
+    /// Logs the windows, and the times both in UTC and by the clocks of the zone; nothing without windows and in UTC.
     pub(crate) fn log(&self, job_id: &str) {
         if self.zone.is_utc() && self.openings.is_none() {
             return;
@@ -115,6 +111,116 @@ impl Schedule {
     }
 }
 
-pub(crate) fn as_sent(time: Timestamp) -> String {
+fn as_sent(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn schedule(start: Option<&str>, end: Option<&str>) -> Schedule {
+        let (start, end, zone) = (start.map(time), end.map(time), "UTC".parse().unwrap());
+        Schedule { start, end, end_behavior: EndBehavior::Cancel, zone, openings: None }
+    }
+
+    fn with_window(schedule: Schedule) -> Schedule {
+        let crons = ["cron(0 2 1 * ? *)", "cron(0 2 L * ? *)"].map(str::to_owned).to_vec();
+        let openings = Openings { crons, minutes: 90, offset: Offset::UTC, first: time("2026-12-01T02:00:00Z") };
+        Schedule { openings: Some(openings), ..schedule }
+    }
+
+    fn of_template(cron: &str) -> MaintenanceWindow {
+        MaintenanceWindow::builder().start_time(cron).duration_in_minutes(60).build().unwrap()
+    }
+
+    const NOW: &str = "2026-11-23T21:40:00Z";
+    const START: Option<&str> = Some("2026-11-24T00:00:00Z");
+    const END: Option<&str> = Some("2026-11-25T00:00:00Z");
+
+    #[test]
+    fn only_what_applies_is_sent() {
+        assert_eq!(schedule(None, None).to_config(&[]).unwrap(), None);
+        let config = schedule(START, None).to_config(&[]).unwrap().unwrap();
+        assert_eq!(
+            (config.start_time(), config.end_time(), config.end_behavior()),
+            (Some("2026-11-24T00:00"), None, None)
+        );
+        let config = schedule(None, END).to_config(&[]).unwrap().unwrap();
+        assert_eq!(
+            (config.start_time(), config.end_time(), config.end_behavior()),
+            (None, Some("2026-11-25T00:00"), Some(&JobEndBehavior::Cancel))
+        );
+        assert_eq!(config.maintenance_windows, None);
+        let config = with_window(schedule(None, None)).to_config(&[]).unwrap().unwrap();
+        assert_eq!((config.start_time(), config.end_time(), config.end_behavior()), (None, None, None));
+    }
+
+    #[test]
+    fn every_end_behavior_is_sent() {
+        for (end_behavior, expected) in [
+            (EndBehavior::StopRollout, JobEndBehavior::StopRollout),
+            (EndBehavior::Cancel, JobEndBehavior::Cancel),
+            (EndBehavior::ForceCancel, JobEndBehavior::ForceCancel),
+        ] {
+            let schedule = Schedule { end_behavior, ..schedule(None, END) };
+            assert_eq!(schedule.to_config(&[]).unwrap().unwrap().end_behavior(), Some(&expected));
+        }
+    }
+
+    #[test]
+    fn windows_of_a_job_template_are_sent_unless_the_job_has_its_own() {
+        let others = [of_template("cron(0 4 * * ? *)")];
+        let sent = |schedule: Schedule| schedule.to_config(&others).unwrap().unwrap().maintenance_windows.unwrap();
+        assert_eq!(sent(schedule(None, None)), others);
+        let own = sent(with_window(schedule(None, None)));
+        let own: Vec<_> = own.iter().map(|window| (window.start_time(), window.duration_in_minutes())).collect();
+        assert_eq!(own, [("cron(0 2 1 * ? *)", 90), ("cron(0 2 L * ? *)", 90)]);
+    }
+
+    #[test]
+    fn a_window_of_a_job_template_must_open_between_start_and_end() {
+        let opens = |schedule: &Schedule, cron: &str| schedule.opens(&[of_template(cron)], time(NOW));
+        let schedule = schedule(START, END);
+        for (cron, expected) in [
+            ("cron(59 23 23 11 ? 2026)", false),
+            ("cron(0 0 24 11 ? 2026)", true),
+            ("cron(59 23 24 11 ? 2026)", true),
+            ("cron(0 0 25 11 ? 2026)", false),
+            ("cron(0 2 * * ? 2020)", false),
+            ("rate(1 day)", true),
+        ] {
+            assert_eq!(opens(&schedule, cron), expected, "{cron}");
+        }
+        assert!(opens(&Schedule { end: None, ..schedule.clone() }, "cron(0 0 25 11 ? 2026)"));
+        assert!(opens(&Schedule { start: None, ..schedule.clone() }, "cron(40 21 23 11 ? 2026)"));
+        assert!(!opens(&Schedule { start: None, ..schedule.clone() }, "cron(39 21 23 11 ? 2026)"));
+        assert!(opens(&with_window(schedule.clone()), "cron(0 2 * * ? 2020)"));
+        let windows = ["cron(0 2 * * ? 2020)", "cron(0 0 24 11 ? 2026)"].map(of_template);
+        assert!(schedule.opens(&windows, time(NOW)) && schedule.opens(&[], time(NOW)));
+    }
+
+    #[test]
+    fn the_length_is_the_time_between_start_and_end() {
+        assert_eq!(schedule(START, END).length(time(NOW)), Some(1440));
+        assert_eq!(schedule(None, END).length(time(NOW)), Some(1580));
+        assert_eq!(schedule(START, None).length(time(NOW)), None);
+    }
+
+    #[test]
+    fn a_rollout_goes_on_until_its_end_its_first_window_or_its_start() {
+        let goes_on_until = |schedule: &Schedule, last: &str| {
+            let last = time(last);
+            let before = last.checked_sub(jiff::SignedDuration::from_secs(1)).unwrap();
+            schedule.goes_on_after(before) && !schedule.goes_on_after(last)
+        };
+        assert!(goes_on_until(&with_window(schedule(START, END)), END.unwrap()));
+        assert!(goes_on_until(&with_window(schedule(START, None)), "2026-12-01T02:00:00Z"));
+        assert!(goes_on_until(&schedule(START, None), START.unwrap()));
+        assert!(!schedule(None, None).goes_on_after(time(NOW)));
+    }
 }

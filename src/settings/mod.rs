@@ -8,7 +8,7 @@ use crate::{
     options::job::{JobTemplateId, Retries, Timeout, UrlExpiry},
     options::signature::ProfileName,
     options::target::{CommaSeparated, TargetRule},
-    schedule::requested::{LeadTime, Plan},
+    schedule::requested::{LeadTime, RequestedSchedule},
     schedule::time_zone::Zone,
     schedule::times::{End, EndBehavior, Start},
     settings::values::{ByteCount, DryRun, Flag, Prefix, QueueArn, RoleArn, Text},
@@ -114,7 +114,7 @@ impl Settings {
             default_timeout: from.optional("DEFAULT_TIMEOUT", "10m"),
             default_job_template: from.given("DEFAULT_JOB_TEMPLATE"),
         };
-        let plan = Plan {
+        let plan = RequestedSchedule {
             start: settings.default_start,
             end: settings.default_end,
             end_behavior: settings.default_end_behavior,

@@ -14,7 +14,7 @@ pub(crate) const MAX_BYTES: i64 = 4096;
 ///
 /// # Errors
 /// Every problem, each a sentence: the object has another form, or is not of this version.
-pub fn read_beside(bytes: &[u8], version_id: &str) -> Result<(String, SignatureAlgorithm), Vec<String>> {
+pub(crate) fn parse(bytes: &[u8], version_id: &str) -> Result<(String, SignatureAlgorithm), Vec<String>> {
     let mut problems = Vec::new();
     let read = decode(bytes).and_then(|json| {
         document(&json, &mut problems, |from| {

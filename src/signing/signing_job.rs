@@ -1,15 +1,87 @@
-//! A signing job of AWS Signer, as Signer reports it.
+//! Signing jobs of AWS Signer: which can be used, whoever started them.
 
-use crate::error::{Failure, required, required_text};
+use crate::{
+    error::{Failure, required, required_text},
+    signing::profile::cert_file,
+    upload::Upload,
+};
 use aws_sdk_signer::{
     operation::describe_signing_job::DescribeSigningJobOutput,
-    types::{SignedObject as SignedObjectPlace, Source},
+    types::{SignedObject, SigningMaterial, SigningStatus, Source},
 };
 use jiff::Timestamp;
 
-/// Whether the signature of a signing job is still good: the problem if not. Where the platform knows no validity, it has
-/// no end.
-pub(crate) fn check_validity(job: &DescribeSigningJobOutput, now: Timestamp) -> Result<(), String> {
+/// Why there is no signature by a signing job or its signed object.
+#[derive(Debug)]
+pub(crate) enum SigningError {
+    /// It cannot be used, for this problem; another signing job may be usable.
+    Unusable(String),
+    Failed(Failure),
+}
+
+impl From<Failure> for SigningError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl SigningError {
+    /// Says in a message what the problem is about.
+    pub fn about(self, message: impl FnOnce(String) -> String) -> Self {
+        match self {
+            Self::Unusable(problem) => Self::Unusable(message(problem)),
+            Self::Failed(failure) => Self::Failed(failure),
+        }
+    }
+}
+
+/// What Signer reports of a signing job over the upload that has succeeded, and whose signature is valid.
+#[derive(Debug)]
+pub(crate) struct UsableJob<'a> {
+    /// Bucket and key of the signed object.
+    pub signed_object: (&'a str, &'a str),
+    pub profile: &'a str,
+    /// The path of the certificate on the device.
+    pub cert_file: String,
+}
+
+/// Checks that a signing job has succeeded over the upload, that its signature is valid, and that devices can find its
+/// certificate. Its profile and the place of its signed object are for the caller to check.
+///
+/// # Errors
+/// Unusable if any of that is not so. Fails if the response lacks what decides it.
+pub(crate) fn check<'a>(
+    job: &'a DescribeSigningJobOutput,
+    upload: &Upload,
+    now: Timestamp,
+) -> Result<UsableJob<'a>, SigningError> {
+    let status = required(job.status(), "status")?;
+    if *status != SigningStatus::Succeeded {
+        let reason = job.status_reason().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        return Err(SigningError::Unusable(format!("its status is `{status}`{reason}")));
+    }
+    let source = required(job.source().and_then(Source::s3), "source.s3")?;
+    let bucket = required_text(source.bucket_name(), "source.s3.bucketName")?;
+    let key = required_text(source.key(), "source.s3.key")?;
+    let version = required_text(source.version(), "source.s3.version")?;
+    if (bucket, key, version) != (&upload.bucket, &upload.key, &upload.version_id) {
+        let source = Upload::new(bucket.to_owned(), key.to_owned(), version.to_owned());
+        return Err(SigningError::Unusable(format!("its source is `{source}`, expected `{upload}`")));
+    }
+    check_validity(job, now).map_err(SigningError::Unusable)?;
+    let signed = required(job.signed_object().and_then(SignedObject::s3), "signedObject.s3")?;
+    Ok(UsableJob {
+        signed_object: (
+            required(signed.bucket_name(), "signedObject.s3.bucketName")?,
+            required(signed.key(), "signedObject.s3.key")?,
+        ),
+        profile: required(job.profile_name(), "profileName")?,
+        cert_file: cert_file(job.signing_parameters()).map_err(SigningError::Unusable)?,
+    })
+}
+
+/// Whether the signature of a signing job is still valid: the problem if not. On platforms without a validity, it has no end.
+fn check_validity(job: &DescribeSigningJobOutput, now: Timestamp) -> Result<(), String> {
     if job.revocation_record.is_some() {
         return Err("it is revoked".to_owned());
     }
@@ -22,32 +94,8 @@ pub(crate) fn check_validity(job: &DescribeSigningJobOutput, now: Timestamp) -> 
     }
 }
 
-/// What AWS Signer reports of every signing job that has succeeded.
-pub(crate) struct Succeeded<'a> {
-    /// Bucket, key and version of what was signed.
-    pub source: (&'a str, &'a str, &'a str),
-    /// Bucket and key of the signed object.
-    pub signed_object: (&'a str, &'a str),
-    pub profile: &'a str,
-}
-
-impl<'a> Succeeded<'a> {
-    /// # Errors
-    /// The response lacks one of them.
-    pub fn of(job: &'a DescribeSigningJobOutput) -> Result<Self, Failure> {
-        let source = required(job.source().and_then(Source::s3), "source.s3")?;
-        let signed = required(job.signed_object().and_then(SignedObjectPlace::s3), "signedObject.s3")?;
-        Ok(Self {
-            source: (
-                required_text(source.bucket_name(), "source.s3.bucketName")?,
-                required_text(source.key(), "source.s3.key")?,
-                required_text(source.version(), "source.s3.version")?,
-            ),
-            signed_object: (
-                required(signed.bucket_name(), "signedObject.s3.bucketName")?,
-                required(signed.key(), "signedObject.s3.key")?,
-            ),
-            profile: required(job.profile_name(), "profileName")?,
-        })
-    }
+/// The ARN in ACM of the certificate that a signing job used.
+pub(crate) fn certificate_arn(job: &DescribeSigningJobOutput) -> Result<&str, Failure> {
+    let arn = job.signing_material().map(SigningMaterial::certificate_arn);
+    required_text(required(arn, "signingMaterial")?, "certificateArn")
 }

@@ -2,14 +2,11 @@
 //! the bytes that were uploaded.
 
 use crate::{
-    clients::Clients,
     error::{Failure, required},
     options::signature::SignatureAlgorithm,
-    s3::digests::Digests,
-    s3::object::Image,
-    settings::Settings,
+    s3::{digests::Digests, object::Image},
+    scope::Scope,
     signing::certificate::Certificate,
-    upload::Upload,
 };
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA1_ASN1, ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA256_ASN1, ECDSA_P521_SHA1_ASN1, ECDSA_P521_SHA256_ASN1,
@@ -20,49 +17,40 @@ use tokio::sync::OnceCell;
 
 /// Verification of signatures over one upload, which is read once.
 pub(crate) struct Verification<'a> {
-    aws: &'a Clients,
-    settings: &'a Settings,
-    upload: &'a Upload,
+    scope: Scope<'a>,
     image: &'a Image,
     digests: OnceCell<Digests>,
 }
 
 impl<'a> Verification<'a> {
-    /// Nothing is read yet.
-    pub fn new(aws: &'a Clients, settings: &'a Settings, upload: &'a Upload, image: &'a Image) -> Self {
-        Self { aws, settings, upload, image, digests: OnceCell::new() }
+    /// Reads nothing yet.
+    pub fn new(scope: Scope<'a>, image: &'a Image) -> Self {
+        Self { scope, image, digests: OnceCell::new() }
     }
 
-    /// The digests of the uploaded bytes, in constant memory. Whoever asks first has them read, so that this can go on
-    /// while Signer works.
+    /// The digests of the uploaded bytes. The first caller reads them, so that this can go on while Signer works.
     pub async fn digests(&self) -> Result<&Digests, Failure> {
-        self.digests.get_or_try_init(|| Box::pin(self.read())).await
+        self.digests.get_or_try_init(|| Box::pin(Digests::of_image(self.scope, self.image))).await
     }
 
-    /// The digests, if anybody asked for them.
+    /// The digests, if they were read.
     pub fn into_digests(self) -> Option<Digests> {
         self.digests.into_inner()
     }
 
-    async fn read(&self) -> Result<Digests, Failure> {
-        let failure = |problem: String| Failure::GetObject { object: self.upload.to_string(), source: problem.into() };
-        match Digests::of(self.aws, self.settings, self.upload, self.image.size).await? {
-            Some((digests, size)) if size == self.image.size => Ok(digests),
-            Some((_, size)) => Err(failure(format!("{size} bytes came, expected {}", self.image.size))),
-            None => Err(failure("S3 has no such version".to_owned())),
-        }
-    }
-
-    /// The certificate that a signing job used, from ACM.
+    /// Reads the certificate with this ARN from ACM.
     pub async fn certificate(&self, arn: &str) -> Result<Certificate, Failure> {
-        let failure = |source| Failure::GetCertificate { certificate: arn.to_owned(), source };
-        let answer = self.aws.acm.get_certificate().certificate_arn(arn).send().await;
-        let answer = answer.map_err(|error| failure(error.into()))?;
-        let pem = required(answer.certificate, "Certificate")?;
-        Certificate::from_pem(arn, &pem).map_err(|problem| failure(problem.into()))
+        let purpose = || format!("reading the certificate `{arn}`");
+        let response = self.scope.aws.acm.get_certificate().certificate_arn(arn).send().await;
+        let response = response.map_err(|error| Failure::request(purpose(), error))?;
+        let pem = required(response.certificate, "Certificate")?;
+        Certificate::from_pem(arn, &pem).map_err(|problem| Failure::request(purpose(), problem))
     }
 
-    /// Whether a signature, in base64, is the certificate's over the uploaded bytes.
+    /// Checks that a signature, in base64, is the certificate's over the uploaded bytes.
+    ///
+    /// # Errors
+    /// [`Failure::Signature`] if it is not.
     pub async fn verify(
         &self,
         certificate: &Certificate,
@@ -71,7 +59,7 @@ impl<'a> Verification<'a> {
     ) -> Result<(), Failure> {
         let digests = self.digests().await?;
         certificate.verify(digests, algorithm, signature).map_err(|problem| Failure::Signature {
-            object: self.upload.to_string(),
+            object: self.scope.upload.to_string(),
             certificate: certificate.arn.clone(),
             problem,
         })

@@ -14,7 +14,7 @@ use ota_on_upload::{
     schedule::{
         date_time::DateAndTime,
         duration::Minutes,
-        requested::{LeadTime, Plan},
+        requested::{LeadTime, RequestedSchedule},
         time_zone::Zone,
         times::{End, EndBehavior, Start},
     },
@@ -206,7 +206,10 @@ fn schedule(data: &[u8]) {
     let clock = |now: &Timestamp| (0..7_258_118_400).contains(&now.as_second());
     let now = now.parse().ok().filter(clock).unwrap_or(*NOW);
     let zone = ZONES.iter().find(|known| known.name() == zone).unwrap_or(&ZONES[0]).clone();
-    check_plan(&Plan { start, end, end_behavior: EndBehavior::Cancel, zone, window: window.parse().ok() }, now);
+    check_plan(
+        &RequestedSchedule { start, end, end_behavior: EndBehavior::Cancel, zone, window: window.parse().ok() },
+        now,
+    );
 }
 
 /// Time zones with every kind of clocks.
@@ -217,7 +220,7 @@ static ZONES: LazyLock<[Zone; 6]> = LazyLock::new(|| {
 
 /// The rules of <https://docs.aws.amazon.com/iot/latest/apireference/API_SchedulingConfig.html>, on the very text that
 /// is sent.
-fn check_plan(plan: &Plan, now: Timestamp) {
+fn check_plan(plan: &RequestedSchedule, now: Timestamp) {
     let minutes = SignedDuration::from_mins;
     let day = minutes(24 * 60);
     for lead in [LeadTime::WhenChecked, LeadTime::WhenCreated] {

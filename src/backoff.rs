@@ -1,0 +1,50 @@
+//! Pauses between requests that AWS throttles, and between looks at work in progress.
+
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// Pauses of which each is twice as long as the one before, until a deadline.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    pause: Duration,
+    longest: Duration,
+    deadline: Instant,
+}
+
+impl Backoff {
+    /// The first pause and the longest one.
+    pub fn new(first: Duration, longest: Duration, deadline: Instant) -> Self {
+        Self { pause: first, longest, deadline }
+    }
+
+    /// The next pause. `None` if it would end at the deadline or after it.
+    pub fn next(&mut self) -> Option<Duration> {
+        let pause = self.pause;
+        self.pause = (pause * 2).min(self.longest);
+        (Instant::now() + pause < self.deadline).then_some(pause)
+    }
+
+    /// Pauses, unless the pause would end at the deadline or after it: `false` then.
+    pub async fn pause(&mut self) -> bool {
+        let Some(pause) = self.next() else { return false };
+        sleep(pause).await;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn pauses_double_up_to_the_longest_and_end_before_the_deadline() {
+        let started = Instant::now();
+        let seconds = Duration::from_secs;
+        let mut backoff = Backoff::new(seconds(1), seconds(4), started + seconds(16));
+        let mut ends = Vec::new();
+        while backoff.pause().await {
+            ends.push(started.elapsed().as_secs());
+        }
+        assert_eq!(ends, [1, 3, 7, 11, 15]);
+    }
+}

@@ -1,0 +1,86 @@
+//! Where devices fetch signed files from: their IoT stream, URLs that AWS IoT presigns, or whichever of both they choose.
+
+use crate::{
+    delivery::{
+        presigned_url::PresignedUrl,
+        raw_copy,
+        stream::{self, Stream},
+    },
+    error::Failure,
+    not_released::NotReleased,
+    options::job::Protocols,
+    progress::{Progress, Step},
+    s3::object,
+    scope::Scope,
+    signing::signed_image::SignedFile,
+};
+use futures::future::{join, try_join_all};
+
+/// Where devices fetch signed files from. URLs are in the order of the files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    Mqtt(Stream),
+    Http(Vec<PresignedUrl>),
+    MqttAndHttp(Stream, Vec<PresignedUrl>),
+}
+
+impl Delivery {
+    /// Takes what the protocols need.
+    pub fn new(protocols: Protocols, stream: Stream, urls: Vec<PresignedUrl>) -> Self {
+        match protocols {
+            Protocols::Mqtt => Self::Mqtt(stream),
+            Protocols::Http => Self::Http(urls),
+            Protocols::MqttAndHttp => Self::MqttAndHttp(stream, urls),
+        }
+    }
+
+    /// The `protocols` of the job document. Some devices look at the first alone: that is MQTT.
+    pub fn protocols(&self) -> &'static [&'static str] {
+        match self {
+            Self::Mqtt(_) => &["MQTT"],
+            Self::Http(_) => &["HTTP"],
+            Self::MqttAndHttp(..) => &["MQTT", "HTTP"],
+        }
+    }
+
+    pub fn stream(&self) -> Option<&Stream> {
+        match self {
+            Self::Mqtt(stream) | Self::MqttAndHttp(stream, _) => Some(stream),
+            Self::Http(_) => None,
+        }
+    }
+
+    /// The URL of the file at this place in the list of files.
+    pub fn url(&self, at: usize) -> Option<&PresignedUrl> {
+        match self {
+            Self::Http(urls) | Self::MqttAndHttp(_, urls) => urls.get(at),
+            Self::Mqtt(_) => None,
+        }
+    }
+}
+
+/// Copies the signed files to where devices may fetch them, and creates what the protocols need, or adopts what an earlier
+/// attempt created.
+///
+/// # Errors
+/// Skips an upload that is no longer current.
+pub(crate) async fn deliver(
+    scope: Scope<'_>,
+    protocols: Protocols,
+    signed: &[SignedFile],
+    progress: &mut Progress,
+) -> Result<Delivery, NotReleased> {
+    let copies = try_join_all(signed.iter().map(|file| raw_copy::copy(scope, file)));
+    let copies = progress.time(Step::Copy, copies).await?;
+    let urls = PresignedUrl::of_all(scope.settings, scope.upload, &copies);
+    let delivery = async {
+        Ok::<_, Failure>(match protocols {
+            Protocols::Http => Delivery::Http(urls),
+            _ => Delivery::new(protocols, stream::ensure(scope, &copies).await?, urls),
+        })
+    };
+    let (delivery, current) = progress.time(Step::Stream, join(delivery, object::check_current(scope))).await;
+    let delivery = delivery?;
+    progress.job.stream_id = delivery.stream().map(|stream| stream.id.clone());
+    current.map(|()| delivery)
+}

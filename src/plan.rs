@@ -1,0 +1,135 @@
+//! Plans a release: everything is checked and looked up before anything is created.
+
+use crate::{
+    error::Failure,
+    job::{
+        existing::{Job, JobIdState, check_job_id},
+        job_template, lookup,
+    },
+    not_released::{NotReleased, combine},
+    options::job_config::JobConfig,
+    progress::{Progress, Step},
+    request::{
+        check::check,
+        file::FileRequest,
+        manifest::Manifest,
+        release_request::{Inputs, ReleaseRequest},
+    },
+    s3::{
+        attempts::EarlierAttempts,
+        inspect::Inspected,
+        manifest,
+        object::Image,
+        record::{FROM_RECORD, JobRecord},
+    },
+    scope::Scope,
+    settings::values::DryRun,
+    signing::source::{self, FileToSign, signature_versions},
+    tags::Tags,
+};
+use futures::future::{join, join4};
+
+/// A release that is ready to be signed.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    pub request: ReleaseRequest,
+    /// In the order of the request.
+    pub files: Vec<FileToSign>,
+    /// That of earlier attempts, or a new one.
+    pub record: JobRecord,
+    pub tags: Tags,
+    pub manifest: Option<Manifest>,
+    pub attempts: EarlierAttempts,
+}
+
+/// What is to be done for an upload.
+#[derive(Debug)]
+pub(crate) enum Plan {
+    /// Its job exists already.
+    Adopt(Job, JobRecord, Tags),
+    Release(Box<Planned>),
+}
+
+/// Plans the release of an upload. A job that exists is adopted, whatever became of its targets and signing profiles.
+///
+/// # Errors
+/// Skips an upload that is not current. Rejects the release with every problem. [`Failure::Overtaken`] if another attempt has
+/// written a record meanwhile.
+pub(crate) async fn plan(
+    scope: Scope<'_>,
+    Inspected { tags, image, attempts, record, current }: Inspected,
+    progress: &mut Progress,
+) -> Result<Plan, NotReleased> {
+    current?;
+    let files = manifest::files(scope, image.as_ref().ok().cloned());
+    let (manifest, images) = progress.time(Step::Inspect, files).await?;
+    let sizes: Vec<_> = images.iter().map(|image| image.as_ref().map(|image| image.size)).collect();
+    let now = scope.now();
+    let inputs = Inputs { upload: scope.upload, tags: &tags, manifest: manifest.as_ref(), template: None };
+    let (request, _) = combine(check(inputs, &sizes, scope.settings, now), image)?;
+    let record = match record {
+        Some(record) => record,
+        None => JobRecord::new(scope.upload, request.job_id(scope.upload), tags.clone())?,
+    };
+    let files: Vec<(&FileRequest, &Image)> = request.files.iter().zip(images.iter().flatten()).collect();
+    let resolve =
+        |template: &JobConfig| check(Inputs { template: Some(template), ..inputs }, &sizes, scope.settings, now);
+    let look_up = join4(
+        check_job_id(scope, &request, &record),
+        lookup::targets(scope, &request),
+        source::find(scope, &files, &record.signature_versions),
+        resolve_template(scope, &request, &tags, resolve),
+    );
+    let (state, targets, files, resolved) = progress.time(Step::Preflight, look_up).await;
+    let state = match state {
+        Ok(JobIdState::Own(job)) => return Ok(Plan::Adopt(job, record, tags)),
+        Err(NotReleased::Failed(failure @ Failure::Overtaken { .. })) => return Err(failure.into()),
+        state => state,
+    };
+    let ((resolved, (state, ())), files) = combine(combine(resolved, combine(state, targets)), files)?;
+    let (request, drafts) = resolved;
+    if let Some(origins) = request.origins(&tags) {
+        tracing::info!(key = scope.upload.key, "{origins}");
+    }
+    scope.warn([request.warnings(now), drafts].concat());
+    let mut record = record;
+    if let JobIdState::Taken(of) = state {
+        avoid_default_id(scope, &mut record, &of);
+    }
+    if !record.is_written {
+        record.signature_versions = signature_versions(&files);
+    }
+    Ok(Plan::Release(Box::new(Planned { request, files, record, tags, manifest, attempts })))
+}
+
+/// The request with what its job template says, which `check` resolves, and warnings about its package versions. Those of
+/// tags and manifest apply whatever the template says, and are looked up at the same time.
+async fn resolve_template(
+    scope: Scope<'_>,
+    request: &ReleaseRequest,
+    tags: &Tags,
+    check: impl FnOnce(&JobConfig) -> Result<ReleaseRequest, NotReleased>,
+) -> Result<(ReleaseRequest, Vec<String>), NotReleased> {
+    let resolved = async {
+        let Some(template) = &request.job_template else { return Ok(request.clone()) };
+        let missing = |failure| request.without_template(tags, failure);
+        check(&job_template::describe(scope, template, missing).await?)
+    };
+    let (resolved, drafts) = join(resolved, lookup::package_versions(scope, request, tags)).await;
+    let (resolved, mut drafts) = combine(resolved, drafts)?;
+    if request.package_arns(scope.settings).is_none() {
+        drafts = lookup::package_versions(scope, &resolved, tags).await?;
+    }
+    Ok((resolved, drafts))
+}
+
+/// Gives a release another job ID than the default one, which the job of another upload has.
+fn avoid_default_id(scope: Scope<'_>, record: &mut JobRecord, of: &str) {
+    let other = match scope.settings.dry_run {
+        DryRun::Off => record.other_job_id(scope.upload),
+        _ => scope.upload.job_id_with(FROM_RECORD),
+    };
+    let default = std::mem::replace(&mut record.job_id, other);
+    let other = &record.job_id;
+    scope.warn([format!("the job ID `{default}` is that of {of}; this release uses `{other}` instead")]);
+}

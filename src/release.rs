@@ -1,0 +1,156 @@
+//! The recipe of a release: each step makes a value of the one before, and can be repeated.
+
+use crate::{
+    backoff::Backoff,
+    delivery::deliver::deliver,
+    dry_run,
+    error::Failure,
+    job::{
+        create::{Created, create},
+        device_limits,
+        document::document,
+        earlier_versions,
+        existing::{Job, find_by_receipt, find_own},
+    },
+    not_released::{NotReleased, SkipReason},
+    outcome::Outcome,
+    plan::{Plan, Planned, plan},
+    progress::{Progress, Step},
+    s3::{
+        inspect::{Inspected, inspect},
+        record::JobRecord,
+        unchanged,
+    },
+    scope::Scope,
+    settings::values::DryRun,
+    signing::{sign::sign_all, signed_image::SignedFile},
+    tags::Tags,
+};
+use futures::future::join;
+use std::time::Duration;
+use tokio::time::{sleep, timeout_at};
+
+/// The pauses before a throttled release goes on.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const MAX_PAUSE: Duration = Duration::from_secs(8);
+
+/// Releases an upload, which CopyObject wrote if `is_copy`, within the time of the invocation. Throttled releases go on after a
+/// pause: a burst of uploads outlasts Lambda's retries.
+///
+/// # Errors
+/// Skips, rejects or fails the release. [`Failure::OutOfTime`] at the deadline.
+pub(crate) async fn release(scope: Scope<'_>, is_copy: bool, progress: &mut Progress) -> Result<Outcome, NotReleased> {
+    let attempts = async {
+        let mut backoff = Backoff::new(FIRST_PAUSE, MAX_PAUSE, scope.deadline);
+        let mut is_restarted = false;
+        loop {
+            match attempt(scope, is_copy, progress).await {
+                // The next one goes by the record of the attempt that was first.
+                Err(NotReleased::Failed(Failure::Overtaken { .. })) if !is_restarted => is_restarted = true,
+                Err(NotReleased::Failed(failure))
+                    if failure.is_throttled()
+                        && let Some(pause) = backoff.next() =>
+                {
+                    let key = &scope.upload.key;
+                    tracing::info!(key, "goes on in {pause:?}, as AWS throttles: {}", failure.chain());
+                    sleep(pause).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    };
+    let outcome = timeout_at(scope.deadline, attempts).await;
+    outcome.unwrap_or_else(|_| Err(Failure::OutOfTime { step: progress.step }.into()))
+}
+
+/// The recipe. What an earlier attempt left is found and used.
+async fn attempt(scope: Scope<'_>, is_copy: bool, progress: &mut Progress) -> Result<Outcome, NotReleased> {
+    let inspected = progress.time(Step::Inspect, inspect(scope, is_copy)).await?;
+    // The job of a record is adopted as it is: neither bad tags nor a newer version change it.
+    if let Some((job, record)) = find_recorded(scope, &inspected, progress).await? {
+        return adopt(scope, job, record, &inspected.tags, progress).await;
+    }
+    let planned = match plan(scope, inspected, progress).await? {
+        Plan::Adopt(job, record, tags) => return adopt(scope, job, record, &tags, progress).await,
+        Plan::Release(planned) => *planned,
+    };
+    if scope.settings.dry_run != DryRun::Off {
+        return dry_run::rehearse(scope, &planned).await;
+    }
+    let Planned { request, files, mut record, tags, manifest, attempts } = planned;
+
+    let sign = join(sign_all(scope, &record, files, &attempts), earlier_versions::warnings(scope));
+    let (signed, unfinished_jobs) = progress.time(Step::Sign, sign).await;
+    let signed = signed?;
+    record.sha256 = manifest.map_or_else(|| sha256(&signed), |manifest| manifest.sha256);
+    progress.job.job_id = Some(record.job_id.clone());
+
+    let delivery = deliver(scope, request.protocols, &signed, progress).await?;
+
+    progress.job.verified = Some(signed.iter().all(|file| file.signed.verified_until.is_some()));
+    let first_expiry = signed.iter().filter_map(|file| file.signed.verified_until).min();
+    scope.warn(first_expiry.and_then(|expiry| request.outlives(expiry, scope.now())));
+    let files: Vec<_> = signed.iter().map(|file| (&file.file, &file.signed)).collect();
+    let document = document(&files, &delivery)?;
+    scope.warn(device_limits::warnings(&record.job_id, &document.text, &files));
+    match progress.time(Step::Job, create(scope, &request, (&record, document))).await? {
+        Created::ByEarlierAttempt(job) => adopt(scope, job, record, &tags, progress).await,
+        Created::New(job) => {
+            scope.warn(unfinished_jobs);
+            job.add_to(&mut progress.job);
+            job.receipt(JobRecord { tags, verified: progress.job.verified, ..record }).write(scope).await?;
+            Ok(Outcome::Created(progress.job.clone()))
+        }
+    }
+}
+
+/// The SHA-256 of the one image in hexadecimal digits. `None` if it was not read.
+fn sha256(signed: &[SignedFile]) -> Option<String> {
+    signed.first()?.digests.as_ref().map(|digests| digests.sha256_hex())
+}
+
+/// The job that the record of this version names. `None` if there is no record, or an attempt died before it created the job.
+///
+/// # Errors
+/// Skips an unchanged copy. Skips a version whose job was created and is gone: an operator deleted it, and it is never created
+/// again.
+async fn find_recorded(
+    scope: Scope<'_>,
+    inspected: &Inspected,
+    progress: &mut Progress,
+) -> Result<Option<(Job, JobRecord)>, NotReleased> {
+    let Some(record) = &inspected.record else { return Ok(None) };
+    if record.unchanged_since.is_some() && record.tags == inspected.tags {
+        return Err(NotReleased::Skipped(SkipReason::Unchanged));
+    }
+    progress.job.job_id = Some(record.job_id.clone());
+    let job = if record.job_arn.is_some() {
+        let job = find_by_receipt(scope, record).await?.ok_or(NotReleased::Skipped(SkipReason::JobDeleted))?;
+        Some(Job { stream_id: record.stream_id.clone(), ..job })
+    } else {
+        find_own(scope, record).await?
+    };
+    Ok(job.map(|job| (job, record.clone())))
+}
+
+/// Reports the existing job of this version, and writes its receipt if it is missing.
+async fn adopt(
+    scope: Scope<'_>,
+    job: Job,
+    record: JobRecord,
+    tags: &Tags,
+    progress: &mut Progress,
+) -> Result<Outcome, NotReleased> {
+    progress.job.job_id = Some(record.job_id.clone());
+    job.add_to(&mut progress.job);
+    progress.job.verified = progress.job.verified.or(record.verified);
+    let has_other_tags = record.tags != *tags;
+    if record.job_arn.is_none() && scope.settings.dry_run == DryRun::Off {
+        let sha256 = match record.sha256 {
+            None => unchanged::sha256(scope).await?,
+            known => known,
+        };
+        job.receipt(JobRecord { sha256, ..record }).write(scope).await?;
+    }
+    Ok(Outcome::Adopted { job: progress.job.clone(), has_other_tags })
+}

@@ -1,0 +1,70 @@
+//! Inspects an upload: its tags and image, whether it is current, and what earlier attempts at its release left.
+
+use crate::{
+    error::Failure,
+    not_released::{NotReleased, SkipReason, combine},
+    request::check::{check, check_version},
+    request::release_request::Inputs,
+    s3::{
+        attempts::EarlierAttempts,
+        object::{self, Image, StoredObject},
+        record::JobRecord,
+        unchanged,
+    },
+    scope::Scope,
+    tags::Tags,
+};
+use futures::future::join4;
+
+/// What is known of an upload before anything else is looked up.
+#[derive(Debug)]
+pub(crate) struct Inspected {
+    /// At least one.
+    pub tags: Tags,
+    /// A rejection if S3 does not return its bytes.
+    pub image: Result<Image, NotReleased>,
+    pub attempts: EarlierAttempts,
+    /// The record of earlier attempts, or that of the version which this one is an unchanged copy of.
+    pub record: Option<JobRecord>,
+    /// A skip if the upload is not, or no longer, the current version of its key.
+    pub current: Result<(), NotReleased>,
+}
+
+/// Inspects an upload, which CopyObject wrote if `is_copy`.
+///
+/// # Errors
+/// Skips what is no release; rejects an upload without a version.
+pub(crate) async fn inspect(scope: Scope<'_>, is_copy: bool) -> Result<Inspected, NotReleased> {
+    if let Err(rejection) = check_version(scope.upload) {
+        return Err(without_version(scope, rejection).await?);
+    }
+    let (tags, object, current, attempts) =
+        join4(object::tags(scope), object::find(scope), object::check_current(scope), EarlierAttempts::list(scope))
+            .await;
+    if scope.upload.key.ends_with('/') && matches!(object, Ok(Some(StoredObject::Image(Image { size: 0, .. })))) {
+        return Err(NotReleased::Skipped(SkipReason::Folder));
+    }
+    let tags = tags?.ok_or(NotReleased::Skipped(SkipReason::Withdrawn))?;
+    if tags.0.is_empty() {
+        return Err(NotReleased::Skipped(SkipReason::NoTags));
+    }
+    let image = object?.ok_or(NotReleased::Skipped(SkipReason::Withdrawn))?.image();
+    let attempts = attempts?;
+    let record = match image.as_ref().ok().filter(|_| is_copy) {
+        _ if !attempts.record.is_empty() => JobRecord::read(scope, &attempts.record).await?,
+        Some(image) => unchanged::record(scope, image, &tags).await?,
+        None => None,
+    };
+    Ok(Inspected { tags, image, attempts, record, current })
+}
+
+/// How the release of an upload without a version ends, which is rejected for that: problems with its tags are added.
+async fn without_version(scope: Scope<'_>, rejection: NotReleased) -> Result<NotReleased, Failure> {
+    let Some(tags) = object::tags(scope).await? else { return Ok(rejection) };
+    if tags.0.is_empty() {
+        return Ok(NotReleased::Skipped(SkipReason::NoTags));
+    }
+    let inputs = Inputs { upload: scope.upload, tags: &tags, manifest: None, template: None };
+    let checked = combine::<(), _>(Err(rejection), check(inputs, &[None], scope.settings, scope.now()));
+    Ok(checked.err().unwrap_or(NotReleased::Skipped(SkipReason::NoTags)))
+}

@@ -1,0 +1,275 @@
+use super::*;
+use proptest::prelude::*;
+
+type Resolved = Result<Schedule, Vec<(SchedulePart, String)>>;
+
+fn now() -> Timestamp {
+    "2026-11-23T21:40:30.000000001Z".parse().unwrap()
+}
+
+fn requested(zone: &str, start: &str, end: &str, window: Option<&str>) -> RequestedSchedule {
+    RequestedSchedule {
+        start: start.parse().unwrap(),
+        end: end.parse().unwrap(),
+        end_behavior: EndBehavior::Cancel,
+        zone: zone.parse().unwrap(),
+        window: window.map(|window| window.parse().unwrap()),
+    }
+}
+
+fn resolve(zone: &str, start: &str, end: &str, window: Option<&str>) -> Resolved {
+    requested(zone, start, end, window).at(now(), LeadTime::WhenChecked)
+}
+
+fn resolve_in_utc(start: &str, end: &str) -> Resolved {
+    resolve("UTC", start, end, None)
+}
+
+fn broken(part: SchedulePart, problem: &str) -> Resolved {
+    Err(vec![(part, problem.to_owned())])
+}
+
+#[test]
+fn relative_times_count_from_job_creation_rounded_up_to_the_minute() {
+    let times = |start: &str, end: &str| {
+        let schedule = resolve_in_utc(start, end).unwrap();
+        (schedule.start.map(utc), schedule.end.map(utc))
+    };
+    let utc = |time: &str| Some(time.to_owned());
+    assert_eq!(times("1h", "90m"), (utc("2026-11-23T22:41Z"), utc("2026-11-24T00:11Z")));
+    assert_eq!(times("now", "31m"), (None, utc("2026-11-23T22:12Z")));
+}
+
+#[test]
+fn a_broken_rule_is_reported_with_the_distance_of_the_time() {
+    use SchedulePart::{End, Start};
+    for (start, end, part, problem) in [
+        ("30m", "1h", Start, "30m ahead, expected `now` or at least 31 minutes ahead"),
+        ("2026-11-23T21:00", "1h", Start, "40m ago, expected `now` or at least 31 minutes ahead"),
+        ("2027-11-24T00:00", "1h", Start, "365d2h19m ahead, expected less than a year (365 days) ahead"),
+        ("1h", "29m", End, "29m after the start, expected at least 30 minutes after it"),
+        ("1h", "2026-11-23T22:00", End, "41m before the start, expected at least 30 minutes after it"),
+        ("2026-11-26T12:00", "2026-11-25T06:56", End, "1d5h4m before the start, expected at least 30 minutes after it"),
+        ("now", "30m", End, "30m ahead, expected at least 31 minutes ahead"),
+        ("now", "2026-11-23T21:00", End, "40m ago, expected at least 31 minutes ahead"),
+        ("1d", "730d", End, "731d ahead, expected less than two years (730 days) ahead"),
+    ] {
+        assert_eq!(resolve_in_utc(start, end), broken(part, problem), "{start} {end}");
+    }
+}
+
+#[test]
+fn a_time_at_a_limit_is_accepted_and_a_minute_beyond_it_rejected() {
+    let now = "2026-11-23T21:40:00Z".parse().unwrap();
+    for (start, end, expected) in [
+        ("2026-11-23T22:10", "never", false),
+        ("2026-11-23T22:11", "never", true),
+        ("2027-11-23T21:40", "never", true),
+        ("2027-11-23T21:41", "never", false),
+        ("now", "2026-11-23T22:10", false),
+        ("now", "2026-11-23T22:11", true),
+        ("now", "2028-11-22T21:40", true),
+        ("now", "2028-11-22T21:41", false),
+        ("2026-11-23T22:11", "2026-11-23T22:40", false),
+        ("2026-11-23T22:11", "2026-11-23T22:41", true),
+    ] {
+        let resolved = requested("UTC", start, end, None).at(now, LeadTime::WhenChecked);
+        assert_eq!(resolved.is_ok(), expected, "{start} {end}");
+    }
+}
+
+#[test]
+fn a_local_time_that_breaks_a_rule_is_reported_in_utc() {
+    let resolve = |start: &str, end: &str| resolve("Europe/Berlin", start, end, None);
+    let problem = "2026-11-23T21:45Z, 4m ahead, expected `now` or at least 31 minutes ahead";
+    assert_eq!(resolve("2026-11-23T22:45", "1h"), broken(SchedulePart::Start, problem));
+    let problem = "2026-11-23T21:00Z, 40m ago, expected at least 31 minutes ahead";
+    assert_eq!(resolve("now", "2026-11-23T22:00"), broken(SchedulePart::End, problem));
+    let problem = "4m ahead, expected `now` or at least 31 minutes ahead";
+    assert_eq!(resolve("2026-11-23T21:45Z", "1h"), broken(SchedulePart::Start, problem));
+    let schedule = resolve("2026-12-01T02:00", "2026-12-01T03:00Z").unwrap();
+    assert_eq!(schedule.start_time().unwrap(), "2026-12-01T01:00");
+    assert_eq!(schedule.end_time().unwrap(), "2026-12-01T03:00");
+}
+
+#[test]
+fn a_bad_end_is_reported_next_to_a_bad_start_unless_it_counts_from_it() {
+    use SchedulePart::{End, Start};
+    for (start, end, expected) in [
+        ("2027-03-28T02:30", "2026-11-23T22:00", &[Start, End][..]),
+        ("5m", "5m", &[Start, End]),
+        ("2020-01-01T00:00", "29m", &[Start, End]),
+        ("5m", "30m", &[Start]),
+        ("5m", "never", &[Start]),
+    ] {
+        let problems = resolve("Europe/Berlin", start, end, Some("daily 02:00 1h")).unwrap_err();
+        let parts: Vec<_> = problems.iter().map(|(part, _)| *part).collect();
+        assert_eq!(parts, expected, "{start} {end}");
+    }
+    let problem = "5m after the start, expected at least 30 minutes after it";
+    assert_eq!(resolve_in_utc("5m", "5m").unwrap_err()[1].1, problem);
+}
+
+/// Zone, start, end and window; its cron expression, its first opening, and a part of the warning.
+const FIRST_OPENINGS: [&str; 15] = [
+    "Europe/Berlin|1h|never|daily 02:00 2h|0 1 * * ? *|2026-11-24T01:00Z|forward by 1h",
+    "Europe/Berlin|2027-07-01T02:00|never|daily 02:00 2h|0 0 * * ? *|2027-07-01T00:00Z|back by 1h",
+    "Europe/Berlin|now|1d|tue 00:30 2h|30 23 ? * MON *|2026-11-23T23:30Z|",
+    "Europe/Berlin|now|never|mon 00:30Z 2h|30 0 ? * MON *|2026-11-30T00:30Z|",
+    "Europe/Berlin|now|30d|day-1 00:30 2h|30 23 L * ? *|2026-11-30T23:30Z|",
+    // The clocks change between the start and the first opening.
+    "Europe/Berlin|2027-10-30T12:00|2027-10-31T05:30|sun 05:00 2h|0 4 ? * SUN *|2027-10-31T04:00Z|",
+    "Europe/Berlin|2027-03-26T12:00|2027-03-28T05:30|sun 05:00 2h|0 3 ? * SUN *|2027-03-28T03:00Z|",
+    "Europe/Berlin|2027-03-26T12:00|2027-03-28T05:30|sun 01:00 2h|0 0 ? * SUN *|2027-03-28T00:00Z|forward by 1h",
+    "America/New_York|2027-11-06T12:00|2027-11-07T05:30|sun 05:00 2h|0 10 ? * SUN *|2027-11-07T10:00Z|",
+    "Australia/Lord_Howe|2027-04-03T12:00|2027-04-04T09:00|sun 05:00 2h|30 18 ? * SAT *|2027-04-03T18:30Z|",
+    "Europe/Berlin|2027-03-01T12:00|never|day-31 05:00 2h|0 3 31 * ? *|2027-03-31T03:00Z|back by 1h",
+    // The clocks show the time twice, or skip it: the later windows are right.
+    "Europe/Berlin|2027-10-30T12:00|2027-11-01T12:00|sun 02:30 2h|30 1 ? * SUN *|2027-10-31T01:30Z|",
+    "Europe/Berlin|2027-03-27T12:00|2027-03-29T12:00|sun 02:30 2h|30 0 ? * SUN *|2027-03-28T00:30Z|at 2027-03-28T01:30",
+    // The window has just opened, and opens once more by the offset of the next day.
+    "Europe/Berlin|2027-10-30T05:10|2027-11-01T12:00|daily 05:00 2h|0 4 * * ? *|2027-10-30T04:00Z|at 2027-10-30T06:00",
+    "Europe/Berlin|2027-10-30T12:00|2027-10-31T05:30|sun 04:00Z 2h|0 4 ? * SUN *|2027-10-31T04:00Z|",
+];
+
+#[test]
+fn a_window_has_the_offset_of_its_zone_at_the_first_opening() {
+    for row in FIRST_OPENINGS {
+        let [zone, start, end, window, cron, first, warning] = row.split('|').collect::<Vec<_>>()[..] else {
+            panic!("{row}")
+        };
+        let openings = resolve(zone, start, end, Some(window)).unwrap().openings.unwrap();
+        assert_eq!(
+            (openings.crons, openings.minutes, utc(openings.first)),
+            (vec![format!("cron({cron})")], 120, first.to_owned()),
+            "{row}"
+        );
+        let warnings = requested(zone, start, end, Some(window)).clock_changes(now()).join("; ");
+        assert!(warnings.contains(warning) && warnings.is_empty() == warning.is_empty(), "{row}: {warnings}");
+    }
+    // The end is before the first opening by local clocks.
+    let late = resolve("Europe/Berlin", "2027-10-30T12:00", "2027-10-31T04:30", Some("sun 05:00 2h"));
+    assert_eq!(late.unwrap_err()[0].0, SchedulePart::Window);
+}
+
+#[test]
+fn a_window_must_open_between_start_and_end() {
+    let resolve = |start: &str, end: &str, window: &str| resolve("UTC", start, end, Some(window)).map(drop);
+    let broken = |first: &str, end: &str| {
+        let problem = format!("not open before {first}, expected a window that opens before the end at {end}");
+        Err(vec![(SchedulePart::Window, problem)])
+    };
+    // The current day is a Monday.
+    assert_eq!(resolve("1h", "1h", "sat 02:00 2h"), broken("2026-11-28T02:00Z", "2026-11-23T23:41Z"));
+    assert_eq!(resolve("1h", "2026-11-28T02:00", "sat 02:00 2h"), broken("2026-11-28T02:00Z", "2026-11-28T02:00Z"));
+    assert_eq!(resolve("1h", "2026-11-28T02:01", "sat 02:00 2h"), Ok(()));
+    // A window that opened before the start does not count, but one that opens with it does.
+    assert_eq!(resolve("2026-11-28T02:01", "2d", "sat 02:00 2h"), broken("2026-12-05T02:00Z", "2026-11-30T02:01Z"));
+    assert_eq!(resolve("2026-11-28T02:00", "2d", "sat 02:00 2h"), Ok(()));
+    let late = broken("2027-03-31T02:00Z", "2027-03-30T03:00Z");
+    assert_eq!(resolve("2027-01-31T03:00", "58d", "day-31 02:00 2h"), late);
+    assert_eq!(resolve("2027-01-31T03:00", "59d", "day-31 02:00 2h"), Ok(()));
+    let late = broken("2027-03-29T02:00Z", "2027-03-01T03:00Z");
+    assert_eq!(resolve("2027-02-01T03:00", "28d", "day-29 02:00 2h"), late);
+    assert_eq!(resolve("1h", "never", "day-31 02:00 2h"), Ok(()));
+}
+
+#[test]
+fn a_change_of_the_clocks_within_a_year_and_before_the_end_is_warned_of() {
+    let warning = |zone: &str, start: &str, end: &str, window: &str| {
+        let warnings = requested(zone, start, end, Some(window)).clock_changes(now());
+        assert!(warnings.len() <= 1, "{warnings:?}");
+        warnings.into_iter().next()
+    };
+    assert_eq!(
+        warning("Europe/Berlin", "1h", "never", "daily 02:00 2h").as_deref(),
+        Some(
+            "the clocks of `Europe/Berlin` go forward by 1h on 2027-03-28, those of AWS IoT do not: from then on, the \
+             maintenance windows open 1h later by them"
+        )
+    );
+    assert_eq!(
+        warning("America/New_York", "2027-07-01T02:00", "never", "daily 02:00 2h").as_deref(),
+        Some(
+            "the clocks of `America/New_York` go back by 1h on 2027-11-07, those of AWS IoT do not: from then on, the \
+             maintenance windows open 1h earlier by them"
+        )
+    );
+    assert!(
+        warning("Australia/Lord_Howe", "1h", "never", "daily 02:00 2h")
+            .unwrap()
+            .contains("go back by 30m on 2027-04-04")
+    );
+    assert_eq!(warning("Europe/Berlin", "1h", "2027-03-28T01:59", "daily 02:00 2h"), None);
+    assert!(warning("Europe/Berlin", "1h", "2027-03-28T03:01", "daily 02:00 2h").is_some());
+    assert_eq!(warning("Europe/Berlin", "1h", "never", "daily 02:00Z 2h"), None);
+    assert_eq!(warning("Asia/Kolkata", "1h", "never", "daily 02:00 2h"), None);
+    assert_eq!(warning("Europe/Berlin", "1h", "2027-03-28T03:00", "daily 02:00 2h"), None);
+    assert_eq!(requested("Europe/Berlin", "1h", "never", None).clock_changes(now()), Vec::<String>::new());
+}
+
+#[test]
+fn a_local_time_of_a_zone_whose_name_has_the_opposite_sign_is_warned_of() {
+    let warning = |zone: &str, start: &str, end: &str, window: Option<&str>| {
+        requested(zone, start, end, window).opposite_sign(now())
+    };
+    let (zone, start, end, window) = ("Etc/GMT+2", "2026-12-01T02:00", "2026-12-02 02:00", "daily 02:00 2h");
+    let expected = |what: &str, date: &str| {
+        let local = format!("{date}T02:00-02:00[Etc/GMT+2], which is {date}T04:00Z");
+        Some(format!("`Etc/GMT+2` is UTC-02:00, by the opposite of its sign: the {what} is {local}"))
+    };
+    assert_eq!(warning(zone, start, end, Some(window)), expected("start", "2026-12-01"));
+    assert_eq!(warning(zone, "1h", end, Some(window)), expected("first window", "2026-11-24"));
+    assert_eq!(warning(zone, "1h", end, None), expected("end", "2026-12-02"));
+    assert_eq!(warning(zone, "2026-12-01T02:00Z", "2026-12-02 02:00Z", Some("daily 02:00Z 2h")), None);
+    assert_eq!(warning(zone, "now", "2d", None), None);
+    for zone in ["UTC", "Etc/GMT+0", "GMT0", "EST", "America/Panama"] {
+        assert_eq!(warning(zone, start, end, Some(window)), None, "{zone}");
+    }
+}
+
+#[test]
+fn a_start_that_was_accepted_when_checked_is_still_accepted_half_a_minute_later() {
+    let requested = requested("UTC", "2026-11-23T22:12", "1h", None);
+    assert!(requested.at(now(), LeadTime::WhenChecked).is_ok());
+    let later = now().checked_add(SignedDuration::from_secs(45)).unwrap();
+    assert!(requested.at(later, LeadTime::WhenChecked).is_err());
+    assert!(requested.at(later, LeadTime::WhenCreated).is_ok());
+    assert!(requested.at(later.checked_add(SignedDuration::from_mins(1)).unwrap(), LeadTime::WhenCreated).is_err());
+}
+
+proptest! {
+    #[test]
+    fn an_accepted_schedule_keeps_every_rule_of_aws_iot(
+        start in prop_oneof![Just(None), (-100_i64..600_000).prop_map(Some)],
+        end in prop_oneof![Just(None), (-100_i64..1_200_000).prop_map(Some)],
+        relative: bool,
+        second in 0_i64..600_000_000,
+        window in prop_oneof![Just(None), Just(Some("sat 02:00 2h")), Just(Some("day-31 23:30 2h"))],
+        zone in prop_oneof![Just("UTC"), Just("Asia/Kathmandu"), Just("America/New_York")],
+    ) {
+        let now = Timestamp::from_second(1_700_000_000 + second).unwrap();
+        let at = |minutes: i64| now.checked_add(SignedDuration::from_mins(minutes)).unwrap().round(Unit::Minute).unwrap();
+        let at = |minutes: i64| DateAndTime::read(&utc(at(minutes))).unwrap();
+        let requested = RequestedSchedule {
+            start: start.map_or(Start::Now, |m| if relative { Start::After(Minutes(m.max(0))) } else { Start::At(at(m)) }),
+            end: end.map_or(End::Never, |m| if relative { End::After(Minutes(m.max(0))) } else { End::At(at(m)) }),
+            ..requested(zone, "now", "never", window)
+        };
+        if let Ok(schedule) = requested.at(now, LeadTime::WhenChecked) {
+            let minutes = |time: Timestamp| time.duration_since(now).as_secs() / 60;
+            if let Some(start) = schedule.start {
+                prop_assert!((31..=365 * DAY).contains(&minutes(start)));
+                prop_assert_eq!(start.as_second() % 60, 0);
+            }
+            if let Some(end) = schedule.end {
+                prop_assert!((31..=730 * DAY).contains(&minutes(end)));
+                prop_assert!(schedule.start.is_none_or(|start| end.duration_since(start).as_mins() >= 30));
+            }
+            prop_assert_eq!(schedule.openings.is_some(), window.is_some());
+            if let Some(Openings { first, .. }) = schedule.openings {
+                prop_assert!(first >= schedule.start.unwrap_or(now) && schedule.end.is_none_or(|end| first < end));
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+use super::*;
+use proptest::prelude::*;
+
+fn all_names() -> Vec<String> {
+    TimeZoneDatabase::bundled().available().map(|name| name.to_string()).collect()
+}
+
+#[test]
+fn every_zone_of_the_database_but_factory_is_accepted() {
+    let names = all_names();
+    assert!(names.len() > 500, "{names:?}");
+    for name in names {
+        let zone: Result<Zone, _> = name.parse();
+        assert_eq!(zone.is_ok_and(|zone| zone.name() == name), name != "Factory", "{name}");
+    }
+    for name in ["Factory", "factory", "Facory", "Etc/Unknown", "posixrules", "localtime", ""] {
+        let Expected(expected) = name.parse::<Zone>().unwrap_err();
+        assert_eq!(expected, "the IANA name of a time zone such as `Europe/Berlin`", "{name}");
+    }
+}
+
+#[test]
+fn a_zone_whose_name_has_the_opposite_sign_is_recognized() {
+    let now = "2026-11-23T21:40:30Z".parse().unwrap();
+    let mut opposite = Vec::new();
+    for zone in all_names().iter().filter_map(|name| name.parse::<Zone>().ok()) {
+        let offset = zone.opposite_offset();
+        // All names with a sign and a number, except those of UTC itself.
+        let number = zone.name().rfind(['+', '-']).and_then(|at| zone.name()[at..].parse::<i32>().ok());
+        assert_eq!(offset.is_some(), number.is_some_and(|number| number != 0), "{}", zone.name());
+        if let Some(offset) = offset {
+            assert_eq!(zone.offset(now).seconds(), -3600 * number.unwrap(), "{}", zone.name());
+            opposite.push(format!("{} is {offset}", zone.name()));
+        }
+    }
+    assert_eq!(opposite.len(), 12 + 14, "{opposite:?}");
+    for expected in ["Etc/GMT+2 is UTC-02:00", "Etc/GMT-14 is UTC+14:00", "Etc/GMT+12 is UTC-12:00"] {
+        assert!(opposite.iter().any(|zone| zone == expected), "{opposite:?}");
+    }
+}
+
+#[test]
+fn an_offset_is_rejected_with_the_zone_that_has_it() {
+    let instead = |value: &str| value.parse::<Zone>().unwrap_err().0.into_owned();
+    let head = "the IANA name of a time zone such as `Europe/Berlin`";
+    let lost = " (its `+` was read as a space, and would be written `%2B`)";
+    let whole =
+        |offset: &str, name: &str| format!("{head}; UTC{offset} all year is `{name}`, whose sign is the opposite one");
+    for value in ["GMT+2", "UTC+2", "utc+2", "UTC+02:00", "UTC+0200", "GMT+02", "UTC +2", "+2", "+02:00"] {
+        assert_eq!(instead(value), whole("+02:00", "Etc/GMT-2"), "{value}");
+    }
+    for value in ["GMT 2", "UTC 02:00", "utc 2", "UTC  2", " 2", " 02:00"] {
+        assert_eq!(instead(value), whole("+02:00", "Etc/GMT-2") + lost, "{value}");
+    }
+    for value in ["GMT-5", "UTC-5", "UTC-05:00", "-0500", "UTC - 5"] {
+        assert_eq!(instead(value), whole("-05:00", "Etc/GMT+5"), "{value}");
+    }
+    for (value, offset, name) in [("GMT+14", "+14:00", "Etc/GMT-14"), ("UTC-12", "-12:00", "Etc/GMT+12")] {
+        assert_eq!(instead(value), whole(offset, name), "{value}");
+    }
+    for value in ["UTC+0", "UTC-0", "UTC+00:00", "+00:00"] {
+        assert_eq!(instead(value), format!("{head}; UTC+00:00 is `UTC`"), "{value}");
+    }
+    assert_eq!(
+        instead("UTC+05:30"),
+        format!("{head}; UTC+05:30 all year is one of `Asia/Calcutta`, `Asia/Colombo`, `Asia/Kolkata`")
+    );
+    assert_eq!(instead("GMT-9:30"), format!("{head}; UTC-09:30 all year is `Pacific/Marquesas`"));
+    // No zone has them, or none all year; or they are not offsets.
+    for value in ["GMT+15", "UTC-13", "UTC+3:17", "UTC-3:30", "GMT+2x", "GMT+", "UTC2", "Etc/GMT+15", "+", "2", "GMT5"]
+    {
+        assert_eq!(instead(value), head, "{value}");
+    }
+    assert_eq!(instead("Etc/GMT 5"), "`Etc/GMT+5`: its `+` was read as a space, write it as `%2B`");
+}
+
+#[test]
+fn a_city_or_an_abbreviation_is_rejected_with_its_zone() {
+    let instead = |value: &str| value.parse::<Zone>().unwrap_err().0.into_owned();
+    let head = "the IANA name of a time zone such as `Europe/Berlin`";
+    for (value, zone) in [
+        ("Berlin", "Europe/Berlin"),
+        ("berlin ", "Europe/Berlin"),
+        ("New York", "America/New_York"),
+        ("LOS_ANGELES", "America/Los_Angeles"),
+        ("kolkata", "Asia/Kolkata"),
+        ("Z", "UTC"),
+        ("z", "UTC"),
+    ] {
+        assert_eq!(instead(value), format!("{head}, did you mean `{zone}`?"), "{value}");
+    }
+    for value in ["PST", "PDT", "CEST", "cest", "IST", "JST"] {
+        assert_eq!(instead(value), format!("{head}; the abbreviation `{value}` is that of several places"));
+    }
+    // Several zones end in it, or none.
+    for value in ["Indianapolis", "Atlantis", "A", "XYZ"] {
+        assert_eq!(instead(value), head, "{value}");
+    }
+}
+
+#[test]
+fn every_zone_is_whole_minutes_ahead_of_utc() {
+    for zone in all_names().iter().filter_map(|name| name.parse::<Zone>().ok()) {
+        for time in [1_790_000_000, 1_800_000_000, 1_815_000_000] {
+            assert_eq!(zone.offset(Timestamp::from_second(time).unwrap()).seconds() % 60, 0, "{}", zone.name());
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_suggested_zone_has_the_offset_that_was_meant(
+        hours in -12..=14_i32, prefix in "(GMT|UTC|gmt|) ?", padded: bool, colon in "|:00|00",
+    ) {
+        let number = if padded || !colon.is_empty() { format!("{:02}", hours.abs()) } else { hours.abs().to_string() };
+        let value = format!("{prefix}{}{number}{colon}", if hours < 0 { '-' } else { '+' });
+        let Err(Expected(expected)) = value.parse::<Zone>() else {
+            prop_assert!(hours == 0, "{}", value);
+            return Ok(());
+        };
+        let zone: Zone = expected.split('`').nth(3).unwrap().parse().unwrap();
+        prop_assert_eq!(zone.offset(Timestamp::UNIX_EPOCH).seconds(), hours * 3600, "{}: {}", value, expected);
+    }
+}
+
+/// No feature of the crate is enabled that reads a database of the system.
+#[test]
+fn the_database_is_the_one_within_the_binary() {
+    assert_eq!(format!("{:?}", jiff::tz::db()), format!("{:?}", TimeZoneDatabase::bundled()));
+}
+
+proptest! {
+    // Each text is compared with all names.
+    #![proptest_config(ProptestConfig::with_cases(16))]
+    #[test]
+    fn no_text_makes_the_zone_parser_panic(text in "\\PC*") {
+        let _ = text.parse::<Zone>();
+    }
+}

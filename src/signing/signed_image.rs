@@ -1,0 +1,35 @@
+//! A file with its signature.
+
+use crate::{
+    options::signature::SignatureAlgorithm,
+    request::file::FileRequest,
+    s3::{digests::Digests, object::Image},
+};
+use jiff::Timestamp;
+
+/// A signature over a file, and everything that a device needs to check it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedImage {
+    /// The key that the raw copy gets: that of the signed object, if Signer wrote it for this release.
+    pub key: String,
+    /// The signature, in base64.
+    pub signature: String,
+    /// Its algorithm.
+    pub algorithm: SignatureAlgorithm,
+    /// The certificate's path on the device: the signing profile's `certname`.
+    pub cert_file: String,
+    /// The size of the image that was signed, in bytes.
+    pub size: u64,
+    /// Until when the certificate is valid with which the signature was verified. `None` if it was not verified.
+    pub verified_until: Option<Timestamp>,
+}
+
+/// A file with its signature.
+#[derive(Debug)]
+pub(crate) struct SignedFile {
+    pub file: FileRequest,
+    pub image: Image,
+    pub signed: SignedImage,
+    /// The digests of what was signed, if they were read.
+    pub digests: Option<Digests>,
+}

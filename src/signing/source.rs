@@ -1,0 +1,78 @@
+//! Where the signature of each file comes from, found before anything is created.
+
+use crate::{
+    not_released::{NotReleased, combine, combine_all},
+    options::signature::ProfileName,
+    request::file::{FileRequest, SignedBy},
+    s3::object::Image,
+    scope::Scope,
+    signing::{
+        profile,
+        provided::{self, ProvidedSignature},
+    },
+};
+use futures::future::{join, join_all};
+use std::collections::BTreeMap;
+
+/// Where the signature of a file comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum SignatureSource {
+    /// AWS Signer, with this profile.
+    Signer(ProfileName),
+    /// The uploader.
+    Provided(ProvidedSignature),
+}
+
+/// A file that can be signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FileToSign {
+    pub file: FileRequest,
+    pub image: Image,
+    pub source: SignatureSource,
+}
+
+/// Finds the signatures that uploaders provide, and what would keep Signer from signing the other files. Of a signature object
+/// whose version is recorded, that version is read.
+///
+/// # Errors
+/// Rejects the release, or fails, with every problem.
+pub(crate) async fn find(
+    scope: Scope<'_>,
+    files: &[(&FileRequest, &Image)],
+    recorded: &BTreeMap<String, String>,
+) -> Result<Vec<FileToSign>, NotReleased> {
+    let mut by_profile: Vec<(&ProfileName, Vec<(&FileRequest, &Image)>)> = Vec::new();
+    for (file, image) in files {
+        let SignedBy::Profile(profile) = &file.signed_by else { continue };
+        match by_profile.iter_mut().find(|(known, _)| *known == profile) {
+            Some((_, files)) => files.push((file, image)),
+            None => by_profile.push((profile, vec![(file, image)])),
+        }
+    }
+    let profiles = by_profile.iter().map(|(profile, files)| profile::check_before_signing(scope, profile, files));
+    let sources = files.iter().map(async |(file, image)| {
+        let scope = scope.with_upload(&file.source);
+        let source = match &file.signed_by {
+            SignedBy::Profile(profile) => SignatureSource::Signer(profile.clone()),
+            SignedBy::SigningJob(id) => {
+                SignatureSource::Provided(provided::by_signing_job(scope, (file, image), id).await?)
+            }
+            SignedBy::Custom(custom) => {
+                let version = recorded.get(&file.source.key);
+                SignatureSource::Provided(provided::custom(scope, file, custom, version.map(String::as_str)).await?)
+            }
+        };
+        Ok(FileToSign { file: (*file).clone(), image: (*image).clone(), source })
+    });
+    let (profiles, files) = join(join_all(profiles), join_all(sources)).await;
+    combine(combine_all(profiles), combine_all(files)).map(|(_, files)| files)
+}
+
+/// The version IDs of the signature objects that were read, by the keys of their images.
+pub(crate) fn signature_versions(files: &[FileToSign]) -> BTreeMap<String, String> {
+    let version = |file: &FileToSign| match &file.source {
+        SignatureSource::Signer(_) => None,
+        SignatureSource::Provided(signature) => Some((file.file.source.key.clone(), signature.version_id.clone()?)),
+    };
+    files.iter().filter_map(version).collect()
+}
