@@ -48,3 +48,6 @@ pub mod dry_run;
 mod release;
 
 pub mod handler;
+
+#[cfg(test)]
+mod layers;

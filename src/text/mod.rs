@@ -1,5 +1,7 @@
-//! X
+//! Text that others wrote: its encoding, misspelt names, and JSON documents with the path of each problem.
 
 pub mod encoding;
-pub mod json;
+
 pub mod spelling;
+
+pub mod json;
