@@ -154,7 +154,7 @@ impl Function {
         let scope = Scope { aws, settings, upload, clock: *clock, started, deadline };
         match &settings.dry_run {
             DryRun::Offline(header, manifest) => dry_run::offline(scope, size, header, manifest.as_deref()).await,
-            DryRun::Off | DryRun::OfRealTags => release(scope, is_copy, progress).await,
+            DryRun::Off | DryRun::OfRealTags => Box::pin(release(scope, is_copy, progress)).await,
         }
     }
 }

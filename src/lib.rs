@@ -48,6 +48,3 @@ pub mod dry_run;
 mod release;
 
 pub mod handler;
-
-#[cfg(test)]
-mod layers;

@@ -19,7 +19,7 @@ fn uses(code: &str) -> Vec<String> {
     files.retain(|(file, _)| *file != "b.rs" && *file != "y/mod.rs");
     files.extend(modules);
     files.push(("b.rs", code));
-    check(&rows, &files).iter().map(|problem| problem.split('`').nth(3).unwrap().to_owned()).collect()
+    check(&rows, &files).iter().map(|problem| problem.split('`').nth(3).expect("a file").to_owned()).collect()
 }
 
 #[test]
