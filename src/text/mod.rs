@@ -1,4 +1,4 @@
-//! Text that others wrote: its encoding, misspelt names, and JSON documents with the path of each problem.
+//! Text that people and tools write: encodings, spelling, and JSON with the paths of its problems.
 
 pub mod encoding;
 
