@@ -201,20 +201,23 @@ mod tests {
     fn a_bucket_in_another_region_is_named_with_its_region() {
         let region = [("x-amz-bucket-region", "eu-west-1")];
         let cause = "the bucket is in the region `eu-west-1`, expected the region of the function";
-        for code in [None, Some("PermanentRedirect")] {
-            let moved = Failure::request(
-                "reading the tags of `s3://b/a`",
-                response(301, &region, code, "The bucket must be addressed by its own endpoint"),
-            );
-            assert!(
-                moved.chain().starts_with(&format!("reading the tags of `s3://b/a`: {cause}: ")),
-                "{}",
-                moved.chain()
-            );
+        for (status, code) in [
+            (301, None),
+            (301, Some("PermanentRedirect")),
+            (307, Some("TemporaryRedirect")),
+            (400, None),
+            (400, Some("AuthorizationHeaderMalformed")),
+            (400, Some("IllegalLocationConstraintException")),
+        ] {
+            let response = response(status, &region, code, "The bucket must be addressed by its own endpoint");
+            let moved = Failure::request("reading the tags of `s3://b/a`", response).chain();
+            assert!(moved.starts_with(&format!("reading the tags of `s3://b/a`: {cause}: ")), "{moved}");
         }
         // S3 names the region in other responses, too.
-        let missing = failure(response(404, &region, Some("NoSuchBucket"), "none"));
-        assert!(!missing.chain().contains("eu-west-1"), "{}", missing.chain());
+        for (status, code) in [(404, Some("NoSuchBucket")), (400, Some("InvalidRequest")), (500, None)] {
+            let other = failure(response(status, &region, code, "other")).chain();
+            assert!(!other.contains("eu-west-1"), "{other}");
+        }
         assert!(!failure(response(301, &[], None, "moved")).chain().contains("region"));
     }
 
@@ -227,5 +230,11 @@ mod tests {
         );
         assert!(chain.contains("LimitExceededException") && chain.contains("too many"), "{chain}");
         assert_eq!(chain.matches("service error").count(), 1, "{chain}");
+    }
+
+    #[test]
+    fn a_text_that_is_absent_or_empty_is_incomplete() {
+        assert_eq!(required_text("x", "name").unwrap(), "x");
+        assert!(matches!(required_text("", "name"), Err(Failure::Incomplete { member: "name" })));
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     delivery::stream,
     dry_run,
     error::Failure,
-    event::{self, Record, Scheduled},
+    event::{envelope, record::Record, scheduled::Scheduled},
     metrics::Metrics,
     not_released::NotReleased,
     outcome::{Outcome, Release, Releases},
@@ -80,7 +80,7 @@ impl Function {
                 InvocationFailed(vec![failure.chain()])
             });
         }
-        let records = event::records(event, self.settings.failure_queue.as_ref().map(|queue| queue.0.as_str()));
+        let records = envelope::records(event, self.settings.failure_queue.as_ref().map(|queue| queue.0.as_str()));
         let work = records.into_iter().enumerate();
         let work = work.map(async |(at, record)| (at, self.work_on(record, started, deadline).await));
         // Unordered, as a slow record would keep later ones from being begun.
@@ -154,7 +154,7 @@ impl Function {
         let scope = Scope { aws, settings, upload, clock: *clock, started, deadline };
         match &settings.dry_run {
             DryRun::Offline(header, manifest) => dry_run::offline(scope, size, header, manifest.as_deref()).await,
-            DryRun::Off | DryRun::OfRealTags => release(scope, is_copy, progress).await,
+            DryRun::Off | DryRun::OfRealTags => Box::pin(release(scope, is_copy, progress)).await,
         }
     }
 }

@@ -1,5 +1,26 @@
-//! An AWS Lambda function behind an S3 upload trigger: it signs the uploaded firmware with AWS Signer, streams it,
-//! and creates the AWS IoT job that updates the fleet, as `CreateOTAUpdate` does, with all that `CreateJob` can do.
+//! An AWS Lambda function behind an S3 upload trigger. It signs the uploaded firmware with AWS Signer, streams it, and creates
+//! the AWS IoT job that updates the fleet: as `CreateOTAUpdate` does, with all that `CreateJob` can do.
+//!
+//! # One way, from event to job
+//!
+//! A release is a chain of values. Each is made from the one before by one function of one module, and carries what later
+//! steps need:
+//!
+//! ```text
+//! Upload ───► Inspected ───► Planned ────► SignedFile ──► Delivery ───► Job
+//! event       s3::inspect    plan          signing        delivery      job
+//!             tags, image,   checked       signature,     raw copy,     CreateJob,
+//!             current?       request,      verified       stream, URL   receipt
+//!             record         looked up
+//! ```
+//!
+//! [`release`] is the recipe. [`handler`] takes an event apart and releases each upload. [`dry_run`] reports the requests of a
+//! planned release instead of sending them. [`outcome`] is what the function returns and logs.
+//!
+//! # Modules
+//!
+//! A file uses only files above it. `docs/architecture.md` has the picture and the list of files in that order, and a test
+//! compares both with the code.
 
 pub mod text;
 
@@ -8,6 +29,8 @@ pub mod progress;
 pub mod error;
 
 pub mod not_released;
+
+pub mod backoff;
 
 pub mod upload;
 
@@ -21,9 +44,7 @@ pub mod settings;
 
 pub mod clients;
 
-mod backoff;
-
-mod scope;
+pub mod scope;
 
 pub mod event;
 
@@ -37,7 +58,7 @@ pub mod delivery;
 
 pub mod job;
 
-mod plan;
+pub mod plan;
 
 pub mod outcome;
 
@@ -45,6 +66,6 @@ pub mod metrics;
 
 pub mod dry_run;
 
-mod release;
+pub mod release;
 
 pub mod handler;

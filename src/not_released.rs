@@ -146,4 +146,14 @@ mod tests {
             assert_eq!(skip.as_str(), word);
         }
     }
+
+    #[test]
+    fn all_reasons_are_combined_and_a_rejection_is_reported_before_a_failure() {
+        let rejected = |reason: &str| Err(NotReleased::Rejected(RejectionKind::Tags, vec![reason.to_owned()]));
+        let failed = || Err(Failure::Incomplete { member: "x" }.into());
+        assert_eq!(combine_all([Ok(1), Ok(2)]).unwrap(), [1, 2]);
+        let rejections = combine_all::<u8>([rejected("a"), Ok(1), failed(), rejected("b")]);
+        assert!(matches!(rejections, Err(NotReleased::Rejected(_, reasons)) if reasons == ["a", "b"]));
+        assert!(matches!(combine(Ok(1), combine_all::<u8>([failed()])), Err(NotReleased::Failed(_))));
+    }
 }

@@ -42,11 +42,18 @@ pub(crate) struct Planned {
     pub attempts: EarlierAttempts,
 }
 
+/// An upload whose job exists already.
+#[derive(Debug)]
+pub(crate) struct Released {
+    pub job: Job,
+    pub record: JobRecord,
+    pub tags: Tags,
+}
+
 /// What is to be done for an upload.
 #[derive(Debug)]
 pub(crate) enum Plan {
-    /// Its job exists already.
-    Adopt(Job, JobRecord, Tags),
+    Adopt(Box<Released>),
     Release(Box<Planned>),
 }
 
@@ -82,7 +89,7 @@ pub(crate) async fn plan(
     );
     let (state, targets, files, resolved) = progress.time(Step::Preflight, look_up).await;
     let state = match state {
-        Ok(JobIdState::Own(job)) => return Ok(Plan::Adopt(job, record, tags)),
+        Ok(JobIdState::Own(job)) => return Ok(Plan::Adopt(Box::new(Released { job, record, tags }))),
         Err(NotReleased::Failed(failure @ Failure::Overtaken { .. })) => return Err(failure.into()),
         state => state,
     };

@@ -14,9 +14,10 @@ use crate::{
     },
     not_released::{NotReleased, SkipReason},
     outcome::Outcome,
-    plan::{Plan, Planned, plan},
+    plan::{Plan, Planned, Released, plan},
     progress::{Progress, Step},
     s3::{
+        digests::Digests,
         inspect::{Inspected, inspect},
         record::JobRecord,
         unchanged,
@@ -24,7 +25,6 @@ use crate::{
     scope::Scope,
     settings::values::DryRun,
     signing::{sign::sign_all, signed_image::SignedFile},
-    tags::Tags,
 };
 use futures::future::join;
 use std::time::Duration;
@@ -67,11 +67,11 @@ pub(crate) async fn release(scope: Scope<'_>, is_copy: bool, progress: &mut Prog
 async fn attempt(scope: Scope<'_>, is_copy: bool, progress: &mut Progress) -> Result<Outcome, NotReleased> {
     let inspected = progress.time(Step::Inspect, inspect(scope, is_copy)).await?;
     // The job of a record is adopted as it is: neither bad tags nor a newer version change it.
-    if let Some((job, record)) = find_recorded(scope, &inspected, progress).await? {
-        return adopt(scope, job, record, &inspected.tags, progress).await;
+    if let Some(released) = find_recorded(scope, &inspected, progress).await? {
+        return adopt(scope, released, progress).await;
     }
     let planned = match plan(scope, inspected, progress).await? {
-        Plan::Adopt(job, record, tags) => return adopt(scope, job, record, &tags, progress).await,
+        Plan::Adopt(released) => return adopt(scope, *released, progress).await,
         Plan::Release(planned) => *planned,
     };
     if scope.settings.dry_run != DryRun::Off {
@@ -94,7 +94,7 @@ async fn attempt(scope: Scope<'_>, is_copy: bool, progress: &mut Progress) -> Re
     let document = document(&files, &delivery)?;
     scope.warn(device_limits::warnings(&record.job_id, &document.text, &files));
     match progress.time(Step::Job, create(scope, &request, (&record, document))).await? {
-        Created::ByEarlierAttempt(job) => adopt(scope, job, record, &tags, progress).await,
+        Created::ByEarlierAttempt(job) => adopt(scope, Released { job, record, tags }, progress).await,
         Created::New(job) => {
             scope.warn(unfinished_jobs);
             job.add_to(&mut progress.job);
@@ -106,7 +106,7 @@ async fn attempt(scope: Scope<'_>, is_copy: bool, progress: &mut Progress) -> Re
 
 /// The SHA-256 of the one image in hexadecimal digits. `None` if it was not read.
 fn sha256(signed: &[SignedFile]) -> Option<String> {
-    signed.first()?.digests.as_ref().map(|digests| digests.sha256_hex())
+    signed.first()?.digests.as_ref().map(Digests::sha256_hex)
 }
 
 /// The job that the record of this version names. `None` if there is no record, or an attempt died before it created the job.
@@ -118,7 +118,7 @@ async fn find_recorded(
     scope: Scope<'_>,
     inspected: &Inspected,
     progress: &mut Progress,
-) -> Result<Option<(Job, JobRecord)>, NotReleased> {
+) -> Result<Option<Released>, NotReleased> {
     let Some(record) = &inspected.record else { return Ok(None) };
     if record.unchanged_since.is_some() && record.tags == inspected.tags {
         return Err(NotReleased::Skipped(SkipReason::Unchanged));
@@ -130,21 +130,19 @@ async fn find_recorded(
     } else {
         find_own(scope, record).await?
     };
-    Ok(job.map(|job| (job, record.clone())))
+    Ok(job.map(|job| Released { job, record: record.clone(), tags: inspected.tags.clone() }))
 }
 
 /// Reports the existing job of this version, and writes its receipt if it is missing.
 async fn adopt(
     scope: Scope<'_>,
-    job: Job,
-    record: JobRecord,
-    tags: &Tags,
+    Released { job, record, tags }: Released,
     progress: &mut Progress,
 ) -> Result<Outcome, NotReleased> {
     progress.job.job_id = Some(record.job_id.clone());
     job.add_to(&mut progress.job);
     progress.job.verified = progress.job.verified.or(record.verified);
-    let has_other_tags = record.tags != *tags;
+    let has_other_tags = record.tags != tags;
     if record.job_arn.is_none() && scope.settings.dry_run == DryRun::Off {
         let sha256 = match record.sha256 {
             None => unchanged::sha256(scope).await?,

@@ -1,13 +1,13 @@
-//! One object version, what S3 knows of it, and the names it implies.
+//! One version of an uploaded object, and the IDs, names and tokens that are derived from it.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 use std::fmt::{self, Write};
 
-/// What every stream and job ID begins with, as those of CreateOTAUpdate do.
+/// The prefix of every stream and job ID, as in those of CreateOTAUpdate.
 pub(crate) const ID_PREFIX: &str = "AFR_OTA-";
 
-/// The most characters of a job's description: AWS IoT accepts 2028, and a release's mark has 27
+/// The maximum length of a job's description without the release's mark. AWS IoT accepts 2028 characters, the mark has 27
 /// (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateJob.html>).
 pub(crate) const MAX_DESCRIPTION: usize = 2028 - 27;
 
@@ -33,36 +33,34 @@ impl fmt::Display for Upload {
 }
 
 impl Upload {
-    /// This version of the object `key` in `bucket`.
+    /// The version `version_id` of the object `key` in `bucket`.
     pub fn new(bucket: String, key: String, version_id: String) -> Self {
         let hash = hash_of([bucket.as_bytes(), key.as_bytes(), version_id.as_bytes()]);
         Self { bucket, key, version_id, hash }
     }
 
-    /// Whether the bucket keeps versions: without, no call can be pinned to what was uploaded.
+    /// Returns whether the object has a version ID. Without one, no request can be pinned to this upload.
     pub fn has_version(&self) -> bool {
         self.version_id != NO_VERSION
     }
 
-    /// The last part of the key.
+    /// The part of the key after the last slash.
     pub fn file_name(&self) -> &str {
         self.key.rsplit('/').next().unwrap_or_default()
     }
 
-    /// The ID of this version's stream: 44 characters, the most that device libraries take.
+    /// The ID of this version's stream: 44 characters, the maximum of device libraries.
     pub fn stream_id(&self) -> String {
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&self.hash[..16]);
-        format!("{ID_PREFIX}{}", uuid::Builder::from_custom_bytes(bytes).into_uuid())
+        format!("{ID_PREFIX}{}", uuid::Builder::from_custom_bytes(self.hash.as_chunks().0[0]).into_uuid())
     }
 
-    /// The ID of this version's job where the tags name none: the file name, in the letters that AWS IoT takes, and 12
-    /// hex digits; at most 63 characters, as some devices keep no more.
+    /// The ID of this version's job if no tag sets one: the file name in the characters that AWS IoT accepts, and 12
+    /// hexadecimal digits. It has at most 63 characters, as some devices store no more.
     pub fn default_job_id(&self) -> String {
         self.job_id_with(&hex(&self.hash[..6]))
     }
 
-    /// A job ID of the file name and these digits.
+    /// The job ID with the file name and the given digits.
     pub(crate) fn job_id_with(&self, digits: &str) -> String {
         let words = self.file_name().split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
         let slug = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-");
@@ -71,24 +69,24 @@ impl Upload {
         format!("{ID_PREFIX}{slug}{hyphen}{digits}")
     }
 
-    /// What names this version in keys: 32 hexadecimal digits.
+    /// The folder of this version below the signed prefix: 32 hexadecimal digits.
     pub(crate) fn folder_name(&self) -> String {
         hex(&self.hash[..16])
     }
 
-    /// A token for one way to use this version: from the version and every input of the use.
+    /// The client token of a request on this version, derived from the version and all inputs of the request.
     pub(crate) fn token(&self, inputs: &[&str]) -> String {
         let inputs = hash_of(inputs.iter().map(|input| input.as_bytes()));
         hex(&hash_of([&self.hash[..], &inputs[..]]))
     }
 
-    /// `bucket/key?versionId=…` in ASCII: the `CopySource` of this very version.
+    /// The `CopySource` of this version: `bucket/key?versionId=…` in ASCII.
     pub(crate) fn copy_source(&self) -> String {
         format!("{}/{}?versionId={}", self.bucket, encoded(&self.key), encoded(&self.version_id))
     }
 
-    /// What streams and jobs are described with: where the image comes from, in at most [`MAX_DESCRIPTION`] characters,
-    /// none of them a control character.
+    /// The description of streams and jobs: the image's URL in at most [`MAX_DESCRIPTION`] characters, without control
+    /// characters.
     pub(crate) fn description(&self) -> String {
         let mut description = format!("s3://{}", self.copy_source());
         description.truncate(MAX_DESCRIPTION);
@@ -96,14 +94,14 @@ impl Upload {
     }
 }
 
-/// A key as the SDKs write it into a URL of S3: percent-encoded but for `A-Za-z0-9/-_.~`.
+/// A key as the SDKs write it into a URL of S3: percent-encoded except for `A-Za-z0-9/-_.~`.
 pub(crate) fn encoded(key: &str) -> PercentEncode<'_> {
     const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
     utf8_percent_encode(key, KEPT)
 }
 
-/// SHA-256 over parts, each preceded by its byte length as an unsigned 64-bit big-endian number, so that no two lists
-/// of parts look alike.
+/// SHA-256 over parts, each preceded by its length in bytes as an unsigned 64-bit big-endian number. Different lists of
+/// parts are therefore hashed as different bytes.
 pub(crate) fn hash_of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
     let mut hash = Sha256::new();
     for part in parts {
@@ -124,11 +122,6 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Failure;
-    use crate::s3::object::Image;
-    use crate::s3::object::is_gone;
-    use crate::settings::tests::settings;
-    use aws_sdk_s3::operation::head_object::HeadObjectOutput;
     use percent_encoding::percent_decode_str;
     use proptest::prelude::*;
 
@@ -138,12 +131,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_id_is_one_that_aws_iot_and_devices_take(key in any::<String>(), version in any::<String>()) {
+        fn aws_iot_and_devices_accept_every_id(key in any::<String>(), version in any::<String>()) {
             let upload = Upload::new("b".into(), key, version);
-            let takes = |id: &str| id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+            let is_accepted = |id: &str| id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
             let (stream, job) = (upload.stream_id(), upload.default_job_id());
-            prop_assert!(takes(&stream) && stream.len() == 44, "{}", stream);
-            prop_assert!(takes(&job) && job.len() <= 63 && job.starts_with("AFR_OTA-"), "{}", job);
+            prop_assert!(is_accepted(&stream) && stream.len() == 44, "{}", stream);
+            prop_assert!(is_accepted(&job) && job.len() <= 63 && job.starts_with("AFR_OTA-"), "{}", job);
         }
 
         #[test]
@@ -156,17 +149,17 @@ mod tests {
         }
     }
 
-    /// The values were computed with Python's `hashlib`, from the words of the design alone.
+    /// The values were computed with Python's `hashlib` from the design.
     #[test]
-    fn the_names_are_those_that_the_design_describes() {
+    fn ids_and_names_are_derived_as_the_design_describes() {
         let upload = Upload::new("firmware-bucket".into(), "firmware/blinky 1.2.bin".into(), "v1".into());
         assert_eq!(upload.stream_id(), "AFR_OTA-b1ed762f-38b1-862d-812a-704628fad179");
         assert_eq!(upload.default_job_id(), "AFR_OTA-blinky-1-2-bin-b1ed762f38b1");
-        assert_eq!(settings(&[]).unwrap().prefix_of(&upload), "SignedImage/b1ed762f38b1162d412a704628fad179/");
+        assert_eq!(upload.folder_name(), "b1ed762f38b1162d412a704628fad179");
     }
 
     #[test]
-    fn an_upload_is_described_by_where_it_lies() {
+    fn the_description_is_the_url_and_is_bounded() {
         assert_eq!(upload("firmware/a b.bin").to_string(), "s3://firmware-bucket/firmware/a b.bin version v1");
         let description = upload("firmware/a b.bin").description();
         assert_eq!(description, "s3://firmware-bucket/firmware/a%20b.bin?versionId=v1");
@@ -175,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_of_the_version_and_every_input() {
+    fn a_token_depends_on_the_version_and_every_input() {
         let token = |key: &str, inputs: &[&str]| upload(key).token(inputs);
         let tokens = [
             token("a", &["b", "c"]),
@@ -190,36 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_without_size_or_entity_tag_is_incomplete() {
-        let head = |length: Option<i64>, e_tag: Option<&str>| {
-            let head = HeadObjectOutput::builder().set_content_length(length);
-            Image::from_head(head.set_e_tag(e_tag.map(str::to_owned)).build())
-        };
-        assert_eq!(head(Some(7), Some("e")).unwrap(), Image { size: 7, e_tag: "e".to_owned() });
-        for (head, member) in [
-            (head(None, Some("e")), "Content-Length"),
-            (head(Some(-1), Some("e")), "Content-Length"),
-            (head(Some(7), None), "ETag"),
-        ] {
-            assert!(matches!(head, Err(Failure::Incomplete { member: missing }) if missing == member), "{member}");
-        }
-    }
-
-    #[test]
-    fn a_version_is_gone_where_s3_says_so() {
-        for (code, gone) in [
-            (Some("NoSuchKey"), true),
-            (Some("NoSuchVersion"), true),
-            (Some("MethodNotAllowed"), true),
-            (Some("AccessDenied"), false),
-            (None, false),
-        ] {
-            assert_eq!(is_gone(code), gone, "{code:?}");
-        }
-    }
-
-    #[test]
-    fn the_job_id_is_a_slug_of_the_file_name() {
+    fn the_default_job_id_starts_with_a_slug_of_the_file_name() {
         let slug = |key: &str| {
             let id = upload(key).default_job_id();
             id.strip_prefix("AFR_OTA-").unwrap()[..id.len() - 8 - 12].to_owned()
@@ -239,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_versions_share_a_name() {
+    fn different_versions_have_different_stream_ids() {
         let names = [("ab", "c", "d"), ("a", "bc", "d"), ("a", "b", "cd"), ("ab", "cd", "")]
             .map(|(bucket, key, version)| Upload::new(bucket.into(), key.into(), version.into()).stream_id());
         assert!(names.iter().enumerate().all(|(at, name)| !names[..at].contains(name)), "{names:?}");

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Changes the pure modules, one place at a time, in a copy, and counts the changes that no unit test notices. For one module:
-# tests/mutants.sh --re src/window.rs
+# tests/mutants.sh --re src/schedule/window.rs
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=27.1.0 least=95 tool=.cargo-tools/bin/cargo-mutants copy=target/mutants out=target/mutants.out
@@ -11,7 +11,7 @@ fi
 # Always in the same place: what the copy depends on is built once, and shared with everything else.
 rm -rf "$copy"
 mkdir -p "$copy"
-cp -a .cargo Cargo.toml Cargo.lock README.md template.yaml src tests "$copy"
+cp -a .cargo Cargo.toml Cargo.lock README.md docs template.yaml src tests "$copy"
 # A change that some input shows is shown by a few, and need not be shown by the shortest.
 export CARGO_TARGET_DIR=$PWD/target CARGO_PROFILE_DEV_DEBUG=false PROPTEST_CASES=32 PROPTEST_MAX_SHRINK_ITERS=0
 code=0

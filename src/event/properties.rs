@@ -1,15 +1,20 @@
-//! What holds of any event, made of shapes and members that events have.
+//! Properties of all events, tested with any combination of the members and strings of known events.
 
 use super::{
-    tests::{ENVELOPES, QUEUE, batch_operations, event_bridge, read, record},
-    *,
+    envelope::records,
+    record::{CREATING_REASONS, OTHER_DETAIL_TYPES},
+    samples::{ENVELOPES, QUEUE, batch_operations, event_bridge, read, record},
+};
+use crate::{
+    error::Failure,
+    not_released::{NotReleased, RejectionKind, SkipReason},
 };
 use aws_sdk_s3::types::Event;
 use proptest::{prelude::*, sample::select};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
-/// As S3 encodes keys in notifications: `application/x-www-form-urlencoded`, slashes kept.
+/// A key in the encoding of notifications: `application/x-www-form-urlencoded` except for slashes.
 fn form_encoded(key: &str) -> String {
     key.bytes().fold(String::new(), |mut text, byte| {
         match byte {
@@ -22,13 +27,13 @@ fn form_encoded(key: &str) -> String {
     })
 }
 
-/// Whether there is evidence in an event, at any depth, that something in it is a known non-upload, or a release.
-fn evidence(event: &Value, of: fn(&Value) -> bool) -> bool {
+/// Returns whether a part of an event, at any depth, is a known non-upload or a release.
+fn contains(event: &Value, of: fn(&Value) -> bool) -> bool {
     of(event)
         || match event {
-            Value::Array(elements) => elements.iter().any(|element| evidence(element, of)),
-            Value::Object(members) => members.values().any(|member| evidence(member, of)),
-            Value::String(text) => serde_json::from_str::<Value>(text).is_ok_and(|content| evidence(&content, of)),
+            Value::Array(elements) => elements.iter().any(|element| contains(element, of)),
+            Value::Object(members) => members.values().any(|member| contains(member, of)),
+            Value::String(text) => serde_json::from_str::<Value>(text).is_ok_and(|content| contains(&content, of)),
             _ => false,
         }
 }
@@ -148,11 +153,11 @@ proptest! {
         for record in &read {
             match &record.upload {
                 Ok(upload) => {
-                    prop_assert!(evidence(&event, is_release), "{}", event);
+                    prop_assert!(contains(&event, is_release), "{}", event);
                     prop_assert_eq!((record.bucket.as_ref(), record.key.as_ref()), (Some(&upload.bucket), Some(&upload.key)));
                 }
-                Err(NotReleased::Skipped(SkipReason::OtherEvent)) => prop_assert!(evidence(&event, is_known_non_upload), "{}", event),
-                Err(NotReleased::Rejected(RejectionKind::Place, _)) => prop_assert!(evidence(&event, is_release), "{}", event),
+                Err(NotReleased::Skipped(SkipReason::OtherEvent)) => prop_assert!(contains(&event, is_known_non_upload), "{}", event),
+                Err(NotReleased::Rejected(RejectionKind::Place, _)) => prop_assert!(contains(&event, is_release), "{}", event),
                 Err(NotReleased::Failed(Failure::Event { problem })) => prop_assert!(problem.len() < 1000, "{}", problem),
                 Err(stop) => prop_assert!(false, "{:?} of {}", stop, event),
             }

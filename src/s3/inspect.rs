@@ -38,9 +38,9 @@ pub(crate) async fn inspect(scope: Scope<'_>, is_copy: bool) -> Result<Inspected
     if let Err(rejection) = check_version(scope.upload) {
         return Err(without_version(scope, rejection).await?);
     }
-    let (tags, object, current, attempts) =
-        join4(object::tags(scope), object::find(scope), object::check_current(scope), EarlierAttempts::list(scope))
-            .await;
+    let requests =
+        join4(object::tags(scope), object::find(scope), object::check_current(scope), EarlierAttempts::list(scope));
+    let (tags, object, current, attempts) = Box::pin(requests).await;
     if scope.upload.key.ends_with('/') && matches!(object, Ok(Some(StoredObject::Image(Image { size: 0, .. })))) {
         return Err(NotReleased::Skipped(SkipReason::Folder));
     }

@@ -27,9 +27,8 @@ pub(crate) async fn files(
         None => is_manifest(&scope.upload.key).then(Manifest::default),
     };
     let Some(mut manifest) = manifest else { return Ok((None, vec![image])) };
-    let objects = manifest.files.iter().map(async |file| match file.has_valid_source {
-        true => object::find(scope.with_upload(&file.source)).await,
-        false => Ok(None),
+    let objects = manifest.files.iter().map(async |file| {
+        if file.has_valid_source { object::find(scope.with_upload(&file.source)).await } else { Ok(None) }
     });
     let objects = try_join_all(objects).await?;
     for (file, object) in manifest.files.iter().zip(&objects).filter(|(file, _)| file.has_valid_source) {

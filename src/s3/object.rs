@@ -243,4 +243,33 @@ mod tests {
             matches!(rejected, NotReleased::Rejected(RejectionKind::Object, reasons) if reasons == ["the object is archived"])
         );
     }
+
+    #[test]
+    fn a_head_without_size_or_entity_tag_is_incomplete() {
+        let head = |length: Option<i64>, e_tag: Option<&str>| {
+            let head = HeadObjectOutput::builder().set_content_length(length);
+            Image::from_head(head.set_e_tag(e_tag.map(str::to_owned)).build())
+        };
+        assert_eq!(head(Some(7), Some("e")).unwrap(), Image { size: 7, e_tag: "e".to_owned() });
+        for (head, member) in [
+            (head(None, Some("e")), "Content-Length"),
+            (head(Some(-1), Some("e")), "Content-Length"),
+            (head(Some(7), None), "ETag"),
+        ] {
+            assert!(matches!(head, Err(Failure::Incomplete { member: missing }) if missing == member), "{member}");
+        }
+    }
+
+    #[test]
+    fn a_version_is_gone_where_s3_says_so() {
+        for (code, gone) in [
+            (Some("NoSuchKey"), true),
+            (Some("NoSuchVersion"), true),
+            (Some("MethodNotAllowed"), true),
+            (Some("AccessDenied"), false),
+            (None, false),
+        ] {
+            assert_eq!(is_gone(code), gone, "{code:?}");
+        }
+    }
 }

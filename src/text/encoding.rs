@@ -1,9 +1,9 @@
-//! The text of files that other tools write: editors and shells of Windows put a byte order mark first, or write UTF-16.
+//! Decodes text files: editors and shells of Windows write a byte order mark first, or UTF-16.
 
 use std::borrow::Cow;
 
-/// What begins with these bytes is not text that can be read, and what it is.
-const OTHERS: [(&[u8], &str); 5] = [
+/// The first bytes of files that cannot be decoded, and the words for them.
+const SIGNATURES: [(&[u8], &str); 5] = [
     (&[0xff, 0xfe, 0, 0], "text in UTF-32"),
     (&[0, 0, 0xfe, 0xff], "text in UTF-32"),
     (&[0x1f, 0x8b], "compressed with gzip"),
@@ -14,10 +14,10 @@ const OTHERS: [(&[u8], &str); 5] = [
 /// Decodes text in UTF-8, with or without a byte order mark, or in UTF-16 with one.
 ///
 /// # Errors
-/// Fails if the bytes are anything else: with what they are, where they show it.
+/// Fails if the bytes are anything else. The message names the format if it is recognized.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, String> {
     let expected = "expected text in UTF-8";
-    if let Some((_, what)) = OTHERS.iter().find(|(start, _)| bytes.starts_with(start)) {
+    if let Some((_, what)) = SIGNATURES.iter().find(|(start, _)| bytes.starts_with(start)) {
         return Err(format!("it is {what}, {expected}"));
     }
     let utf_16 = |unit: fn([u8; 2]) -> u16| {
@@ -29,7 +29,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, String> {
     match bytes {
         [0xff, 0xfe, ..] => return utf_16(u16::from_le_bytes),
         [0xfe, 0xff, ..] => return utf_16(u16::from_be_bytes),
-        // JSON begins with characters of ASCII (https://www.rfc-editor.org/rfc/rfc4627#section-3).
+        // JSON begins with ASCII characters (https://www.rfc-editor.org/rfc/rfc4627#section-3).
         _ if bytes.iter().take(4).any(|byte| *byte == 0) => {
             return Err(format!("it is text in UTF-16 or UTF-32 without a byte order mark, {expected}"));
         }
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_utf_8_or_marked_utf_16_is_named() {
+    fn bytes_that_cannot_be_decoded_are_described() {
         for (bytes, what) in [
             (&b"\x1f\x8b\x08\0\0\0\0\0"[..], "it is compressed with gzip"),
             (b"PK\x03\x04\x14\0", "it is a ZIP archive"),
@@ -71,7 +71,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn text_reads_back_in_every_encoding_with_a_mark(text in "[^\u{feff}\0]\\PC*|") {
+        fn text_with_a_byte_order_mark_is_decoded_in_every_encoding(text in "[^\u{feff}\0]\\PC*|") {
             let marked = format!("\u{feff}{text}");
             for bytes in [
                 marked.into_bytes(), utf_16(&text, u16::to_le_bytes), utf_16(&text, u16::to_be_bytes),
@@ -81,7 +81,7 @@ mod tests {
         }
 
         #[test]
-        fn json_reads_back_without_a_mark(json in "\\{\\PC*\\}") {
+        fn json_without_a_byte_order_mark_is_decoded(json in "\\{\\PC*\\}") {
             prop_assert_eq!(decode(json.as_bytes()).unwrap(), json.as_str());
         }
 

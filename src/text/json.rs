@@ -8,7 +8,7 @@ use serde::{
 use serde_json::{Number, value::RawValue};
 use std::fmt;
 
-/// The most letters that a message quotes of a document.
+/// The maximum number of characters that a message quotes from a document.
 const MAX_QUOTED: usize = 64;
 
 /// The problems with a document, each a sentence that begins with the path of a member.
@@ -36,15 +36,21 @@ pub(crate) fn document<T>(
     Ok(root.object(problems, read))
 }
 
-/// The start of a text, for a message.
+/// The beginning of a text, for a message of one line.
 pub(crate) fn quoted(text: &str) -> String {
-    let letters = text.chars().take(MAX_QUOTED).map(|letter| if letter.is_control() { ' ' } else { letter });
-    let rest = if text.chars().nth(MAX_QUOTED).is_some() { "…" } else { "" };
-    letters.chain(rest.chars()).collect()
+    truncated(text, MAX_QUOTED).replace(char::is_control, " ")
+}
+
+/// A text of at most `max` characters, or the first `max` of them and an ellipsis.
+pub(crate) fn truncated(text: &str, max: usize) -> String {
+    match text.char_indices().nth(max) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 impl<'a> Node<'a> {
-    /// The value, if it is short. A string is not shown: it may be a signature.
+    /// A number, a boolean or `null` as it is, other values by their type. A string is not shown: it may be a signature.
     fn shown(&self) -> String {
         let json = self.json.get();
         match json.as_bytes().first() {
@@ -60,13 +66,13 @@ impl<'a> Node<'a> {
         problems.push(format!("`{}` {problem}", self.path));
     }
 
-    /// Reports that this value is none of those that were expected.
+    /// Reports that this value is not an expected one.
     fn is_not<T>(&self, expected: &str, problems: &mut Problems) -> Option<T> {
         self.problem(problems, &format!("is {}, expected {expected}", self.shown()));
         None
     }
 
-    /// The value in a type of Rust; `None`, and reported, if it is none of it.
+    /// The value in a type of Rust, if its JSON begins with `start`. `None`, with a problem, if it cannot be read.
     fn parse<T: Deserialize<'a>>(&self, start: char, expected: &str, problems: &mut Problems) -> Option<T> {
         if !self.json.get().starts_with(start) {
             return self.is_not(expected, problems);
@@ -75,12 +81,13 @@ impl<'a> Node<'a> {
         value.map_err(|error| self.problem(problems, &format!("cannot be read: {error}"))).ok()
     }
 
-    /// Reads an object. If this is none, that is reported, and `read` finds no members and reports none as missing.
+    /// Reads an object. If the value is not an object, this is the only problem: `read` finds no members, and none is
+    /// reported as missing.
     pub fn object<T>(&self, problems: &mut Problems, read: impl FnOnce(&mut Object<'a, '_>) -> T) -> T {
         let members = self.parse('{', "an object", problems).map(|Members(members)| members);
         let mut object = Object { path: self.path.clone(), members, known: Vec::new(), problems };
         let value = read(&mut object);
-        object.refuse_others();
+        object.reject_others();
         value
     }
 }
@@ -110,7 +117,7 @@ pub(crate) fn number(node: &Node<'_>, problems: &mut Problems) -> Option<f64> {
 
 /// Reads a whole number, which may be written `10.0` or `1e1`.
 pub(crate) fn whole_number(node: &Node<'_>, problems: &mut Problems) -> Option<i64> {
-    // Up to here, a number of 64 bits with a fraction has all digits of a whole one.
+    // Up to this number, `f64` represents every whole number exactly.
     const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
     let number: Option<Number> = serde_json::from_str(node.json.get()).ok();
     #[allow(clippy::cast_possible_truncation, reason = "it is whole, and not too large")]
@@ -119,14 +126,14 @@ pub(crate) fn whole_number(node: &Node<'_>, problems: &mut Problems) -> Option<i
     number.or_else(|| node.is_not("a whole number", problems))
 }
 
-/// Reads a whole number of 32 bits, which are all that AWS IoT has for it.
+/// Reads a whole number of 32 bits, the range of AWS IoT's integers.
 pub(crate) fn whole_number_32(node: &Node<'_>, problems: &mut Problems) -> Option<i32> {
     let number = whole_number(node, problems)?;
     let expected = format!("a whole number from {} to {}", i32::MIN, i32::MAX);
     i32::try_from(number).ok().or_else(|| node.is_not(&expected, problems))
 }
 
-/// Reads a list, and leaves out what `each` cannot read.
+/// Reads a list, without the items that `each` cannot read.
 pub(crate) fn list<'a, T>(
     mut each: impl FnMut(&Node<'a>, &mut Problems) -> Option<T>,
 ) -> impl FnOnce(&Node<'a>, &mut Problems) -> Option<Vec<T>> {
@@ -138,7 +145,7 @@ pub(crate) fn list<'a, T>(
     }
 }
 
-/// An object whose members are read by their names. Those that nothing asks for are reported at its end.
+/// An object whose members are read by their names. Members that are not read are reported at its end.
 pub(crate) struct Object<'a, 'p> {
     path: String,
     members: Option<Vec<(String, &'a RawValue)>>,
@@ -160,13 +167,13 @@ impl<'a> Object<'a, '_> {
         Some(Node { path: self.path(name), json })
     }
 
-    /// Reads a member. `None` if it is not there, or cannot be read.
+    /// Reads a member. `None` if it is missing or cannot be read.
     pub fn optional<T>(&mut self, name: &str, parse: impl FnOnce(&Node<'a>, &mut Problems) -> Option<T>) -> Option<T> {
         let node = self.take(name)?;
         parse(&node, self.problems)
     }
 
-    /// Reads a member. `None`, and reported, if it is not there or cannot be read.
+    /// Reads a member. `None`, with a problem, if it is missing or cannot be read.
     pub fn required<T>(&mut self, name: &str, parse: impl FnOnce(&Node<'a>, &mut Problems) -> Option<T>) -> Option<T> {
         let Some(node) = self.take(name) else {
             if self.is_object() {
@@ -177,7 +184,7 @@ impl<'a> Object<'a, '_> {
         parse(&node, self.problems)
     }
 
-    /// Whether there is an object at all.
+    /// Returns whether the value is an object.
     pub fn is_object(&self) -> bool {
         self.members.is_some()
     }
@@ -187,14 +194,14 @@ impl<'a> Object<'a, '_> {
         self.problems.push(format!("`{}` {problem}", self.path(name)));
     }
 
-    /// Reports a member that has no place here, if it is there.
+    /// Reports a member that is not allowed here, if it is present.
     pub fn refuse(&mut self, name: &str, problem: &str) {
         if self.take(name).is_some() {
             self.problem(name, problem);
         }
     }
 
-    fn refuse_others(&mut self) {
+    fn reject_others(&mut self) {
         for (name, _) in self.members.take().unwrap_or_default() {
             let problem = if self.known.contains(&name) {
                 "is there twice".to_owned()
@@ -207,7 +214,7 @@ impl<'a> Object<'a, '_> {
     }
 }
 
-/// The members of an object, in their order. A name may be there twice.
+/// The members of an object in their order. A name may occur twice.
 struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
@@ -238,7 +245,7 @@ mod tests {
 
     const NAMES: [&str; 6] = ["text", "word", "number", "whole", "short", "list"];
 
-    /// Reads each member of an object by a reader of its own, all but `list` required.
+    /// Reads each member of an object with a different reader. All members except `list` are required.
     fn problems(json: &str) -> Result<Vec<String>, String> {
         let mut problems = Vec::new();
         document(json, &mut problems, |from| {
@@ -281,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_object_is_named() {
+    fn a_document_that_is_not_an_object_is_rejected() {
         for (json, problem) in [("[]", "it is a list"), ("\"x\"", "it is a string"), (" null ", "it is null")] {
             assert_eq!(problems(json), Err(problem.to_owned()));
         }
@@ -296,8 +303,16 @@ mod tests {
         assert!(!problems.contains(&secret[..65]) && problems.contains(&secret[..64]), "{problems}");
     }
 
+    #[test]
+    fn quoted_text_is_one_line_and_bounded() {
+        let long = "ü".repeat(MAX_QUOTED);
+        assert_eq!(quoted("a\n\u{1b}b"), "a  b");
+        assert_eq!(quoted(&long), long);
+        assert_eq!(quoted(&format!("{long}x")), format!("{long}…"));
+    }
+
     proptest! {
-        /// Each member is left out, replaced by any value, or joined by one that is not known: all of it is reported.
+        /// Members are left out, replaced, or joined by unknown ones: each change is reported.
         #[test]
         fn no_problem_hides_another(changes in prop::collection::vec(0..4, NAMES.len())) {
             let mut object = good();

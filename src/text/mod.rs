@@ -1,5 +1,7 @@
-//! X
+//! Text that people and tools write: encodings, spelling, and JSON with the paths of its problems.
 
 pub mod encoding;
-pub mod json;
+
 pub mod spelling;
+
+pub mod json;

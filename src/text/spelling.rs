@@ -1,23 +1,23 @@
-//! The names that misspelt ones stand for, and lists of names for messages.
+//! Suggests known names for misspelt ones, and lists names in messages.
 
 use std::fmt::Display;
 
-/// The least likeness of a suggested name by its beginning (Jaro-Winkler), from 0 for nothing in common to 1 for the same.
-const LIKE: f64 = 0.75;
+/// The minimum Jaro-Winkler similarity of a suggested name, from 0 to 1 for equal names. It favors a common beginning.
+const MIN_SIMILARITY: f64 = 0.75;
 
-/// The least share of letters that a suggested name has in common.
-const IN_COMMON: f64 = 0.56;
+/// The minimum share of letters that a suggested name has in common with the given one.
+const MIN_IN_COMMON: f64 = 0.56;
 
-/// The fewest letters of a name's beginning or end that stand for the name.
+/// The minimum length of a name's beginning or end for which the name is suggested.
 const MIN_PART: usize = 3;
 
-/// The most names of a list in a message.
+/// The maximum number of names of a list in a message.
 const MAX_LISTED: usize = 20;
 
-/// Small letters of other scripts that look like those of ASCII.
+/// Pairs of a small letter of another script and the ASCII letter that it looks like.
 const LOOKALIKES: &str = "аaвbсcԁdеeһhіiјjкkмmоoрpѕsтtуyхxԝwαaεeιiκkνvοoρpτtυu";
 
-/// A letter in lower case and in ASCII, if it is a full-width form or looks like one of ASCII.
+/// A letter in lower case, replaced by the ASCII letter of which it is the full-width form or which it looks like.
 fn plain(letter: char) -> impl Iterator<Item = char> {
     let half = |letter: char| match u32::from(letter) {
         code @ 0xff01..=0xff5e => char::from_u32(code - 0xfee0).unwrap_or(letter),
@@ -30,20 +30,20 @@ fn plain(letter: char) -> impl Iterator<Item = char> {
     half(letter).to_lowercase().map(ascii)
 }
 
-/// A name in lower case and without blanks, its letters in ASCII where they look like it.
+/// A name in lower case and without blanks; letters that look like ASCII letters are replaced by these.
 pub(crate) fn without_blanks(name: &str) -> String {
     name.chars().filter(|letter| !letter.is_whitespace()).flat_map(plain).collect()
 }
 
-/// A name as it is compared with others: in lower case, without blanks and `: - . _ / = + @`.
+/// A name in the form in which names are compared: in lower case, without blanks and `: - . _ / = + @`.
 pub(crate) fn folded(name: &str) -> String {
     let mut name = without_blanks(name);
     name.retain(|letter| !":-._/=+@".contains(letter));
     name
 }
 
-/// The known name that is most like the given one, or the only one that begins or ends with it. `None` if no name is like
-/// it.
+/// The known name that is most similar to the given one, or the only one that begins or ends with it. `None` if none is
+/// similar.
 pub(crate) fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let given = folded(given);
     let names: Vec<_> = known.into_iter().map(|name| (folded(name), name)).collect();
@@ -53,14 +53,14 @@ pub(crate) fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>)
     if let [(_, name)] = parts[..] {
         return Some(name);
     }
-    let likeness = names.iter().map(|(folded, name)| (strsim::jaro_winkler(folded, &given), folded, name));
-    let (likeness, folded, name) = likeness.max_by(|(one, ..), (other, ..)| one.total_cmp(other))?;
+    let similarities = names.iter().map(|(folded, name)| (strsim::jaro_winkler(folded, &given), folded, name));
+    let (similarity, folded, name) = similarities.max_by(|(one, ..), (other, ..)| one.total_cmp(other))?;
     let in_common = strsim::normalized_damerau_levenshtein(folded, &given);
-    let least = if parts.is_empty() { IN_COMMON } else { LIKE };
-    (likeness > LIKE && in_common > least).then_some(name)
+    let minimum = if parts.is_empty() { MIN_IN_COMMON } else { MIN_SIMILARITY };
+    (similarity > MIN_SIMILARITY && in_common > minimum).then_some(name)
 }
 
-/// The end of a sentence on a name that is not known: the suggestion, if there is one.
+/// The end of a sentence on an unknown name: the suggestion, if there is one.
 pub(crate) fn suggestion(nearest: Option<&str>) -> String {
     nearest.map(|name| format!(", did you mean `{name}`?")).unwrap_or_default()
 }
@@ -116,7 +116,7 @@ mod tests {
             assert_eq!(nearest(given, known), expected, "{given}");
         }
         assert_eq!(nearest("files", []), None);
-        // The beginning or end of several names is none of them, unless it is like one.
+        // The beginning or end of several names stands for none of them, unless it is similar to one.
         let known = ["job-id", "job-template", "end", "end-behavior"];
         for (given, expected) in
             [("job", None), ("end", Some("end")), ("ends", Some("end")), ("behavior", Some("end-behavior"))]

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use ota_on_upload::{
-    event,
+    event::envelope,
     not_released::NotReleased,
     options::signature::{CustomSignature, CustomSigning, SignatureAlgorithm, check_form},
     request::{
@@ -44,7 +44,7 @@ pub const TARGETS: [(&str, Target); 6] = [
 /// Any text has records, and an envelope changes none of them.
 fn event(data: &[u8]) {
     let Ok(event) = str::from_utf8(data) else { return };
-    let records = event::records(event, None);
+    let records = envelope::records(event, None);
     assert!(!records.is_empty());
     for record in &records {
         assert!(record.consumed.is_none());
@@ -54,7 +54,7 @@ fn event(data: &[u8]) {
         }
     }
     if serde_json::from_str::<&RawValue>(event).is_ok() && event.trim() != "null" {
-        let enveloped = format!("{:?}", event::records(&format!("{{\"requestPayload\":{event}}}"), None));
+        let enveloped = format!("{:?}", envelope::records(&format!("{{\"requestPayload\":{event}}}"), None));
         assert!(enveloped == format!("{records:?}") || enveloped.contains("it is in more than"));
     }
 }
@@ -74,9 +74,9 @@ fn key(data: &[u8]) {
         let record = json!({"eventVersion": "2.1", "eventSource": "aws:s3", "eventTime": "2026-11-23T21:40:00.000Z",
             "eventName": "ObjectCreated:Put", "userIdentity": {}, "requestParameters": {},
             "s3": {"bucket": {"name": "b"}, "object": {"key": encoded, "versionId": "v1"}}});
-        event::records(&json!({"Records": [record]}).to_string(), None).remove(0)
+        envelope::records(&json!({"Records": [record]}).to_string(), None).remove(0)
     };
-    for key in [decoded(&form_encoded(text)), event::records(&event_bridge(text).to_string(), None).remove(0)] {
+    for key in [decoded(&form_encoded(text)), envelope::records(&event_bridge(text).to_string(), None).remove(0)] {
         assert_eq!(key.upload.expect("an upload").key, text);
     }
     let record = decoded(text);

@@ -1,5 +1,5 @@
 //! Whole releases: through the real handler and the real clients, in process, as a real process, and on the local
-//! cloud.
+//! cloud. And the order of the layers of src/.
 
 mod adopted;
 mod attacks;
@@ -13,6 +13,7 @@ mod dry_run;
 mod events;
 mod faults;
 mod job_templates;
+mod layers;
 mod local_cloud;
 mod logs;
 mod lookups;

@@ -63,11 +63,11 @@ async fn a_signing_job_that_cannot_be_used_is_rejected() {
         (|job| job["revocationRecord"] = json!({"reason": "lost", "revokedAt": 1, "revokedBy": "x"}), "it is revoked"),
         (
             |job| job["source"]["s3"]["version"] = "v9".into(),
-            "its source is s3://ota-firmware-111122223333/firmware/blinky.bin version v9, this is UPLOAD",
+            "its source is `s3://ota-firmware-111122223333/firmware/blinky.bin version v9`, expected `UPLOAD`",
         ),
         (
             |job| job["source"]["s3"]["key"] = "firmware/x".into(),
-            "its source is s3://ota-firmware-111122223333/firmware/x version VERSION, this is UPLOAD",
+            "its source is `s3://ota-firmware-111122223333/firmware/x version VERSION`, expected `UPLOAD`",
         ),
         (
             |job| job["profileName"] = "Nobody".into(),
