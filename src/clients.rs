@@ -1,14 +1,13 @@
 //! The AWS clients: built once at init, without a call, with the time-outs and retries that the SDK leaves open.
 
-use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_sdk_iot::config::{
-    interceptors::InterceptorContext,
-    retry::{ClassifyRetry, RetryAction},
-};
-use aws_sdk_s3::{
-    config::{ConfigBag, Intercept, RuntimeComponents, interceptors::AfterDeserializationInterceptorContextRef},
-    error::BoxError,
-};
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_iot::config::interceptors::InterceptorContext;
+use aws_sdk_iot::config::retry::{ClassifyRetry, RetryAction};
+use aws_sdk_s3::config::interceptors::AfterDeserializationInterceptorContextRef;
+use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_s3::error::BoxError;
 use std::time::Duration;
 
 /// One client for each service, sharing credentials and connections.

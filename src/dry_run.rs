@@ -1,43 +1,35 @@
 //! A dry run: the requests that a release would make, just as the AWS clients would send them, and none of them sent.
 
-use crate::{
-    delivery::{
-        deliver::Delivery,
-        presigned_url::PresignedUrl,
-        raw_copy::RawCopy,
-        stream::{self, Stream},
-    },
-    job::{create, device_limits, document::document},
-    not_released::{NotReleased, RejectionKind, SkipReason, combine},
-    options::{job_config::JobConfig, signature::SignatureAlgorithm},
-    outcome::{Outcome, PlannedRequests},
-    plan::Planned,
-    progress::JobReport,
-    request::{
-        check::{check, check_version},
-        file::{FileRequest, SignedBy},
-        file_kind::is_manifest,
-        manifest::Manifest,
-        release_request::{Inputs, ReleaseRequest},
-    },
-    s3::{
-        attempts::image_key,
-        record::{FROM_RECORD, mark},
-    },
-    scope::Scope,
-    signing::{
-        provided::{self, ProvidedSignature},
-        sign,
-        signed_image::SignedImage,
-        source::SignatureSource,
-    },
-    tags::TagHeader,
-    upload::encoded,
-};
-use aws_sdk_iot::{
-    config::{ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeTransmitInterceptorContextMut},
-    error::BoxError,
-};
+use crate::delivery::deliver::Delivery;
+use crate::delivery::presigned_url::PresignedUrl;
+use crate::delivery::raw_copy::RawCopy;
+use crate::delivery::stream;
+use crate::delivery::stream::Stream;
+use crate::job::document::document;
+use crate::job::{create, device_limits};
+use crate::not_released::{NotReleased, RejectionKind, SkipReason, combine};
+use crate::options::job_config::JobConfig;
+use crate::options::signature::SignatureAlgorithm;
+use crate::outcome::{Outcome, PlannedRequests};
+use crate::plan::Planned;
+use crate::progress::JobReport;
+use crate::request::check::{check, check_version};
+use crate::request::file::{FileRequest, SignedBy};
+use crate::request::file_kind::is_manifest;
+use crate::request::manifest::Manifest;
+use crate::request::release_request::{Inputs, ReleaseRequest};
+use crate::s3::attempts::image_key;
+use crate::s3::record::{FROM_RECORD, mark};
+use crate::scope::Scope;
+use crate::signing::provided::ProvidedSignature;
+use crate::signing::signed_image::SignedImage;
+use crate::signing::source::SignatureSource;
+use crate::signing::{provided, sign};
+use crate::tags::TagHeader;
+use crate::upload::encoded;
+use aws_sdk_iot::config::interceptors::BeforeTransmitInterceptorContextMut;
+use aws_sdk_iot::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_iot::error::BoxError;
 use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,12 +1,12 @@
 //! Failures, with their causes, and the form of what was expected in place of a value.
 
 use crate::progress::Step;
-use aws_sdk_s3::{
-    config::http::HttpResponse,
-    error::{BuildError, ProvideErrorMetadata, SdkError},
-    primitives::ByteStreamError,
-};
-use std::{borrow::Cow, error::Error, fmt, io};
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{BuildError, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::primitives::ByteStreamError;
+use std::borrow::Cow;
+use std::error::Error;
+use std::{fmt, io};
 use tokio::task::JoinError;
 
 /// What was expected in place of a value that was given.

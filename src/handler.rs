@@ -1,21 +1,22 @@
 //! An event in, outcomes out: each record is released, and what a failure means for the invocation.
 
-use crate::{
-    clients::Clients,
-    delivery::stream,
-    dry_run,
-    error::Failure,
-    event::{envelope, record::Record, scheduled::Scheduled},
-    metrics::Metrics,
-    not_released::NotReleased,
-    outcome::{Outcome, Release, Releases},
-    progress::Progress,
-    release::release,
-    s3::bucket,
-    scope::Scope,
-    settings::{Settings, values::DryRun},
-    upload::Upload,
-};
+use crate::clients::Clients;
+use crate::delivery::stream;
+use crate::dry_run;
+use crate::error::Failure;
+use crate::event::envelope;
+use crate::event::record::Record;
+use crate::event::scheduled::Scheduled;
+use crate::metrics::Metrics;
+use crate::not_released::NotReleased;
+use crate::outcome::{Outcome, Release, Releases};
+use crate::progress::Progress;
+use crate::release::release;
+use crate::s3::bucket;
+use crate::scope::Scope;
+use crate::settings::Settings;
+use crate::settings::values::DryRun;
+use crate::upload::Upload;
 use futures::StreamExt;
 use jiff::Timestamp;
 use lambda_runtime::Diagnostic;

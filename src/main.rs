@@ -1,14 +1,16 @@
 //! The process that Lambda starts: logging, settings and clients once, then one event after another.
 
 use lambda_runtime::{Context, Diagnostic, Error, LambdaEvent, service_fn};
-use ota_on_upload::{clients::Clients, handler::Function, settings::Settings};
+use ota_on_upload::clients::Clients;
+use ota_on_upload::handler::Function;
+use ota_on_upload::settings::Settings;
 use serde_json::value::RawValue;
-use std::{
-    env,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::env;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::{filter::Targets, fmt, prelude::*};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::prelude::*;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

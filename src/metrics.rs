@@ -1,15 +1,14 @@
 //! Metrics for CloudWatch in its embedded metric format: one line of the log for each record
 //! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
 
-use crate::{
-    error::Failure,
-    not_released::RejectionKind,
-    outcome::{Outcome, Release},
-    progress::{Progress, Step},
-};
+use crate::error::Failure;
+use crate::not_released::RejectionKind;
+use crate::outcome::{Outcome, Release};
+use crate::progress::{Progress, Step};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use std::io::{self, Write};
+use std::io;
+use std::io::Write;
 use tracing::Level;
 
 /// The namespace of all metrics. Deployments are told apart by the dimension `FunctionName`, as Lambda's own metrics are.
@@ -164,11 +163,10 @@ fn of(release: &Release, progress: &Progress) -> Vec<Metric> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        not_released::{NotReleased, SkipReason},
-        progress::JobReport,
-    };
-    use std::{collections::BTreeSet, time::Duration};
+    use crate::not_released::{NotReleased, SkipReason};
+    use crate::progress::JobReport;
+    use std::collections::BTreeSet;
+    use std::time::Duration;
 
     const KINDS: [(RejectionKind, &str); 10] = [
         (RejectionKind::Place, "place"),

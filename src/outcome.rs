@@ -1,10 +1,8 @@
 //! What becomes of the records of an event: the function's result, and the final log lines.
 
-use crate::{
-    error::Failure,
-    not_released::{NotReleased, RejectionKind, SkipReason},
-    progress::{JobReport, Progress, Step},
-};
+use crate::error::Failure;
+use crate::not_released::{NotReleased, RejectionKind, SkipReason};
+use crate::progress::{JobReport, Progress, Step};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -253,11 +251,9 @@ impl Release {
 mod tests {
     use super::*;
     use serde_json::json;
-    use std::{
-        io,
-        sync::{Arc, Mutex},
-        time::Duration,
-    };
+    use std::io;
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
 
     fn job() -> JobReport {
         let some = |text: &str| Some(text.to_owned());

@@ -1,32 +1,25 @@
 //! Plans a release: everything is checked and looked up before anything is created.
 
-use crate::{
-    error::Failure,
-    job::{
-        existing::{Job, JobIdState, check_job_id},
-        job_template, lookup,
-    },
-    not_released::{NotReleased, combine},
-    options::job_config::JobConfig,
-    progress::{Progress, Step},
-    request::{
-        check::check,
-        file::FileRequest,
-        manifest::Manifest,
-        release_request::{Inputs, ReleaseRequest},
-    },
-    s3::{
-        attempts::EarlierAttempts,
-        inspect::Inspected,
-        manifest,
-        object::Image,
-        record::{FROM_RECORD, JobRecord},
-    },
-    scope::Scope,
-    settings::values::DryRun,
-    signing::source::{self, FileToSign, signature_versions},
-    tags::Tags,
-};
+use crate::error::Failure;
+use crate::job::existing::{Job, JobIdState, check_job_id};
+use crate::job::{job_template, lookup};
+use crate::not_released::{NotReleased, combine};
+use crate::options::job_config::JobConfig;
+use crate::progress::{Progress, Step};
+use crate::request::check::check;
+use crate::request::file::FileRequest;
+use crate::request::manifest::Manifest;
+use crate::request::release_request::{Inputs, ReleaseRequest};
+use crate::s3::attempts::EarlierAttempts;
+use crate::s3::inspect::Inspected;
+use crate::s3::manifest;
+use crate::s3::object::Image;
+use crate::s3::record::{FROM_RECORD, JobRecord};
+use crate::scope::Scope;
+use crate::settings::values::DryRun;
+use crate::signing::source;
+use crate::signing::source::{FileToSign, signature_versions};
+use crate::tags::Tags;
 use futures::future::{join, join4};
 
 /// A release that is ready to be signed.

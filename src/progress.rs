@@ -1,7 +1,8 @@
 //! How far a release has got: its steps, how long each took, and what is known of its job.
 
 use serde::Serialize;
-use std::{fmt, time::Duration};
+use std::fmt;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// A step of a release.

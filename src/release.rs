@@ -1,31 +1,25 @@
 //! The recipe of a release: each step makes a value of the one before, and can be repeated.
 
-use crate::{
-    backoff::Backoff,
-    delivery::deliver::deliver,
-    dry_run,
-    error::Failure,
-    job::{
-        create::{Created, create},
-        device_limits,
-        document::document,
-        earlier_versions,
-        existing::{Job, find_by_receipt, find_own},
-    },
-    not_released::{NotReleased, SkipReason},
-    outcome::Outcome,
-    plan::{Plan, Planned, Released, plan},
-    progress::{Progress, Step},
-    s3::{
-        digests::Digests,
-        inspect::{Inspected, inspect},
-        record::JobRecord,
-        unchanged,
-    },
-    scope::Scope,
-    settings::values::DryRun,
-    signing::{sign::sign_all, signed_image::SignedFile},
-};
+use crate::backoff::Backoff;
+use crate::delivery::deliver::deliver;
+use crate::dry_run;
+use crate::error::Failure;
+use crate::job::create::{Created, create};
+use crate::job::document::document;
+use crate::job::existing::{Job, find_by_receipt, find_own};
+use crate::job::{device_limits, earlier_versions};
+use crate::not_released::{NotReleased, SkipReason};
+use crate::outcome::Outcome;
+use crate::plan::{Plan, Planned, Released, plan};
+use crate::progress::{Progress, Step};
+use crate::s3::digests::Digests;
+use crate::s3::inspect::{Inspected, inspect};
+use crate::s3::record::JobRecord;
+use crate::s3::unchanged;
+use crate::scope::Scope;
+use crate::settings::values::DryRun;
+use crate::signing::sign::sign_all;
+use crate::signing::signed_image::SignedFile;
 use futures::future::join;
 use std::time::Duration;
 use tokio::time::{sleep, timeout_at};

@@ -1,6 +1,8 @@
 //! What all steps of one release share.
 
-use crate::{clients::Clients, settings::Settings, upload::Upload};
+use crate::clients::Clients;
+use crate::settings::Settings;
+use crate::upload::Upload;
 use jiff::Timestamp;
 use tokio::time::Instant;
 

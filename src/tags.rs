@@ -1,9 +1,7 @@
 //! The names of a release's tags, their values, and what S3 accepts of them.
 
-use crate::{
-    text::json::quoted,
-    text::spelling::{folded, nearest, without_blanks},
-};
+use crate::text::json::quoted;
+use crate::text::spelling::{folded, nearest, without_blanks};
 use aws_sdk_s3::types::Tag;
 use percent_encoding::percent_decode_str;
 use std::collections::BTreeMap;

@@ -2,7 +2,8 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use sha2::{Digest, Sha256};
-use std::fmt::{self, Write};
+use std::fmt;
+use std::fmt::Write;
 
 /// The prefix of every stream and job ID, as in those of CreateOTAUpdate.
 pub(crate) const ID_PREFIX: &str = "AFR_OTA-";

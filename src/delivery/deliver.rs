@@ -1,19 +1,15 @@
 //! Where devices fetch signed files from: their IoT stream, URLs that AWS IoT presigns, or whichever of both they choose.
 
-use crate::{
-    delivery::{
-        presigned_url::PresignedUrl,
-        raw_copy,
-        stream::{self, Stream},
-    },
-    error::Failure,
-    not_released::NotReleased,
-    options::job::Protocols,
-    progress::{Progress, Step},
-    s3::object,
-    scope::Scope,
-    signing::signed_image::SignedFile,
-};
+use crate::delivery::presigned_url::PresignedUrl;
+use crate::delivery::stream::Stream;
+use crate::delivery::{raw_copy, stream};
+use crate::error::Failure;
+use crate::not_released::NotReleased;
+use crate::options::job::Protocols;
+use crate::progress::{Progress, Step};
+use crate::s3::object;
+use crate::scope::Scope;
+use crate::signing::signed_image::SignedFile;
 use futures::future::{join, try_join_all};
 
 /// Where devices fetch signed files from. URLs are in the order of the files.

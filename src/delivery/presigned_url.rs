@@ -1,10 +1,8 @@
 //! The placeholder in job documents for which AWS IoT presigns a URL for each device.
 
-use crate::{
-    delivery::raw_copy::RawCopy,
-    settings::Settings,
-    upload::{Upload, encoded},
-};
+use crate::delivery::raw_copy::RawCopy;
+use crate::settings::Settings;
+use crate::upload::{Upload, encoded};
 
 /// The placeholder of a raw copy's URL, for which each device gets one of its own
 /// (<https://docs.aws.amazon.com/iot/latest/developerguide/create-manage-jobs-presigned-URLs.html>).

@@ -1,19 +1,16 @@
 //! The raw copy: a version of the very bytes that were signed, where AWS IoT may read them. It is never deleted: another
 //! attempt may be using it.
 
-use crate::{
-    clients::Clients,
-    error::{Failure, required},
-    not_released::NotReleased,
-    s3::object::is_gone,
-    scope::Scope,
-    signing::signed_image::SignedFile,
-};
-use aws_sdk_s3::{
-    error::ProvideErrorMetadata,
-    types::{ChecksumAlgorithm, TaggingDirective},
-};
-use base64::{Engine, prelude::BASE64_STANDARD};
+use crate::clients::Clients;
+use crate::error::{Failure, required};
+use crate::not_released::NotReleased;
+use crate::s3::object::is_gone;
+use crate::scope::Scope;
+use crate::signing::signed_image::SignedFile;
+use aws_sdk_s3::error::ProvideErrorMetadata;
+use aws_sdk_s3::types::{ChecksumAlgorithm, TaggingDirective};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 
 /// A version of a file's very bytes, where AWS IoT may read them.
 #[derive(Debug, Clone, PartialEq, Eq)]

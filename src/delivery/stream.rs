@@ -1,17 +1,14 @@
 //! The IoT stream that devices fetch the files from. It is never deleted: another attempt may be using it.
 
-use crate::{
-    clients::Clients,
-    delivery::raw_copy::RawCopy,
-    error::{Failure, required},
-    s3::digests::Digests,
-    scope::Scope,
-    upload::Upload,
-};
-use aws_sdk_iot::{
-    operation::create_stream::{CreateStreamError, builders::CreateStreamFluentBuilder},
-    types::{S3Location, StreamFile, StreamInfo},
-};
+use crate::clients::Clients;
+use crate::delivery::raw_copy::RawCopy;
+use crate::error::{Failure, required};
+use crate::s3::digests::Digests;
+use crate::scope::Scope;
+use crate::upload::Upload;
+use aws_sdk_iot::operation::create_stream::CreateStreamError;
+use aws_sdk_iot::operation::create_stream::builders::CreateStreamFluentBuilder;
+use aws_sdk_iot::types::{S3Location, StreamFile, StreamInfo};
 
 /// A stream of signed files.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,13 +1,9 @@
 //! Opens the envelopes around an event: SQS, SNS, Lambda's failure destinations, arrays, and JSON in JSON.
 
-use crate::{
-    error::Failure,
-    event::{
-        json::{Members, describe, elements, escaped},
-        record::{CREATING_REASONS, Record},
-        scheduled::Scheduled,
-    },
-};
+use crate::error::Failure;
+use crate::event::json::{Members, describe, elements, escaped};
+use crate::event::record::{CREATING_REASONS, Record};
+use crate::event::scheduled::Scheduled;
 use serde_json::value::RawValue;
 
 /// The maximum number of envelopes around an event. A redriven SNS notification of a queue is in six: SQS, the failure

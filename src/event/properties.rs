@@ -1,16 +1,13 @@
 //! Properties of all events, tested with any combination of the members and strings of known events.
 
-use super::{
-    envelope::records,
-    record::{CREATING_REASONS, OTHER_DETAIL_TYPES},
-    samples::{ENVELOPES, QUEUE, batch_operations, event_bridge, read, record},
-};
-use crate::{
-    error::Failure,
-    not_released::{NotReleased, RejectionKind, SkipReason},
-};
+use super::envelope::records;
+use super::record::{CREATING_REASONS, OTHER_DETAIL_TYPES};
+use super::samples::{ENVELOPES, QUEUE, batch_operations, event_bridge, read, record};
+use crate::error::Failure;
+use crate::not_released::{NotReleased, RejectionKind, SkipReason};
 use aws_sdk_s3::types::Event;
-use proptest::{prelude::*, sample::select};
+use proptest::prelude::*;
+use proptest::sample::select;
 use serde_json::{Value, json};
 use std::fmt::Write;
 

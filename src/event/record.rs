@@ -1,14 +1,13 @@
 //! Reads one record of an event: a notification of S3, or the detail of an event of EventBridge.
 
-use crate::{
-    error::Failure,
-    event::json::{Members, escaped},
-    not_released::{NotReleased, RejectionKind, SkipReason},
-    upload::{NO_VERSION, Upload},
-};
+use crate::error::Failure;
+use crate::event::json::{Members, escaped};
+use crate::not_released::{NotReleased, RejectionKind, SkipReason};
+use crate::upload::{NO_VERSION, Upload};
 use aws_lambda_events::s3::S3Entity;
 use percent_encoding::percent_decode_str;
-use std::{borrow::Cow, collections::BTreeMap};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// The event types of S3 that are not uploads, or their prefixes that end with a colon
 /// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-event-types-and-destinations.html>,

@@ -1,11 +1,10 @@
 //! Sample events for the tests of this folder.
 
-use crate::{
-    error::Failure,
-    event::{envelope::records, record::Record},
-    not_released::{NotReleased, SkipReason},
-    upload::Upload,
-};
+use crate::error::Failure;
+use crate::event::envelope::records;
+use crate::event::record::Record;
+use crate::not_released::{NotReleased, SkipReason};
+use crate::upload::Upload;
 use serde_json::{Value, json};
 
 pub(crate) const QUEUE: &str = "arn:aws:sqs:us-east-1:111122223333:failures";

@@ -1,24 +1,18 @@
 //! CreateJob, or the job that an earlier attempt created.
 
-use crate::{
-    error::Failure,
-    job::{
-        document::Document,
-        existing::{self, Job, JobWithId},
-    },
-    not_released::{NotReleased, RejectionKind},
-    request::release_request::ReleaseRequest,
-    s3::record::JobRecord,
-    schedule::{
-        requested::{LeadTime, SchedulePart},
-        scheduling_config::Schedule,
-    },
-    scope::Scope,
-};
-use aws_sdk_iot::{
-    operation::create_job::{CreateJobError, CreateJobOutput, builders::CreateJobFluentBuilder},
-    types::PresignedUrlConfig,
-};
+use crate::error::Failure;
+use crate::job::document::Document;
+use crate::job::existing;
+use crate::job::existing::{Job, JobWithId};
+use crate::not_released::{NotReleased, RejectionKind};
+use crate::request::release_request::ReleaseRequest;
+use crate::s3::record::JobRecord;
+use crate::schedule::requested::{LeadTime, SchedulePart};
+use crate::schedule::scheduling_config::Schedule;
+use crate::scope::Scope;
+use aws_sdk_iot::operation::create_job::builders::CreateJobFluentBuilder;
+use aws_sdk_iot::operation::create_job::{CreateJobError, CreateJobOutput};
+use aws_sdk_iot::types::PresignedUrlConfig;
 
 /// CreateJob of a release now, and the times that the job would have. Its description ends in the mark.
 ///

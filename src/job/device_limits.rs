@@ -1,7 +1,10 @@
 //! The limits of common OTA libraries on devices: what a job exceeds is logged as a warning, and never rejected.
 
-use crate::{options::signature::SignatureAlgorithm, request::file::FileRequest, signing::signed_image::SignedImage};
-use base64::{Engine, prelude::BASE64_STANDARD};
+use crate::options::signature::SignatureAlgorithm;
+use crate::request::file::FileRequest;
+use crate::signing::signed_image::SignedImage;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 
 /// The buffer into which AWS's OTA demos copy a job message, without checking its size
 /// (<https://github.com/FreeRTOS/iot-reference-esp32c3>).
@@ -80,11 +83,15 @@ fn of_file(file: &FileRequest, signed: &SignedImage) -> impl Iterator<Item = Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        delivery::deliver::Delivery, delivery::presigned_url::PresignedUrl, delivery::raw_copy::RawCopy,
-        delivery::stream::Stream, job::document, request::release_request::Inputs,
-        request::release_request::ReleaseRequest, settings::tests::settings, tags::Tags, upload::Upload,
-    };
+    use crate::delivery::deliver::Delivery;
+    use crate::delivery::presigned_url::PresignedUrl;
+    use crate::delivery::raw_copy::RawCopy;
+    use crate::delivery::stream::Stream;
+    use crate::job::document;
+    use crate::request::release_request::{Inputs, ReleaseRequest};
+    use crate::settings::tests::settings;
+    use crate::tags::Tags;
+    use crate::upload::Upload;
 
     const ECDSA: SignatureAlgorithm = SignatureAlgorithm::Sha256WithEcdsa;
     const RSA: SignatureAlgorithm = SignatureAlgorithm::Sha256WithRsa;

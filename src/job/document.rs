@@ -1,9 +1,10 @@
 //! The job document of an OTA update.
 
-use crate::{
-    delivery::deliver::Delivery, error::Failure, options::signature::SignatureAlgorithm, request::file::FileRequest,
-    signing::signed_image::SignedImage,
-};
+use crate::delivery::deliver::Delivery;
+use crate::error::Failure;
+use crate::options::signature::SignatureAlgorithm;
+use crate::request::file::FileRequest;
+use crate::signing::signed_image::SignedImage;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -81,12 +82,12 @@ fn signature_key(algorithm: SignatureAlgorithm) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::release_request::ReleaseRequest;
+    use crate::delivery::presigned_url::PresignedUrl;
+    use crate::delivery::stream::Stream;
+    use crate::request::release_request::{Inputs, ReleaseRequest};
+    use crate::settings::tests::settings;
+    use crate::tags::Tags;
     use crate::upload::Upload;
-    use crate::{
-        delivery::presigned_url::PresignedUrl, delivery::stream::Stream, request::release_request::Inputs,
-        settings::tests::settings, tags::Tags,
-    };
     use jiff::Timestamp;
     use proptest::prelude::*;
 

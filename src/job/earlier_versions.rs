@@ -1,11 +1,10 @@
 //! The jobs of earlier versions of the same key, which may still be at work on devices.
 
-use crate::{
-    job::existing,
-    s3::{listing::earlier_versions, record::JobRecord},
-    scope::Scope,
-    upload::Upload,
-};
+use crate::job::existing;
+use crate::s3::listing::earlier_versions;
+use crate::s3::record::JobRecord;
+use crate::scope::Scope;
+use crate::upload::Upload;
 use aws_sdk_iot::types::JobStatus;
 use futures::future::join_all;
 use std::time::Duration;

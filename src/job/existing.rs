@@ -1,19 +1,16 @@
 //! The job that has the ID of a release already: the release's own, which an earlier attempt created, or another.
 
-use crate::{
-    delivery::presigned_url::PresignedUrl,
-    error::{Failure, required},
-    not_released::{NotReleased, RejectionKind},
-    progress::JobReport,
-    request::release_request::ReleaseRequest,
-    s3::{
-        attempts::record_versions,
-        record::{JobRecord, overtaken},
-    },
-    scope::Scope,
-    upload::Upload,
-};
-use aws_sdk_iot::{error::ProvideErrorMetadata, types::JobStatus};
+use crate::delivery::presigned_url::PresignedUrl;
+use crate::error::{Failure, required};
+use crate::not_released::{NotReleased, RejectionKind};
+use crate::progress::JobReport;
+use crate::request::release_request::ReleaseRequest;
+use crate::s3::attempts::record_versions;
+use crate::s3::record::{JobRecord, overtaken};
+use crate::scope::Scope;
+use crate::upload::Upload;
+use aws_sdk_iot::error::ProvideErrorMetadata;
+use aws_sdk_iot::types::JobStatus;
 
 /// A job that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -221,7 +218,8 @@ fn upload_of(description: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{s3::record::mark, tags::Tags};
+    use crate::s3::record::mark;
+    use crate::tags::Tags;
 
     #[test]
     fn the_receipt_and_the_report_have_the_jobs_arn_and_times() {

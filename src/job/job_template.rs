@@ -1,15 +1,12 @@
 //! The IoT job template that a release names.
 
-use crate::{
-    error::Failure,
-    not_released::{NotReleased, RejectionKind},
-    options::{
-        job::JobTemplateId,
-        job_config::{JobConfig, UncheckedJobConfig},
-    },
-    scope::Scope,
-};
-use aws_sdk_iot::{error::ProvideErrorMetadata, operation::describe_job_template::DescribeJobTemplateOutput};
+use crate::error::Failure;
+use crate::not_released::{NotReleased, RejectionKind};
+use crate::options::job::JobTemplateId;
+use crate::options::job_config::{JobConfig, UncheckedJobConfig};
+use crate::scope::Scope;
+use aws_sdk_iot::error::ProvideErrorMetadata;
+use aws_sdk_iot::operation::describe_job_template::DescribeJobTemplateOutput;
 
 /// Looks a job template up. Its document, and what concerns that alone, is left out: a release has its own.
 ///

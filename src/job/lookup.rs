@@ -1,19 +1,15 @@
 //! Looks up in AWS IoT what a release names: its targets and package versions. CreateJob refuses a missing one, but only after
 //! the image is signed and streamed.
 
-use crate::{
-    error::{Cause, Failure},
-    not_released::{NotReleased, RejectionKind, combine_all},
-    options::target::Target,
-    request::release_request::ReleaseRequest,
-    scope::Scope,
-    settings::Settings,
-    tags::{JOB_TEMPLATE, PACKAGE_VERSION, THING, THING_GROUP, Tags},
-};
-use aws_sdk_iot::{
-    error::{ProvideErrorMetadata, SdkError},
-    types::PackageVersionStatus,
-};
+use crate::error::{Cause, Failure};
+use crate::not_released::{NotReleased, RejectionKind, combine_all};
+use crate::options::target::Target;
+use crate::request::release_request::ReleaseRequest;
+use crate::scope::Scope;
+use crate::settings::Settings;
+use crate::tags::{JOB_TEMPLATE, PACKAGE_VERSION, THING, THING_GROUP, Tags};
+use aws_sdk_iot::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_iot::types::PackageVersionStatus;
 use futures::{StreamExt, stream};
 
 /// Requests at the same time: AWS IoT allows ten a second for each of these operations

@@ -1,9 +1,7 @@
 //! A file on the device: its path and its type.
 
-use crate::{
-    error::Expected,
-    options::name::{is_name, is_name_character, validated},
-};
+use crate::error::Expected;
+use crate::options::name::{is_name, is_name_character, validated};
 use std::str::FromStr;
 
 /// The maximum length of a path that every device parser accepts.

@@ -1,16 +1,14 @@
 //! The options of a job, other than its schedule, targets and packages.
 
-use crate::{
-    error::Expected,
-    options::name::{is_name, validated},
-    schedule::duration::Minutes,
-    upload::ID_PREFIX,
-};
-use aws_sdk_iot::{
-    error::BuildError,
-    types::{self, JobExecutionsRetryConfig, RetryCriteria, RetryableFailureType, TimeoutConfig},
-};
-use std::{fmt, str::FromStr};
+use crate::error::Expected;
+use crate::options::name::{is_name, validated};
+use crate::schedule::duration::Minutes;
+use crate::upload::ID_PREFIX;
+use aws_sdk_iot::error::BuildError;
+use aws_sdk_iot::types;
+use aws_sdk_iot::types::{JobExecutionsRetryConfig, RetryCriteria, RetryableFailureType, TimeoutConfig};
+use std::fmt;
+use std::str::FromStr;
 
 /// The maximum length of a job ID, with its prefix, that all devices keep whole.
 const MAX_JOB_ID: usize = 63;

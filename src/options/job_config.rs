@@ -1,10 +1,8 @@
 //! The configuration of a job in a job template or a manifest, in the types of CreateJob, and its checks.
 
-use crate::{
-    options::job::{Retries, Timeout},
-    options::packages::MAX_PACKAGES,
-    text::json::quoted,
-};
+use crate::options::job::{Retries, Timeout};
+use crate::options::packages::MAX_PACKAGES;
+use crate::text::json::quoted;
 use aws_sdk_iot::types::{
     AbortConfig, JobExecutionsRetryConfig, JobExecutionsRolloutConfig, MaintenanceWindow, TimeoutConfig,
 };

@@ -1,7 +1,9 @@
 //! The versions of software packages that an update installs.
 
-use crate::{error::Expected, options::name::is_name};
-use std::{collections::BTreeSet, str::FromStr};
+use crate::error::Expected;
+use crate::options::name::is_name;
+use std::collections::BTreeSet;
+use std::str::FromStr;
 
 /// The maximum number of package versions of one job
 /// (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateJob.html>).

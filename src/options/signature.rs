@@ -1,14 +1,11 @@
 //! Signing: profiles and jobs of AWS Signer, and signatures that the uploader provides.
 
-use crate::{
-    error::Expected,
-    options::name::{is_name, validated},
-};
-use base64::{
-    Engine,
-    prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD},
-};
-use der::{Decode, asn1::UintRef};
+use crate::error::Expected;
+use crate::options::name::{is_name, validated};
+use base64::Engine;
+use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
+use der::Decode;
+use der::asn1::UintRef;
 use std::str::FromStr;
 
 /// The name of a Signer profile: 2–64 of `[a-zA-Z0-9_]`

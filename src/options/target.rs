@@ -1,10 +1,10 @@
 //! Things and thing groups: their names, and the rules on which of them uploads may target.
 
-use crate::{
-    error::Expected,
-    options::name::{is_name, validated},
-};
-use std::{collections::BTreeSet, fmt, str::FromStr};
+use crate::error::Expected;
+use crate::options::name::{is_name, validated};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
 
 /// A thing group or a thing.
 #[derive(Debug, Clone, PartialEq, Eq)]

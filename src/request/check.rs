@@ -1,14 +1,10 @@
 //! Checks the request of a release together with its objects: their names and sizes.
 
-use crate::{
-    not_released::{NotReleased, RejectionKind},
-    request::{
-        file_kind,
-        release_request::{Inputs, ReleaseRequest},
-    },
-    settings::Settings,
-    upload::Upload,
-};
+use crate::not_released::{NotReleased, RejectionKind};
+use crate::request::file_kind;
+use crate::request::release_request::{Inputs, ReleaseRequest};
+use crate::settings::Settings;
+use crate::upload::Upload;
 use jiff::Timestamp;
 
 /// Checks the request of an upload, and the size in bytes of each file if it is known.

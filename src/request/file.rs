@@ -1,17 +1,15 @@
 //! Reads the files of a release: the upload itself, or the files of its manifest.
 
-use crate::{
-    not_released::{NotReleased, RejectionKind, SkipReason},
-    options::file::{FilePath, FileType},
-    options::signature::{CustomSigning, ProfileName, SigningJobId},
-    request::manifest::Manifest,
-    request::reader::{Location, Reader, member_name},
-    request::signature::read_custom_signing,
-    settings::Settings,
-    tags::{FILE_PATH, FILE_TAGS, FILE_TYPE, SIGNING_JOB, SIGNING_PROFILE},
-    text::json::quoted,
-    upload::Upload,
-};
+use crate::not_released::{NotReleased, RejectionKind, SkipReason};
+use crate::options::file::{FilePath, FileType};
+use crate::options::signature::{CustomSigning, ProfileName, SigningJobId};
+use crate::request::manifest::Manifest;
+use crate::request::reader::{Location, Reader, member_name};
+use crate::request::signature::read_custom_signing;
+use crate::settings::Settings;
+use crate::tags::{FILE_PATH, FILE_TAGS, FILE_TYPE, SIGNING_JOB, SIGNING_PROFILE};
+use crate::text::json::quoted;
+use crate::upload::Upload;
 
 /// One file of an update.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,7 +141,8 @@ fn read_signed_by(reader: &mut Reader<'_>, default_profile: &ProfileName, settin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{settings::tests::settings, tags::SIGNATURE};
+    use crate::settings::tests::settings;
+    use crate::tags::SIGNATURE;
     use serde_json::{Value, json};
 
     /// Reads the files of a manifest whose own tags are these.

@@ -1,17 +1,15 @@
 //! A manifest: an upload that names the files of one update, and configures its job beyond what tags can.
 
-use crate::{
-    options::job::UrlExpiry,
-    options::job_config::{JobConfig, UncheckedJobConfig},
-    request::manifest_files::{ManifestFile, files},
-    request::manifest_job::{
-        abort, description, package_versions, retries, rollout, tags, timeout, url_expiry, windows,
-    },
-    settings::Settings,
-    text::encoding::decode,
-    text::json::{Object, document},
-    upload::Upload,
+use crate::options::job::UrlExpiry;
+use crate::options::job_config::{JobConfig, UncheckedJobConfig};
+use crate::request::manifest_files::{ManifestFile, files};
+use crate::request::manifest_job::{
+    abort, description, package_versions, retries, rollout, tags, timeout, url_expiry, windows,
 };
+use crate::settings::Settings;
+use crate::text::encoding::decode;
+use crate::text::json::{Object, document};
+use crate::upload::Upload;
 use aws_sdk_iot::types::Tag;
 
 /// The maximum size of a manifest: many times the size of one with ten files and a full job.

@@ -1,13 +1,11 @@
 //! Reads the files of a manifest.
 
-use crate::{
-    request::file_kind,
-    request::reader::member_name,
-    settings::Settings,
-    tags::{FILE_TAGS, FILE_TYPE, SIGNING_PROFILE},
-    text::json::{Node, Object, Problems, list, quoted, text, whole_number},
-    upload::{NO_VERSION, Upload},
-};
+use crate::request::file_kind;
+use crate::request::reader::member_name;
+use crate::settings::Settings;
+use crate::tags::{FILE_TAGS, FILE_TYPE, SIGNING_PROFILE};
+use crate::text::json::{Node, Object, Problems, list, quoted, text, whole_number};
+use crate::upload::{NO_VERSION, Upload};
 use std::collections::BTreeMap;
 
 /// The maximum number of files in one stream

@@ -4,16 +4,14 @@
 //! A bad value is reported and replaced by a good one, so that the others are checked, too. A manifest with problems is
 //! not released.
 
-use crate::{
-    error::Expected,
-    options::job::UrlExpiry,
-    options::name::is_name,
-    options::packages::{is_package, is_package_version},
-    schedule::iot_cron::Cron,
-    settings::Settings,
-    text::json::{Node, Problems, list, number, quoted, text, whole_number, whole_number_32, word},
-    upload::MAX_DESCRIPTION,
-};
+use crate::error::Expected;
+use crate::options::job::UrlExpiry;
+use crate::options::name::is_name;
+use crate::options::packages::{is_package, is_package_version};
+use crate::schedule::iot_cron::Cron;
+use crate::settings::Settings;
+use crate::text::json::{Node, Problems, list, number, quoted, text, whole_number, whole_number_32, word};
+use crate::upload::MAX_DESCRIPTION;
 use aws_sdk_iot::types;
 
 /// The maximum number of tags of a job (<https://docs.aws.amazon.com/iot/latest/developerguide/tagging-iot.html>).

@@ -1,11 +1,12 @@
 //! Reads options by the names of their tags, and reports every bad one.
 
-use crate::{
-    error::Expected,
-    tags::{TAG_PREFIX, VOCABULARY, nearest_tag},
-    text::{json::quoted, spelling::suggestion},
-};
-use std::{borrow::Cow, collections::BTreeMap, str::FromStr};
+use crate::error::Expected;
+use crate::tags::{TAG_PREFIX, VOCABULARY, nearest_tag};
+use crate::text::json::quoted;
+use crate::text::spelling::suggestion;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::str::FromStr;
 
 /// The location of options: the tags of an upload, or a file in its manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

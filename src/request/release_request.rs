@@ -1,23 +1,21 @@
 //! The request of a release: all of its options, checked together.
 
-use crate::{
-    error::Failure,
-    not_released::{NotReleased, RejectionKind},
-    options::job::{JobId, JobTemplateId, Protocols, Retries, TargetSelection, Timeout, UrlExpiry},
-    options::job_config::JobConfig,
-    options::packages::PackageVersions,
-    options::target::Target,
-    request::file::{FileRequest, read_file, read_files},
-    request::manifest::Manifest,
-    request::reader::{Location, Reader},
-    request::schedule::{Context, read_schedule},
-    request::targets::read_targets,
-    schedule::duration::Minutes,
-    schedule::requested::{LeadTime, RequestedSchedule},
-    settings::Settings,
-    tags::{JOB_ID, JOB_TEMPLATE, PACKAGE_VERSION, PROTOCOLS, RETRIES, TIMEOUT, Tags, WINDOW},
-    upload::Upload,
-};
+use crate::error::Failure;
+use crate::not_released::{NotReleased, RejectionKind};
+use crate::options::job::{JobId, JobTemplateId, Protocols, Retries, TargetSelection, Timeout, UrlExpiry};
+use crate::options::job_config::JobConfig;
+use crate::options::packages::PackageVersions;
+use crate::options::target::Target;
+use crate::request::file::{FileRequest, read_file, read_files};
+use crate::request::manifest::Manifest;
+use crate::request::reader::{Location, Reader};
+use crate::request::schedule::{Context, read_schedule};
+use crate::request::targets::read_targets;
+use crate::schedule::duration::Minutes;
+use crate::schedule::requested::{LeadTime, RequestedSchedule};
+use crate::settings::Settings;
+use crate::tags::{JOB_ID, JOB_TEMPLATE, PACKAGE_VERSION, PROTOCOLS, RETRIES, TIMEOUT, Tags, WINDOW};
+use crate::upload::Upload;
 use aws_sdk_iot::types::Tag;
 use jiff::Timestamp;
 

@@ -1,18 +1,14 @@
 //! Reads the schedule and the target selection of a release, and checks them together.
 
-use crate::{
-    options::job::TargetSelection,
-    request::reader::{Invalid, Reader},
-    schedule::requested::{LeadTime, RequestedSchedule, SchedulePart},
-    schedule::times::{End, Start},
-    schedule::window::Window,
-    settings::Settings,
-    tags::{END, END_BEHAVIOR, START, TARGET_SELECTION, TIMEZONE, WINDOW},
-};
-use aws_sdk_iot::types::{
-    MaintenanceWindow,
-    TargetSelection::{Continuous, Snapshot},
-};
+use crate::options::job::TargetSelection;
+use crate::request::reader::{Invalid, Reader};
+use crate::schedule::requested::{LeadTime, RequestedSchedule, SchedulePart};
+use crate::schedule::times::{End, Start};
+use crate::schedule::window::Window;
+use crate::settings::Settings;
+use crate::tags::{END, END_BEHAVIOR, START, TARGET_SELECTION, TIMEZONE, WINDOW};
+use aws_sdk_iot::types::MaintenanceWindow;
+use aws_sdk_iot::types::TargetSelection::{Continuous, Snapshot};
 use jiff::Timestamp;
 
 /// Everything but tags that the schedule of a release depends on.

@@ -1,14 +1,12 @@
 //! Reads a signature that the uploader provides.
 
-use crate::{
-    options::signature::{
-        CertFile, CustomSignature, CustomSigning, SIGNATURE_SUFFIX, SignatureAlgorithm, check_form, remove_whitespace,
-        restore_plus_signs,
-    },
-    request::reader::{Invalid, Location, Reader},
-    settings::Settings,
-    tags::{CERTIFICATE, SIGNATURE, SIGNATURE_ALGORITHM, SIGNING_JOB, SIGNING_PROFILE},
+use crate::options::signature::{
+    CertFile, CustomSignature, CustomSigning, SIGNATURE_SUFFIX, SignatureAlgorithm, check_form, remove_whitespace,
+    restore_plus_signs,
 };
+use crate::request::reader::{Invalid, Location, Reader};
+use crate::settings::Settings;
+use crate::tags::{CERTIFICATE, SIGNATURE, SIGNATURE_ALGORITHM, SIGNING_JOB, SIGNING_PROFILE};
 
 /// Reads the signature of a file, its algorithm and its certificate. Messages never quote the signature, as they are
 /// logged.

@@ -1,13 +1,11 @@
 //! Reads the targets of a release, and checks that its folder may target them.
 
-use crate::{
-    options::target::{CommaSeparated, Names, Target, TargetRule},
-    request::reader::Reader,
-    settings::Settings,
-    tags::{THING, THING_GROUP},
-    text::spelling::one_of,
-    upload::Upload,
-};
+use crate::options::target::{CommaSeparated, Names, Target, TargetRule};
+use crate::request::reader::Reader;
+use crate::settings::Settings;
+use crate::tags::{THING, THING_GROUP};
+use crate::text::spelling::one_of;
+use crate::upload::Upload;
 
 /// The maximum number of targets of one job
 /// (<https://docs.aws.amazon.com/general/latest/gr/iot_device_management.html>).

@@ -1,12 +1,11 @@
 //! The object versions that earlier attempts at a release left below the upload's own prefix.
 
-use crate::{
-    error::{Failure, required},
-    options::signature::SigningJobId,
-    s3::listing,
-    scope::Scope,
-};
-use aws_sdk_s3::{primitives::DateTime, types::ObjectVersion};
+use crate::error::{Failure, required};
+use crate::options::signature::SigningJobId;
+use crate::s3::listing;
+use crate::scope::Scope;
+use aws_sdk_s3::primitives::DateTime;
+use aws_sdk_s3::types::ObjectVersion;
 use std::cmp::Reverse;
 
 /// The most pages of a list below one prefix, of 1000 versions each. An attempt leaves two versions a file, and nobody but

@@ -1,11 +1,10 @@
 //! Checks the configuration of a bucket that the stack did not make: its owner can remove what the stack depends on.
 
-use crate::{
-    clients::Clients,
-    error::{Cause, Failure, required},
-    settings::Settings,
-};
-use aws_sdk_s3::{error::ProvideErrorMetadata, types::BucketVersioningStatus};
+use crate::clients::Clients;
+use crate::error::{Cause, Failure, required};
+use crate::settings::Settings;
+use aws_sdk_s3::error::ProvideErrorMetadata;
+use aws_sdk_s3::types::BucketVersioningStatus;
 use futures::try_join;
 use serde_json::Value;
 

@@ -1,11 +1,9 @@
 //! The digests of an object version, read in constant memory.
 
-use crate::{
-    error::Failure,
-    s3::object::{Image, get_upload, is_no_version},
-    scope::Scope,
-    upload::hex,
-};
+use crate::error::Failure;
+use crate::s3::object::{Image, get_upload, is_no_version};
+use crate::scope::Scope;
+use crate::upload::hex;
 use aws_lc_rs::digest::{Context, Digest, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 use aws_sdk_s3::error::ProvideErrorMetadata;
 

@@ -1,19 +1,15 @@
 //! Inspects an upload: its tags and image, whether it is current, and what earlier attempts at its release left.
 
-use crate::{
-    error::Failure,
-    not_released::{NotReleased, SkipReason, combine},
-    request::check::{check, check_version},
-    request::release_request::Inputs,
-    s3::{
-        attempts::EarlierAttempts,
-        object::{self, Image, StoredObject},
-        record::JobRecord,
-        unchanged,
-    },
-    scope::Scope,
-    tags::Tags,
-};
+use crate::error::Failure;
+use crate::not_released::{NotReleased, SkipReason, combine};
+use crate::request::check::{check, check_version};
+use crate::request::release_request::Inputs;
+use crate::s3::attempts::EarlierAttempts;
+use crate::s3::object::{Image, StoredObject};
+use crate::s3::record::JobRecord;
+use crate::s3::{object, unchanged};
+use crate::scope::Scope;
+use crate::tags::Tags;
 use futures::future::join4;
 
 /// What is known of an upload before anything else is looked up.

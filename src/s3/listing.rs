@@ -1,14 +1,11 @@
 //! Lists of object versions, whatever their keys contain.
 
-use crate::{
-    error::{Failure, required},
-    scope::Scope,
-    upload::Upload,
-};
-use aws_sdk_s3::{
-    operation::list_object_versions::{ListObjectVersionsOutput, builders::ListObjectVersionsFluentBuilder},
-    types::EncodingType,
-};
+use crate::error::{Failure, required};
+use crate::scope::Scope;
+use crate::upload::Upload;
+use aws_sdk_s3::operation::list_object_versions::ListObjectVersionsOutput;
+use aws_sdk_s3::operation::list_object_versions::builders::ListObjectVersionsFluentBuilder;
+use aws_sdk_s3::types::EncodingType;
 use percent_encoding::percent_decode_str;
 
 /// ListObjectVersions below `prefix` in the upload's bucket, with decoded keys. They are requested URL-encoded: XML 1.0 has no

@@ -1,17 +1,15 @@
 //! Reads the manifest that an upload is, and looks up the files that it names.
 
-use crate::{
-    error::Failure,
-    not_released::{NotReleased, SkipReason},
-    request::{
-        file_kind::{self, is_manifest, is_text, names_files},
-        manifest::{MAX_BYTES, Manifest},
-    },
-    s3::object::{self, Image, StoredObject, get_upload, is_gone},
-    scope::Scope,
-    text::json::quoted,
-    upload::hex,
-};
+use crate::error::Failure;
+use crate::not_released::{NotReleased, SkipReason};
+use crate::request::file_kind;
+use crate::request::file_kind::{is_manifest, is_text, names_files};
+use crate::request::manifest::{MAX_BYTES, Manifest};
+use crate::s3::object;
+use crate::s3::object::{Image, StoredObject, get_upload, is_gone};
+use crate::scope::Scope;
+use crate::text::json::quoted;
+use crate::upload::hex;
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use futures::future::try_join_all;
 use sha2::{Digest, Sha256};

@@ -1,20 +1,14 @@
 //! What S3 has of an object version: its tags, its size, and whether it is current and readable.
 
-use crate::{
-    error::{Failure, required},
-    not_released::{NotReleased, RejectionKind, SkipReason},
-    s3::listing,
-    scope::Scope,
-    tags::Tags,
-};
-use aws_sdk_s3::{
-    error::ProvideErrorMetadata,
-    operation::{
-        get_object::builders::GetObjectFluentBuilder,
-        head_object::{HeadObjectError, HeadObjectOutput},
-    },
-    types::{ArchiveStatus, StorageClass},
-};
+use crate::error::{Failure, required};
+use crate::not_released::{NotReleased, RejectionKind, SkipReason};
+use crate::s3::listing;
+use crate::scope::Scope;
+use crate::tags::Tags;
+use aws_sdk_s3::error::ProvideErrorMetadata;
+use aws_sdk_s3::operation::get_object::builders::GetObjectFluentBuilder;
+use aws_sdk_s3::operation::head_object::{HeadObjectError, HeadObjectOutput};
+use aws_sdk_s3::types::{ArchiveStatus, StorageClass};
 
 /// An uploaded image.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,20 +1,14 @@
 //! The record of an upload's job, which all attempts at its release share.
 
-use crate::{
-    error::{Failure, required},
-    s3::{
-        attempts::{record_key, record_versions},
-        object::get,
-    },
-    scope::Scope,
-    tags::Tags,
-    upload::{Upload, hash_of, hex},
-};
-use aws_sdk_s3::{
-    error::{ProvideErrorMetadata, SdkError},
-    operation::put_object::PutObjectError,
-    primitives::ByteStream,
-};
+use crate::error::{Failure, required};
+use crate::s3::attempts::{record_key, record_versions};
+use crate::s3::object::get;
+use crate::scope::Scope;
+use crate::tags::Tags;
+use crate::upload::{Upload, hash_of, hex};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::put_object::PutObjectError;
+use aws_sdk_s3::primitives::ByteStream;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -1,19 +1,16 @@
 //! Recognizes an object that was copied onto itself, to change its metadata, encryption or storage class: a new version
 //! with the bytes and tags of the previous one, whose release the fleet has already.
 
-use crate::{
-    error::Failure,
-    request::file_kind::is_manifest,
-    s3::{
-        digests::Digests,
-        listing::earlier_versions,
-        object::{self, Image},
-        record::JobRecord,
-    },
-    scope::Scope,
-    settings::values::DryRun,
-    tags::Tags,
-};
+use crate::error::Failure;
+use crate::request::file_kind::is_manifest;
+use crate::s3::digests::Digests;
+use crate::s3::listing::earlier_versions;
+use crate::s3::object;
+use crate::s3::object::Image;
+use crate::s3::record::JobRecord;
+use crate::scope::Scope;
+use crate::settings::values::DryRun;
+use crate::tags::Tags;
 
 /// The record of a version that CopyObject wrote, if it is unchanged: its [`receipt`], which is written unless this is a dry
 /// run; or the record of another attempt that was first.

@@ -1,14 +1,10 @@
 //! Dates and times to the minute, in UTC or by the clocks of a time zone.
 
-use crate::{
-    error::Expected,
-    schedule::time_zone::{Zone, read_offset},
-};
-use jiff::{
-    Timestamp,
-    civil::{Date, DateTime, Time},
-    tz::{AmbiguousOffset, Offset, TimeZone},
-};
+use crate::error::Expected;
+use crate::schedule::time_zone::{Zone, read_offset};
+use jiff::Timestamp;
+use jiff::civil::{Date, DateTime, Time};
+use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use std::ops::Range;
 
 /// A time in UTC as tags accept it: `2026-12-01T02:00Z`.

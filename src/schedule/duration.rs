@@ -1,7 +1,8 @@
 //! Durations in whole minutes, written in days, hours and minutes.
 
 use crate::error::Expected;
-use std::{fmt, str::FromStr};
+use std::fmt;
+use std::str::FromStr;
 
 /// A day, in minutes.
 pub(crate) const DAY: i64 = 24 * 60;

@@ -3,8 +3,11 @@
 use crate::error::Expected;
 use chrono::{DateTime, NaiveDateTime};
 use croner::parser::{CronParser, Seconds, Year};
-use jiff::{Timestamp, tz::Offset};
-use std::{collections::BTreeSet, ops::RangeInclusive, str::FromStr};
+use jiff::Timestamp;
+use jiff::tz::Offset;
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 
 /// The openings of a maintenance window, in UTC: `cron(minute hour day-of-month month day-of-week year)`, one of the two days
 /// `?` (<https://docs.aws.amazon.com/iot/latest/developerguide/jobs-configurations-details.html>). The grammar of each field

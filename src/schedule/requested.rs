@@ -1,15 +1,13 @@
 //! The requested schedule: its times resolved when the job is created, AWS IoT's rules checked, and warnings about clocks.
 
-use crate::schedule::{
-    date_time::{DateAndTime, utc},
-    duration::{DAY, Minutes},
-    scheduling_config::{Openings, Schedule},
-    time_zone::Zone,
-    times::{End, EndBehavior, Start},
-    timing_rules::{distance, expected_end, expected_start, length_problem},
-    window::Window,
-    window_in_utc::crons,
-};
+use crate::schedule::date_time::{DateAndTime, utc};
+use crate::schedule::duration::{DAY, Minutes};
+use crate::schedule::scheduling_config::{Openings, Schedule};
+use crate::schedule::time_zone::Zone;
+use crate::schedule::times::{End, EndBehavior, Start};
+use crate::schedule::timing_rules::{distance, expected_end, expected_start, length_problem};
+use crate::schedule::window::Window;
+use crate::schedule::window_in_utc::crons;
 use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
 use std::fmt;
 

@@ -1,11 +1,13 @@
 //! The resolved times of a job, and the `SchedulingConfig` of CreateJob.
 
-use crate::schedule::{date_time::utc, iot_cron::Cron, time_zone::Zone, times::EndBehavior};
-use aws_sdk_iot::{
-    error::BuildError,
-    types::{JobEndBehavior, MaintenanceWindow, SchedulingConfig},
-};
-use jiff::{Timestamp, tz::Offset};
+use crate::schedule::date_time::utc;
+use crate::schedule::iot_cron::Cron;
+use crate::schedule::time_zone::Zone;
+use crate::schedule::times::EndBehavior;
+use aws_sdk_iot::error::BuildError;
+use aws_sdk_iot::types::{JobEndBehavior, MaintenanceWindow, SchedulingConfig};
+use jiff::Timestamp;
+use jiff::tz::Offset;
 
 /// The times of a job, in whole minutes.
 #[derive(Debug, Clone, PartialEq, Eq)]

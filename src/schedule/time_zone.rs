@@ -1,11 +1,10 @@
 //! Time zones by name, and suggestions for an offset, city or abbreviation in place of a name.
 
-use crate::{error::Expected, text::spelling::one_of};
-use jiff::{
-    Timestamp,
-    civil::DateTime,
-    tz::{AmbiguousOffset, Offset, TimeZone, TimeZoneDatabase, TimeZoneFollowingTransitions},
-};
+use crate::error::Expected;
+use crate::text::spelling::one_of;
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::{AmbiguousOffset, Offset, TimeZone, TimeZoneDatabase, TimeZoneFollowingTransitions};
 use std::str::FromStr;
 
 /// A time zone by its IANA name (<https://www.iana.org/time-zones>), from the database within this binary: Lambda's image

@@ -1,13 +1,9 @@
 //! The start, the end and the end behavior of a job as tags and settings give them.
 
-use crate::{
-    error::Expected,
-    schedule::{
-        date_time::{DateAndTime, suggest_time},
-        duration::Minutes,
-        timing_rules::length_problem,
-    },
-};
+use crate::error::Expected;
+use crate::schedule::date_time::{DateAndTime, suggest_time};
+use crate::schedule::duration::Minutes;
+use crate::schedule::timing_rules::length_problem;
 use jiff::SignedDuration;
 use std::str::FromStr;
 

@@ -1,19 +1,16 @@
 //! Recurring maintenance windows as tags give them, by the clocks of a place.
 
-use crate::{
-    error::Expected,
-    schedule::{
-        date_time::DateAndTime,
-        duration::{DAY, Minutes},
-        time_zone::{Zone, read_offset},
-    },
-};
-use jiff::{
-    SignedDuration, Timestamp,
-    civil::{Date, DateTime, Time},
-    tz::Offset,
-};
-use std::{collections::BTreeSet, iter, ops::RangeInclusive, str::FromStr};
+use crate::error::Expected;
+use crate::schedule::date_time::DateAndTime;
+use crate::schedule::duration::{DAY, Minutes};
+use crate::schedule::time_zone::{Zone, read_offset};
+use jiff::civil::{Date, DateTime, Time};
+use jiff::tz::Offset;
+use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeSet;
+use std::iter;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 
 /// The minimum and maximum length of a window, in minutes
 /// (<https://docs.aws.amazon.com/iot/latest/apireference/API_MaintenanceWindow.html>).

@@ -3,11 +3,10 @@
 //! AWS IoT counts in UTC (<https://docs.aws.amazon.com/iot/latest/developerguide/jobs-configurations-details.html>), where
 //! the day may be the one before or after the day by the clocks of a place.
 
-use crate::schedule::{
-    iot_cron::YEARS,
-    window::{Days, Window, weekdays},
-};
-use jiff::{civil::Date, tz::Offset};
+use crate::schedule::iot_cron::YEARS;
+use crate::schedule::window::{Days, Window, weekdays};
+use jiff::civil::Date;
+use jiff::tz::Offset;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The cron expressions of a window by clocks with this offset from UTC, for a job of this year or a later one.

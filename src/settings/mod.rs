@@ -2,22 +2,21 @@
 
 pub mod values;
 
-use crate::{
-    error::Expected,
-    not_released::{NotReleased, RejectionKind, SkipReason},
-    options::job::{JobTemplateId, Retries, Timeout, UrlExpiry},
-    options::signature::ProfileName,
-    options::target::{CommaSeparated, TargetRule},
-    schedule::requested::{LeadTime, RequestedSchedule},
-    schedule::time_zone::Zone,
-    schedule::times::{End, EndBehavior, Start},
-    settings::values::{ByteCount, DryRun, Flag, Prefix, QueueArn, RoleArn},
-    tags::TagHeader,
-    text::spelling::one_of,
-    upload::Upload,
-};
+use crate::error::Expected;
+use crate::not_released::{NotReleased, RejectionKind, SkipReason};
+use crate::options::job::{JobTemplateId, Retries, Timeout, UrlExpiry};
+use crate::options::signature::ProfileName;
+use crate::options::target::{CommaSeparated, TargetRule};
+use crate::schedule::requested::{LeadTime, RequestedSchedule};
+use crate::schedule::time_zone::Zone;
+use crate::schedule::times::{End, EndBehavior, Start};
+use crate::settings::values::{ByteCount, DryRun, Flag, Prefix, QueueArn, RoleArn};
+use crate::tags::TagHeader;
+use crate::text::spelling::one_of;
+use crate::upload::Upload;
 use jiff::{SignedDuration, Timestamp};
-use std::{env, fmt, str::FromStr};
+use std::str::FromStr;
+use std::{env, fmt};
 
 /// The settings of a deployment, all checked.
 #[derive(Debug, Clone)]

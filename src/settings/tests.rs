@@ -1,9 +1,7 @@
 use super::*;
 use crate::tags::Tags;
-use std::{
-    cell::RefCell,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) const REQUIRED: [(&str, &str); 5] = [
     ("SIGNING_PROFILE", "OtaSigning"),

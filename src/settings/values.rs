@@ -1,6 +1,8 @@
 //! The values of single settings.
 
-use crate::{error::Expected, options::name::validated, tags::TagHeader};
+use crate::error::Expected;
+use crate::options::name::validated;
+use crate::tags::TagHeader;
 use std::str::FromStr;
 
 /// Whether releases are only checked.

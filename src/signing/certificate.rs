@@ -1,8 +1,11 @@
 //! A code-signing certificate: the two fields of it that verification needs, whatever the others hold.
 
-use base64::{Engine, prelude::BASE64_STANDARD};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use der::{AnyRef, Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
-use jiff::{Timestamp, civil::DateTime, tz::Offset};
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::Offset;
 
 /// The labels of a certificate in PEM (<https://www.rfc-editor.org/rfc/rfc7468#section-5.1>).
 const LABELS: [&str; 3] = ["CERTIFICATE", "X509 CERTIFICATE", "X.509 CERTIFICATE"];

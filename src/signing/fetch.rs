@@ -1,18 +1,12 @@
 //! Reads the signed object of a signing job from S3.
 
-use crate::{
-    error::{Failure, required},
-    options::signature::SignatureAlgorithm,
-    s3::{
-        attempts::versions_of,
-        object::{Image, get, is_gone},
-    },
-    scope::Scope,
-    signing::{
-        signed_object::{NotSigned, SignedObject},
-        signing_job::SigningError,
-    },
-};
+use crate::error::{Failure, required};
+use crate::options::signature::SignatureAlgorithm;
+use crate::s3::attempts::versions_of;
+use crate::s3::object::{Image, get, is_gone};
+use crate::scope::Scope;
+use crate::signing::signed_object::{NotSigned, SignedObject};
+use crate::signing::signing_job::SigningError;
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use tokio_util::io::SyncIoBridge;
 

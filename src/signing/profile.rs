@@ -1,16 +1,14 @@
 //! The signing profile: whether it signs, and what it says of the certificate on the device.
 
-use crate::{
-    error::{Failure, is_throttled, required},
-    not_released::{NotReleased, RejectionKind},
-    options::signature::ProfileName,
-    request::file::FileRequest,
-    s3::object::Image,
-    scope::Scope,
-};
-use aws_sdk_signer::{
-    error::ProvideErrorMetadata, operation::get_signing_profile::GetSigningProfileOutput, types::SigningProfileStatus,
-};
+use crate::error::{Failure, is_throttled, required};
+use crate::not_released::{NotReleased, RejectionKind};
+use crate::options::signature::ProfileName;
+use crate::request::file::FileRequest;
+use crate::s3::object::Image;
+use crate::scope::Scope;
+use aws_sdk_signer::error::ProvideErrorMetadata;
+use aws_sdk_signer::operation::get_signing_profile::GetSigningProfileOutput;
+use aws_sdk_signer::types::SigningProfileStatus;
 use jiff::Timestamp;
 use std::collections::HashMap;
 

@@ -1,27 +1,22 @@
 //! A signature that the uploader provides: by a signing job that has finished, or made outside AWS Signer.
 
-use crate::{
-    error::{Failure, required},
-    not_released::{NotReleased, RejectionKind},
-    options::signature::{
-        CustomSignature, CustomSigning, ProfileName, SIGNATURE_SUFFIX, SignatureAlgorithm, SigningJobId,
-    },
-    request::file::FileRequest,
-    s3::{
-        attempts::image_key,
-        object::{Image, get, is_gone, unreadable},
-    },
-    scope::Scope,
-    signing::{
-        fetch, profile,
-        signature_object::{self, MAX_BYTES},
-        signed_image::SignedImage,
-        signing_job::{self, SigningError, UsableJob, certificate_arn},
-        verification::Verification,
-    },
-    tags::{SIGNATURE, SIGNING_JOB},
+use crate::error::{Failure, required};
+use crate::not_released::{NotReleased, RejectionKind};
+use crate::options::signature::{
+    CustomSignature, CustomSigning, ProfileName, SIGNATURE_SUFFIX, SignatureAlgorithm, SigningJobId,
 };
-use aws_sdk_signer::{error::ProvideErrorMetadata as _, operation::describe_signing_job::DescribeSigningJobOutput};
+use crate::request::file::FileRequest;
+use crate::s3::attempts::image_key;
+use crate::s3::object::{Image, get, is_gone, unreadable};
+use crate::scope::Scope;
+use crate::signing::signature_object::MAX_BYTES;
+use crate::signing::signed_image::SignedImage;
+use crate::signing::signing_job::{SigningError, UsableJob, certificate_arn};
+use crate::signing::verification::Verification;
+use crate::signing::{fetch, profile, signature_object, signing_job};
+use crate::tags::{SIGNATURE, SIGNING_JOB};
+use aws_sdk_signer::error::ProvideErrorMetadata as _;
+use aws_sdk_signer::operation::describe_signing_job::DescribeSigningJobOutput;
 
 /// A signature over an upload that is there before the release.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,34 +1,26 @@
 //! Signs files with AWS Signer, or finds the signatures that earlier attempts had made.
 
-use crate::{
-    backoff::Backoff,
-    error::{Failure, is_throttled, required},
-    options::signature::{ProfileName, SignatureAlgorithm},
-    request::file::FileRequest,
-    s3::{
-        attempts::{EarlierAttempts, SignedObjectVersion},
-        object::Image,
-        record::{JobRecord, overtaken},
-    },
-    scope::Scope,
-    signing::{
-        certificate::Certificate,
-        fetch::{read, read_under_copy},
-        profile,
-        signed_image::{SignedFile, SignedImage},
-        signing_job::{self, SigningError, UsableJob, certificate_arn},
-        source::{FileToSign, SignatureSource},
-        verification::Verification,
-    },
-};
-use aws_sdk_signer::{
-    error::{ProvideErrorMetadata, SdkError},
-    operation::{
-        describe_signing_job::DescribeSigningJobOutput, start_signing_job::builders::StartSigningJobFluentBuilder,
-    },
-    types::{Destination, S3Destination, S3Source, SigningStatus, Source},
-};
-use futures::{StreamExt, TryStreamExt, future::try_join, stream};
+use crate::backoff::Backoff;
+use crate::error::{Failure, is_throttled, required};
+use crate::options::signature::{ProfileName, SignatureAlgorithm};
+use crate::request::file::FileRequest;
+use crate::s3::attempts::{EarlierAttempts, SignedObjectVersion};
+use crate::s3::object::Image;
+use crate::s3::record::{JobRecord, overtaken};
+use crate::scope::Scope;
+use crate::signing::certificate::Certificate;
+use crate::signing::fetch::{read, read_under_copy};
+use crate::signing::signed_image::{SignedFile, SignedImage};
+use crate::signing::signing_job::{SigningError, UsableJob, certificate_arn};
+use crate::signing::source::{FileToSign, SignatureSource};
+use crate::signing::verification::Verification;
+use crate::signing::{profile, signing_job};
+use aws_sdk_signer::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_signer::operation::describe_signing_job::DescribeSigningJobOutput;
+use aws_sdk_signer::operation::start_signing_job::builders::StartSigningJobFluentBuilder;
+use aws_sdk_signer::types::{Destination, S3Destination, S3Source, SigningStatus, Source};
+use futures::future::try_join;
+use futures::{StreamExt, TryStreamExt, stream};
 use std::time::Duration;
 use tokio::time::Instant;
 

@@ -1,11 +1,9 @@
 //! The object that holds the signature of custom code signing, next to the image.
 
-use crate::{
-    error::Expected,
-    options::signature::{SignatureAlgorithm, check_form, remove_whitespace},
-    text::encoding::decode,
-    text::json::{document, text},
-};
+use crate::error::Expected;
+use crate::options::signature::{SignatureAlgorithm, check_form, remove_whitespace};
+use crate::text::encoding::decode;
+use crate::text::json::{document, text};
 
 /// The most bytes of such an object: many times what it needs.
 pub(crate) const MAX_BYTES: i64 = 4096;

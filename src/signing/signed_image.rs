@@ -1,10 +1,9 @@
 //! A file with its signature.
 
-use crate::{
-    options::signature::SignatureAlgorithm,
-    request::file::FileRequest,
-    s3::{digests::Digests, object::Image},
-};
+use crate::options::signature::SignatureAlgorithm;
+use crate::request::file::FileRequest;
+use crate::s3::digests::Digests;
+use crate::s3::object::Image;
 use jiff::Timestamp;
 
 /// A signature over a file, and everything that a device needs to check it.

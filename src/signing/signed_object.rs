@@ -1,12 +1,13 @@
 //! The signed object that Signer writes: read in constant memory, and checked to speak of the upload.
 
-use crate::{options::signature::SignatureAlgorithm, s3::object::Image, upload::Upload};
-use base64::{Engine, prelude::BASE64_STANDARD};
+use crate::options::signature::SignatureAlgorithm;
+use crate::s3::object::Image;
+use crate::upload::Upload;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
-use std::{
-    cell::Cell,
-    io::{Error, ErrorKind, Read},
-};
+use std::cell::Cell;
+use std::io::{Error, ErrorKind, Read};
 use struson::reader::{JsonReader, JsonStreamReader, ReaderError, ValueType};
 
 /// The longest string that is kept of a signed object: an RSA signature with 4096 bits has 684 characters in base64.

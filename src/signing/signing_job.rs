@@ -1,14 +1,10 @@
 //! Signing jobs of AWS Signer: which can be used, whoever started them.
 
-use crate::{
-    error::{Failure, required, required_text},
-    signing::profile::cert_file,
-    upload::Upload,
-};
-use aws_sdk_signer::{
-    operation::describe_signing_job::DescribeSigningJobOutput,
-    types::{SignedObject, SigningMaterial, SigningStatus, Source},
-};
+use crate::error::{Failure, required, required_text};
+use crate::signing::profile::cert_file;
+use crate::upload::Upload;
+use aws_sdk_signer::operation::describe_signing_job::DescribeSigningJobOutput;
+use aws_sdk_signer::types::{SignedObject, SigningMaterial, SigningStatus, Source};
 use jiff::Timestamp;
 
 /// Why there is no signature by a signing job or its signed object.

@@ -1,16 +1,12 @@
 //! Where the signature of each file comes from, found before anything is created.
 
-use crate::{
-    not_released::{NotReleased, combine, combine_all},
-    options::signature::ProfileName,
-    request::file::{FileRequest, SignedBy},
-    s3::object::Image,
-    scope::Scope,
-    signing::{
-        profile,
-        provided::{self, ProvidedSignature},
-    },
-};
+use crate::not_released::{NotReleased, combine, combine_all};
+use crate::options::signature::ProfileName;
+use crate::request::file::{FileRequest, SignedBy};
+use crate::s3::object::Image;
+use crate::scope::Scope;
+use crate::signing::provided::ProvidedSignature;
+use crate::signing::{profile, provided};
 use futures::future::{join, join_all};
 use std::collections::BTreeMap;
 

@@ -1,18 +1,18 @@
 //! Verification of a signature before anything is offered to devices: with the certificate that the signing job used, over
 //! the bytes that were uploaded.
 
-use crate::{
-    error::{Failure, required},
-    options::signature::SignatureAlgorithm,
-    s3::{digests::Digests, object::Image},
-    scope::Scope,
-    signing::certificate::Certificate,
-};
+use crate::error::{Failure, required};
+use crate::options::signature::SignatureAlgorithm;
+use crate::s3::digests::Digests;
+use crate::s3::object::Image;
+use crate::scope::Scope;
+use crate::signing::certificate::Certificate;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA1_ASN1, ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA256_ASN1, ECDSA_P521_SHA1_ASN1, ECDSA_P521_SHA256_ASN1,
     ParsedPublicKey, RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
 };
-use base64::{Engine, prelude::BASE64_STANDARD};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use tokio::sync::OnceCell;
 
 /// Verification of signatures over one upload, which is read once.
@@ -86,8 +86,7 @@ impl Certificate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY;
-    use aws_lc_rs::digest::SHA256;
+    use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 
     const IMAGE: &[u8] = b"a firmware image";
     const P256: &str = include_str!("../../tests/certificates/p256.pem");

@@ -1,11 +1,10 @@
 //! Reads JSON objects member by member, so that every problem is reported with the path of its member.
 
 use crate::text::spelling::{nearest, one_of, suggestion};
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
-};
-use serde_json::{Number, value::RawValue};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Number;
+use serde_json::value::RawValue;
 use std::fmt;
 
 /// The maximum number of characters that a message quotes from a document.

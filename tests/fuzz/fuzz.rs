@@ -6,7 +6,8 @@ mod targets;
 
 use libfuzzer_sys::fuzz_target;
 use peak_alloc::PeakAlloc;
-use std::{env, sync::LazyLock};
+use std::env;
+use std::sync::LazyLock;
 use targets::{TARGETS, Target};
 
 #[global_allocator]

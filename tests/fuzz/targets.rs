@@ -1,32 +1,29 @@
 //! What must hold of every parser, whatever it is given: for the fuzzer, and for `cargo test`, which replays its corpus.
 
 use jiff::{SignedDuration, Timestamp};
-use ota_on_upload::{
-    event::envelope,
-    not_released::NotReleased,
-    options::signature::{CustomSignature, CustomSigning, SignatureAlgorithm, check_form},
-    request::{
-        file::SignedBy,
-        manifest::Manifest,
-        release_request::{Inputs, ReleaseRequest},
-    },
-    s3::object::Image,
-    schedule::{
-        date_time::DateAndTime,
-        duration::Minutes,
-        requested::{LeadTime, RequestedSchedule},
-        time_zone::Zone,
-        times::{End, EndBehavior, Start},
-    },
-    settings::Settings,
-    signing::signed_object::SignedObject,
-    tags::{TagHeader, Tags, VOCABULARY},
-    upload::Upload,
-};
+use ota_on_upload::event::envelope;
+use ota_on_upload::not_released::NotReleased;
+use ota_on_upload::options::signature::{CustomSignature, CustomSigning, SignatureAlgorithm, check_form};
+use ota_on_upload::request::file::SignedBy;
+use ota_on_upload::request::manifest::Manifest;
+use ota_on_upload::request::release_request::{Inputs, ReleaseRequest};
+use ota_on_upload::s3::object::Image;
+use ota_on_upload::schedule::date_time::DateAndTime;
+use ota_on_upload::schedule::duration::Minutes;
+use ota_on_upload::schedule::requested::{LeadTime, RequestedSchedule};
+use ota_on_upload::schedule::time_zone::Zone;
+use ota_on_upload::schedule::times::{End, EndBehavior, Start};
+use ota_on_upload::settings::Settings;
+use ota_on_upload::signing::signed_object::SignedObject;
+use ota_on_upload::tags::{TagHeader, Tags, VOCABULARY};
+use ota_on_upload::upload::Upload;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
-use serde_json::{Value, json, value::RawValue};
-use std::{io::Read, str, sync::LazyLock};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use std::io::Read;
+use std::str;
+use std::sync::LazyLock;
 
 /// What a parser is put to with one input; it panics where something does not hold.
 pub type Target = fn(&[u8]);

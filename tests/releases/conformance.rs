@@ -1,19 +1,15 @@
 //! The real handler takes the steps of the model, in every world that attempts can leave behind and with every fault.
 
-use crate::{
-    model::{Call, Fault, Job, JobId, Mutant, Outcome, Process, Record, Response, World, send, writes},
-    support::{
-        self, BUCKET, Fake, LAB, Upload, claim, event, is_full_torture, record_key, report, run, signed_prefix,
-        upload_image,
-    },
+use crate::model::{Call, Fault, Job, JobId, Mutant, Outcome, Process, Record, Response, World, send, writes};
+use crate::support;
+use crate::support::{
+    BUCKET, Fake, LAB, Upload, claim, event, is_full_torture, record_key, report, run, signed_prefix, upload_image,
 };
 use bytes::Bytes;
 use http::Request;
 use serde_json::Value;
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::{Arc, Mutex},
-};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex};
 
 const JOB_IDS: [&str; 2] = ["one", "two"];
 

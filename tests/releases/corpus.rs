@@ -4,7 +4,8 @@
 mod targets;
 
 use crate::support::report;
-use std::{fs, path::Path};
+use std::fs;
+use std::path::Path;
 use targets::TARGETS;
 
 #[test]

@@ -8,7 +8,9 @@ use crate::support::{
 };
 use futures::future::join_all;
 use serde_json::Value;
-use std::{num::NonZero, thread, time::Duration};
+use std::num::NonZero;
+use std::thread;
+use std::time::Duration;
 
 const NEWER_IMAGE: &[u8] = b"\x7fELF another firmware image";
 

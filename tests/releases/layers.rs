@@ -1,10 +1,8 @@
 //! Tests that every file uses only files above it in the table of docs/architecture.md, so that there are no circles.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::Path,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
 
 /// The files of src/, by their paths.
 type Files = BTreeMap<String, String>;

@@ -2,17 +2,14 @@
 
 use crate::support::{Clients, Function, IMAGE, Settings, Upload, assert_outcome, event, invoke, named_event};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_s3::{
-    config::Credentials,
-    types::{MetadataDirective, StorageClass, Tag, Tagging},
-};
-use base64::{Engine, prelude::BASE64_STANDARD};
+use aws_sdk_s3::config::Credentials;
+use aws_sdk_s3::types::{MetadataDirective, StorageClass, Tag, Tagging};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
-use std::{
-    io::{BufRead, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
-};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 /// A running local cloud. It ends when its standard input is closed.
 struct LocalCloud {

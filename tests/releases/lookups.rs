@@ -5,7 +5,8 @@ use crate::support::{
     reasons_in_release_and_dry_run, release, release_with, warnings, with_paused_clock,
 };
 use serde_json::json;
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
 const IN_ACCOUNT_AND_REGION: &str = "of the deployment's account and region";
 

@@ -6,7 +6,8 @@ use crate::support::{
     rejection_reasons, release, release_of_with, release_unverified, release_with, remove_certname, replace_signature,
     run_with, sign_in_advance, signed_prefix, single, upload_image, utf_16, without_nonce,
 };
-use base64::{Engine, prelude::BASE64_STANDARD};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
 
 #[tokio::test]

@@ -2,11 +2,15 @@
 //! model of AWS, and the manifests against their schema.
 
 use crate::support::{Fake, PROFILE, VOCABULARY, release_with, report};
-use proptest::{
-    collection::vec, option, prelude::*, strategy::ValueTree, string::string_regex, test_runner::TestRunner,
-};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::string::string_regex;
+use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
-use std::{fs, path::Path};
+use std::fs;
+use std::path::Path;
 
 /// The number of releases.
 const CASES: usize = 900;

@@ -5,10 +5,8 @@ use crate::support::{
     without_nonce,
 };
 use serde_json::{Value, json};
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 /// A dry run of every event in `events/`, with the settings in `events/env/dry-run.json`, has the result in the file
 /// next to it. A release creates a job if the dry run reports requests. `UPDATE_RESULTS=1` rewrites the results.

@@ -1,5 +1,6 @@
 use super::*;
-use crate::{settings::tests::settings, text::json::document};
+use crate::settings::tests::settings;
+use crate::text::json::document;
 use serde_json::{Value, json};
 
 /// Reads the files of a manifest with this key.

@@ -1,5 +1,6 @@
 use super::*;
-use crate::{settings::tests::settings, text::json::document};
+use crate::settings::tests::settings;
+use crate::text::json::document;
 use serde_json::{Value, json};
 
 /// Reads a member `x` with this value, and returns the problems.

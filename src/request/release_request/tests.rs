@@ -1,16 +1,15 @@
 use super::*;
-use crate::{
-    options::name::tests::assert_grammar,
-    options::signature::SignatureAlgorithm,
-    request::file::SignedBy,
-    schedule::times::End,
-    settings::tests::settings,
-    tags::{
-        CERTIFICATE, END, END_BEHAVIOR, FILE_PATH, FILE_TYPE, SIGNATURE, SIGNATURE_ALGORITHM, SIGNING_JOB,
-        SIGNING_PROFILE, START, TARGET_SELECTION, THING, THING_GROUP, TIMEZONE, VOCABULARY,
-    },
+use crate::options::name::tests::assert_grammar;
+use crate::options::signature::SignatureAlgorithm;
+use crate::request::file::SignedBy;
+use crate::schedule::times::End;
+use crate::settings::tests::settings;
+use crate::tags::{
+    CERTIFICATE, END, END_BEHAVIOR, FILE_PATH, FILE_TYPE, SIGNATURE, SIGNATURE_ALGORITHM, SIGNING_JOB, SIGNING_PROFILE,
+    START, TARGET_SELECTION, THING, THING_GROUP, TIMEZONE, VOCABULARY,
 };
-use aws_sdk_iot::types::{JobExecutionsRolloutConfig, MaintenanceWindow, TargetSelection::Continuous};
+use aws_sdk_iot::types::TargetSelection::Continuous;
+use aws_sdk_iot::types::{JobExecutionsRolloutConfig, MaintenanceWindow};
 use proptest::prelude::*;
 
 const NOW: &str = "2026-11-23T21:40:30Z";

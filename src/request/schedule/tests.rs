@@ -1,9 +1,7 @@
 use super::*;
-use crate::{
-    request::reader::Location,
-    settings::tests::settings,
-    tags::{RETRIES, VOCABULARY},
-};
+use crate::request::reader::Location;
+use crate::settings::tests::settings;
+use crate::tags::{RETRIES, VOCABULARY};
 
 const NOW: &str = "2026-11-23T21:40:30Z";
 

@@ -1,5 +1,6 @@
 use super::*;
-use crate::{request::reader::Location, settings::tests::settings};
+use crate::request::reader::Location;
+use crate::settings::tests::settings;
 use proptest::prelude::*;
 
 fn targets(settings: &Settings, key: &str, tags: &[(&str, &str)]) -> Result<Vec<Target>, Vec<String>> {

@@ -1,9 +1,8 @@
 use super::*;
-use crate::schedule::{
-    iot_cron::{Cron, MAX_LENGTH},
-    window::{WEEK, days},
-};
-use jiff::{Timestamp, civil::Time};
+use crate::schedule::iot_cron::{Cron, MAX_LENGTH};
+use crate::schedule::window::{WEEK, days};
+use jiff::Timestamp;
+use jiff::civil::Time;
 use proptest::prelude::*;
 
 #[test]

@@ -5,7 +5,8 @@ use crate::support::{
     assert_released_once, claim, event, failure, failure_with, first_file, now, receipt, record_key, release,
     release_unverified, run_with, sign_in_advance, signed_prefix, single, upload_image,
 };
-use base64::{Engine, prelude::BASE64_STANDARD};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use futures::future::join_all;
 use serde_json::{Value, json};
 use std::time::Duration;

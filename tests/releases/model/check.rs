@@ -1,6 +1,7 @@
 //! The walk through every state, and the properties that must hold.
 
-use super::{Call, Fault, Job, JobId, Mutant, Outcome, Process, Response, World, fault::FAULTS, send, writes};
+use super::fault::FAULTS;
+use super::{Call, Fault, Job, JobId, Mutant, Outcome, Process, Response, World, send, writes};
 use crate::support::{is_full_torture, report};
 use stateright::{Checker, Expectation, HasDiscoveries, Model, Property};
 use std::thread;

@@ -1,8 +1,11 @@
 //! Releases with faults, as Lambda delivers them.
 
 use super::{CallIndex, FAULTS, Fake, Fault, Upload, event, run};
-use std::{env, fmt, io, io::Write, time::Duration};
-use tokio::{runtime, time::Instant};
+use std::io::Write;
+use std::time::Duration;
+use std::{env, fmt, io};
+use tokio::runtime;
+use tokio::time::Instant;
 
 /// The number of times that Lambda delivers an event to a function that fails.
 const ATTEMPTS: usize = 3;

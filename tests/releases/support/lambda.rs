@@ -4,24 +4,21 @@ use super::{Fake, setting};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use hyper::{server::conn::http1, service::service_fn};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use std::{
-    collections::BTreeMap,
-    env, fs,
-    process::{ExitStatus, Stdio},
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
-use tokio::{
-    io::AsyncReadExt,
-    net::TcpListener,
-    process::{Child, Command},
-    sync::{Mutex, mpsc},
-    task::JoinHandle,
-    time::timeout,
-};
+use std::collections::BTreeMap;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{env, fs};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 /// The settings of the tests that the process gets.
 const SETTINGS: [&str; 7] = [

@@ -1,9 +1,7 @@
 //! What the function logs in process.
 
-use std::{
-    io,
-    sync::{Arc, LazyLock, Mutex},
-};
+use std::io;
+use std::sync::{Arc, LazyLock, Mutex};
 
 /// Returns what the function logs at the level WARN or above while `work` runs.
 pub async fn warnings(work: impl Future) -> String {

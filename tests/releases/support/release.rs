@@ -4,11 +4,9 @@ use super::{ACCOUNT, BUCKET, Fake, Function, NOW, PROFILE, REGION, Settings, Upl
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::{
-    cell::Cell,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 pub const IMAGE: &[u8] = b"\x7fELF a firmware image";
 /// Has the size of `IMAGE`.

@@ -1,14 +1,13 @@
 //! The HTTP connector that hands the requests of the real clients to the fake.
 
-use super::{Clients, Fake, Fault, REGION, operation, response::error};
-use aws_sdk_s3::config::{
-    BehaviorVersion, Credentials, Region, RuntimeComponents, SharedCredentialsProvider,
-    http::{HttpRequest, HttpResponse},
+use super::response::error;
+use super::{Clients, Fake, Fault, REGION, operation};
+use aws_sdk_s3::config::http::{HttpRequest, HttpResponse};
+use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, RuntimeComponents, SharedCredentialsProvider};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
-use aws_smithy_runtime_api::client::{
-    http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
-    result::ConnectorError,
-};
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http::Request;

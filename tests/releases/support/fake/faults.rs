@@ -1,9 +1,7 @@
 //! Failing requests: errors and hooks for the next request of an operation, and faults at chosen requests.
 
-use super::{
-    Fake, State,
-    response::{error, ok},
-};
+use super::response::{error, ok};
+use super::{Fake, State};
 use bytes::Bytes;
 use http::{Request, Response};
 use serde_json::Value;

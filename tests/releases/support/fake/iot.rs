@@ -1,9 +1,7 @@
 //! IoT in the fake: targets, jobs, job templates, package versions and streams.
 
-use super::{
-    ACCOUNT, BUCKET, Behavior, Call, Fake, REGION,
-    response::{error, ok},
-};
+use super::response::{error, ok};
+use super::{ACCOUNT, BUCKET, Behavior, Call, Fake, REGION};
 use crate::packages::Packages;
 use bytes::Bytes;
 use futures::FutureExt;

@@ -15,7 +15,9 @@ pub use iot::job_arn;
 pub use s3::Version;
 
 use super::{Clients, Upload};
-use crate::{operations, packages::Packages, streams::Streams};
+use crate::operations;
+use crate::packages::Packages;
+use crate::streams::Streams;
 use aws_lc_rs::signature::EcdsaKeyPair;
 use bytes::Bytes;
 use faults::{Hook, When};
@@ -23,12 +25,10 @@ use http::{Request, Response};
 use percent_encoding::percent_decode_str;
 use response::{error, without_member};
 use serde_json::Value;
-use std::{
-    collections::{BTreeMap, HashMap},
-    fmt,
-    sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
-};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 pub const ACCOUNT: &str = "111122223333";
 pub const REGION: &str = "us-east-1";

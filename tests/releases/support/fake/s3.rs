@@ -1,10 +1,9 @@
 //! S3 in the fake.
 
-use super::{
-    ACCOUNT, BUCKET, Behavior, Call, Fake, State, Storage, Upload, now,
-    response::{error, response, xml},
-};
-use base64::{Engine, prelude::BASE64_STANDARD};
+use super::response::{error, response, xml};
+use super::{ACCOUNT, BUCKET, Behavior, Call, Fake, State, Storage, Upload, now};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};

@@ -1,14 +1,13 @@
 //! Signer and ACM in the fake.
 
-use super::{
-    ACCOUNT, Behavior, Call, Embedded, Fake, PROFILES, REGION,
-    response::{error, ok},
+use super::response::{error, ok};
+use super::{ACCOUNT, Behavior, Call, Embedded, Fake, PROFILES, REGION};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey,
 };
-use aws_lc_rs::{
-    rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey},
-};
-use base64::{Engine, prelude::BASE64_STANDARD};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::Response;
 use serde_json::{Value, json};
