@@ -1,4 +1,4 @@
-"""The service control policy that SECURITY.md has as an example, evaluated request by request."""
+"""The service control policy that docs/operator/security.md has as an example, evaluated request by request."""
 
 import json
 import re
@@ -24,10 +24,11 @@ def at(service, resource):
 
 
 class ServiceControlPolicy(PolicyTest):
-    """The example in SECURITY.md denies to all but a few roles what only the function needs."""
+    """The example in docs/operator/security.md denies to all but a few roles what only the function needs."""
 
     def setUp(self):
-        (text,) = re.findall(r'^    \{\n      "Version".*?^    \}$', (ROOT / "SECURITY.md").read_text(), re.M | re.S)
+        page = (ROOT / "docs/operator/security.md").read_text()
+        (text,) = re.findall(r'^    \{\n      "Version".*?^    \}$', page, re.M | re.S)
         self.text, self.document = text, json.loads(text)
 
     def requests(self):

@@ -370,11 +370,10 @@ class Regions(unittest.TestCase):
 
 
 class Certificate(unittest.TestCase):
-    def test_the_commands_of_the_readme_make_a_certificate_for_code_signing_alone(self):
+    def test_the_documented_commands_make_a_certificate_only_for_code_signing(self):
         """With the extensions of https://docs.aws.amazon.com/freertos/latest/userguide/ota-code-sign-cert-win.html"""
-        (commands,) = re.findall(
-            r"^ +cat > cert\.cnf.*?cert\.pem\n", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE
-        )
+        page = (ROOT / "docs/operator/deploy.md").read_text()
+        (commands,) = re.findall(r"^ +cat > cert\.cnf.*?cert\.pem\n", page, re.DOTALL | re.MULTILINE)
         with tempfile.TemporaryDirectory() as folder:
             command = ["bash", "-e", "-c", textwrap.dedent(commands)]
             subprocess.run(command, cwd=folder, check=True, capture_output=True)
