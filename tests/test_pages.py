@@ -47,6 +47,7 @@ def broken_links(pages):
 
 
 class PagesTest(unittest.TestCase):
+    maxDiff = None
     pages = {ROOT / name: (ROOT / name).read_text() for name in files(PAGES)}
 
     def test_links_lead_to_files_and_anchors_that_exist(self):
