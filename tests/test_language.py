@@ -55,31 +55,27 @@ SUMMARIES = compiled(AT_START_OF_COMMENTS, r"^(?:%s)\b")
 
 def paragraphs(lines):
     """Yields the first line number and the text of each paragraph, item and table cell of Markdown; skips code."""
-    number, held, fence, is_code = 0, [], False, False
-    for number, line in lines:
+    held, is_fenced, is_code = None, False, False
+    for number, line in [*lines, (0, "")]:
         text = line.strip()
-        starts_item = re.match(r"(?:[-*] |\d+\. |#+ |> )", text)
+        item = re.match(r"(?:[-*>]|\d+\.) +", text)
         if text.startswith("```"):
-            fence = not fence
-        elif not fence and text and not (line.startswith("    ") and (is_code or not held) and not starts_item):
-            is_code = False
-            if held and not starts_item and not text.startswith("|"):
-                held[1] += " " + text
-                continue
-            if held:
-                yield tuple(held)
-            held = []
-            if text.startswith("|"):
-                yield from ((number, cell.strip(" :-")) for cell in re.split(r"(?<!\\)\|", text))
-            else:
-                held = [number, text[starts_item.end() :] if starts_item else text]
+            is_fenced, text = not is_fenced, ""
+        is_code = bool(text) and (is_fenced or (line.startswith("    ") and not item and (is_code or not held)))
+        if held and text and not is_code and not item and text[0] not in "|#":
+            held = (held[0], f"{held[1]} {text}")
             continue
-        is_code = bool(text)
         if held:
-            yield tuple(held)
-        held = []
-    if held:
-        yield tuple(held)
+            yield held
+        held = None
+        if is_code or not text:
+            continue
+        if text.startswith("|"):
+            yield from ((number, cell.strip(" :-")) for cell in re.split(r"(?<!\\)\|", text))
+        elif text.startswith("#"):
+            yield number, text.strip("# ")
+        else:
+            held = (number, text[item.end() :] if item else text)
 
 
 def comment_blocks(comments):
@@ -156,7 +152,7 @@ def sentences(text):
     text = re.sub(r"(`+).+?\1", "`", text)
     text = re.sub(r"!?\[([^]]*)\]\([^)]*\)", r"\1", text)
     text = re.sub(r"https?://\S+", "`", text)
-    return re.split(r"(?<=[.!?])[\"')*]*\s+(?=[\"'(*`A-Z])", text)
+    return re.split(r"(?<=[.!?])[\"')*]*\s+(?=[\"'(*`A-Z0-9])", text)
 
 
 def problems(text, kind):
@@ -206,7 +202,8 @@ class LanguageTest(unittest.TestCase):
             ("a.md", f"# Title\n\n{long}\n\n- {long}\n- {long}\n"),
             ("a.md", f"One `{long}` two.\n\n    code that is told\n\n```\nis told\n```\n"),
             ("a.md", f"| a | {long.strip()} |\n|---|---|\n| {long.strip()} | [a](https://a.b/is.told) |\n"),
-            ("src/a.rs", '/// Returns whether it fits.\nlet a = "x"; // Fits.\n'),
+            ("src/a.rs", f'/// # Errors\n/// {long}\nlet a = "x"; // Returns whether it fits.\n'),
+            ("src/a.rs", f"/// {long.strip()}. 2 more.\n"),
             ("tests/a.py", '"""Reports a result."""\n\nTEXT = "as it was asked"\n'),
         ):
             self.assertEqual(self.found(name, source), [], source)
