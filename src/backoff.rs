@@ -1,4 +1,4 @@
-//! Pauses between requests that AWS throttles, and between looks at work in progress.
+//! Pauses between throttled requests, and between checks of running work.
 
 use std::time::Duration;
 use tokio::time::{Instant, sleep};

@@ -1,4 +1,6 @@
-//! The AWS clients: built once at init, without a call, with the time-outs and retries that the SDK leaves open.
+//! The AWS clients with their time-outs and retries.
+//!
+//! They are built once at init, without a request.
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;

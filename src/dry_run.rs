@@ -1,4 +1,4 @@
-//! A dry run: the requests that a release would make, just as the AWS clients would send them, and none of them sent.
+//! A dry run: reports the requests of a release, and sends none of them.
 
 use crate::delivery::deliver::Delivery;
 use crate::delivery::presigned_url::PresignedUrl;

@@ -1,4 +1,4 @@
-//! Failures, with their causes, and the form of what was expected in place of a value.
+//! Failures with their causes, and the form that was expected instead of a bad value.
 
 use crate::progress::Step;
 use aws_sdk_s3::config::http::HttpResponse;

@@ -1,4 +1,4 @@
-//! An event in, outcomes out: each record is released, and what a failure means for the invocation.
+//! Handles an event: releases each record, and returns the result of the invocation.
 
 use crate::clients::Clients;
 use crate::delivery::stream;

@@ -19,7 +19,7 @@
 //!
 //! # Modules
 //!
-//! A file uses only files above it. `docs/architecture.md` has the picture and the list of files in that order, and a test
+//! A file uses only files above it. `docs/developer/architecture.md` has the picture and the list of files in that order, and a test
 //! compares both with the code.
 
 pub mod text;

@@ -1,4 +1,6 @@
-//! The process that Lambda starts: logging, settings and clients once, then one event after another.
+//! The process that Lambda starts.
+//!
+//! Sets up logging, settings and clients once, then handles one event after another.
 
 use lambda_runtime::{Context, Diagnostic, Error, LambdaEvent, service_fn};
 use ota_on_upload::clients::Clients;

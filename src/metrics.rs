@@ -1,5 +1,8 @@
-//! Metrics for CloudWatch in its embedded metric format: one line of the log for each record
-//! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
+//! Writes the metrics for CloudWatch to the log.
+//!
+//! They are in the embedded metric format
+//! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>),
+//! one line for each record.
 
 use crate::error::Failure;
 use crate::not_released::RejectionKind;

@@ -1,4 +1,4 @@
-//! What becomes of the records of an event: the function's result, and the final log lines.
+//! The outcomes of a release: the function's result and the final log lines.
 
 use crate::error::Failure;
 use crate::not_released::{NotReleased, RejectionKind, SkipReason};

@@ -1,4 +1,4 @@
-//! Plans a release: everything is checked and looked up before anything is created.
+//! Plans a release: checks and looks up everything before anything is created.
 
 use crate::error::Failure;
 use crate::job::existing::{Job, JobIdState, check_job_id};

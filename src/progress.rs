@@ -1,4 +1,4 @@
-//! How far a release has got: its steps, how long each took, and what is known of its job.
+//! How far a release has got: its step, the duration of each step, and what is known of its job.
 
 use serde::Serialize;
 use std::fmt;

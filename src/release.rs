@@ -1,4 +1,6 @@
-//! The recipe of a release: each step makes a value of the one before, and can be repeated.
+//! The recipe of a release: its steps in their order.
+//!
+//! Each step makes a value from the one before, and can be repeated.
 
 use crate::backoff::Backoff;
 use crate::delivery::deliver::deliver;

@@ -1,4 +1,4 @@
-//! What all steps of one release share.
+//! The values that all steps of a release share.
 
 use crate::clients::Clients;
 use crate::settings::Settings;

@@ -1,4 +1,4 @@
-//! The names of a release's tags, their values, and what S3 accepts of them.
+//! The names of a release's tags, and what S3 accepts of tags.
 
 use crate::text::json::quoted;
 use crate::text::spelling::{folded, nearest, without_blanks};

@@ -1,4 +1,4 @@
-//! Where devices fetch signed files from: their IoT stream, URLs that AWS IoT presigns, or whichever of both they choose.
+//! Delivers the signed files by stream, presigned URL, or both.
 
 use crate::delivery::presigned_url::PresignedUrl;
 use crate::delivery::stream::Stream;

@@ -1,5 +1,6 @@
-//! The raw copy: a version of the very bytes that were signed, where AWS IoT may read them. It is never deleted: another
-//! attempt may be using it.
+//! Copies the bytes that were signed to where AWS IoT may read them.
+//!
+//! A raw copy is never deleted: another attempt may be using it.
 
 use crate::clients::Clients;
 use crate::error::{Failure, required};

@@ -1,4 +1,6 @@
-//! The IoT stream that devices fetch the files from. It is never deleted: another attempt may be using it.
+//! The IoT stream from which devices fetch the files.
+//!
+//! A stream is never deleted: another attempt may be using it.
 
 use crate::clients::Clients;
 use crate::delivery::raw_copy::RawCopy;

@@ -1,4 +1,4 @@
-//! Opens the envelopes around an event: SQS, SNS, Lambda's failure destinations, arrays, and JSON in JSON.
+//! Opens the envelopes around an event, and consumes unreadable messages of the failure queue.
 
 use crate::error::Failure;
 use crate::event::json::{Members, describe, elements, escaped};

@@ -1,4 +1,6 @@
-//! Reads single members of JSON as text: a tree of values would take a hundred times the memory.
+//! Reads single members of JSON without a tree of values.
+//!
+//! A tree of values would take a hundred times the memory.
 
 use crate::text::json::truncated;
 use serde::Deserialize;

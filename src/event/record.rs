@@ -1,4 +1,4 @@
-//! Reads one record of an event: a notification of S3, or the detail of an event of EventBridge.
+//! Reads one record of an event: the upload, or the reason why it names none.
 
 use crate::error::Failure;
 use crate::event::json::{Members, escaped};
@@ -43,7 +43,7 @@ pub(crate) const OTHER_DETAIL_TYPES: [&str; 9] = [
 /// The values of `reason` in `Object Created` (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/EventBridge.html>).
 pub(crate) const CREATING_REASONS: [&str; 4] = ["PutObject", "POST Object", "CopyObject", "CompleteMultipartUpload"];
 
-/// One record of an event: an upload, or the reason why there is none.
+/// One record of an event: an upload, or the reason why it names none.
 #[derive(Debug)]
 pub struct Record {
     /// The bucket's name, if the record has one.

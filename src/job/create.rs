@@ -1,4 +1,4 @@
-//! CreateJob, or the job that an earlier attempt created.
+//! Creates the AWS IoT job, or finds the one that an earlier attempt created.
 
 use crate::error::Failure;
 use crate::job::document::Document;

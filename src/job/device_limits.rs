@@ -1,4 +1,6 @@
-//! The limits of common OTA libraries on devices: what a job exceeds is logged as a warning, and never rejected.
+//! Warns about a job that exceeds the limits of common OTA libraries.
+//!
+//! Such a job is not rejected.
 
 use crate::options::signature::SignatureAlgorithm;
 use crate::request::file::FileRequest;

@@ -1,4 +1,4 @@
-//! The jobs of earlier versions of the same key, which may still be at work on devices.
+//! Warns of unfinished jobs of earlier versions of the same key.
 
 use crate::job::existing;
 use crate::s3::listing::earlier_versions;

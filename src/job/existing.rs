@@ -1,4 +1,4 @@
-//! The job that has the ID of a release already: the release's own, which an earlier attempt created, or another.
+//! The existing job with the ID of a release: the release's own, or another.
 
 use crate::delivery::presigned_url::PresignedUrl;
 use crate::error::{Failure, required};

@@ -1,4 +1,4 @@
-//! The IoT job template that a release names.
+//! The options of an IoT job template.
 
 use crate::error::Failure;
 use crate::not_released::{NotReleased, RejectionKind};

@@ -1,5 +1,6 @@
-//! Looks up in AWS IoT what a release names: its targets and package versions. CreateJob refuses a missing one, but only after
-//! the image is signed and streamed.
+//! Looks up the targets and package versions of a release in AWS IoT.
+//!
+//! CreateJob refuses a missing target or version, but only after the image is signed and streamed.
 
 use crate::error::{Cause, Failure};
 use crate::not_released::{NotReleased, RejectionKind, combine_all};

@@ -1,4 +1,4 @@
-//! A file on the device: its path and its type.
+//! The path and the type of a file on the device.
 
 use crate::error::Expected;
 use crate::options::name::{is_name, is_name_character, validated};

@@ -1,4 +1,5 @@
-//! The options of a job, other than its schedule, targets and packages.
+//! The options of a job other than its schedule, targets and packages: ID, template, retries, time-out, protocols, URL
+//! expiry.
 
 use crate::error::Expected;
 use crate::options::name::{is_name, validated};

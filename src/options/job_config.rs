@@ -1,4 +1,4 @@
-//! The configuration of a job in a job template or a manifest, in the types of CreateJob, and its checks.
+//! The configuration of a job in a job template or a manifest, and its checks.
 
 use crate::options::job::{Retries, Timeout};
 use crate::options::packages::MAX_PACKAGES;

@@ -1,4 +1,4 @@
-//! The form of names, IDs and paths: their length, and the characters that they consist of.
+//! The form of names, IDs and paths: their length and their characters.
 
 use crate::error::Expected;
 use std::ops::RangeInclusive;

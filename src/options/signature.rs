@@ -1,4 +1,4 @@
-//! Signing: profiles and jobs of AWS Signer, and signatures that the uploader provides.
+//! Signing profiles and jobs, and signatures that the uploader provides.
 
 use crate::error::Expected;
 use crate::options::name::{is_name, validated};

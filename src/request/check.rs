@@ -1,4 +1,4 @@
-//! Checks the request of a release together with its objects: their names and sizes.
+//! Checks the request of a release together with the names and sizes of its objects.
 
 use crate::not_released::{NotReleased, RejectionKind};
 use crate::request::file_kind;

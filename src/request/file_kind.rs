@@ -1,5 +1,6 @@
-//! Recognizes objects that are not firmware by their names: manifests and signatures. Manifests under other names are
-//! recognized by their content.
+//! Recognizes objects that are not firmware by their names: manifests and signatures.
+//!
+//! Manifests under other names are recognized by their content.
 
 use crate::text::encoding::decode;
 use serde_json::Value;

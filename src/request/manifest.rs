@@ -1,4 +1,4 @@
-//! A manifest: an upload that names the files of one update, and configures its job beyond what tags can.
+//! A manifest: an upload that names the files of one update, and the options of its job.
 
 use crate::options::job::UrlExpiry;
 use crate::options::job_config::{JobConfig, UncheckedJobConfig};

@@ -1,8 +1,7 @@
-//! Reads the members of a manifest that are members of CreateJob, by the same names
-//! (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateJob.html>).
+//! Reads the members of a manifest that CreateJob has under the same names.
 //!
-//! A bad value is reported and replaced by a good one, so that the others are checked, too. A manifest with problems is
-//! not released.
+//! A bad value is reported and replaced by a good one, so that the others are checked, too. A manifest with problems
+//! is not released.
 
 use crate::error::Expected;
 use crate::options::job::UrlExpiry;

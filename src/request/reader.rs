@@ -1,4 +1,4 @@
-//! Reads options by the names of their tags, and reports every bad one.
+//! Reads options by the names of their tags, from tags or a file of a manifest.
 
 use crate::error::Expected;
 use crate::tags::{TAG_PREFIX, VOCABULARY, nearest_tag};

@@ -1,4 +1,4 @@
-//! The object versions that earlier attempts at a release left below the upload's own prefix.
+//! Lists the object versions that earlier attempts at a release left.
 
 use crate::error::{Failure, required};
 use crate::options::signature::SigningJobId;

@@ -1,4 +1,6 @@
-//! Checks the configuration of a bucket that the stack did not make: its owner can remove what the stack depends on.
+//! Checks the configuration of a bucket that the stack did not create.
+//!
+//! Its owner can remove configuration that the stack depends on.
 
 use crate::clients::Clients;
 use crate::error::{Cause, Failure, required};

@@ -1,4 +1,4 @@
-//! Inspects an upload: its tags and image, whether it is current, and what earlier attempts at its release left.
+//! Inspects an upload: its tags and image, whether it is current, and earlier attempts at its release.
 
 use crate::error::Failure;
 use crate::not_released::{NotReleased, SkipReason, combine};

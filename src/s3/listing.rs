@@ -1,4 +1,4 @@
-//! Lists of object versions, whatever their keys contain.
+//! Lists object versions, whatever characters their keys contain.
 
 use crate::error::{Failure, required};
 use crate::scope::Scope;

@@ -1,4 +1,4 @@
-//! Reads the manifest that an upload is, and looks up the files that it names.
+//! Reads a manifest, and looks up the files that it names.
 
 use crate::error::Failure;
 use crate::not_released::{NotReleased, SkipReason};

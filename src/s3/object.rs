@@ -1,4 +1,4 @@
-//! What S3 has of an object version: its tags, its size, and whether it is current and readable.
+//! Reads the tags and the head of an object version: its size, whether it is current, and whether it is readable.
 
 use crate::error::{Failure, required};
 use crate::not_released::{NotReleased, RejectionKind, SkipReason};

@@ -1,5 +1,7 @@
-//! Recognizes an object that was copied onto itself, to change its metadata, encryption or storage class: a new version
-//! with the bytes and tags of the previous one, whose release the fleet has already.
+//! Recognizes an object that was copied onto itself.
+//!
+//! Such a copy changes metadata, encryption or storage class. The new version has the bytes and tags of the previous
+//! one, which the fleet has already.
 
 use crate::error::Failure;
 use crate::request::file_kind::is_manifest;

@@ -1,4 +1,4 @@
-//! Dates and times to the minute, in UTC or by the clocks of a time zone.
+//! Dates and times in tags and manifests.
 
 use crate::error::Expected;
 use crate::schedule::time_zone::{Zone, read_offset};

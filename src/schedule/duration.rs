@@ -1,4 +1,4 @@
-//! Durations in whole minutes, written in days, hours and minutes.
+//! Durations in tags and settings.
 
 use crate::error::Expected;
 use std::fmt;

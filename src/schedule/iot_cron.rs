@@ -1,4 +1,4 @@
-//! Cron expressions of AWS IoT, in which manifests and job templates give maintenance windows.
+//! Cron expressions of AWS IoT in manifests and job templates.
 
 use crate::error::Expected;
 use chrono::{DateTime, NaiveDateTime};

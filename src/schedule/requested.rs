@@ -1,4 +1,4 @@
-//! The requested schedule: its times resolved when the job is created, AWS IoT's rules checked, and warnings about clocks.
+//! The requested schedule: resolves its times when the job is created, and checks AWS IoT's rules.
 
 use crate::schedule::date_time::{DateAndTime, utc};
 use crate::schedule::duration::{DAY, Minutes};

@@ -1,4 +1,4 @@
-//! The resolved times of a job, and the `SchedulingConfig` of CreateJob.
+//! The times of a job, and the `SchedulingConfig` of CreateJob.
 
 use crate::schedule::date_time::utc;
 use crate::schedule::iot_cron::Cron;

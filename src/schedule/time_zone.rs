@@ -1,4 +1,4 @@
-//! Time zones by name, and suggestions for an offset, city or abbreviation in place of a name.
+//! Time zones by name, and suggestions for an offset, city or abbreviation instead of a name.
 
 use crate::error::Expected;
 use crate::text::spelling::one_of;

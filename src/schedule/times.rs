@@ -1,4 +1,4 @@
-//! The start, the end and the end behavior of a job as tags and settings give them.
+//! The start and the end of a job in tags and settings.
 
 use crate::error::Expected;
 use crate::schedule::date_time::{DateAndTime, suggest_time};

@@ -1,4 +1,4 @@
-//! Recurring maintenance windows as tags give them, by the clocks of a place.
+//! Recurring maintenance windows.
 
 use crate::error::Expected;
 use crate::schedule::date_time::DateAndTime;

@@ -1,7 +1,7 @@
 //! The days of a maintenance window in UTC, and AWS IoT's cron expressions for them.
 //!
-//! AWS IoT counts in UTC (<https://docs.aws.amazon.com/iot/latest/developerguide/jobs-configurations-details.html>), where
-//! the day may be the one before or after the day by the clocks of a place.
+//! AWS IoT counts in UTC (<https://docs.aws.amazon.com/iot/latest/developerguide/jobs-configurations-details.html>),
+//! where the day may be the one before or after the local day.
 
 use crate::schedule::iot_cron::YEARS;
 use crate::schedule::window::{Days, Window, weekdays};

@@ -1,4 +1,4 @@
-//! The settings of the deployment: environment variables, read once when the function starts.
+//! The settings of the deployment, read from environment variables at the start.
 
 pub mod values;
 

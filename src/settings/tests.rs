@@ -124,9 +124,10 @@ fn the_stack_sets_each_variable_from_the_parameter_of_its_name() {
 }
 
 #[test]
-fn the_readme_has_each_parameter_with_its_default() {
+fn each_parameter_is_documented_with_its_default() {
     let (parameters, _) = template();
-    let table = include_str!("../../README.md").split("\n| parameter | meaning | default |\n").nth(1).unwrap();
+    let table =
+        include_str!("../../docs/operator/settings.md").split("\n| parameter | meaning | default |\n").nth(1).unwrap();
     let mut documented = BTreeMap::new();
     for row in table.lines().skip(1).take_while(|line| line.starts_with("| ")) {
         let cells: Vec<_> = row.trim_matches('|').split(" | ").collect();

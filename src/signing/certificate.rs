@@ -1,4 +1,4 @@
-//! A code-signing certificate: the two fields of it that verification needs, whatever the others hold.
+//! The fields of a code-signing certificate that verification needs.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;

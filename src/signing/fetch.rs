@@ -1,4 +1,4 @@
-//! Reads the signed object of a signing job from S3.
+//! Fetches the signed object of a signing job from S3.
 
 use crate::error::{Failure, required};
 use crate::options::signature::SignatureAlgorithm;

@@ -1,4 +1,4 @@
-//! The signing profile: whether it signs, and what it says of the certificate on the device.
+//! The signing profile, and its certificate on the device.
 
 use crate::error::{Failure, is_throttled, required};
 use crate::not_released::{NotReleased, RejectionKind};

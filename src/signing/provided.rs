@@ -1,4 +1,4 @@
-//! A signature that the uploader provides: by a signing job that has finished, or made outside AWS Signer.
+//! Signatures that the uploader provides: a finished signing job, or custom code signing.
 
 use crate::error::{Failure, required};
 use crate::not_released::{NotReleased, RejectionKind};

@@ -1,4 +1,4 @@
-//! The object that holds the signature of custom code signing, next to the image.
+//! The object next to the image that holds the signature of custom code signing.
 
 use crate::error::Expected;
 use crate::options::signature::{SignatureAlgorithm, check_form, remove_whitespace};

@@ -1,4 +1,4 @@
-//! The signed object that Signer writes: read in constant memory, and checked to speak of the upload.
+//! Reads the signed object of AWS Signer in constant memory, and compares it with the upload.
 
 use crate::options::signature::SignatureAlgorithm;
 use crate::s3::object::Image;

@@ -1,4 +1,4 @@
-//! Signing jobs of AWS Signer: which can be used, whoever started them.
+//! Signing jobs of AWS Signer, and which of them can be used.
 
 use crate::error::{Failure, required, required_text};
 use crate::signing::profile::cert_file;

@@ -1,4 +1,4 @@
-//! Where the signature of each file comes from, found before anything is created.
+//! Finds the source of each file's signature before anything is created.
 
 use crate::not_released::{NotReleased, combine, combine_all};
 use crate::options::signature::ProfileName;

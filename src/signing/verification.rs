@@ -1,5 +1,4 @@
-//! Verification of a signature before anything is offered to devices: with the certificate that the signing job used, over
-//! the bytes that were uploaded.
+//! Verifies a signature over the uploaded bytes with the certificate of its signing job.
 
 use crate::error::{Failure, required};
 use crate::options::signature::SignatureAlgorithm;

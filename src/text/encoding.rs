@@ -1,4 +1,6 @@
-//! Decodes text files: editors and shells of Windows write a byte order mark first, or UTF-16.
+//! Decodes text files in UTF-8 or UTF-16, with or without a byte order mark.
+//!
+//! Editors and shells of Windows write both.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Reads JSON objects member by member, so that every problem is reported with the path of its member.
+//! Reads JSON objects member by member, and reports every problem with the path of its member.
 
 use crate::text::spelling::{nearest, one_of, suggestion};
 use serde::de::{MapAccess, Visitor};

@@ -1,4 +1,4 @@
-//! Tests that every file uses only files above it in the table of docs/architecture.md, so that there are no circles.
+//! Tests that every file uses only files above it in the table of docs/developer/architecture.md, so that there are no circles.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,11 +13,12 @@ const CRATE: &str = "ota_on_upload";
 #[test]
 fn every_file_uses_only_files_above_it() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let page = fs::read_to_string(root.join("docs/architecture.md")).expect("readable");
+    let page = fs::read_to_string(root.join("docs/developer/architecture.md")).expect("readable");
     let mut files = Files::new();
     read_folder(&root.join("src"), "", &mut files);
-    let problems = problems(&page, &files);
-    assert!(problems.is_empty(), "src/ does not match docs/architecture.md:\n{}", problems.join("\n"));
+    let mut problems = problems(&page, &files);
+    problems.extend(purpose_problems(&page, &files));
+    assert!(problems.is_empty(), "src/ does not match docs/developer/architecture.md:\n{}", problems.join("\n"));
 }
 
 fn is_rust(file: &Path) -> bool {
@@ -71,6 +72,18 @@ fn problems(page: &str, files: &Files) -> Vec<String> {
         }
     }
     problems
+}
+
+/// Compares the purposes in the table with the first paragraphs of the files.
+fn purpose_problems(page: &str, files: &Files) -> Vec<String> {
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.strip_suffix(" |")?.split_once("` | "));
+    let rows = rows.filter_map(|(file, purpose)| Some((file, purpose, files.get(file)?)));
+    let differs = |(file, purpose, text): (&str, &str, &String)| {
+        let lines = text.lines().map_while(|line| line.strip_prefix("//! "));
+        let paragraph = lines.collect::<Vec<_>>().join(" ");
+        (paragraph != purpose).then(|| format!("`{file}` begins with `{paragraph}`, but its row has `{purpose}`"))
+    };
+    rows.filter_map(differs).collect()
 }
 
 /// The row of the file that has the item with this path. If the path names a whole file or folder, the last row in it.

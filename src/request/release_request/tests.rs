@@ -288,9 +288,10 @@ fn the_clocks_of_the_zone_cause_warnings() {
     assert!(sign.starts_with("`Etc/GMT+2` is UTC-02:00, by the opposite of its sign"), "{sign}");
 }
 
-/// The rows of the README's table of tags: the tag, its values, and the default.
-fn rows_of_the_readme() -> Vec<[&'static str; 3]> {
-    let table = include_str!("../../../README.md").split("\n| tag | value | without it |\n").nth(1).unwrap();
+/// The rows of the documented table of tags: the tag, its values, and the default.
+fn documented_tags() -> Vec<[&'static str; 3]> {
+    let table =
+        include_str!("../../../docs/firmware/tags.md").split("\n| tag | value | without it |\n").nth(1).unwrap();
     let rows = table.lines().skip(1).take_while(|line| line.starts_with("| "));
     rows.map(|row| row.trim_matches(['|', ' ']).split(" | ").collect::<Vec<_>>().try_into().unwrap()).collect()
 }
@@ -300,8 +301,8 @@ fn in_backticks(text: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn the_readme_has_a_row_for_every_tag() {
-    let tags: Vec<_> = rows_of_the_readme().into_iter().map(|[tag, ..]| tag.trim_matches('`')).collect();
+fn every_tag_is_documented() {
+    let tags: Vec<_> = documented_tags().into_iter().map(|[tag, ..]| tag.trim_matches('`')).collect();
     assert_eq!(tags, VOCABULARY);
 }
 
@@ -311,7 +312,7 @@ fn the_values_in_the_readme_are_accepted() {
     let no_values = ["T", "Z", "/", ".", "_", "-", "AFR_OTA-", "<days> <HH:MM> <duration>", "AllowUnverified"];
     let custom = [(SIGNATURE, ".sig"), (CERTIFICATE, "cert.pem")];
     let mut count = 0;
-    for [tag, values, _] in rows_of_the_readme() {
+    for [tag, values, _] in documented_tags() {
         let tag = tag.trim_matches('`');
         let is_value = |value: &&str| !no_values.contains(value) && !VOCABULARY.contains(value);
         for value in in_backticks(values).filter(is_value) {
@@ -335,7 +336,7 @@ fn the_values_in_the_readme_are_accepted() {
 }
 
 #[test]
-fn the_defaults_in_the_readme_are_those_of_the_code() {
+fn the_documented_defaults_are_those_of_the_code() {
     let default = request(&[LAB]).unwrap();
     let is_signed_by_default = default.files[0].signed_by == SignedBy::Profile("OtaSigning".parse().unwrap());
     let custom =
@@ -355,7 +356,7 @@ fn the_defaults_in_the_readme_are_those_of_the_code() {
         (JOB_ID, "file name and 12 hex digits", default.job_id.is_none()),
         (FILE_PATH, "the file name", default.files[0].path.0 == "a.bin"),
     ];
-    for [tag, _, without] in rows_of_the_readme() {
+    for [tag, _, without] in documented_tags() {
         let tag = tag.trim_matches('`');
         if let Some((_, words, holds)) = in_words.iter().find(|(known, ..)| *known == tag) {
             assert!(without == *words && *holds, "{tag}: {without}");
@@ -366,7 +367,7 @@ fn the_defaults_in_the_readme_are_those_of_the_code() {
         }
     }
     let window = (WINDOW, "daily 02:00 2h");
-    assert!(rows_of_the_readme().iter().any(|[tag, _, without]| {
+    assert!(documented_tags().iter().any(|[tag, _, without]| {
         *tag == "`ota:end`" && without.ends_with("with a window, or `continuous`: `never`")
     }));
     assert_eq!(request(&[LAB, window, (END, "never")]), request(&[LAB, window]));

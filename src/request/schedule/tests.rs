@@ -212,7 +212,7 @@ fn a_local_time_is_in_the_zone_of_the_tag_or_the_setting() {
     assert_eq!(start(&[(START, "2026-12-01T02:00Z")]), "2026-12-01T02:00");
 }
 
-/// The schedule of CreateJob for a row of the README's table, or the rejection.
+/// The schedule of CreateJob for a documented schedule, or the rejection.
 fn shown(tags: &[(&str, &str)]) -> String {
     let settings = settings(&[]).unwrap();
     let now = "2026-11-23T21:40:00Z".parse().unwrap();
@@ -232,10 +232,9 @@ fn shown(tags: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn the_schedules_in_the_readme_have_the_results_in_the_readme() {
-    let readme = include_str!("../../../README.md");
-    let section = readme.split("\n### Schedules\n").nth(1).unwrap().split("\n## ").next().unwrap();
-    let rows: Vec<_> = section.lines().filter(|line| line.starts_with("| `ota:")).collect();
+fn the_documented_schedules_have_their_documented_results() {
+    let page = include_str!("../../../docs/firmware/schedules.md");
+    let rows: Vec<_> = page.lines().filter(|line| line.starts_with("| `ota:")).collect();
     assert!(rows.len() >= 20, "{rows:?}");
     for row in rows {
         let cells: Vec<_> = row.trim_matches(['|', ' ']).split(" | ").collect();
