@@ -64,7 +64,7 @@ impl Clients {
     }
 }
 
-/// A quota of AWS IoT that is used up stays so for now: the SDK takes it for throttling, and would try again.
+/// `LimitExceededException` of AWS IoT does not clear within an invocation, but the SDK would retry it as throttling.
 #[derive(Debug)]
 struct NoRetryOnLimitExceeded;
 

@@ -38,7 +38,7 @@ const FROM_SIGNER: &str = "<from Signer>";
 /// Stands for what only S3 knows before the release.
 const FROM_S3: &str = "<from S3>";
 
-/// What is known of a file: its size in bytes, and the signature that it has already.
+/// The known facts of a file: its size in bytes, and its signature if the uploader provides it.
 #[derive(Debug, Clone, Copy, Default)]
 struct KnownFile<'a> {
     size: Option<u64>,
@@ -173,7 +173,7 @@ fn signed(file: &FileRequest, known: KnownFile<'_>) -> SignedImage {
     SignedImage {
         key,
         signature: signature.map_or(unknown, |provided| &provided.signature).to_owned(),
-        // That of the two platforms for which most devices are built.
+        // The algorithm of the two platforms for which most devices are built.
         algorithm: signature.map_or(SignatureAlgorithm::Sha256WithEcdsa, |provided| provided.algorithm),
         cert_file: signature.map_or(cert_file, |provided| &provided.cert_file).to_owned(),
         size: known.size.unwrap_or_default(),

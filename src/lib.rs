@@ -1,5 +1,5 @@
-//! An AWS Lambda function behind an S3 upload trigger. It signs the uploaded firmware with AWS Signer, streams it, and creates
-//! the AWS IoT job that updates the fleet: as `CreateOTAUpdate` does, with all that `CreateJob` can do.
+//! An AWS Lambda function behind an S3 upload trigger. The function signs the uploaded firmware with AWS Signer, streams it,
+//! and creates the AWS IoT job that updates the fleet. It does what `CreateOTAUpdate` does, with all that `CreateJob` can do.
 //!
 //! # One way, from event to job
 //!
@@ -14,8 +14,10 @@
 //!             record         looked up
 //! ```
 //!
-//! [`release`] is the recipe. [`handler`] takes an event apart and releases each upload. [`dry_run`] reports the requests of a
-//! planned release instead of sending them. [`outcome`] is what the function returns and logs.
+//! - [`release`] is the recipe.
+//! - [`handler`] reads an event and releases each upload.
+//! - [`dry_run`] reports the requests of a planned release instead of sending them.
+//! - [`outcome`] is what the function returns and logs.
 //!
 //! # Modules
 //!

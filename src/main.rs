@@ -29,16 +29,18 @@ async fn main() -> Result<(), Error> {
     .await
 }
 
-/// When Lambda ends the invocation. `cargo lambda watch` tells a time in 1970, and ends none: then it is the longest that
-/// Lambda gives (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).
+/// The time at which Lambda ends the invocation. `cargo lambda watch` reports a deadline in 1970 and enforces none. Lambda's
+/// maximum of 15 minutes counts then (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).
 fn deadline(invocation: &Context) -> SystemTime {
-    let told = invocation.deadline();
-    if told > UNIX_EPOCH + Duration::from_hours(365 * 24) { told } else { SystemTime::now() + Duration::from_mins(15) }
+    let deadline = invocation.deadline();
+    let is_enforced = deadline > UNIX_EPOCH + Duration::from_hours(365 * 24);
+    if is_enforced { deadline } else { SystemTime::now() + Duration::from_mins(15) }
 }
 
-/// JSON lines, or text where Lambda is set to it, from the level that Lambda is set to
-/// (<https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-advanced.html>). Of other crates no more
-/// than warnings, at any level: the wire logs of the SDK show signatures and credentials.
+/// Logs JSON lines, or text, from the level that Lambda is set to
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-advanced.html>).
+///
+/// Other crates log warnings and errors only, at any level: the wire logs of the SDK show signatures and credentials.
 fn log_to_stdout() {
     let level = match env::var("AWS_LAMBDA_LOG_LEVEL").unwrap_or_default().to_uppercase().as_str() {
         "TRACE" => LevelFilter::TRACE,

@@ -28,7 +28,7 @@ pub(crate) struct Planned {
     pub request: ReleaseRequest,
     /// In the order of the request.
     pub files: Vec<FileToSign>,
-    /// That of earlier attempts, or a new one.
+    /// The record of earlier attempts, or a new one.
     pub record: JobRecord,
     pub tags: Tags,
     pub manifest: Option<Manifest>,
@@ -43,7 +43,7 @@ pub(crate) struct Released {
     pub tags: Tags,
 }
 
-/// What is to be done for an upload.
+/// The plan for an upload.
 #[derive(Debug)]
 pub(crate) enum Plan {
     Adopt(Box<Released>),
@@ -102,8 +102,8 @@ pub(crate) async fn plan(
     Ok(Plan::Release(Box::new(Planned { request, files, record, tags, manifest, attempts })))
 }
 
-/// The request with what its job template says, which `check` resolves, and warnings about its package versions. Those of
-/// tags and manifest apply whatever the template says, and are looked up at the same time.
+/// Returns the request with the values of its job template, which `check` resolves, and warnings about its package versions.
+/// Package versions in tags and manifest take precedence over the template, so both are looked up at the same time.
 async fn resolve_template(
     scope: Scope<'_>,
     request: &ReleaseRequest,

@@ -20,7 +20,7 @@ pub(crate) struct Scope<'a> {
 }
 
 impl<'a> Scope<'a> {
-    /// The same for another object version: a file of a manifest, or an earlier version.
+    /// A scope for another object version: a file of a manifest, or an earlier version.
     pub fn with_upload(self, upload: &'a Upload) -> Self {
         Self { upload, ..self }
     }
@@ -39,7 +39,7 @@ impl<'a> Scope<'a> {
         (self.clock)()
     }
 
-    /// Logs what is allowed but probably not meant.
+    /// Logs warnings of what is allowed but probably not meant.
     pub fn warn(&self, warnings: impl IntoIterator<Item = String>) {
         for warning in warnings {
             tracing::warn!(key = self.upload.key, "{warning}");
