@@ -27,8 +27,8 @@ impl Clients {
         Self::new(&aws_config::load_defaults(BehaviorVersion::latest()).await)
     }
 
-    /// Clients for this configuration: 3 attempts an operation, each answered within 10 s, and 60 s for a copy,
-    /// which S3 may take long over.
+    /// Clients for this configuration: 3 attempts an operation, each with a time-out of 10 s. A copy within S3 has 60
+    /// s.
     pub fn new(config: &SdkConfig) -> Self {
         let config = config
             .to_builder()
@@ -82,7 +82,7 @@ impl ClassifyRetry for NoRetryOnLimitExceeded {
     }
 }
 
-/// Rejects a response of S3 that is truncated, or that lacks what the SDK would read as empty: a release would lack tags.
+/// Rejects a truncated XML response of S3, which the SDK would parse as complete: a release would lack tags.
 #[derive(Debug)]
 struct RejectTruncatedXml;
 
@@ -104,7 +104,8 @@ impl Intercept for RejectTruncatedXml {
     }
 }
 
-/// Whether XML ends with its root element, and tags have what S3 always writes. Anything but XML counts as whole.
+/// Returns whether XML ends with its root element, and tags have everything that S3 always writes. Anything but XML
+/// counts as complete.
 fn is_whole(body: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(body) else { return true };
     let text = text.trim();
@@ -120,7 +121,8 @@ fn is_whole(body: &[u8]) -> bool {
     is_ended && (name != "Tagging" || has_tags(rest))
 }
 
-/// Whether the content of `Tagging` has its set, and in it a key and a value for each tag: `<` is escaped in those.
+/// Returns whether the content of `Tagging` has a `TagSet`, with a key and a value for each tag. S3 escapes `<` in
+/// keys and values.
 fn has_tags(content: &str) -> bool {
     let count = |element: &str| {
         let starts =

@@ -9,12 +9,12 @@ use std::error::Error;
 use std::{fmt, io};
 use tokio::task::JoinError;
 
-/// What was expected in place of a value that was given.
+/// The form that was expected instead of a bad value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected(pub Cow<'static, str>);
 
-/// The cause of a failure. What decides about a failure is read here, from the code and status of the response: messages
-/// contain names that uploaders choose.
+/// The cause of a failure. Its properties are read from the code and status of the response: messages contain names
+/// that uploaders choose.
 #[derive(Debug)]
 pub struct Cause {
     error: Box<dyn Error + Send + Sync>,
@@ -69,12 +69,12 @@ impl Error for Cause {
     }
 }
 
-/// Whether a code of AWS means that the account calls too often.
+/// Returns whether AWS throttled a request, by the code of its error.
 pub(crate) fn is_throttled(code: Option<&str>) -> bool {
     matches!(code, Some("ThrottlingException" | "TooManyRequestsException" | "SlowDown"))
 }
 
-/// A member of a response. Without it the response decides nothing, and the release is retried.
+/// Returns a member of a response. A response without that member decides nothing, and the release is retried.
 ///
 /// # Errors
 /// `Failure::Incomplete` if the member is absent.
@@ -82,7 +82,7 @@ pub(crate) fn required<T>(member: Option<T>, name: &'static str) -> Result<T, Fa
     member.ok_or(Failure::Incomplete { member: name })
 }
 
-/// A text of a response, for which the SDK writes an empty one if it is absent.
+/// Returns a text of a response. If the text is absent, the SDK returns an empty one.
 ///
 /// # Errors
 /// `Failure::Incomplete` if the text is empty.
@@ -90,14 +90,15 @@ pub(crate) fn required_text<'a>(text: &'a str, name: &'static str) -> Result<&'a
     required(Some(text).filter(|text| !text.is_empty()), name)
 }
 
-/// A failure that time or the operator has to remove. [`Failure::chain`] is the whole message.
+/// A failure that Lambda retries, and that an operator must act on if it stays. [`Failure::chain`] is the whole
+/// message.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages name the fields")]
 pub enum Failure {
-    /// Nothing that this function reads.
+    /// The event is not one that this function reads.
     #[error("the event is not understood: {problem}")]
     Event { problem: String },
-    /// Understood, and kept in the failure queue for a later version of the function or another sender.
+    /// The event is read, and stays in the failure queue for a later version of the function or another sender.
     #[error("the event is not supported: {problem}")]
     Unsupported { problem: String },
     /// A request to AWS failed, or its response cannot be used.
@@ -114,10 +115,10 @@ pub enum Failure {
     /// Another attempt wrote the record first. This attempt starts again, and fails only if it still does not find it.
     #[error("the record `{key}` is in the way of this attempt's own, but S3 does not list it")]
     Overtaken { key: String },
-    /// A stream or a job has the ID of this release's, and is another.
+    /// Another stream or job has the ID of this release.
     #[error("conflict: {what} exists: {problem}; nothing was overwritten. {remedy}")]
     Conflict { what: String, problem: String, remedy: String },
-    /// The invocation ends before Lambda ends it.
+    /// The function ends the invocation before Lambda does.
     #[error("the invocation's time was up while {step}; the next attempt goes on from there")]
     OutOfTime { step: Step },
     /// Anything else; the message has all of it.
@@ -131,7 +132,7 @@ impl Failure {
         Self::Request { purpose: purpose.into(), source: source.into() }
     }
 
-    /// Whether AWS throttled the request.
+    /// Returns whether AWS throttled the request.
     pub fn is_throttled(&self) -> bool {
         matches!(self, Self::Request { source, .. } if source.is_throttled)
     }

@@ -14,10 +14,11 @@ use std::io;
 use std::io::Write;
 use tracing::Level;
 
-/// The namespace of all metrics. Deployments are told apart by the dimension `FunctionName`, as Lambda's own metrics are.
+/// The namespace of all metrics. The dimension `FunctionName` distinguishes deployments, as in Lambda's own metrics.
 pub const NAMESPACE: &str = "ota-on-upload";
 
-/// A metric of one record. Dimensions have few values, all of them words of this function: each costs as a metric.
+/// A metric of one record. Dimensions have few values, all of them words of this function: each combination is billed
+/// as a metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Metric {
     /// The outcome of the record.
@@ -26,15 +27,15 @@ enum Metric {
     RejectedBy(RejectionKind),
     /// `Failed`, by the step that was under way.
     FailedBy(Step),
-    /// Whether the signature that the job offers was verified: 1 or 0.
+    /// 1 if the signature that the job offers was verified, else 0.
     Verified(bool),
     /// A signature does not verify.
     SignatureRefused,
-    /// How long a step took.
+    /// The duration of a step.
     Seconds(Step, f64),
     /// Streams that the account has.
     Streams(usize),
-    /// Whether the bucket lacks configuration that the stack depends on: 1 or 0.
+    /// 1 if the bucket lacks configuration that the stack depends on, else 0.
     BucketUnguarded(bool),
     /// A message of the failure queue was consumed unread.
     Unreadable,
@@ -73,7 +74,7 @@ impl Metric {
         }
     }
 
-    /// Its dimension beside the function's name.
+    /// The dimension in addition to the function's name.
     fn dimension(self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::RejectedBy(kind) => Some(("Kind", kind.as_str())),
@@ -116,7 +117,7 @@ impl Metrics {
         let _ = writeln!(io::stdout().lock(), "{}", self.line(level, metrics, now));
     }
 
-    /// Lambda takes a line without `level` and `timestamp` for one of the level INFO, and drops it where the log level is
+    /// Lambda reads a line without `level` and `timestamp` as one of the level INFO, and drops it if the log level is
     /// higher (<https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html>).
     fn line(&self, level: Level, metrics: &[Metric], now: Timestamp) -> Value {
         let mut members = Map::new();

@@ -46,28 +46,28 @@ pub(crate) fn combine_all<T>(each: impl IntoIterator<Item = Result<T, NotRelease
     all
 }
 
-/// What is rejected, and so where the uploader has to act. The first of several.
+/// The part of a release that is rejected. If several are rejected, the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RejectionKind {
-    /// Bucket, key or version of the upload.
+    /// The bucket, key or version of the upload.
     Place,
-    /// What its tags say.
+    /// A tag.
     Tags,
-    /// What the manifest says.
+    /// The manifest.
     Manifest,
-    /// The image itself.
+    /// The object itself.
     Object,
-    /// The signature that it brings.
+    /// The signature that the uploader provides.
     Signature,
-    /// What the job template says, or that it is not there.
+    /// The job template, also if it does not exist.
     JobTemplate,
     /// A thing group or thing that does not exist.
     Target,
     /// A package version that does not exist.
     PackageVersion,
-    /// The job ID that it asks for, which another job has.
+    /// The requested job ID, which another job has.
     JobId,
-    /// Start, end or window, which came too near while the image was signed.
+    /// The start, end or window, which came too near while the image was signed.
     TooLate,
 }
 
@@ -92,11 +92,11 @@ impl RejectionKind {
 /// Why an upload was skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SkipReason {
-    /// The object carries no `ota:` tag: it is not a release.
+    /// The object has no `ota:` tag: it is not a release.
     NoTags,
     /// The object is the empty marker of a folder.
     Folder,
-    /// The object lies below the signed prefix: the function's own work.
+    /// The object is below the signed prefix: the function wrote it.
     SignedPrefix,
     /// The event is not about an upload below the upload prefix.
     OtherEvent,
@@ -104,9 +104,10 @@ pub enum SkipReason {
     Superseded,
     /// The object or this version of it was deleted.
     Withdrawn,
-    /// An operator deleted the job of this version: it is never made again.
+    /// An operator deleted the job of this version. The function never creates it again.
     JobDeleted,
-    /// The object was copied onto itself: key, bytes and tags are those of the previous version, which has its job.
+    /// The object was copied onto itself. Its key, bytes and tags are those of the previous version, which has its
+    /// job.
     Unchanged,
 }
 

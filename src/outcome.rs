@@ -8,14 +8,14 @@ use serde_json::Value;
 use std::borrow::Cow;
 use tracing::Level;
 
-/// What became of an event: one release a record.
+/// The results of an event: one release a record.
 #[derive(Debug, Serialize)]
 pub struct Releases {
     /// In the order of the event.
     pub releases: Vec<Release>,
 }
 
-/// What became of one record.
+/// The result of one record.
 #[derive(Debug)]
 pub struct Release {
     /// The upload's bucket, if the record names one.
@@ -24,11 +24,11 @@ pub struct Release {
     pub key: Option<String>,
     /// The upload's version ID, if the record names an upload.
     pub version_id: Option<String>,
-    /// What became of the upload.
+    /// The outcome of the upload.
     pub outcome: Outcome,
 }
 
-/// What becomes of an upload.
+/// The outcome of an upload.
 #[derive(Debug)]
 pub enum Outcome {
     /// The job is new.
@@ -37,7 +37,7 @@ pub enum Outcome {
     Adopted {
         /// The job.
         job: JobReport,
-        /// Whether the tags have changed since the job was created.
+        /// `true` if the tags have changed since the job was created.
         has_other_tags: bool,
     },
     /// No release, by design.
@@ -49,25 +49,25 @@ pub enum Outcome {
     },
     /// The uploader must change the object or its tags.
     Rejected {
-        /// What is rejected.
+        /// The part of the release that is rejected.
         kind: RejectionKind,
         /// Every problem.
         reasons: Vec<String>,
     },
     /// Everything is checked, and nothing was created.
     DryRun {
-        /// What the job would be.
+        /// The job as it would be.
         job: JobReport,
         /// The requests of the release.
         requests: Box<PlannedRequests>,
-        /// What the requests lack, if they are not complete.
+        /// The part that the requests lack, if they are incomplete.
         note: Option<String>,
     },
     /// Lambda retries; after its last attempt the operator must act.
     Failed {
         /// Why.
         failure: Failure,
-        /// What is known of the job: it may exist.
+        /// The known facts of the job, which may exist.
         job: JobReport,
     },
 }
@@ -79,7 +79,7 @@ pub struct PlannedRequests {
     /// StartSigningJob, if Signer is to sign the upload.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_signing_job: Option<Value>,
-    /// Of a manifest: the same for each file that Signer is to sign.
+    /// StartSigningJob for each file of a manifest that Signer is to sign.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub start_signing_jobs: Vec<Value>,
     /// CreateStream, if devices fetch the image from a stream.
@@ -89,7 +89,7 @@ pub struct PlannedRequests {
     pub create_job: Value,
 }
 
-/// What results and logs say of a record.
+/// The members of a record in results and logs.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Report<'a> {
@@ -117,7 +117,7 @@ impl Serialize for Release {
 }
 
 impl Outcome {
-    /// How a release ends that gets no job of its own.
+    /// The outcome of a release that gets no job.
     pub(crate) fn not_released(error: NotReleased, job: JobReport) -> Self {
         match error {
             NotReleased::Skipped(reason) => {
@@ -154,7 +154,7 @@ impl Outcome {
         }
     }
 
-    /// What is known of the job; empty if there is none.
+    /// The known facts of the job. Empty if the release has no job.
     fn job(&self) -> Cow<'_, JobReport> {
         match self {
             Self::Created(job) | Self::Adopted { job, .. } | Self::DryRun { job, .. } | Self::Failed { job, .. } => {
@@ -165,12 +165,12 @@ impl Outcome {
         }
     }
 
-    /// Whether the signature that the job offers to devices was verified. `None` if that is not known.
+    /// Returns whether the signature that the job offers to devices was verified. `None` if that is unknown.
     pub(crate) fn verified(&self) -> Option<bool> {
         self.job().verified
     }
 
-    /// How much the outcome matters to the reader of the log.
+    /// The log level of the outcome.
     pub(crate) fn level(&self) -> Level {
         match self {
             Self::Rejected { .. } | Self::Failed { .. } => Level::ERROR,

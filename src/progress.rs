@@ -8,18 +8,18 @@ use tokio::time::Instant;
 /// A step of a release.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Step {
-    /// What S3 knows of the upload.
+    /// Reads the upload from S3.
     #[default]
     Inspect,
-    /// What the release needs, and whether its job is there already.
+    /// Looks up everything that the release needs, and its job.
     Preflight,
-    /// The signature, and whether it verifies.
+    /// Signs the image, and verifies the signature.
     Sign,
-    /// The raw copy.
+    /// Creates the raw copy.
     Copy,
-    /// What devices fetch the image from.
+    /// Creates the stream.
     Stream,
-    /// The job, and its receipt.
+    /// Creates the job and its receipt.
     Job,
 }
 
@@ -53,7 +53,7 @@ impl fmt::Display for Step {
     }
 }
 
-/// What is known of the job of an upload.
+/// The known facts of the job of an upload.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JobReport {
@@ -72,7 +72,7 @@ pub struct JobReport {
     /// The job's end in UTC; `None` if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_time: Option<String>,
-    /// Whether the signature that the job offers to devices was verified; `None` if that is not known.
+    /// `true` if the signature that the job offers to devices was verified. `None` if that is unknown.
     #[serde(skip)]
     pub verified: Option<bool>,
 }
@@ -83,7 +83,7 @@ pub(crate) struct Progress {
     durations: [Option<Duration>; Step::ALL.len()],
     /// The step that was begun last.
     pub step: Step,
-    /// What a failure reports of the job.
+    /// The facts of the job that a failure reports.
     pub job: JobReport,
 }
 

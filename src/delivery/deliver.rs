@@ -12,7 +12,7 @@ use crate::scope::Scope;
 use crate::signing::signed_image::SignedFile;
 use futures::future::{join, try_join_all};
 
-/// Where devices fetch signed files from. URLs are in the order of the files.
+/// The source from which devices fetch signed files. URLs are in the order of the files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Delivery {
     Mqtt(Stream),
@@ -21,7 +21,7 @@ pub(crate) enum Delivery {
 }
 
 impl Delivery {
-    /// Takes what the protocols need.
+    /// The delivery by these protocols. What they do not need is dropped.
     pub fn new(protocols: Protocols, stream: Stream, urls: Vec<PresignedUrl>) -> Self {
         match protocols {
             Protocols::Mqtt => Self::Mqtt(stream),
@@ -30,7 +30,7 @@ impl Delivery {
         }
     }
 
-    /// The `protocols` of the job document. Some devices look at the first alone: that is MQTT.
+    /// The `protocols` of the job document. MQTT is the first, as some devices read only the first.
     pub fn protocols(&self) -> &'static [&'static str] {
         match self {
             Self::Mqtt(_) => &["MQTT"],
@@ -55,8 +55,7 @@ impl Delivery {
     }
 }
 
-/// Copies the signed files to where devices may fetch them, and creates what the protocols need, or adopts what an earlier
-/// attempt created.
+/// Copies the signed files to where AWS IoT may read them, and creates the stream if the protocols need one.
 ///
 /// # Errors
 /// Skips an upload that is no longer current.

@@ -1,4 +1,4 @@
-//! What devices fetch signed files from: raw copies, their stream, and presigned URLs.
+//! The delivery of signed files to devices: raw copies, their stream, and presigned URLs.
 
 pub mod deliver;
 pub mod presigned_url;

@@ -26,7 +26,7 @@ impl PresignedUrl {
         copies.iter().map(|copy| Self::of(settings, upload, copy)).collect()
     }
 
-    /// Whether a URL in a job document lies below the upload's own prefix, which no other upload has.
+    /// Returns whether a URL in a job document is below the prefix of the upload. No other upload has that prefix.
     pub fn is_of(url: &str, settings: &Settings, upload: &Upload) -> bool {
         url.contains(&format!("/{}", encoded(&settings.prefix_of(upload))))
     }

@@ -26,9 +26,11 @@ pub(crate) struct RawCopy {
     pub sha256: Option<Vec<u8>>,
 }
 
-/// Copies a file over its signed object, as CreateOTAUpdate does, or next to it: the very version that was signed, and
-/// without its tags, so that the copy is no release. Every attempt copies again: nothing records whether an earlier copy was
-/// verified. With digests of the file, a checksum that S3 returns for the copy has to be the same.
+/// Copies a file over its signed object, as CreateOTAUpdate does, or next to it. The copy has the bytes of the very
+/// version that was signed. It has no tags, so it is no release.
+///
+/// Every attempt copies again: nothing records whether an earlier copy was verified. S3 must return the SHA-256 of the
+/// file for the copy, if it returns one and the file was read.
 pub(crate) async fn copy(scope: Scope<'_>, signed: &SignedFile) -> Result<RawCopy, NotReleased> {
     let SignedFile { file, image, signed, digests } = signed;
     let (upload, key, account) = (&file.source, &signed.key, scope.account());

@@ -30,12 +30,12 @@ pub(crate) fn request(scope: Scope<'_>, copies: &[RawCopy]) -> CreateStreamFluen
     call.role_arn(&scope.settings.ota_role.arn).description(upload.description())
 }
 
-/// Creates the stream of raw copies, or adopts the one that an earlier attempt created: whatever CreateStream answers, an
-/// existing stream that offers the bytes of this upload is the one that was wanted.
+/// Creates the stream of raw copies, or adopts an existing one that offers the bytes of this upload. An earlier
+/// attempt created that one, whatever CreateStream answers.
 ///
 /// # Errors
-/// Fails if a request fails, or the stream offers something else: its ID is computable, so anyone with the right to create
-/// streams can have created it. An operator must look at it.
+/// Fails if a request fails, or the existing stream offers something else. The ID of a stream is computable, so anyone
+/// with the right to create streams can have created it. An operator must act.
 pub(crate) async fn ensure(scope: Scope<'_>, copies: &[RawCopy]) -> Result<Stream, Failure> {
     let id = scope.upload.stream_id();
     let Err(error) = request(scope, copies).send().await else { return Ok(Stream { id }) };
@@ -57,7 +57,7 @@ pub(crate) async fn ensure(scope: Scope<'_>, copies: &[RawCopy]) -> Result<Strea
     }
 }
 
-/// How many streams the account has. AWS IoT lists 250 of them at once.
+/// Counts the streams of the account. AWS IoT lists 250 of them at once.
 pub(crate) async fn count(aws: &Clients) -> Result<usize, Failure> {
     let mut pages = aws.iot.list_streams().max_results(250).into_paginator().send();
     let mut count = 0;
@@ -68,8 +68,10 @@ pub(crate) async fn count(aws: &Clients) -> Result<usize, Failure> {
     Ok(count)
 }
 
-/// Why a stream does not offer the raw copies, with where it points; `None` if it does. Each of its files lies below the
-/// file's own prefix, in a version with the bytes of the upload, and AWS IoT reads them with the deployment's role.
+/// The reason why a stream does not offer the raw copies, with the place that it points at. `None` if it offers them.
+///
+/// Each file of the stream must be in the folder of its raw copy, in a version with the bytes of the upload. AWS IoT
+/// must read the files with the role of the deployment.
 async fn problem(scope: Scope<'_>, copies: &[RawCopy], stream: &StreamInfo) -> Result<Option<String>, Failure> {
     let (role, expected) = (required(stream.role_arn(), "roleArn")?, &scope.settings.ota_role.arn);
     if role != expected {
@@ -103,7 +105,7 @@ fn folder(key: &str) -> Option<&str> {
     key.rsplit_once('/').map(|(folder, _)| folder)
 }
 
-/// Whether a version of a key has the bytes of a raw copy.
+/// Returns whether a version of a key has the bytes of a raw copy.
 async fn has_bytes_of(scope: Scope<'_>, copy: &RawCopy, (key, version): (&str, &str)) -> Result<bool, Failure> {
     if (key, version) == (&copy.key, &copy.version_id) {
         return Ok(true);

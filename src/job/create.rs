@@ -14,7 +14,7 @@ use aws_sdk_iot::operation::create_job::builders::CreateJobFluentBuilder;
 use aws_sdk_iot::operation::create_job::{CreateJobError, CreateJobOutput};
 use aws_sdk_iot::types::PresignedUrlConfig;
 
-/// CreateJob of a release now, and the times that the job would have. Its description ends in the mark.
+/// The CreateJob request of a release now, and the times of its job. The description of the job ends in the mark.
 ///
 /// # Errors
 /// Rejects the release if its start, end or window has come too near since the tags were checked.
@@ -75,8 +75,8 @@ pub(crate) enum Created {
     ByEarlierAttempt(Job),
 }
 
-/// Creates the job, or finds the one that an earlier attempt created: whatever CreateJob answers, an existing job of this
-/// upload is the one that was wanted.
+/// Creates the job, or finds the one that an earlier attempt created. An existing job of this upload is that one,
+/// whatever CreateJob answers.
 ///
 /// # Errors
 /// Rejects the release, or fails, if another job has the ID. Fails if a request fails.

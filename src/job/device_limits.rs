@@ -12,12 +12,12 @@ use base64::prelude::BASE64_STANDARD;
 /// (<https://github.com/FreeRTOS/iot-reference-esp32c3>).
 const JOB_MESSAGE_BYTES: usize = 2048;
 
-/// What AWS IoT puts around a job document when it sends it to a device, without the job ID.
+/// The frame around the job document in the message that AWS IoT sends to a device, without the job ID.
 const JOB_MESSAGE_FRAME: &str = "{\"clientToken\":\"0:\",\"timestamp\":1700000000,\"execution\":{\"jobId\":\"\",\"status\":\"QUEUED\",\
                                  \"queuedAt\":1700000000,\"lastUpdatedAt\":1700000000,\"versionNumber\":1,\
                                  \"executionNumber\":1,\"jobDocument\":}}";
 
-/// How much longer a presigned URL is than its placeholder: mostly the session token of the role.
+/// The bytes by which a presigned URL is longer than its placeholder: mostly the session token of the role.
 const PRESIGNED_QUERY_BYTES: usize = 1230;
 
 /// `otaconfigMAX_BLOCK_BITMAP_SIZE` (128) × 8 blocks of 4 KiB, the defaults of
@@ -177,7 +177,8 @@ mod tests {
         );
     }
 
-    /// Sizes that were measured on documents of AWS IoT: about 600 bytes by MQTT, 2,080 with a presigned URL beside the stream.
+    /// Sizes that were measured on documents of AWS IoT: 600 bytes by MQTT, 2,080 with a presigned URL next to the
+    /// stream.
     #[test]
     fn the_size_of_a_message_is_estimated_as_it_was_measured() {
         let size = |protocols| {

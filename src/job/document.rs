@@ -16,8 +16,8 @@ pub(crate) struct Document {
     pub stream_id: Option<String>,
 }
 
-/// The job document of an OTA update, as CreateOTAUpdate writes it, in the form that every device parser takes: compact,
-/// without escapes and nulls, with keys left out where they do not apply.
+/// The job document of an OTA update, as CreateOTAUpdate writes it. Every device parser accepts it: it is compact, and
+/// has no escapes, no nulls and no keys that do not apply.
 #[derive(Debug, Serialize)]
 struct JobDocument<'a> {
     afr_ota: AfrOta<'a>,
@@ -47,7 +47,7 @@ struct File<'a> {
     signature: BTreeMap<&'static str, &'a str>,
 }
 
-/// The job document that sends devices to where they fetch signed files from, each with its signature.
+/// The job document for signed files, each with its signature, and for their delivery.
 pub(crate) fn document(files: &[(&FileRequest, &SignedImage)], delivery: &Delivery) -> Result<Document, Failure> {
     let files = files.iter().enumerate().map(|(at, (file, signed))| {
         let url = delivery.url(at);
@@ -69,7 +69,7 @@ pub(crate) fn document(files: &[(&FileRequest, &SignedImage)], delivery: &Delive
     Ok(Document { text, stream_id: streamname.map(str::to_owned) })
 }
 
-/// The key that devices look for a signature under.
+/// The key of a signature by this algorithm. Devices look for that key.
 fn signature_key(algorithm: SignatureAlgorithm) -> &'static str {
     match algorithm {
         SignatureAlgorithm::Sha256WithEcdsa => "sig-sha256-ecdsa",
@@ -156,9 +156,9 @@ mod tests {
     }
 
     proptest! {
-        /// Devices do not decode escapes, older ones refuse nulls, and AWS IoT takes a `${` for a placeholder.
+        /// Devices do not decode escapes, and older ones reject nulls. AWS IoT reads `${` as a placeholder.
         #[test]
-        fn the_document_has_the_form_that_every_device_takes(
+        fn every_device_accepts_the_form_of_the_document(
             key in any::<String>(), size in 1..u64::from(u32::MAX), path in "[A-Za-z0-9._/-]{1,64}", kind: u8, named: bool,
         ) {
             let kind_text = kind.to_string();

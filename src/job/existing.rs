@@ -53,18 +53,18 @@ pub(crate) enum JobWithId {
 #[derive(Debug)]
 pub(crate) struct OtherJob {
     job_id: String,
-    /// Whether its document names the upload's stream or its files all the same.
+    /// `true` if its document nevertheless names the stream or the files of the upload.
     names_upload: bool,
-    /// Whether no tag asked for the ID.
+    /// `true` if no tag requests the ID.
     has_default_id: bool,
-    /// What the description of the release's own job ends in.
+    /// The mark at the end of the description of the release's own job.
     mark: String,
-    /// The upload that it is of, if its description names one.
+    /// The upload of the job, if its description names one.
     of: String,
 }
 
 impl OtherJob {
-    /// How a release ends whose job would have this ID: rejected if a tag asks for the ID.
+    /// The end of a release whose job would have this ID. The release is rejected if a tag requests the ID.
     pub fn into_error(self, request: &ReleaseRequest) -> NotReleased {
         let Self { job_id, names_upload, has_default_id, mark, of } = self;
         let is_requested = request.job_id.as_ref().is_some_and(|requested| requested.to_string() == job_id);
@@ -101,7 +101,7 @@ pub(crate) enum JobIdState {
     Free,
     /// The release's own job has it.
     Own(Job),
-    /// Another job has the default ID: the upload that it is of.
+    /// Another job has the default ID. This is the upload of that job.
     Taken(String),
 }
 
@@ -130,7 +130,7 @@ pub(crate) async fn check_job_id(
     Ok(JobIdState::Taken(other.of))
 }
 
-/// The job of a receipt, if it exists and is still the release's own: once it is deleted, another may take its ID.
+/// The job of a receipt, if it exists and is the release's own. Another job may take the ID of a deleted one.
 pub(crate) async fn find_by_receipt(scope: Scope<'_>, receipt: &JobRecord) -> Result<Option<Job>, Failure> {
     if receipt.nonce.is_none() {
         return describe(scope, &receipt.job_id).await;
@@ -149,8 +149,9 @@ pub(crate) async fn find_own(scope: Scope<'_>, record: &JobRecord) -> Result<Opt
     }
 }
 
-/// The job with the ID of a record. It is the release's own if its document names the upload's stream, or without one a URL
-/// of the upload, and its description has the record's mark: IDs of jobs and streams are computable, the mark is not.
+/// The job with the ID of a record. The job is the release's own if its document names the stream of the upload, or a
+/// URL of the upload if it has no stream. Its description must also end in the mark of the record: anyone can compute
+/// the IDs of jobs and streams, but not the mark.
 pub(crate) async fn find_by_id(scope: Scope<'_>, record: &JobRecord) -> Result<Option<JobWithId>, Failure> {
     let (job_id, upload) = (record.job_id.as_str(), scope.upload);
     let Some(job) = describe(scope, job_id).await? else { return Ok(None) };
@@ -176,7 +177,7 @@ pub(crate) async fn find_by_id(scope: Scope<'_>, record: &JobRecord) -> Result<O
     Ok(Some(JobWithId::Other(OtherJob { job_id, names_upload, has_default_id, mark, of })))
 }
 
-/// The job with this ID. `None` if there is none.
+/// The job with this ID. `None` if it does not exist.
 async fn describe(scope: Scope<'_>, job_id: &str) -> Result<Option<Job>, Failure> {
     match scope.aws.iot.describe_job().job_id(job_id).send().await {
         Ok(response) => {
@@ -205,8 +206,8 @@ fn looking_up(job_id: &str) -> String {
 /// The most characters of an upload that are shown.
 const MAX_SHOWN: usize = 300;
 
-/// The upload that a job's description names. Anyone who creates a job writes its description, so nothing but the form that
-/// releases give it is shown.
+/// The upload that a job's description names. Anyone who creates a job writes its description, so only the form that
+/// releases write is shown.
 fn upload_of(description: &str) -> Option<String> {
     let place = description.split(' ').next()?;
     let is_encoded = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~%:?=".contains(&byte);

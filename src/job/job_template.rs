@@ -31,7 +31,7 @@ pub(crate) async fn describe(
 }
 
 fn read(template: DescribeJobTemplateOutput) -> Result<JobConfig, Vec<(String, String)>> {
-    // Of what is not set, AWS IoT may tell an object without members.
+    // AWS IoT may return an object without members for a configuration that is not set.
     let rollout = template.job_executions_rollout_config;
     let rollout = rollout.filter(|rates| rates.maximum_per_minute.is_some() || rates.exponential_rate.is_some());
     let abort = template.abort_config.filter(|config| !config.criteria_list().is_empty());

@@ -63,7 +63,7 @@ fn does_not_exist(place: &str, value: &str, kind: &str) -> String {
 struct PackageVersion {
     package: String,
     version: String,
-    /// The value as it was written, and where.
+    /// The value and its place in tags, manifest or template.
     value: String,
     place: String,
 }

@@ -8,14 +8,14 @@ use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::ObjectVersion;
 use std::cmp::Reverse;
 
-/// The most pages of a list below one prefix, of 1000 versions each. An attempt leaves two versions a file, and nobody but
-/// the function writes there: more pages are no release's.
+/// The maximum of pages of a list below one prefix, of 1000 versions each. An attempt writes two versions a file, and
+/// only the function writes there: a release never has more pages.
 const MAX_PAGES: usize = 10;
 
 /// The most signing jobs of earlier attempts that are looked up for one file.
 const MAX_SIGNING_JOBS: usize = 3;
 
-/// What earlier attempts left.
+/// The object versions that earlier attempts left.
 #[derive(Debug, Default)]
 pub struct EarlierAttempts {
     /// The version IDs of the record, the newest first. A delete marker hides none of them.
@@ -70,7 +70,7 @@ impl EarlierAttempts {
         Ok(())
     }
 
-    /// The signed objects of a file's own prefix that are worth a look: the newest ones, the newest first.
+    /// The newest signed objects in a file's own prefix, the newest first.
     pub(crate) fn signed_objects(&self, prefix: &str) -> Vec<&SignedObjectVersion> {
         let is_below = |signed: &&SignedObjectVersion| signed.key.strip_prefix(prefix) == Some(&signed.signing_job);
         let mut signed: Vec<_> = self.signed_objects.iter().filter(is_below).collect();

@@ -10,9 +10,9 @@ use aws_sdk_s3::types::BucketVersioningStatus;
 use futures::try_join;
 use serde_json::Value;
 
-/// Returns what the bucket lacks of the configuration that `make attach` left: versioning, events for EventBridge, and a
-/// denial in its policy with each of these statement IDs. Each problem is the rest of a sentence that begins with the
-/// bucket.
+/// Returns the configuration that the bucket lacks. `make attach` set it: versioning, events for EventBridge, and a
+/// denial in the bucket policy with each of these statement IDs. Each problem completes a sentence that begins with
+/// the bucket.
 ///
 /// # Errors
 /// S3 does not return the configuration; the operator must act.

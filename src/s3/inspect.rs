@@ -12,7 +12,7 @@ use crate::scope::Scope;
 use crate::tags::Tags;
 use futures::future::join4;
 
-/// What is known of an upload before anything else is looked up.
+/// An upload before anything else is looked up.
 #[derive(Debug)]
 pub(crate) struct Inspected {
     /// At least one.
@@ -20,7 +20,7 @@ pub(crate) struct Inspected {
     /// A rejection if S3 does not return its bytes.
     pub image: Result<Image, NotReleased>,
     pub attempts: EarlierAttempts,
-    /// The record of earlier attempts, or that of the version which this one is an unchanged copy of.
+    /// The record of earlier attempts, or of the version that the upload is an unchanged copy of.
     pub record: Option<JobRecord>,
     /// A skip if the upload is not, or no longer, the current version of its key.
     pub current: Result<(), NotReleased>,
@@ -54,7 +54,8 @@ pub(crate) async fn inspect(scope: Scope<'_>, is_copy: bool) -> Result<Inspected
     Ok(Inspected { tags, image, attempts, record, current })
 }
 
-/// How the release of an upload without a version ends, which is rejected for that: problems with its tags are added.
+/// Returns the end of a release whose upload has no version. The release is rejected for that, and for every problem
+/// with its tags.
 async fn without_version(scope: Scope<'_>, rejection: NotReleased) -> Result<NotReleased, Failure> {
     let Some(tags) = object::tags(scope).await? else { return Ok(rejection) };
     if tags.0.is_empty() {

@@ -8,9 +8,10 @@ use aws_sdk_s3::operation::list_object_versions::builders::ListObjectVersionsFlu
 use aws_sdk_s3::types::EncodingType;
 use percent_encoding::percent_decode_str;
 
-/// ListObjectVersions below `prefix` in the upload's bucket, with decoded keys. They are requested URL-encoded: XML 1.0 has no
-/// form for some characters that keys may have, so a single such key would make the whole list unreadable
-/// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html>).
+/// Lists object versions below `prefix` in the upload's bucket, with decoded keys.
+///
+/// S3 is requested to URL-encode the keys. XML 1.0 has no form for some characters of keys, so one such key would make
+/// the list unreadable (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html>).
 ///
 /// # Errors
 /// Fails if the request fails.
@@ -46,7 +47,7 @@ pub(crate) async fn earlier_versions(scope: Scope<'_>, max: i32) -> Result<Vec<U
     Ok(earlier)
 }
 
-/// A key as S3 encodes it in lists: a space is a `+`.
+/// Decodes a key of a list. S3 encodes a space as `+`.
 fn decoded(key: &str) -> String {
     percent_decode_str(&key.replace('+', " ")).decode_utf8_lossy().into_owned()
 }

@@ -1,4 +1,4 @@
-//! What S3 holds: the upload, and what earlier attempts at its release left.
+//! The objects in S3: the upload, and everything that earlier attempts at its release left.
 
 pub mod attempts;
 pub mod bucket;

@@ -27,12 +27,12 @@ impl Image {
     }
 }
 
-/// What S3 has of an object version.
+/// An object version in S3.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum StoredObject {
     /// An image that can be read.
     Image(Image),
-    /// The problem that keeps S3 from returning its bytes, to follow the object's name.
+    /// The problem that keeps S3 from returning the bytes. It follows the object's name in a message.
     Unreadable(String),
 }
 
@@ -73,7 +73,7 @@ pub(crate) async fn tags(scope: Scope<'_>) -> Result<Option<Tags>, Failure> {
     }
 }
 
-/// What S3 has of the upload. `None` if this version is gone.
+/// The upload in S3. `None` if this version is gone.
 pub(crate) async fn find(scope: Scope<'_>) -> Result<Option<StoredObject>, Failure> {
     match head(scope, Some(&scope.upload.version_id)).await {
         // Or a delete marker.
@@ -105,7 +105,7 @@ struct HeadFailure {
     failure: Failure,
 }
 
-/// HeadObject of a version, or of the current one. `None` if there is none.
+/// HeadObject of a version, or of the current one. `None` if the version does not exist.
 async fn head(scope: Scope<'_>, version_id: Option<&str>) -> Result<Option<HeadObjectOutput>, HeadFailure> {
     let call = scope.aws.s3.head_object().bucket(&scope.upload.bucket).key(&scope.upload.key);
     let call = call.set_version_id(version_id.map(str::to_owned)).expected_bucket_owner(scope.account());
@@ -120,7 +120,7 @@ async fn head(scope: Scope<'_>, version_id: Option<&str>) -> Result<Option<HeadO
     }
 }
 
-/// What S3 has of a version to whose HEAD it answers 400: GetObject says why.
+/// The upload in S3, if S3 answered 400 to its HEAD. GetObject returns the cause.
 async fn explain(scope: Scope<'_>, head: Failure) -> Result<Option<StoredObject>, Failure> {
     let Err(error) = get_upload(scope).range("bytes=0-0").send().await else { return Err(head) };
     match (unreadable(error.code()), error.code()) {
@@ -130,8 +130,8 @@ async fn explain(scope: Scope<'_>, head: Failure) -> Result<Option<StoredObject>
     }
 }
 
-/// Skips an upload that is not the current version by the list of versions: S3 answers 400 to the HEAD of a key whose current
-/// version is encrypted with a customer's key.
+/// Skips an upload that is not the current version by the list of versions. S3 answers 400 to HeadObject if the
+/// current version is encrypted with a customer's key.
 async fn check_listed_current(scope: Scope<'_>, head: Failure) -> Result<(), NotReleased> {
     let call = scope.aws.s3.list_object_versions().max_keys(1);
     let page = listing::page(scope, &scope.upload.key, call).await?;
@@ -147,7 +147,7 @@ const ARCHIVED: &str = "InvalidObjectState";
 /// GetObject's code for an object under a customer's key, if the request has no key.
 const UNDER_CUSTOMER_KEY: &str = "InvalidRequest";
 
-/// What GetObject's error code says of an object that S3 never returns as it is.
+/// The problem of an object that S3 never returns as it is, by GetObject's error code.
 pub(crate) fn unreadable(code: Option<&str>) -> Option<&'static str> {
     match code? {
         ARCHIVED => Some("is archived, expected an object that S3 returns at once: restore it, or upload it again"),
@@ -159,13 +159,13 @@ pub(crate) fn unreadable(code: Option<&str>) -> Option<&'static str> {
     }
 }
 
-/// Whether GetObject's error code says that there is no such version, or that the version ID has not the form of one.
+/// Returns whether GetObject's error code means that the version does not exist, or that no version can have this ID.
 pub(crate) fn is_no_version(code: Option<&str>) -> bool {
     is_gone(code) || code == Some("InvalidArgument")
 }
 
-/// Why S3 does not return the bytes of an archived object. One that is restored is readable, in whatever storage class
-/// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html>).
+/// The problem of an archived object, whose bytes S3 does not return. `None` if the object is readable, or was
+/// restored (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html>).
 fn archived(head: &HeadObjectOutput) -> Option<String> {
     let class = head.storage_class.as_ref();
     let class = class.filter(|class| matches!(class, StorageClass::Glacier | StorageClass::DeepArchive));
@@ -179,7 +179,8 @@ fn archived(head: &HeadObjectOutput) -> Option<String> {
     Some(format!("is archived (`{archive}`){state}, {expected}: restore it and put its tags again, or upload it again"))
 }
 
-/// Whether S3 says that a version is not there (a delete marker "does not allow" to read its tags).
+/// Returns whether S3's error code means that a version does not exist. S3 "does not allow" to read the tags of a
+/// delete marker.
 pub(crate) fn is_gone(code: Option<&str>) -> bool {
     matches!(code, Some("NoSuchKey" | "NoSuchVersion" | "MethodNotAllowed"))
 }

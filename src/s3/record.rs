@@ -19,8 +19,8 @@ pub(crate) const FROM_RECORD: &str = "<from the record>";
 /// The versions of a record that are read at the same time.
 const READ_AT_ONCE: usize = 10;
 
-/// What is known of an upload's job. Without the job's ARN it fixes the job's ID for all attempts; with it, it is the
-/// receipt: the job was made, and is never made again.
+/// The record of an upload's job. A record without the job's ARN fixes the job's ID for all attempts. A record with
+/// the ARN is the receipt: the job was created, and the function never creates it again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JobRecord {
@@ -32,8 +32,8 @@ pub struct JobRecord {
     pub version_id: String,
     /// The ID that the job has or will have.
     pub job_id: String,
-    /// Random, in hexadecimal digits: what nobody can compute in advance is derived from it. `None` in records of earlier
-    /// versions of the function.
+    /// Random, in hexadecimal digits. Values that nobody can compute in advance are derived from it. `None` in records
+    /// of earlier versions of the function.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonce: Option<String>,
     /// By the key of the image, the version IDs of the signature objects that the first attempt read.
@@ -51,7 +51,7 @@ pub struct JobRecord {
     /// The end of the job that was made, in UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_time: Option<String>,
-    /// Whether the signature of the job that was made was verified.
+    /// `true` if the signature of the job was verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified: Option<bool>,
     /// The SHA-256 of the uploaded bytes, in hexadecimal digits. `None` if they were not read.
@@ -62,7 +62,7 @@ pub struct JobRecord {
     pub unchanged_since: Option<String>,
     /// The tags as they were read.
     pub tags: Tags,
-    /// Whether S3 has it.
+    /// `true` if the record is in S3.
     #[serde(skip)]
     pub is_written: bool,
 }
@@ -99,7 +99,7 @@ impl JobRecord {
         Some(hex(&hash_of([purpose.as_bytes(), self.nonce.as_ref()?.as_bytes()])))
     }
 
-    /// What the description of the release's job ends in. Nobody can compute it before the record exists.
+    /// The end of the description of the release's job. Nobody can compute it before the record exists.
     pub fn mark(&self) -> String {
         self.digits("description").map(|digits| mark(&digits[..16])).unwrap_or_default()
     }
@@ -110,7 +110,7 @@ impl JobRecord {
         upload.job_id_with(digits.get(..12).unwrap_or_default())
     }
 
-    /// The record of the upload. `None` if there is none.
+    /// The record of the upload. `None` if it does not exist.
     ///
     /// # Errors
     /// Fails if it cannot be listed or read.
@@ -118,8 +118,10 @@ impl JobRecord {
         Self::read(scope, &record_versions(scope).await?).await
     }
 
-    /// The record of these versions, the newest first. `None` if there are none. A version with the job's ARN counts more
-    /// than all others. Of claims the oldest counts: S3 accepts another over a delete marker.
+    /// The record in these versions, which are listed from the newest to the oldest. `None` if the list is empty.
+    ///
+    /// A version with the job's ARN takes precedence. Otherwise the oldest version counts: S3 accepts another claim
+    /// over a delete marker.
     ///
     /// # Errors
     /// Fails if a version cannot be read.
@@ -145,8 +147,8 @@ impl JobRecord {
         Ok(Self { is_written: true, ..record })
     }
 
-    /// Writes this record where S3 shows none, and returns the version ID: this attempt's claim to decide the job ID. A record
-    /// behind a delete marker does not keep S3 from accepting the claim: see [`Self::holds`].
+    /// Writes this record if S3 has none, and returns its version ID: this attempt's claim to decide the job ID. S3
+    /// also accepts the claim over a delete marker: see [`Self::holds`].
     ///
     /// # Errors
     /// [`Failure::Overtaken`] if there is a record. Fails if the record cannot be written.
@@ -163,7 +165,7 @@ impl JobRecord {
         }
     }
 
-    /// Whether a claim holds: it is the only version of the record.
+    /// Returns whether a claim holds: it is the only version of the record.
     ///
     /// # Errors
     /// Fails if the record cannot be listed.
@@ -171,7 +173,7 @@ impl JobRecord {
         Ok(record_versions(scope).await? == [claim])
     }
 
-    /// Writes this record over the one that is there.
+    /// Overwrites the record in S3 with this one.
     pub(crate) async fn write(&self, scope: Scope<'_>) -> Result<(), Failure> {
         self.put(scope, None).await.map(drop).map_err(|error| write_failure(scope, error))
     }
@@ -197,7 +199,7 @@ pub(crate) fn overtaken(scope: Scope<'_>) -> Failure {
     Failure::Overtaken { key: record_key(&scope.prefix()) }
 }
 
-/// What the description of a job ends in.
+/// The end of the description of a job.
 pub(crate) fn mark(digits: &str) -> String {
     format!(" (release {digits})")
 }

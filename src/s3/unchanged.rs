@@ -14,8 +14,8 @@ use crate::scope::Scope;
 use crate::settings::values::DryRun;
 use crate::tags::Tags;
 
-/// The record of a version that CopyObject wrote, if it is unchanged: its [`receipt`], which is written unless this is a dry
-/// run; or the record of another attempt that was first.
+/// Returns and writes the [`receipt`] of a version that CopyObject wrote, if the copy is unchanged. A dry run does not
+/// write it. If another attempt was first, the record of that attempt is returned.
 pub(crate) async fn record(scope: Scope<'_>, image: &Image, tags: &Tags) -> Result<Option<JobRecord>, Failure> {
     let Some(receipt) = receipt(scope, image, tags).await? else { return Ok(None) };
     if scope.settings.dry_run != DryRun::Off {
@@ -38,8 +38,8 @@ pub(crate) async fn sha256(scope: Scope<'_>) -> Result<Option<String>, Failure> 
     Ok(digests.map(|(digests, _)| digests.sha256_hex()))
 }
 
-/// The receipt of a version that CopyObject wrote, if its bytes and tags are those of the previous version, which has a
-/// receipt: that receipt, for this version. `None` if anything differs or is not known, as with a delete marker in between.
+/// Returns the receipt of the previous version for a version that CopyObject wrote, if bytes and tags are the same.
+/// `None` if anything differs or is unknown, for example with a delete marker in between.
 ///
 /// ETags are not compared: encryption and uploads in parts change them.
 async fn receipt(scope: Scope<'_>, image: &Image, tags: &Tags) -> Result<Option<JobRecord>, Failure> {

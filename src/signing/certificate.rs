@@ -25,7 +25,7 @@ impl Certificate {
     /// Reads the first certificate of a text in PEM, in lines of any length, with any text around it.
     ///
     /// # Errors
-    /// Fails if there is none, or its public key cannot be found.
+    /// Fails if the text has no certificate, or its public key cannot be found.
     pub fn from_pem(arn: &str, pem: &str) -> Result<Self, String> {
         let block = |label: &str| {
             let (_, rest) = pem.split_once(&format!("-----BEGIN {label}-----"))?;
@@ -182,7 +182,7 @@ mod tests {
             ("500101000000Z", "1950-01-01T00:00:00Z".parse().unwrap()),
             ("690101000000Z", "1969-01-01T00:00:00Z".parse().unwrap()),
             ("00000101000000Z", "0000-01-01T00:00:00Z".parse().unwrap()),
-            // What is no time.
+            // Not a time.
             ("20461301000000Z", Timestamp::MAX),
             ("2046010100Z", Timestamp::MAX),
             ("20460101000000+0100", Timestamp::MAX),

@@ -12,8 +12,8 @@ use aws_sdk_signer::types::SigningProfileStatus;
 use jiff::Timestamp;
 use std::collections::HashMap;
 
-/// Looks for what signing jobs with a profile would fail on: its state, the path of the certificate on the device, and the
-/// largest image that its platform accepts.
+/// Checks the state of a signing profile, its path of the certificate on the device, and the size of each image.
+/// Signing jobs would fail, or their signatures could not be used, if one of them were wrong.
 pub(crate) async fn check_before_signing(
     scope: Scope<'_>,
     profile: &ProfileName,
@@ -21,7 +21,7 @@ pub(crate) async fn check_before_signing(
 ) -> Result<(), NotReleased> {
     let described = match scope.aws.signer.get_signing_profile().profile_name(&profile.0).send().await {
         Ok(described) => described,
-        // Signer allows 3 such calls a second for a whole account, and StartSigningJob finds the same.
+        // Signer allows 3 such requests a second for an account, and StartSigningJob has the same checks.
         Err(error) if is_throttled(error.code()) => return Ok(()),
         Err(error) => return Err(Failure::request(looking_up(&profile.0), error).into()),
     };
@@ -38,7 +38,7 @@ pub(crate) async fn check_before_signing(
     if too_large.is_empty() { Ok(()) } else { Err(NotReleased::Rejected(RejectionKind::Object, too_large)) }
 }
 
-/// Whether a profile by which a signature was made already is still good: the problem if not.
+/// Returns the problem of a profile that has signed already, if its signatures cannot be used any more.
 ///
 /// # Errors
 /// Fails if it cannot be looked up, also if AWS throttles: nothing else would notice.
@@ -56,7 +56,7 @@ pub(crate) fn unusable(profile: &str, problem: &str) -> Failure {
     Failure::Other(format!("the signing profile `{profile}` is of no use: {problem}"))
 }
 
-/// Whether a profile signs, and what it signed is trusted: the problem if not.
+/// Returns the problem of a profile that cannot sign, or whose signatures are not trusted.
 ///
 /// # Errors
 /// Fails if the response lacks the status, or from when a revocation is effective.
@@ -77,8 +77,8 @@ fn max_bytes(platform: &str) -> Option<u64> {
     matches!(platform, "AmazonFreeRTOS-Default" | "AmazonFreeRTOS-TI-CC3220SF").then_some(16 * 1024 * 1024)
 }
 
-/// The path of the certificate on the device: the profile's `certname`. Devices read it without decoding escapes, and AWS IoT
-/// would take a `${` for a placeholder of its own.
+/// The path of the certificate on the device: the profile's `certname`. Devices do not decode escapes in it, and AWS
+/// IoT would read `${` as a placeholder.
 ///
 /// # Errors
 /// The problem if it is missing, or devices cannot read it.

@@ -18,7 +18,7 @@ use crate::tags::{SIGNATURE, SIGNING_JOB};
 use aws_sdk_signer::error::ProvideErrorMetadata as _;
 use aws_sdk_signer::operation::describe_signing_job::DescribeSigningJobOutput;
 
-/// A signature over an upload that is there before the release.
+/// A signature that exists before the release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ProvidedSignature {
     /// In base64.
@@ -26,15 +26,15 @@ pub(crate) struct ProvidedSignature {
     pub algorithm: SignatureAlgorithm,
     /// The certificate's path on the device.
     pub cert_file: String,
-    /// The certificate's ARN in ACM, if it is there.
+    /// The ARN of the certificate in ACM. `None` if the certificate is not there.
     pub certificate: Option<String>,
     /// The version ID of the object next to the image, if the signature is in one.
     pub version_id: Option<String>,
 }
 
-/// The signature of a signing job that the uploader names. The job must have succeeded, be of this account and this very
-/// version, and by a profile that this deployment allows and that is still good; its signature must be valid, and its signed
-/// object must lie where this deployment may read it.
+/// The signature of a signing job that the uploader names. The job must be a finished one of this account, over this
+/// object version. Its profile must be allowed and still good, its signature valid, and its signed object readable for
+/// the deployment.
 ///
 /// # Errors
 /// Rejects the release if the job cannot be used.

@@ -24,20 +24,20 @@ use futures::{StreamExt, TryStreamExt, stream};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How many files of a manifest are signed at the same time: Signer allows 3 starts a second for a whole account
+/// The maximum of files that are signed at the same time. Signer allows 3 starts a second for an account
 /// (<https://docs.aws.amazon.com/general/latest/gr/signer.html>).
 const SIGNED_AT_ONCE: usize = 3;
 
-/// The pauses between two looks at a signing job. Signer allows 6 looks a second for a whole account
+/// The pauses between two requests for the state of a signing job. Signer allows 6 of them a second for an account
 /// (<https://docs.aws.amazon.com/general/latest/gr/signer.html>).
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const MAX_PAUSE: Duration = Duration::from_secs(4);
 
-/// How many unusable signing jobs of one version are passed over for one that can still be started.
+/// The maximum of unusable signing jobs of one version that are passed over for one that can still be started.
 const MAX_UNUSABLE: u32 = 50;
 
-/// Signs each file, after the claim of this attempt if there was no record. Whether an accepted claim holds is looked up while
-/// Signer works.
+/// Signs each file. If the release had no record, this attempt claims it first, and looks up while Signer works
+/// whether its claim holds.
 ///
 /// # Errors
 /// [`Failure::Overtaken`] if another attempt has written the record first. Fails if a request fails or a signature is not
@@ -91,8 +91,8 @@ async fn sign(
     Ok(SignedFile { file, image, signed, digests })
 }
 
-/// The token of a signing job. Signer answers it with the job that it knows by it, so attempts share one. Nobody else can
-/// have used it, as it is derived from the record's nonce.
+/// The token of a signing job. Signer answers a known token with its signing job, so attempts share that job. Nobody
+/// else can have used the token, as it is derived from the record's nonce.
 fn token(file: &FileRequest, profile: &ProfileName, unusable: u32, nonce: Option<&str>) -> String {
     let unusable = unusable.to_string();
     let inputs = [&profile.0, &file.signed_prefix, &unusable];
@@ -142,7 +142,7 @@ struct Signing<'a> {
     file: &'a FileRequest,
     image: &'a Image,
     profile: &'a ProfileName,
-    /// That of the record.
+    /// The nonce of the record.
     nonce: Option<&'a str>,
     /// `None` if signatures are not verified.
     verification: Option<&'a Verification<'a>>,
@@ -179,17 +179,18 @@ impl Signing<'_> {
         }
     }
 
-    /// Fails if the profile is not good any more by which a signature was made before this invocation: nothing else would
-    /// notice, as Signer is not asked for another.
+    /// Fails if the profile is not good any more by which an earlier signature was made. Nothing else would notice, as
+    /// Signer is not requested to sign again.
     async fn check_profile(&self) -> Result<(), Failure> {
         let profile = &self.profile.0;
         let state = profile::check_after_signing(self.scope, profile).await?;
         state.map_err(|problem| profile::unusable(profile, &problem))
     }
 
-    /// Starts a signing job and waits for it. Signer answers a token that it knows with the signing job that it has, so every
-    /// attempt gets the same one. One that was completed before this invocation and cannot be used is followed by another: the
-    /// operator has removed the cause.
+    /// Starts a signing job and waits for it. Every attempt gets the same signing job, by the same token.
+    ///
+    /// If that job was completed before this invocation and cannot be used, another is started: the operator has
+    /// removed the cause.
     async fn fresh(&self) -> Result<SignedImage, Failure> {
         let mut unusable = 0;
         loop {

@@ -8,7 +8,7 @@ use crate::text::json::{document, text};
 /// The most bytes of such an object: many times what it needs.
 pub(crate) const MAX_BYTES: i64 = 4096;
 
-/// Reads the object beside the image: the signature in base64, and its algorithm.
+/// Reads the signature object: the signature in base64, and its algorithm.
 ///
 /// # Errors
 /// Every problem, each a sentence: the object has another form, or is not of this version.

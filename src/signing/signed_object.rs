@@ -44,7 +44,7 @@ struct S3Location {
     version: String,
 }
 
-/// Why something is no signed object.
+/// The reason why an object is not a signed object.
 #[derive(Debug)]
 pub enum NotSigned {
     /// It could not be read to its end.
@@ -59,11 +59,11 @@ impl From<ReaderError> for NotSigned {
     }
 }
 
-/// What the JSON reader and its source know of each other.
+/// State that the JSON reader and its source share.
 struct Shared {
-    /// How much may still be read; nothing where that does not matter.
+    /// The bytes that may still be read. `None` while a payload is skipped.
     left: Cell<Option<usize>>,
-    /// Why the source could not be read: the JSON reader tells an error of the source and one of the text alike.
+    /// The error of the source. The JSON reader does not distinguish I/O errors from syntax errors.
     error: Cell<Option<Error>>,
 }
 
@@ -98,12 +98,11 @@ impl<R: Read> Read for Source<'_, R> {
 }
 
 impl SignedObject {
-    /// Reads a signed object in constant memory. The members come in any order; an embedded payload, a third larger
-    /// than the image, is passed over, and not even fetched where all else comes before it. All else together has
-    /// less than 64 KiB.
+    /// Reads a signed object in constant memory. Its members may have any order. An embedded payload is skipped, and
+    /// not fetched if all other members come before it. All members but the payload together have less than 64 KiB.
     ///
     /// # Errors
-    /// What could not be read, what is no signed object's JSON, and what is too long for one.
+    /// Fails if the object cannot be read, is not the JSON of a signed object, or is too long for one.
     pub fn read(json: impl Read) -> Result<Self, NotSigned> {
         let shared = Shared { left: Cell::new(Some(MAX_BYTES)), error: Cell::new(None) };
         let object = Self::parse(JsonStreamReader::new(Source { inner: json, shared: &shared }), &shared.left);
@@ -160,11 +159,11 @@ impl SignedObject {
         })
     }
 
-    /// Checks that this signed object, of `length` bytes in S3, speaks of this upload: its signature, in base64, and how
-    /// that was made.
+    /// Checks that this signed object, of `length` bytes in S3, is one of this upload. Returns its signature, in
+    /// base64, and the algorithm.
     ///
     /// # Errors
-    /// What it says of the upload that is not so, or what devices would have no use for.
+    /// The first difference from the upload, or property that devices do not support.
     pub fn check(self, upload: &Upload, image: &Image, length: u64) -> Result<(String, SignatureAlgorithm), String> {
         if self.raw_payload_size != image.size {
             return Err(format!("its `rawPayloadSize` is {}, expected {}", self.raw_payload_size, image.size));

@@ -7,7 +7,7 @@ use aws_sdk_signer::operation::describe_signing_job::DescribeSigningJobOutput;
 use aws_sdk_signer::types::{SignedObject, SigningMaterial, SigningStatus, Source};
 use jiff::Timestamp;
 
-/// Why there is no signature by a signing job or its signed object.
+/// The reason why a signing job or its signed object has no usable signature.
 #[derive(Debug)]
 pub(crate) enum SigningError {
     /// It cannot be used, for this problem; another signing job may be usable.
@@ -31,7 +31,7 @@ impl SigningError {
     }
 }
 
-/// What Signer reports of a signing job over the upload that has succeeded, and whose signature is valid.
+/// A signing job over the upload that has succeeded, and whose signature is valid.
 #[derive(Debug)]
 pub(crate) struct UsableJob<'a> {
     /// Bucket and key of the signed object.
@@ -76,7 +76,7 @@ pub(crate) fn check<'a>(
     })
 }
 
-/// Whether the signature of a signing job is still valid: the problem if not. On platforms without a validity, it has no end.
+/// Returns the problem of a signature that is not valid any more. On platforms without a validity, it stays valid.
 fn check_validity(job: &DescribeSigningJobOutput, now: Timestamp) -> Result<(), String> {
     if job.revocation_record.is_some() {
         return Err("it is revoked".to_owned());

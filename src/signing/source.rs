@@ -10,7 +10,7 @@ use crate::signing::{profile, provided};
 use futures::future::{join, join_all};
 use std::collections::BTreeMap;
 
-/// Where the signature of a file comes from.
+/// The source of a file's signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SignatureSource {
     /// AWS Signer, with this profile.
