@@ -82,7 +82,7 @@ pub(crate) async fn offline(
     let manifest = is_manifest(&upload.key).then(|| match manifest {
         Some(json) => Manifest::read(json.as_bytes(), upload, settings),
         None => Manifest::unreadable(
-            "setting `DRY_RUN_MANIFEST` is not set, expected the JSON of this manifest, as AWS is called for nothing",
+            "setting `DRY_RUN_MANIFEST` is not set, expected the JSON of this manifest, as no request is sent to AWS",
         ),
     });
     // The size in the event of a manifest is its own.
@@ -93,7 +93,7 @@ pub(crate) async fn offline(
     let mut note = None;
     if let Some(template) = request.job_template {
         note = Some(format!(
-            "the job template `{template}` is unresolved, as AWS is called for nothing: `createJob` is without what it says"
+            "the job template `{template}` is unresolved, as no request is sent to AWS: `createJob` lacks its values"
         ));
         request = check(Inputs { template: Some(&JobConfig::default()), ..inputs }, &sizes, settings, now)?;
     }

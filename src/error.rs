@@ -113,13 +113,13 @@ pub enum Failure {
     )]
     Signature { object: String, certificate: String, problem: String },
     /// Another attempt wrote the record first. This attempt starts again, and fails only if it still does not find it.
-    #[error("the record `{key}` is in the way of this attempt's own, but S3 does not list it")]
+    #[error("another attempt wrote the record `{key}`, but S3 does not list it")]
     Overtaken { key: String },
     /// Another stream or job has the ID of this release.
     #[error("conflict: {what} exists: {problem}; nothing was overwritten. {remedy}")]
     Conflict { what: String, problem: String, remedy: String },
     /// The function ends the invocation before Lambda does.
-    #[error("the invocation's time was up while {step}; the next attempt goes on from there")]
+    #[error("the invocation's time ended while {step}; the next attempt continues from there")]
     OutOfTime { step: Step },
     /// Anything else; the message has all of it.
     #[error("{0}")]

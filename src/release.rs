@@ -48,7 +48,7 @@ pub(crate) async fn release(scope: Scope<'_>, is_copy: bool, progress: &mut Prog
                         && let Some(pause) = backoff.next() =>
                 {
                     let key = &scope.upload.key;
-                    tracing::info!(key, "goes on in {pause:?}, as AWS throttles: {}", failure.chain());
+                    tracing::info!(key, "continues in {pause:?}, as AWS throttles requests: {}", failure.chain());
                     sleep(pause).await;
                 }
                 outcome => return outcome,

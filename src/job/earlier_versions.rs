@@ -39,7 +39,7 @@ async fn unfinished(scope: Scope<'_>, version: &Upload) -> Option<String> {
     let version_id = unchanged_since.unwrap_or(version_id);
     matches!(status, JobStatus::Scheduled | JobStatus::InProgress).then(|| {
         format!(
-            "the job `{job_id}` of the earlier version `{version_id}` is {status}, and goes on beside this one; \
+            "the job `{job_id}` of the earlier version `{version_id}` is {status}, and continues next to this one; \
              `aws iot cancel-job --job-id {job_id}` ends it"
         )
     })

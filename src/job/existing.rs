@@ -71,7 +71,7 @@ impl OtherJob {
         if !names_upload && (is_requested || !has_default_id) {
             let problem = if is_requested {
                 format!(
-                    "tag `ota:job-id` asks for the job ID `{job_id}`, which {of} has; choose another and upload again"
+                    "tag `ota:job-id` requests the job ID `{job_id}`, which {of} has; choose another and upload again"
                 )
             } else {
                 format!("the record of this release has the job ID `{job_id}`, which {of} has; upload again")
@@ -149,8 +149,10 @@ pub(crate) async fn find_own(scope: Scope<'_>, record: &JobRecord) -> Result<Opt
     }
 }
 
-/// The job with the ID of a record. The job is the release's own if its document names the stream of the upload, or a
-/// URL of the upload if it has no stream. Its description must also end in the mark of the record: anyone can compute
+/// The job with the ID of a record. A job is the release's own if its document names the upload, and its description
+/// ends in the mark of the record.
+///
+/// The document names the stream of the upload, or a URL of the upload if the job has no stream. Anyone can compute
 /// the IDs of jobs and streams, but not the mark.
 pub(crate) async fn find_by_id(scope: Scope<'_>, record: &JobRecord) -> Result<Option<JobWithId>, Failure> {
     let (job_id, upload) = (record.job_id.as_str(), scope.upload);
@@ -183,7 +185,7 @@ async fn describe(scope: Scope<'_>, job_id: &str) -> Result<Option<Job>, Failure
         Ok(response) => {
             let job = required(response.job, "job")?;
             let status = required(job.status, "job.status")?;
-            tracing::info!(jobId = job_id, status = status.as_str(), "the job is there");
+            tracing::info!(jobId = job_id, status = status.as_str(), "the job exists");
             let schedule = job.scheduling_config;
             Ok(Some(Job {
                 arn: required(job.job_arn, "job.jobArn")?,

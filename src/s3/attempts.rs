@@ -117,7 +117,7 @@ async fn versions(
         version_marker = Some(required(page.next_version_id_marker, "NextVersionIdMarker")?);
     }
     Err(Failure::Other(format!(
-        "more than {MAX_PAGES} pages of object versions lie below `{prefix}`, where the function alone writes, expected \
+        "more than {MAX_PAGES} pages of object versions are below `{prefix}`, where only the function writes, expected \
          those of a few attempts; find out who wrote them"
     )))
 }

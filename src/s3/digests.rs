@@ -43,7 +43,7 @@ impl Digests {
     pub async fn of_image(scope: Scope<'_>, image: &Image) -> Result<Self, Failure> {
         let problem = match Self::read(scope, image.size).await? {
             Some((digests, size)) if size == image.size => return Ok(digests),
-            Some((_, size)) => format!("{size} bytes came, expected {}", image.size),
+            Some((_, size)) => format!("{size} bytes were returned, expected {}", image.size),
             None => "S3 has no such version".to_owned(),
         };
         Err(Failure::request(format!("reading `{}`", scope.upload), problem))

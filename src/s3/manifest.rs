@@ -74,7 +74,7 @@ async fn fetch(scope: Scope<'_>, image: &Image) -> Result<Vec<u8>, NotReleased> 
     };
     let json = response.body.collect().await.map_err(|error| Failure::request(purpose(), error))?.to_vec();
     if json.len() as u64 != image.size {
-        let problem = format!("{} bytes came, expected {}", json.len(), image.size);
+        let problem = format!("{} bytes were returned, expected {}", json.len(), image.size);
         return Err(Failure::request(purpose(), problem).into());
     }
     Ok(json)

@@ -33,10 +33,10 @@ impl Certificate {
         };
         // The first has the most text after it.
         let first = LABELS.into_iter().filter_map(block).max_by_key(|(rest, _)| *rest);
-        let (_, base64) = first.ok_or("it is no X.509: it has no PEM block `CERTIFICATE`")?;
+        let (_, base64) = first.ok_or("it is not X.509: it has no PEM block `CERTIFICATE`")?;
         let base64: String = base64.split_ascii_whitespace().collect();
-        let der = BASE64_STANDARD.decode(base64).map_err(|error| format!("it is no X.509: {error}"))?;
-        let (public_key, not_after) = read(&der).map_err(|error| format!("it is no X.509: {error}"))?;
+        let der = BASE64_STANDARD.decode(base64).map_err(|error| format!("it is not X.509: {error}"))?;
+        let (public_key, not_after) = read(&der).map_err(|error| format!("it is not X.509: {error}"))?;
         Ok(Self { arn: arn.to_owned(), public_key, not_after: not_after.unwrap_or(Timestamp::MAX) })
     }
 }
@@ -161,7 +161,7 @@ mod tests {
         let not_base64 = P256.replace("MII", "M*I");
         let request = P256.replace("CERTIFICATE", "CERTIFICATE REQUEST");
         for pem in ["", "no PEM", &in_lines("AAAA\n", 64, "\n"), &in_lines("", 64, "\n"), &not_base64, &request] {
-            assert!(Certificate::from_pem("arn", pem).unwrap_err().starts_with("it is no X.509: "), "{pem}");
+            assert!(Certificate::from_pem("arn", pem).unwrap_err().starts_with("it is not X.509: "), "{pem}");
         }
         let der = BASE64_STANDARD.decode(base64(P256)).unwrap();
         for length in 0..der.len() {

@@ -31,7 +31,7 @@ pub(crate) async fn check_before_signing(
     let platform = required(described.platform_id(), "platformId")?;
     let Some(max) = max_bytes(platform) else { return Ok(()) };
     let too_large = files.iter().filter(|(_, image)| image.size > max).map(|(file, image)| {
-        let expected = format!("expected at most {max}, the most that the signing platform `{platform}` takes");
+        let expected = format!("expected at most {max}, the maximum of the signing platform `{platform}`");
         file.problem(&format!("has {} bytes, {expected}", image.size))
     });
     let too_large: Vec<_> = too_large.collect();
@@ -53,7 +53,7 @@ fn looking_up(profile: &str) -> String {
 
 /// The failure of a release whose signing profile has a problem.
 pub(crate) fn unusable(profile: &str, problem: &str) -> Failure {
-    Failure::Other(format!("the signing profile `{profile}` is of no use: {problem}"))
+    Failure::Other(format!("the signing profile `{profile}` cannot be used: {problem}"))
 }
 
 /// Returns the problem of a profile that cannot sign, or whose signatures are not trusted.

@@ -126,7 +126,7 @@ pub(crate) async fn custom(
     let response = match get(scope, &key, version).send().await {
         Ok(response) => response,
         Err(error) if is_gone(error.code()) => {
-            return Err(rejected(vec!["it is not there, upload it first".to_owned()]));
+            return Err(rejected(vec!["it does not exist; upload it first".to_owned()]));
         }
         Err(error) if let Some(problem) = unreadable(error.code()) => {
             return Err(rejected(vec![format!("it {problem}")]));

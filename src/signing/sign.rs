@@ -236,8 +236,8 @@ impl Signing<'_> {
             }
             if !backoff.pause().await {
                 return Err(Failure::Other(format!(
-                    "the signing job `{signing_job}` is still in progress and the invocation's time is up; the next attempt \
-                     goes on with it"
+                    "the signing job `{signing_job}` is still in progress when the invocation's time ends; the next attempt \
+                     continues with it"
                 )));
             }
         }
@@ -286,7 +286,7 @@ impl Signing<'_> {
             }
         });
         usable.map_err(|error| {
-            error.about(|problem| format!("the signing job `{signing_job}` is not what was asked for: {problem}"))
+            error.about(|problem| format!("the signing job `{signing_job}` does not match this release: {problem}"))
         })
     }
 

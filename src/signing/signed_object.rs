@@ -76,7 +76,7 @@ impl<R: Read> Read for Source<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let left = self.shared.left.get();
         if left == Some(0) {
-            let problem = format!("it is too long: {MAX_BYTES} bytes and more besides its payload");
+            let problem = format!("it is too long: it has {MAX_BYTES} bytes or more without its payload");
             return Err(Error::new(ErrorKind::FileTooLarge, problem));
         }
         let end = left.map_or(buffer.len(), |left| left.min(buffer.len()));
@@ -127,7 +127,7 @@ impl SignedObject {
                 }
                 "payload" => {
                     if json.peek()? != ValueType::String {
-                        return Err(NotSigned::Because("its `payload` is no string".to_owned()));
+                        return Err(NotSigned::Because("its `payload` is not a string".to_owned()));
                     }
                     complete = size.is_some() && signature.is_some() && algorithm.is_some();
                     if !complete {
@@ -182,7 +182,7 @@ impl SignedObject {
             }
         }
         let algorithm = self.signature_algorithm.parse().map_err(|_| {
-            format!("its `signatureAlgorithm` is `{}`, for which devices know no key", self.signature_algorithm)
+            format!("its `signatureAlgorithm` is `{}`, which devices do not support", self.signature_algorithm)
         })?;
         match BASE64_STANDARD.decode(&self.signature) {
             Ok(bytes) if !bytes.is_empty() => Ok((self.signature, algorithm)),
@@ -193,7 +193,7 @@ impl SignedObject {
 
 fn whole_number(json: &mut impl JsonReader) -> Result<u64, NotSigned> {
     let number = json.next_number_as_string()?;
-    number.parse().map_err(|_| NotSigned::Because(format!("its `rawPayloadSize` is `{number}`, no whole number")))
+    number.parse().map_err(|_| NotSigned::Because(format!("its `rawPayloadSize` is `{number}`, not a whole number")))
 }
 
 fn short_string(json: &mut impl JsonReader) -> Result<String, NotSigned> {
@@ -294,9 +294,9 @@ mod tests {
             (with("signature", json!("M".repeat(1025))), "too long"),
             (with("signature", json!("ME C")), "not base64"),
             (with("signature", json!("")), "not base64"),
-            (with("signatureAlgorithm", json!("sha256withecdsa")), "know no key"),
+            (with("signatureAlgorithm", json!("sha256withecdsa")), "devices do not support"),
             (with("payload", json!("aGVsbG8=")), "twice"),
-            (with("payload", json!(5)), "no string"),
+            (with("payload", json!(5)), "is not a string"),
             (with("payloadLocation", json!({"s3": {"bucketName": "b"}})), "payloadLocation"),
             (
                 with("payloadLocation", json!({"s3": {"bucketName": "x", "key": "firmware/a.bin", "version": "v1"}})),
@@ -386,7 +386,7 @@ mod tests {
         {
             let (problem, read) = refused_after(beginning, letter);
             assert!(
-                problem.contains("it is too long: 65536 bytes and more besides its payload"),
+                problem.contains("it is too long: it has 65536 bytes or more without its payload"),
                 "{beginning}: {problem}"
             );
             assert_eq!(read, MAX_BYTES, "{beginning}");

@@ -76,9 +76,9 @@ impl Certificate {
             SignatureAlgorithm::Sha1WithRsa => (&digests.sha1, &[&RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY]),
         };
         let key = candidates.iter().find_map(|algorithm| ParsedPublicKey::new(*algorithm, &self.public_key).ok());
-        let key = key.ok_or_else(|| format!("the certificate's key is none for {algorithm:?}"))?;
-        let signature = BASE64_STANDARD.decode(signature).map_err(|error| format!("it is no base64: {error}"))?;
-        key.verify_digest_sig(digest, &signature).map_err(|_| "it is of other bytes, or by another key".to_owned())
+        let key = key.ok_or_else(|| format!("the certificate's key is not for {algorithm:?}"))?;
+        let signature = BASE64_STANDARD.decode(signature).map_err(|error| format!("it is not base64: {error}"))?;
+        key.verify_digest_sig(digest, &signature).map_err(|_| "it is over other bytes, or by another key".to_owned())
     }
 }
 
@@ -142,7 +142,7 @@ mod tests {
         for (pem, algorithm, signature) in SIGNED {
             let certificate = Certificate::from_pem("arn", pem).unwrap();
             let problem = certificate.verify(&digests(b"a firmware image."), algorithm, signature).unwrap_err();
-            assert_eq!(problem, "it is of other bytes, or by another key");
+            assert_eq!(problem, "it is over other bytes, or by another key");
         }
     }
 
@@ -169,6 +169,6 @@ mod tests {
     fn a_key_verifies_only_with_its_own_kind_of_algorithm() {
         let certificate = Certificate::from_pem("arn", P256).unwrap();
         let problem = certificate.verify(&digests(IMAGE), SignatureAlgorithm::Sha256WithRsa, "").unwrap_err();
-        assert_eq!(problem, "the certificate's key is none for Sha256WithRsa");
+        assert_eq!(problem, "the certificate's key is not for Sha256WithRsa");
     }
 }

@@ -64,6 +64,6 @@ async fn a_hanging_invocation_ends_itself_and_names_the_step() {
     let started = tokio::time::Instant::now();
     let deadline = SystemTime::now() + Duration::from_secs(30);
     let failed = function(&fake).handle(&event(&upload).to_string(), deadline).await.expect_err("no time").to_string();
-    assert!(failed.contains("the invocation's time was up while signing"), "{failed}");
+    assert!(failed.contains("the invocation's time ended while signing"), "{failed}");
     assert!(started.elapsed() <= Duration::from_secs(28), "{:?}", started.elapsed());
 }

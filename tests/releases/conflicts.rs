@@ -78,7 +78,7 @@ async fn a_job_id_of_another_release_is_rejected_before_signing() {
     assert_eq!(
         release["reasons"],
         json!([format!(
-            "tag `ota:job-id` asks for the job ID `AFR_OTA-spring`, which the upload `s3://{BUCKET}/firmware/a.bin?versionId={}` has; choose another and upload again",
+            "tag `ota:job-id` requests the job ID `AFR_OTA-spring`, which the upload `s3://{BUCKET}/firmware/a.bin?versionId={}` has; choose another and upload again",
             first.version_id
         )])
     );

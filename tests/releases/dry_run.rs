@@ -169,7 +169,7 @@ async fn a_dry_run_without_aws_needs_the_manifest() {
     assert_eq!(
         result["reasons"],
         json!([
-            "setting `DRY_RUN_MANIFEST` is not set, expected the JSON of this manifest, as AWS is called for nothing"
+            "setting `DRY_RUN_MANIFEST` is not set, expected the JSON of this manifest, as no request is sent to AWS"
         ])
     );
     // With the tags of the object, the manifest is read.

@@ -280,7 +280,7 @@ async fn a_dry_run_reads_the_template_if_it_can_call_aws() {
     assert_eq!(offline["outcome"], "dry-run");
     assert_eq!(
         offline["reason"],
-        "the job template `canary` is unresolved, as AWS is called for nothing: `createJob` is without what it says"
+        "the job template `canary` is unresolved, as no request is sent to AWS: `createJob` lacks its values"
     );
     assert_eq!(offline["createJob"]["timeoutConfig"]["inProgressTimeoutInMinutes"], 10);
     assert_eq!(offline["createJob"]["schedulingConfig"]["endTime"], "2026-11-23T23:41");

@@ -37,12 +37,12 @@ async fn every_missing_target_is_rejected_with_all_other_problems() {
             "tag `ota:job-template` is `canari`, expected the ID of a job template that AWS IoT has in the deployment's \
              account and region",
             missing("ota:package-version", "blinky:9.9", "a package version"),
-            "tag `ota:job-id` asks for the job ID `AFR_OTA-taken`, which another job has; choose another and upload again",
+            "tag `ota:job-id` requests the job ID `AFR_OTA-taken`, which another job has; choose another and upload again",
             missing("ota:thing-group", "eu-none", "a thing group"),
             missing("ota:thing-group", "eu-gone", "a thing group"),
             missing("ota:thing", "bench-9", "a thing"),
-            "the object has 16777217 bytes, expected at most 16777216, the most that the signing platform \
-             `AmazonFreeRTOS-Default` takes",
+            "the object has 16777217 bytes, expected at most 16777216, the maximum of the signing platform \
+             `AmazonFreeRTOS-Default`",
         ])
     );
 }

@@ -106,8 +106,8 @@ async fn a_problem_of_a_file_is_reported_with_its_index() {
                 "`files[0].signingJob` is `{unknown}`, expected a finished signing job over this very object version: AWS \
                  Signer knows no such job"
             ),
-            "`files[1].signature` is `.sig`, but the object `firmware/radio.bin.sig` cannot be used: it is not there, upload \
-             it first",
+            "`files[1].signature` is `.sig`, but the object `firmware/radio.bin.sig` cannot be used: it does not exist; \
+             upload it first",
         ])
     );
     assert_nothing_created(&fake);
@@ -173,8 +173,8 @@ async fn each_file_too_large_for_the_signing_platform_is_reported() {
     let [one, other] = ["firmware/a.bin", "firmware/b.bin"].map(|key| fake.upload(key, large.clone(), &[]));
     let files = [&one, &other].map(|file| json!({"key": file.key, "versionId": file.version_id}));
     let upload = fake.upload("firmware/large.ota.json", json!({"files": files}).to_string(), &[LAB]);
-    let expected = "has 16777217 bytes, expected at most 16777216, the most that the signing platform \
-                    `AmazonFreeRTOS-Default` takes";
+    let expected = "has 16777217 bytes, expected at most 16777216, the maximum of the signing platform \
+                    `AmazonFreeRTOS-Default`";
     assert_eq!(
         release(&fake, &upload).await["reasons"],
         json!([

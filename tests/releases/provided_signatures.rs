@@ -200,7 +200,7 @@ async fn a_signature_can_be_in_an_object_next_to_the_image() {
     let start = "tag `ota:signature` is `.sig`, but the object `firmware/blinky.bin.sig` cannot be used: ";
 
     let rejected = release_unverified(&fake, &upload).await;
-    let absent = "it is not there, upload it first";
+    let absent = "it does not exist; upload it first";
     assert_eq!(rejected["reasons"], json!([format!("{start}{absent}")]));
     let mut other_version = good.clone();
     other_version["versionId"] = "v9".into();

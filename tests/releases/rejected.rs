@@ -101,8 +101,7 @@ async fn an_image_too_large_for_the_signing_platform_is_rejected() {
         assert_eq!(released["outcome"], outcome, "{platform} {size}: {released}");
         if outcome == "rejected" {
             let expected = format!(
-                "the object has {size} bytes, expected at most {MAX_IMAGE_BYTES}, the most that the signing platform `{platform}` \
-                 takes"
+                "the object has {size} bytes, expected at most {MAX_IMAGE_BYTES}, the maximum of the signing platform `{platform}`"
             );
             assert_eq!(released["reasons"], json!([expected]));
             assert_nothing_created(&fake);

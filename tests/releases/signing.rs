@@ -23,7 +23,7 @@ async fn a_signed_object_that_does_not_match_is_never_streamed() {
         (|object| object["payloadLocation"]["s3"]["version"] = json!("v0"), "its `payloadLocation` is"),
         (|object| object["payloadLocation"]["s3"]["key"] = json!("firmware/other.bin"), "its `payloadLocation` is"),
         (|object| object["payloadLocation"] = json!({}), "its `payloadLocation` cannot be read"),
-        (|object| object["signatureAlgorithm"] = json!("MD5withRSA"), "for which devices know no key"),
+        (|object| object["signatureAlgorithm"] = json!("MD5withRSA"), "which devices do not support"),
         (|object| object["signature"] = json!("?"), "its `signature` is not base64"),
         (|object| object["signature"] = json!(""), "its `signature` is not base64"),
         (|object| *object = json!({"signature": "AAAA"}), "it has no `rawPayloadSize`"),
@@ -50,7 +50,7 @@ async fn a_signing_job_that_does_not_match_is_never_used() {
         let (fake, upload) = upload_image(&[LAB]);
         fake.set(|behavior| behavior.corrupt_signing_job = corrupt);
         let failed = failure(&fake, &upload).await;
-        assert!(failed.contains("is not what was asked for") && failed.contains(problem), "{failed}");
+        assert!(failed.contains("does not match this release") && failed.contains(problem), "{failed}");
         assert!(fake.calls("CopyObject").is_empty());
     }
 }
@@ -85,7 +85,7 @@ async fn polling_ends_before_the_time_out_and_the_next_attempt_resumes_it() {
     fake.set(|behavior| behavior.polls_in_progress = usize::MAX);
     let started = tokio::time::Instant::now();
     let failed = failure(&fake, &upload).await;
-    assert!(failed.contains("is still in progress and the invocation's time is up"), "{failed}");
+    assert!(failed.contains("is still in progress when the invocation's time ends"), "{failed}");
     assert!((100..=118).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
     fake.set(|behavior| behavior.polls_in_progress = 0);
     assert_eq!(release(&fake, &upload).await["outcome"], "created");
@@ -192,7 +192,7 @@ async fn a_missing_or_inactive_profile_fails_the_release() {
     for status in ["Canceled", "Revoked"] {
         let (fake, upload) = upload_image(&[LAB]);
         fake.set(|behavior| behavior.profile_status = status);
-        let expected = format!("the signing profile `{PROFILE}` is of no use: it is {status}, expected Active");
+        let expected = format!("the signing profile `{PROFILE}` cannot be used: it is {status}, expected Active");
         assert!(failure(&fake, &upload).await.contains(&expected));
         assert_nothing_created(&fake);
     }

@@ -24,7 +24,7 @@ async fn a_throttled_start_of_a_signing_job_is_retried_until_the_deadline() {
     let upload = fake.upload("firmware/later.bin", IMAGE, &[LAB]);
     (0..1000).for_each(|_| fake.fail_next("StartSigningJob", 429, "ThrottlingException"));
     let reason = failure(&fake, &upload).await;
-    assert!(reason.contains("starting a signing job") || reason.contains("time was up while signing"), "{reason}");
+    assert!(reason.contains("starting a signing job") || reason.contains("time ended while signing"), "{reason}");
     assert!(fake.calls("StartSigningJob").len() > 60);
 }
 
@@ -43,7 +43,7 @@ async fn a_throttled_step_is_retried_until_the_deadline() {
         let upload = fake.upload("firmware/later.bin", IMAGE, &[LAB]);
         (0..1000).for_each(|_| fake.fail_next(operation, status, code));
         let reason = failure(&fake, &upload).await;
-        assert!(reason.contains(code) || reason.contains("the invocation's time was up"), "{operation}: {reason}");
+        assert!(reason.contains(code) || reason.contains("the invocation's time ended"), "{operation}: {reason}");
         assert!(fake.calls(operation).len() > 40, "{operation}");
     }
 }

@@ -18,7 +18,7 @@ async fn a_signature_that_does_not_verify_is_never_offered_to_devices() {
             for _ in 0..2 {
                 let failed = failure(&fake, &upload).await;
                 assert!(failed.contains("does not verify with the certificate `arn:aws:acm:"), "{failed}");
-                assert!(failed.contains("it is of other bytes, or by another key"), "{failed}");
+                assert!(failed.contains("it is over other bytes, or by another key"), "{failed}");
             }
             for operation in ["CopyObject", "CreateStream", "CreateJob"] {
                 assert!(fake.calls(operation).is_empty(), "{operation}");
@@ -58,7 +58,7 @@ async fn a_certificate_that_cannot_be_parsed_fails_the_release() {
     let (fake, upload) = upload_image(&[LAB]);
     fake.set(|behavior| behavior.certificate = "none");
     let failed = failure(&fake, &upload).await;
-    assert!(failed.contains("reading the certificate") && failed.contains("it is no X.509"), "{failed}");
+    assert!(failed.contains("reading the certificate") && failed.contains("it is not X.509"), "{failed}");
     assert!(fake.calls("CreateStream").is_empty());
 }
 
@@ -70,7 +70,7 @@ async fn an_incomplete_read_of_the_upload_is_not_verified() {
         state.objects.get_mut(&place).expect("the object")[0].bytes = Some(IMAGE[1..].into());
     });
     let failed = failure(&fake, &upload).await;
-    assert!(failed.contains("bytes came, expected"), "{failed}");
+    assert!(failed.contains("bytes were returned, expected"), "{failed}");
     assert!(fake.calls("CopyObject").is_empty());
 }
 

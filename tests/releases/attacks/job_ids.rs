@@ -204,7 +204,7 @@ async fn an_explicit_id_that_is_in_use_is_rejected_with_the_upload_that_uses_it(
             let (fake, upload) = upload_image(&[LAB, ("ota:job-id", "spring")]);
             insert_job(&mut fake.state(), "AFR_OTA-spring", &documents(&upload)[at].0, description);
             let expected = format!(
-                "tag `ota:job-id` asks for the job ID `AFR_OTA-spring`, which {of} has; choose another and upload again"
+                "tag `ota:job-id` requests the job ID `AFR_OTA-spring`, which {of} has; choose another and upload again"
             );
             assert_eq!(release(&fake, &upload).await["reasons"], json!([expected]));
             assert_nothing_created(&fake);

@@ -87,7 +87,7 @@ async fn a_claim_over_a_delete_marker_does_not_replace_earlier_records() {
 async fn a_record_that_exists_but_is_not_listed_ends_the_attempt() {
     let (fake, upload) = upload_image(&[LAB]);
     (0..2).for_each(|_| fake.fail_next("PutObject", 412, "PreconditionFailed"));
-    assert!(failure(&fake, &upload).await.contains("release.json` is in the way of this attempt's own"));
+    assert!(failure(&fake, &upload).await.contains("release.json`, but S3 does not list it"));
     assert_eq!(fake.calls("PutObject").len(), 2);
     assert_eq!(release(&fake, &upload).await["outcome"], "created");
 }

@@ -137,7 +137,7 @@ async fn a_listing_of_more_than_ten_pages_fails_the_release() {
         }
         let failed = failure(&fake, &upload).await;
         let expected =
-            format!("more than 10 pages of object versions lie below `{prefix}`, where the function alone writes");
+            format!("more than 10 pages of object versions are below `{prefix}`, where only the function writes");
         assert!(failed.contains(&expected), "{failed}");
         assert_eq!(fake.calls("ListObjectVersions").len(), 10);
         assert_nothing_created(&fake);
