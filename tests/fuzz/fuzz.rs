@@ -1,4 +1,4 @@
-//! libFuzzer, on the target that the variable `FUZZ_TARGET` names.
+//! Runs libFuzzer on the target in the environment variable `FUZZ_TARGET`.
 
 #![no_main]
 
@@ -24,6 +24,6 @@ fuzz_target!(|data: &[u8]| {
     MEMORY.reset_peak_usage();
     let before = MEMORY.current_usage();
     target(data);
-    let taken = MEMORY.peak_usage().saturating_sub(before);
-    assert!(taken <= 256 * 1024 + 256 * data.len(), "{taken} bytes of memory for {} bytes", data.len());
+    let used = MEMORY.peak_usage().saturating_sub(before);
+    assert!(used <= 256 * 1024 + 256 * data.len(), "{used} bytes of memory for {} bytes", data.len());
 });

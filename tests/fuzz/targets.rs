@@ -1,4 +1,4 @@
-//! What must hold of every parser, whatever it is given: for the fuzzer, and for `cargo test`, which replays its corpus.
+//! Properties of the parsers that must hold for any input. The fuzzer checks them, and `cargo test` replays its corpus.
 
 use jiff::{SignedDuration, Timestamp};
 use ota_on_upload::event::envelope;
@@ -25,7 +25,7 @@ use std::io::Read;
 use std::str;
 use std::sync::LazyLock;
 
-/// What a parser is put to with one input; it panics where something does not hold.
+/// A check of a parser with one input. Panics if a property does not hold.
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its corpus.
@@ -38,7 +38,7 @@ pub const TARGETS: [(&str, Target); 6] = [
     ("signed-object", signed_object),
 ];
 
-/// Any text has records, and an envelope changes none of them.
+/// Any text results in at least one record. An envelope does not change the records.
 fn event(data: &[u8]) {
     let Ok(event) = str::from_utf8(data) else { return };
     let records = envelope::records(event, None);
@@ -56,15 +56,15 @@ fn event(data: &[u8]) {
     }
 }
 
-/// AWS IoT and devices take them.
+/// Asserts that AWS IoT and devices accept the IDs of an upload.
 fn check_ids(upload: &Upload) {
-    let takes = |id: &str| id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    let is_valid = |id: &str| id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
     let (stream, job) = (upload.stream_id(), upload.default_job_id());
-    assert!(takes(&stream) && stream.len() == 44, "{stream}");
-    assert!(takes(&job) && job.len() <= 63 && job.starts_with("AFR_OTA-"), "{job}");
+    assert!(is_valid(&stream) && stream.len() == 44, "{stream}");
+    assert!(is_valid(&job) && job.len() <= 63 && job.starts_with("AFR_OTA-"), "{job}");
 }
 
-/// A key that S3 encodes comes back as it was; what cannot have been encoded is rejected as it came.
+/// A key that S3 has encoded is decoded. A key that S3 cannot have encoded is rejected, and reported unchanged.
 fn key(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let decoded = |encoded: &str| {
@@ -83,7 +83,7 @@ fn key(data: &[u8]) {
             assert_eq!(record.key.as_deref(), Some(text));
             assert!(reasons[0].contains(text), "{reasons:?}");
         }
-        Err(stop) => panic!("{stop:?}"),
+        Err(other) => panic!("{other:?}"),
     }
 }
 
@@ -92,7 +92,7 @@ fn event_bridge(key: &str) -> Value {
         "detail": {"bucket": {"name": "b"}, "object": {"key": key, "version-id": "v1"}}})
 }
 
-/// As S3 encodes keys in notifications, and takes tags in a header.
+/// Encodes text as S3 does for keys in notifications, and as clients do for tags in a header.
 fn form_encoded(text: &str) -> String {
     const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_').remove(b'*');
     utf8_percent_encode(text, KEPT).to_string().replace("%20", "+")
@@ -118,24 +118,24 @@ static OPEN: LazyLock<Settings> = LazyLock::new(|| {
 
 static NOW: LazyLock<Timestamp> = LazyLock::new(|| "2026-11-23T21:40:30Z".parse().expect("a time"));
 
-/// Tags that are accepted ask for nothing that AWS IoT would not take, and no target breaks out of its ARN.
+/// Accepted tags result only in values that AWS IoT accepts. No name of a target changes the rest of its ARN.
 fn tags(data: &[u8]) {
     let Ok(header) = str::from_utf8(data) else { return };
     let TagHeader { tags, problems } = TagHeader::from(header);
     if problems.is_empty() {
-        let fits = |text: &str, most: usize| text.encode_utf16().count() <= most && !text.contains(char::is_control);
+        let fits = |text: &str, max: usize| text.encode_utf16().count() <= max && !text.contains(char::is_control);
         assert!(tags.0.len() <= 10 && tags.0.iter().all(|(key, value)| fits(key, 128) && fits(value, 256)), "{tags:?}");
     }
     let pairs = tags.0.iter().map(|(tag, value)| format!("{}={}", form_encoded(tag), form_encoded(value)));
     assert_eq!(TagHeader::from(pairs.collect::<Vec<_>>().join("&").as_str()).tags, tags);
-    // A zone that is none is likened to six hundred, which takes a hundred times as long as all else.
+    // An unknown zone is compared with six hundred zones, which is a hundred times as slow as everything else.
     if tags.0.get("ota:timezone").is_some_and(|zone| zone.len() > 1 && !ZONES.iter().any(|known| known.name() == zone))
     {
         return;
     }
     let upload = Upload::new("b".into(), "firmware/a.bin".into(), "v1".into());
-    let asked = Inputs { upload: &upload, tags: &tags, manifest: None, template: None };
-    let request = match ReleaseRequest::check(asked, &OPEN, *NOW) {
+    let inputs = Inputs { upload: &upload, tags: &tags, manifest: None, template: None };
+    let request = match ReleaseRequest::check(inputs, &OPEN, *NOW) {
         Ok(request) => request,
         Err(problems) => return assert!(!problems.is_empty()),
     };
@@ -143,7 +143,7 @@ fn tags(data: &[u8]) {
     assert!((1..=100).contains(&request.targets.len()));
     for target in &request.targets {
         let arn = OPEN.iot_arn(target);
-        let resource = arn.strip_prefix("arn:aws:iot:us-east-1:111122223333:").expect("this deployment's");
+        let resource = arn.strip_prefix("arn:aws:iot:us-east-1:111122223333:").expect("an ARN of this deployment");
         let (kind, name) = resource.split_once('/').expect("a kind and a name");
         assert!(matches!(kind, "thinggroup" | "thing") && (1..=128).contains(&name.len()), "{arn}");
         assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":_-".contains(&byte)), "{arn}");
@@ -167,13 +167,13 @@ fn tags(data: &[u8]) {
     check_plan(&request.schedule, *NOW);
 }
 
-/// A manifest that is accepted names files that may be signed, each with a prefix, an ID and a path of its own.
+/// An accepted manifest names only files that may be signed. Each file has its own prefix, ID and path.
 fn manifest(data: &[u8]) {
     let upload = Upload::new("b".into(), "firmware/a.ota.json".into(), "v1".into());
     let manifest = Manifest::read(data, &upload, &OPEN);
     let tags = Tags([("ota:thing-group".to_owned(), "lab".to_owned())].into());
-    let asked = Inputs { upload: &upload, tags: &tags, manifest: Some(&manifest), template: None };
-    let files = match ReleaseRequest::check(asked, &OPEN, *NOW) {
+    let inputs = Inputs { upload: &upload, tags: &tags, manifest: Some(&manifest), template: None };
+    let files = match ReleaseRequest::check(inputs, &OPEN, *NOW) {
         Ok(request) => request.files,
         Err(problems) => return assert!(!problems.is_empty()),
     };
@@ -189,7 +189,8 @@ fn manifest(data: &[u8]) {
     }
 }
 
-/// Up to five lines: the time of job creation, the start, the end; the time zone, a maintenance window.
+/// A planned schedule is one that AWS IoT accepts. The input has up to five lines: the time of job creation, the start,
+/// the end, the time zone, and a maintenance window.
 fn schedule(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let mut lines = text.splitn(5, '\n');
@@ -200,8 +201,8 @@ fn schedule(data: &[u8]) {
         }
     }
     let (Ok(start), Ok(end)) = (start.parse(), end.parse()) else { return };
-    let clock = |now: &Timestamp| (0..7_258_118_400).contains(&now.as_second());
-    let now = now.parse().ok().filter(clock).unwrap_or(*NOW);
+    let is_supported = |now: &Timestamp| (0..7_258_118_400).contains(&now.as_second());
+    let now = now.parse().ok().filter(is_supported).unwrap_or(*NOW);
     let zone = ZONES.iter().find(|known| known.name() == zone).unwrap_or(&ZONES[0]).clone();
     check_plan(
         &RequestedSchedule { start, end, end_behavior: EndBehavior::Cancel, zone, window: window.parse().ok() },
@@ -209,14 +210,14 @@ fn schedule(data: &[u8]) {
     );
 }
 
-/// Time zones with every kind of clocks.
+/// Time zones with every kind of offset and clock change.
 static ZONES: LazyLock<[Zone; 6]> = LazyLock::new(|| {
     ["UTC", "Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe", "Africa/Casablanca", "Pacific/Kiritimati"]
         .map(|name| name.parse().expect("a zone"))
 });
 
-/// The rules of <https://docs.aws.amazon.com/iot/latest/apireference/API_SchedulingConfig.html>, on the very text that
-/// is sent.
+/// Asserts the rules of <https://docs.aws.amazon.com/iot/latest/apireference/API_SchedulingConfig.html> for the text
+/// that is sent.
 fn check_plan(plan: &RequestedSchedule, now: Timestamp) {
     let minutes = SignedDuration::from_mins;
     let day = minutes(24 * 60);
@@ -229,31 +230,31 @@ fn check_plan(plan: &RequestedSchedule, now: Timestamp) {
             }
         };
         assert!(plan.at(now, LeadTime::WhenCreated).is_ok());
-        let [start, end] = [schedule.start_time(), schedule.end_time()].map(|text| text.map(|text| sent(&text)));
+        let [start, end] = [schedule.start_time(), schedule.end_time()].map(|text| text.map(|text| parse_sent(&text)));
         assert_eq!((start.is_none(), end.is_none()), (plan.start == Start::Now, plan.end == End::Never));
-        let least = minutes(lead as i64);
+        let min_lead = minutes(lead as i64);
         if let Some(start) = start {
-            assert!((least..=day * 365).contains(&start.duration_since(now)));
+            assert!((min_lead..=day * 365).contains(&start.duration_since(now)));
         }
         if let Some(end) = end {
-            assert!((least..=day * 730).contains(&end.duration_since(now)));
+            assert!((min_lead..=day * 730).contains(&end.duration_since(now)));
             assert!(end.duration_since(start.unwrap_or(now)) >= minutes(30));
         }
     }
 }
 
-/// The time that AWS IoT reads.
-fn sent(text: &str) -> Timestamp {
+/// Parses a time as AWS IoT does.
+fn parse_sent(text: &str) -> Timestamp {
     assert_eq!(text.len(), 16, "{text}");
     let time = format!("{text}:00Z").parse().expect("a date and a time");
     assert_eq!(DateAndTime::read(text).expect("a date and a time").in_zone(&ZONES[0]), Ok(time));
     time
 }
 
-/// A signed object as another parser reads it.
+/// A signed object, as another parser reads it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Said {
+struct ParsedObject {
     raw_payload_size: u64,
     signature: String,
     signature_algorithm: String,
@@ -261,7 +262,7 @@ struct Said {
     payload_location: Option<Value>,
 }
 
-/// A signed object that is accepted says what the upload says, and no more depends on how its bytes come in.
+/// An accepted signed object matches the upload. The result does not depend on the sizes of the reads.
 fn signed_object(data: &[u8]) {
     let object = SignedObject::read(data);
     assert_eq!(SignedObject::read(Trickle(data)).ok().as_ref(), object.as_ref().ok());
@@ -270,29 +271,29 @@ fn signed_object(data: &[u8]) {
     let image = Image { size: 5, e_tag: "e".into() };
     let Ok((signature, algorithm)) = object.check(&upload, &image, data.len() as u64) else { return };
     assert!(!signature.is_empty() && signature.len() <= 1024);
-    // One that is right up to its payload is not read any further.
-    let Ok(said) = serde_json::from_slice::<Said>(data) else { return };
-    assert_eq!((said.raw_payload_size, said.signature), (5, signature));
+    // If the members before the payload suffice, the object is not read further, and the rest can be invalid JSON.
+    let Ok(expected) = serde_json::from_slice::<ParsedObject>(data) else { return };
+    assert_eq!((expected.raw_payload_size, expected.signature), (5, signature));
     let name = match algorithm {
         SignatureAlgorithm::Sha256WithEcdsa => "SHA256withECDSA",
         SignatureAlgorithm::Sha256WithRsa => "SHA256withRSA",
         SignatureAlgorithm::Sha1WithEcdsa => "SHA1withECDSA",
         SignatureAlgorithm::Sha1WithRsa => "SHA1withRSA",
     };
-    assert_eq!(said.signature_algorithm, name);
-    if said.payload.is_none() {
-        let location = &said.payload_location.expect("a payload")["s3"];
+    assert_eq!(expected.signature_algorithm, name);
+    if expected.payload.is_none() {
+        let location = &expected.payload_location.expect("a payload")["s3"];
         let [bucket, key, version] = ["bucketName", "key", "version"].map(|member| location[member].as_str());
         assert_eq!((bucket, key, version), (Some("b"), Some("firmware/a.bin"), Some("v1")));
     }
 }
 
-/// One byte a read.
+/// Returns one byte per read.
 struct Trickle<'a>(&'a [u8]);
 
 impl Read for Trickle<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let most = buffer.len().min(1);
-        self.0.read(&mut buffer[..most])
+        let length = buffer.len().min(1);
+        self.0.read(&mut buffer[..length])
     }
 }

@@ -1,6 +1,5 @@
-//! Reads an IoT job document from standard input with the parser of the OTA agent `rustot`, and prints the result.
-//! Exits with status 1 if the parser rejects the document. The agent itself is not run: its buffer for signatures is
-//! too short.
+//! Parses an IoT job document from standard input as the OTA agent `rustot` does, and prints the result. Exits with
+//! status 1 if the parser rejects the document. The agent itself is not run: its buffer for signatures is too short.
 
 use std::io;
 use std::process::ExitCode;
@@ -22,7 +21,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("the parser of rustot refuses this job document: {error}");
+            eprintln!("the parser of rustot rejects the job document: {error}");
             ExitCode::FAILURE
         }
     }
@@ -30,12 +29,12 @@ fn main() -> ExitCode {
 
 fn parse(document: &str) -> Result<OtaJob<'_>, String> {
     if document.contains('\\') {
-        return Err("it has JSON escapes, which devices take as they stand".to_owned());
+        return Err("it has JSON escapes, which devices do not decode".to_owned());
     }
     let (JobDocument { afr_ota: job }, _) =
         serde_json_core::from_str(document.trim_end()).map_err(|error| error.to_string())?;
     let file = job.files.first().ok_or("it has no file")?;
-    signature(file).ok_or("its file has no signature under a key that a device knows")?;
+    signature(file).ok_or("its file has no signature that devices support")?;
     Ok(job)
 }
 

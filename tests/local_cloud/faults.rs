@@ -2,7 +2,7 @@
 //! function.
 //!
 //! `PUT /_faults` with a [`Plan`] sets the faults and resets the counts. `GET /_faults` returns the [`Report`].
-//! Requests of other clients than the function have no faults.
+//! Only requests of the function get faults.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -59,11 +59,11 @@ const FAULTS: [Fault; 8] = [
     Fault::Delayed,
 ];
 
-/// Which requests get a fault.
+/// The requests that get a fault.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Plan {
-    /// Only this request.
+    /// A single request and its fault.
     at: Option<FaultAt>,
     /// The share of all requests that get a fault at random, from 0 to 1.
     faulty: f64,
@@ -88,7 +88,7 @@ struct FaultAt {
 struct Report {
     /// The operations of the function's requests, in order.
     calls: Vec<&'static str>,
-    /// The number of each fault. A kill counts when the function is dead.
+    /// The number of each fault. A kill is counted when the function is dead.
     faults: BTreeMap<Fault, u64>,
 }
 
@@ -112,7 +112,7 @@ struct State {
 }
 
 impl State {
-    /// Returns whether an operation exceeds its quota; counts this request if not.
+    /// Returns whether a request of an operation exceeds its quota. Counts the request if not.
     fn is_over_quota(&mut self, operation: &'static str) -> bool {
         let Some(quota) = self.plan.quotas.get(operation) else { return false };
         let (calls, now) = (self.recent.entry(operation).or_default(), Instant::now());
@@ -132,7 +132,7 @@ impl State {
 pub struct Faults(Mutex<State>);
 
 impl Faults {
-    /// Returns whether a request with this path is one about faults.
+    /// Returns whether a request with this path sets or reads faults.
     pub fn serves(path: &str) -> bool {
         path == "/_faults"
     }
@@ -147,7 +147,11 @@ impl Faults {
         Ok(Response::new(serde_json::to_vec(&state.report)?.into()))
     }
 
-    /// Serves a request with its fault, if it has one. Fails if the connection is to be lost.
+    /// Serves a request with its fault, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the fault is a lost connection, which the caller then closes, or if the function cannot be killed.
     pub async fn serve(
         &self,
         request: Request<Bytes>,
@@ -192,7 +196,7 @@ impl Faults {
             Some(Fault::Truncated) => match serve(request).await?.into_parts() {
                 (_, body) if body.is_empty() => lost(),
                 (mut head, mut body) => {
-                    // The length fits the rest: only the content shows that it is truncated.
+                    // Without a length, only the content shows that the body is truncated.
                     head.headers.remove(CONTENT_LENGTH);
                     body.truncate(body.len() / 2);
                     Ok(Response::from_parts(head, body))
@@ -201,7 +205,7 @@ impl Faults {
         }
     }
 
-    /// Returns the fault of the next request; `None` if it is not the function's or gets no fault.
+    /// Returns the fault of the next request. `None` without a fault, or if the request is not from the function.
     fn next(&self, request: &Request<Bytes>) -> Option<Fault> {
         let agent = request.headers().get(USER_AGENT).and_then(|agent| agent.to_str().ok())?;
         let operation = operation(request).filter(|_| agent.starts_with("aws-sdk-rust"))?;
@@ -224,10 +228,10 @@ impl Faults {
         Some(fault)
     }
 
-    /// Kills the function at the other end of a connection, and waits until it is dead. Never yields: with the
-    /// connection closed, this future would be dropped.
+    /// Kills the function at the other end of a connection, and waits for its end. Never yields: once the connection is
+    /// closed, this future would be dropped.
     fn kill(&self, fault: Fault, client: SocketAddr, front: SocketAddr) -> Result<(), AnyError> {
-        let pid = function_at(client, front)?.ok_or("the caller is no function of this local cloud")?;
+        let pid = function_at(client, front)?.ok_or("the caller is not a function of this local cloud")?;
         if !Command::new("sh").args(["-c", "kill -9 \"$0\"", &pid]).status()?.success() {
             return Err("the function cannot be killed".into());
         }
@@ -243,7 +247,7 @@ impl Faults {
     }
 }
 
-/// Returns the ID of the process at the other end of a connection to the front; `None` if it is not the function.
+/// Returns the ID of the process at the other end of a connection to the front. `None` if it is not the function.
 fn function_at(client: SocketAddr, front: SocketAddr) -> io::Result<Option<String>> {
     let port = |address: SocketAddr| format!(":{:04X}", address.port());
     let connections = fs::read_to_string("/proc/net/tcp")?;
@@ -253,13 +257,13 @@ fn function_at(client: SocketAddr, front: SocketAddr) -> io::Result<Option<Strin
     let Some(inode) = connection.and_then(|fields| fields.get(9).copied()) else { return Ok(None) };
     let socket = format!("socket:[{inode}]");
     let pids = fs::read_dir("/proc")?.filter_map(|process| process.ok()?.file_name().into_string().ok());
-    let holds = |pid: &String| {
+    let has_socket = |pid: &String| {
         let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
         files.filter_map(|file| fs::read_link(file.path()).ok()).any(|target| target.as_os_str() == socket.as_str())
     };
     let is_function =
         |pid: &String| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "bootstrap");
-    Ok(pids.filter(is_function).find(holds))
+    Ok(pids.filter(is_function).find(has_socket))
 }
 
 /// Returns whether a process has not ended. A zombie has ended.
@@ -271,10 +275,10 @@ fn is_alive(pid: &str) -> bool {
 /// An error in the form of the requested service.
 fn error(request: &Request<Bytes>, status: StatusCode, code: &str) -> Result<Response<Bytes>, AnyError> {
     let authorization = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let answer = Response::builder().status(status);
+    let response = Response::builder().status(status);
     Ok(if authorization.is_some_and(|signed| signed.contains("/s3/aws4_request")) {
-        answer.body(format!("<Error><Code>{code}</Code><Message>a fault</Message></Error>").into())?
+        response.body(format!("<Error><Code>{code}</Code><Message>a fault</Message></Error>").into())?
     } else {
-        answer.header("x-amzn-errortype", code).body(r#"{"message":"a fault"}"#.into())?
+        response.header("x-amzn-errortype", code).body(r#"{"message":"a fault"}"#.into())?
     })
 }

@@ -83,7 +83,7 @@ impl Front {
         })
     }
 
-    /// Answers every request to the endpoint.
+    /// Responds to every request to the endpoint.
     async fn answer(
         &self,
         request: Request<Incoming>,
@@ -92,12 +92,12 @@ impl Front {
     ) -> Result<Response<Full<Bytes>>, AnyError> {
         let (head, body) = request.into_parts();
         let request = Request::from_parts(head, body.collect().await?.to_bytes());
-        let answer = if Faults::serves(request.uri().path()) {
+        let response = if Faults::serves(request.uri().path()) {
             self.faults.answer(&request)
         } else {
             self.faults.serve(request, client, front, async |request| self.serve(request).await).await
         };
-        answer.map(|answer| answer.map(Full::new))
+        response.map(|response| response.map(Full::new))
     }
 
     async fn serve(&self, request: Request<Bytes>) -> Result<Response<Bytes>, AnyError> {
@@ -117,9 +117,9 @@ impl Front {
         head.send().await.ok()?.content_length()?.try_into().ok()
     }
 
-    /// Forwards the request unchanged: its `Host` is part of the signature.
+    /// Forwards the request with its `Host`, which is part of the signature.
     async fn forward(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, AnyError> {
-        // AWS is reached over TLS only, and bucket policies require it.
+        // Clients reach AWS only over TLS, and bucket policies require TLS.
         request.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
         let mut target = std::mem::take(request.uri_mut()).into_parts();
         target.scheme = Some(Scheme::HTTP);
@@ -132,6 +132,6 @@ impl Front {
 }
 
 fn bad_gateway(error: &(dyn Error + 'static)) -> Result<Response<Bytes>, AnyError> {
-    let body = Bytes::from(format!("the upstream does not answer: {error}"));
+    let body = Bytes::from(format!("the upstream does not respond: {error}"));
     Ok(Response::builder().status(StatusCode::BAD_GATEWAY).body(body)?)
 }

@@ -2,8 +2,8 @@
 
 use http::{Method, Request};
 
-/// Returns the operation, by method and path; `None` if the function never calls it. `GetUpload` is GetObject of an
-/// object below the upload prefix.
+/// Returns the operation, by method and path. `None` if the function never calls the operation. `GetUpload` is
+/// GetObject of an object below the upload prefix.
 pub fn operation<B>(request: &Request<B>) -> Option<&'static str> {
     let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
     let has = |parameter: &str| query.split('&').any(|pair| pair.split('=').next() == Some(parameter));

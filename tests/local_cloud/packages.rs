@@ -1,8 +1,8 @@
-//! AWS IoT software packages and their versions as the service keeps them: created as drafts, published, deprecated,
-//! described and deleted.
+//! AWS IoT software packages and their versions: creates them as drafts, publishes, deprecates, describes and deletes
+//! them.
 //!
-//! The shapes are those of the AWS IoT API reference, the states and transitions those of "Package version lifecycle"
-//! in the AWS IoT Developer Guide.
+//! The shapes are from the AWS IoT API reference, the states and transitions from "Package version lifecycle" in the
+//! AWS IoT Developer Guide.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -17,7 +17,7 @@ use crate::service::{ServiceError, response};
 /// All packages of one account in one region.
 pub struct Packages {
     arn_prefix: String,
-    /// By package and version: the version's state.
+    /// The state of each version, by package and version.
     packages: Mutex<BTreeMap<String, BTreeMap<String, &'static str>>>,
 }
 
@@ -27,7 +27,7 @@ impl Packages {
         Self { arn_prefix: format!("arn:aws:iot:{region}:{account}:package/"), packages: Mutex::default() }
     }
 
-    /// Returns whether a request with this path is one for this service.
+    /// Returns whether this service serves the path.
     pub fn serves(path: &str) -> bool {
         path.starts_with("/packages/")
     }
@@ -48,7 +48,7 @@ impl Packages {
         response(result)
     }
 
-    /// Returns the state of a package version, `None` if it does not exist.
+    /// Returns the state of a package version. `None` if the version does not exist.
     #[allow(dead_code, reason = "only the fake of the tests checks CreateJob")]
     pub fn status(&self, package: &str, version: &str) -> Option<&'static str> {
         self.lock().get(package)?.get(version).copied()

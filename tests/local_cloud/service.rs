@@ -1,4 +1,4 @@
-//! What the services of the endpoint share: their errors, and responses in JSON.
+//! Errors and JSON responses of the services of the endpoint.
 
 use std::fmt::Display;
 
@@ -24,7 +24,7 @@ impl ServiceError {
     }
 
     pub fn unknown_operation(method: &Method, path: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "UnknownOperationException", format!("no {method} of {path}"))
+        Self::new(StatusCode::NOT_FOUND, "UnknownOperationException", format!("{method} {path} is not supported"))
     }
 }
 

@@ -1,7 +1,7 @@
-//! AWS IoT streams as the service keeps them: created, described, updated, deleted and listed, within its limits.
+//! AWS IoT streams: creates, describes, updates, deletes and lists them within the limits of the service.
 //!
-//! A state machine without I/O: it gets requests, and calls back for the size of an S3 object. The shapes are those of
-//! the AWS IoT API reference, the limits those of "AWS IoT Core endpoints and quotas".
+//! A state machine without I/O, which receives requests and calls back for the size of an S3 object. The shapes are
+//! from the AWS IoT API reference, the limits from "AWS IoT Core endpoints and quotas".
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -73,7 +73,7 @@ impl Streams {
         Self { arn_prefix: format!("arn:aws:iot:{region}:{account}:stream/"), streams: Mutex::default() }
     }
 
-    /// Returns whether a request with this path is one for this service.
+    /// Returns whether this service serves the path.
     pub fn serves(path: &str) -> bool {
         path == "/streams" || path.starts_with("/streams/")
     }
@@ -115,7 +115,7 @@ impl Streams {
             return Err(already_exists(known));
         }
         if streams.len() >= MAX_STREAMS {
-            return Err(limit_exceeded(format!("{MAX_STREAMS} streams exist, which is the most an account can have")));
+            return Err(limit_exceeded(format!("the account has {MAX_STREAMS} streams, expected fewer")));
         }
         let now = epoch_seconds();
         let stream = Stream {
@@ -152,10 +152,8 @@ impl Streams {
 
         let mut streams = self.lock();
         let stream = streams.get_mut(id).ok_or_else(|| no_stream(id))?;
-        stream.version = stream
-            .version
-            .checked_add(1)
-            .ok_or_else(|| limit_exceeded("the stream has been updated as often as it can be"))?;
+        stream.version =
+            stream.version.checked_add(1).ok_or_else(|| limit_exceeded("the stream has its maximum version"))?;
         stream.last_updated_at = epoch_seconds();
         stream.description = description.or(stream.description.take());
         if let Some(files) = files {
@@ -172,7 +170,7 @@ impl Streams {
         self.lock().remove(id).map(|_| json!({})).ok_or_else(|| no_stream(id))
     }
 
-    /// Returns one page in the order of the IDs. The token is the last ID of the page before.
+    /// Returns one page in the order of the IDs. The token is the last ID of the previous page.
     fn list(&self, query: &str) -> Result<Value, ServiceError> {
         let parameter = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
         let page = parameter("maxResults").map_or(Ok(MAX_PAGE), str::parse);
@@ -288,9 +286,7 @@ async fn check_objects(
                 return Err(ServiceError::not_found(format!("S3 object {bucket}/{key} has no version {version}")));
             }
             Some(size) if size > MAX_FILE_BYTES => {
-                return Err(invalid(format!(
-                    "{bucket}/{key} has {size} bytes, more than the {MAX_FILE_BYTES} of a stream's file"
-                )));
+                return Err(invalid(format!("{bucket}/{key} has {size} bytes, expected at most {MAX_FILE_BYTES}")));
             }
             Some(_) => {}
         }

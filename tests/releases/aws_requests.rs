@@ -1,4 +1,4 @@
-//! The requests of a release to AWS, and what is reported if one fails.
+//! The requests of a release to AWS, and the errors that are reported if one fails.
 
 use crate::support::{ACCOUNT, BUCKET, Fake, IMAGE, LAB, event, failure, function, release, single, upload_image};
 use serde_json::json;
@@ -12,7 +12,7 @@ async fn every_s3_request_names_the_version_and_the_bucket_owner() {
     let pinned = format!("versionId={}", upload.version_id);
     assert!(single(fake.calls("GetObjectTagging")).query.contains(&pinned));
     let heads = fake.calls("HeadObject");
-    // One for the version, and two for the key: the version must be current at first and before CreateJob.
+    // One request is for the version. Two are for the key: the version must be current at first and before CreateJob.
     assert_eq!(heads.iter().map(|head| head.query.contains(&pinned)).collect::<Vec<_>>(), [true, false, false]);
     let copy = single(fake.calls("CopyObject"));
     let source = format!("{BUCKET}/firmware/blinky%20%C3%BC%2B%25.bin?versionId={}", upload.version_id);
@@ -36,8 +36,8 @@ async fn a_release_takes_nine_dependent_round_trips() {
     let upload = fake.upload("firmware/blinky.bin", IMAGE, &tags);
     release(&fake, &upload).await;
     assert_eq!(fake.calls("DescribeJobTemplate").len(), 1);
-    // Every response takes one second of a clock that only waiting advances.
-    assert_eq!(single(fake.calls("CreateJob")).answered_at.as_secs(), 9, "{:?}", fake.operations());
+    // Each response takes one second. Only waiting advances the paused clock.
+    assert_eq!(single(fake.calls("CreateJob")).responded_at.as_secs(), 9, "{:?}", fake.operations());
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The real handler takes the steps of the model, in every world that attempts can leave behind and with every fault.
+//! Tests that the real handler follows the model, in every world that attempts can leave and with every fault.
 
 use crate::model::{Call, Fault, Job, JobId, Mutant, Outcome, Process, Record, Response, World, send, writes};
 use crate::support;
@@ -73,7 +73,7 @@ impl Stage {
         Trace::new()
     }
 
-    /// The claim of another attempt, with the tags that this attempt does not read.
+    /// The claim of another attempt, which read other tags than this attempt.
     fn claim(&self) -> (JobId, Bytes) {
         let job_id = 1 - self.world.tags;
         let claim = claim(&self.upload, &format!("AFR_OTA-{}", JOB_IDS[usize::from(job_id)]));
@@ -118,7 +118,8 @@ impl Stage {
                 "{call:?} is not the next step of {process:?}: {trace:?} {fault:?}"
             );
             let nth = counts.entry(*call).or_default();
-            let fault_here = fault.filter(|(of, index, _)| (of, index) == (call, nth)).map(|(_, _, fault)| fault);
+            let fault_here =
+                fault.filter(|(faulty, index, _)| (faulty, index) == (call, nth)).map(|(_, _, fault)| fault);
             *nth += 1;
             if *call == Call::Claim
                 && let Some(job_id) = overtaken_by.take()
@@ -138,22 +139,22 @@ impl Stage {
         let prefix = signed_prefix(&self.upload);
         let stream = self.fake.stream(&self.upload.stream_id()).await;
         let state = self.fake.state();
-        let below = |suffix: &str| {
+        let versions_of = |suffix: &str| {
             let at = (BUCKET.to_owned(), format!("{prefix}{suffix}"));
             let versions = state.objects.get(&at).map(Vec::as_slice).unwrap_or_default();
             versions.iter().map(|version| version.bytes.clone()).collect::<Vec<_>>()
         };
-        let versions = below("release.json");
+        let versions = versions_of("release.json");
         let records: Vec<Value> =
             versions.iter().flatten().map(|record| serde_json::from_slice(record).expect("JSON")).collect();
         let receipt = records.iter().find(|record| record["jobArn"].is_string());
         let record = receipt.or(records.last()).map(|record| {
             let job_id = record["jobId"].as_str().expect("a job ID");
-            let job_id = JOB_IDS.iter().position(|id| job_id.ends_with(id)).expect("one of them");
+            let job_id = JOB_IDS.iter().position(|id| job_id.ends_with(id)).expect("a known job ID");
             Record {
                 job_id: JobId::try_from(job_id).expect("small"),
                 is_receipt: receipt.is_some(),
-                is_sole: records.len() == 1,
+                has_one_version: records.len() == 1,
                 is_hidden: versions[0].is_none(),
             }
         });
@@ -184,9 +185,9 @@ fn watch(seen: Arc<Mutex<Vec<(Call, usize)>>>, fault: Option<FaultAt>) -> suppor
         if nth_try == 1 {
             *nth += 1;
         }
-        let (_, _, fault) = fault.filter(|(of, index, _)| (*of, *index + 1) == (call, *nth))?;
+        let (_, _, fault) = fault.filter(|(faulty, index, _)| (*faulty, *index + 1) == (call, *nth))?;
         match (fault, nth_try) {
-            // Without headers, the response has no information here. The SDK does not retry it.
+            // All information of this response is in its headers. The SDK does not retry it.
             (Fault::Error, _) if call == Call::Current => Some(support::Fault::HeadersLost),
             (Fault::ResponsesLost, _) if call == Call::Copy => Some(support::Fault::HeadersLost),
             (Fault::Retried | Fault::ResponsesLost, 1) => Some(support::Fault::ErrorAfter),
@@ -224,7 +225,7 @@ fn last_tries(seen: &[(Call, usize)]) -> Trace {
     };
     let calls = seen.iter().enumerate().filter(|(at, made)| !is_retried(*at, **made));
     let mut calls: Trace = calls.map(|(_, (call, _))| *call).collect();
-    // Each version of the record takes a request.
+    // The handler reads each version of the record with a request of its own.
     calls.dedup_by(|later, earlier| (*later, *earlier) == (Call::ReadRecord, Call::ReadRecord));
     calls
 }
@@ -246,7 +247,7 @@ fn faulty_attempts(trace: &Trace) -> Vec<Event> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_handler_takes_the_steps_of_the_model_in_every_world() {
+async fn the_handler_follows_the_model_in_every_world() {
     let (mut worlds, mut new) = (BTreeSet::from([World::NEW]), VecDeque::from([Vec::new()]));
     let mut attempts = 0;
     while let Some(events) = new.pop_front() {

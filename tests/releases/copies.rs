@@ -1,4 +1,4 @@
-//! Objects copied onto themselves: skipped while bytes and tags are those of the last release, else released.
+//! Objects copied onto themselves: skipped if bytes and tags are those of the last release, and released otherwise.
 
 use crate::support::{
     BUCKET, DRY_RUN, Fake, Fault, IMAGE, LAB, Upload, assert_nothing_created, assert_unchanged, deliver, event,
@@ -31,7 +31,7 @@ async fn released_upload(tags: &[(&str, &str)]) -> (Arc<Fake>, Upload) {
     (fake, upload)
 }
 
-/// Replaces an upload's record by a changed receipt, which no attempt does.
+/// Replaces an upload's record by a changed receipt. The function never does this.
 fn change_receipt(fake: &Fake, upload: &Upload, change: impl FnOnce(&mut Value)) {
     let mut changed = receipt(fake, upload);
     change(&mut changed);
@@ -150,7 +150,7 @@ async fn tags_changed_after_the_release_do_not_release_its_copy() {
 }
 
 #[tokio::test]
-async fn a_listing_without_a_version_id_releases_no_copy() {
+async fn a_copy_is_not_released_if_its_listing_is_incomplete() {
     let (fake, upload) = released_upload(&[LAB]).await;
     let copy = fake.copy_onto_itself(&upload);
     for member in ["VersionId", "Key"] {
@@ -214,13 +214,13 @@ async fn a_copy_is_released_if_no_receipt_has_its_digest() {
 }
 
 #[tokio::test]
-async fn a_copy_to_a_new_key_takes_one_more_list_request() {
+async fn a_copy_to_a_new_key_needs_one_more_list_request() {
     let (fake, upload) = released_upload(&[LAB]).await;
-    let put = fake.operations().len();
+    let requests = fake.operations().len();
     let fake = Fake::new();
     let copy = fake.upload(&upload.key, IMAGE, &[LAB]);
     assert_eq!(release_of(&fake, &copy_event(&copy)).await["outcome"], "created");
-    assert_eq!((fake.operations().len(), fake.calls("ListObjectVersions").len()), (put + 1, 4));
+    assert_eq!((fake.operations().len(), fake.calls("ListObjectVersions").len()), (requests + 1, 4));
 }
 
 #[tokio::test]
@@ -283,7 +283,7 @@ async fn tags_changed_after_a_copy_start_no_other_release() {
     assert_eq!(release_of(&fake, &tagged).await["reason"], "job-deleted");
 }
 
-/// The event of tags set on a copy can be processed at the same time as the event of the copy.
+/// The event of a copy, and the event of tags that are set on the copy, can be processed at the same time.
 #[tokio::test]
 async fn a_release_of_the_copy_that_was_faster_is_completed() {
     let (fake, upload) = released_upload(&[LAB]).await;

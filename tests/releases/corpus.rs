@@ -1,4 +1,4 @@
-//! What the fuzzer has kept, replayed: every input that led somewhere new.
+//! Replays the corpus of the fuzzer: inputs that reached new code.
 
 #[path = "../fuzz/targets.rs"]
 mod targets;
@@ -9,14 +9,14 @@ use std::path::Path;
 use targets::TARGETS;
 
 #[test]
-fn every_parser_holds_on_the_corpus_of_the_fuzzer() {
+fn every_parser_passes_on_the_corpus_of_the_fuzzer() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
     let mut counts = Vec::new();
     for (name, target) in TARGETS {
         let inputs: Vec<_> = fs::read_dir(corpus.join(name)).expect(name).map(|entry| entry.unwrap().path()).collect();
         assert!(!inputs.is_empty(), "the corpus of {name} is empty");
         for input in &inputs {
-            // Shown where the target panics.
+            // Printed only if the target panics.
             println!("{}", input.display());
             target(&fs::read(input).unwrap());
         }

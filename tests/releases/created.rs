@@ -139,7 +139,7 @@ async fn a_continuous_job_needs_no_end() {
             json!({"maintenanceWindows": [{"startTime": "cron(0 2 * * ? *)", "durationInMinutes": 120}]}),
         ),
         (
-            // These days take two cron expressions.
+            // These days need two cron expressions.
             vec![("ota:window", "day-30 22:00 2h"), ("ota:timezone", "America/New_York")],
             json!({
                 "startTime": "2026-11-23T22:41",
@@ -176,7 +176,7 @@ async fn the_protocols_tag_selects_stream_and_presigned_url() {
         assert_eq!(single(fake.calls("CreateJob")).json()["presignedUrlConfig"], config);
         assert_eq!(receipt(&fake, &upload)["streamId"], stream_id);
 
-        // By its receipt, and without a receipt by its document and mark.
+        // The job is adopted by its receipt, and without a receipt by its document and mark.
         for has_receipt in [true, false] {
             if !has_receipt {
                 delete_receipt(&fake, &upload);

@@ -1,4 +1,4 @@
-//! Dry runs: the requests of a release, and none of them sent.
+//! Dry runs: they report the requests of a release, and send none of them.
 
 use crate::support::{
     APP, DRY_RUN, Fake, IMAGE, LAB, RADIO, assert_nothing_created, delete_receipt, document, dry_run, event,
@@ -96,7 +96,7 @@ async fn a_dry_run_checks_what_a_release_checks() {
     assert_eq!((&bad["outcome"], bad["reasons"].as_array().map(Vec::len)), (&json!("rejected"), Some(3)), "{bad}");
     assert_eq!(fake.operations(), Vec::<&str>::new());
 
-    // A dry run that can call AWS also finds what only AWS knows.
+    // A dry run that can call AWS also reports problems that only AWS knows.
     let upload = fake.upload("firmware/blinky.bin", IMAGE, &[("ota:thing-group", "eu-missing")]);
     let missing = dry_run(&fake, &upload).await;
     assert_eq!(missing["outcome"], "rejected", "{missing}");
@@ -147,7 +147,7 @@ async fn a_dry_run_rejects_tags_that_s3_would_reject() {
 }
 
 #[tokio::test]
-async fn a_missing_manifest_or_version_id_hides_no_problem_of_the_tags() {
+async fn problems_of_the_tags_are_reported_even_without_a_manifest_or_version_id() {
     let fake = Fake::new();
     let upload = fake.upload("firmware/a.ota.json", "{}", &[]);
     let settings = [DRY_RUN, ("DRY_RUN_TAGS", "ota:thing-group=lab&ota:retries=lots")];

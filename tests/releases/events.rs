@@ -1,4 +1,4 @@
-//! Events as they reach the handler: what fails the invocation, what is skipped, and how records are processed.
+//! Events as they reach the handler: unknown formats, the failure queue, and the processing of records.
 
 use crate::support::{
     BUCKET, Fake, IMAGE, LAB, assert_nothing_created, assert_released_once, event, event_record, named_event,

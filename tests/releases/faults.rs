@@ -1,6 +1,6 @@
-//! One job for every upload, whatever fails: every fault at every call, pairs of faults, and concurrent deliveries.
+//! Every upload has one job, whatever fails: every fault at every call, pairs of faults, and concurrent deliveries.
 //!
-//! A selection, or everything with `TORTURE=full`.
+//! Runs a selection of the cases, or all of them with `TORTURE=full`.
 
 use crate::support::{
     CallIndex, Fake, Fault, Function, IMAGE, LAB, Upload, assert_released_once, deliver, document, event, every_fault,
@@ -22,7 +22,7 @@ async fn calls_of_release(tags: &[(&str, &str)], faults: &[(CallIndex, Fault)]) 
     fake.state().call_indices.clone()
 }
 
-/// Releases an upload with these faults: it has one job after at most Lambda's attempts. Returns the number of
+/// Releases an upload with these faults, and asserts one job after at most Lambda's attempts. Returns the number of
 /// attempts.
 async fn attempts_with_faults(tags: &[(&str, &str)], faults: &[(CallIndex, Fault)]) -> usize {
     let (fake, upload) = upload_image(tags);
@@ -36,7 +36,7 @@ async fn attempts_with_faults(tags: &[(&str, &str)], faults: &[(CallIndex, Fault
     attempts
 }
 
-/// Releases an upload with each scenario of faults, on all cores. Returns how many took one attempt.
+/// Releases an upload with each scenario of faults, on all cores. Returns the number of releases with one attempt.
 fn release_all(tags: &[(&str, &str)], scenarios: &[Vec<(CallIndex, Fault)>]) -> usize {
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     let release_share = |first: usize| {
@@ -137,7 +137,7 @@ enum Change {
 #[tokio::test(start_paused = true)]
 async fn an_upload_that_changes_during_its_release_never_gets_a_mismatched_job() {
     let races = if is_full_torture() { 1000 } else { 60 };
-    let (mut of_first, mut withdrawn) = (0, 0);
+    let (mut created, mut skipped) = (0, 0);
     for seed in 0..races {
         let change = [Change::Overwritten, Change::Deleted, Change::Tagged][usize::try_from(seed % 3).expect("small")];
         let (fake, upload) = upload_image(&[LAB]);
@@ -175,13 +175,13 @@ async fn an_upload_that_changes_during_its_release_never_gets_a_mismatched_job()
             }
             Change::Tagged => assert_eq!(jobs.len(), 1, "{seed} {first}"),
         }
-        of_first += usize::from(first == "created");
-        withdrawn += usize::from(first.starts_with("skipped"));
+        created += usize::from(first == "created");
+        skipped += usize::from(first.starts_with("skipped"));
     }
     report(format_args!(
-        "{races} races with a change: {of_first} jobs of the first version, {withdrawn} given up, none mismatched"
+        "{races} races with a change: {created} jobs of the first version, {skipped} versions skipped, no job mismatched"
     ));
-    assert!(of_first > 0 && withdrawn > 0, "{of_first} {withdrawn}");
+    assert!(created > 0 && skipped > 0, "{created} {skipped}");
 }
 
 /// Asserts that the signature in a job is one of the streamed bytes.

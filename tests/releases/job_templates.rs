@@ -160,7 +160,7 @@ async fn a_missing_template_is_rejected_if_a_tag_names_it_and_a_failure_if_the_s
 }
 
 #[tokio::test]
-async fn a_denied_look_up_of_a_template_fails_the_release() {
+async fn a_denied_lookup_of_a_template_fails_the_release() {
     let (fake, upload) = upload_with_template(full(), &[CANARY]);
     fake.fail_next("DescribeJobTemplate", 403, "AccessDeniedException");
     let failed = failure(&fake, &upload).await;

@@ -1,4 +1,5 @@
-//! Tests that every file uses only files above it in the table of docs/developer/architecture.md, so that there are no circles.
+//! Tests that every file uses only files above it in the table of docs/developer/architecture.md, so that there are no
+//! circles.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -56,14 +57,14 @@ fn problems(page: &str, files: &Files) -> Vec<String> {
     }
     let position = |file: &str| rows.iter().position(|row| *row == file);
     for module in &modules {
-        let Some(own) = position(module.file) else {
+        let Some(own_row) = position(module.file) else {
             if !module.only_declares_modules() {
                 problems.push(format!("`{}` has no row: add one below the files that it uses", module.file));
             }
             continue;
         };
         let used: BTreeSet<_> = module.uses().iter().filter_map(|path| last_used(path, &modules, position)).collect();
-        for used in used.into_iter().filter(|used| *used > own) {
+        for used in used.into_iter().filter(|used| *used > own_row) {
             let (file, used) = (module.file, rows[used]);
             problems.push(format!(
                 "`{file}` uses `{used}`, which stands below it: move the used item into a file above `{file}`, or, if \
@@ -94,7 +95,7 @@ fn last_used(path: &[&str], modules: &[&Module<'_>], row: impl Fn(&str) -> Optio
     inner.filter_map(|module| row(module.file)).max()
 }
 
-/// A file's code outside its tests.
+/// The code of a file, without its tests.
 struct Module<'a> {
     file: &'a str,
     /// The path of the module from the root of the crate.
@@ -174,7 +175,7 @@ fn collect_paths<'a>(tokens: &mut &[&'a str], mut path: Vec<&'a str>, found: &mu
                 *tokens = tokens.get(1..).unwrap_or_default();
                 return;
             }
-            [name, ..] if name.starts_with(is_of_name) => path.push(name),
+            [name, ..] if name.starts_with(is_name_character) => path.push(name),
             _ => break,
         }
         match **tokens {
@@ -199,11 +200,11 @@ fn item_length(tokens: &[&str]) -> usize {
     end.map_or(tokens.len(), |end| end + 1)
 }
 
-fn is_of_name(letter: char) -> bool {
+fn is_name_character(letter: char) -> bool {
     letter.is_alphanumeric() || letter == '_'
 }
 
-/// The names and signs of code, without its comments and literals.
+/// Splits code into names and signs, and omits comments and literals.
 fn tokens(mut code: &str) -> Vec<&str> {
     let mut tokens = Vec::new();
     while let Some(first) = code.chars().next() {
@@ -216,7 +217,7 @@ fn tokens(mut code: &str) -> Vec<&str> {
         } else {
             literal_length(code)
         };
-        let name = code.find(|letter| !is_of_name(letter)).unwrap_or(code.len());
+        let name = code.find(|letter| !is_name_character(letter)).unwrap_or(code.len());
         let length = ignored.unwrap_or(if code.starts_with("::") { 2 } else { name.max(first.len_utf8()) });
         tokens.extend(ignored.is_none().then(|| &code[..length]));
         code = &code[length..];

@@ -11,10 +11,10 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// A running local cloud. It ends when its standard input is closed.
+/// A running local cloud. The process ends when its standard input is closed.
 struct LocalCloud {
     process: Child,
-    about: Value,
+    description: Value,
 }
 
 impl LocalCloud {
@@ -32,11 +32,11 @@ impl LocalCloud {
         let mut line = String::new();
         let output = process.stdout.take().expect("its output");
         BufReader::new(output).read_line(&mut line).expect("a line");
-        Self { process, about: serde_json::from_str(&line).expect("JSON") }
+        Self { process, description: serde_json::from_str(&line).expect("JSON") }
     }
 
     fn text(&self, member: &str) -> String {
-        self.about[member].as_str().unwrap_or_else(|| panic!("no {member} in {}", self.about)).to_owned()
+        self.description[member].as_str().unwrap_or_else(|| panic!("no {member} in {}", self.description)).to_owned()
     }
 
     async fn config(&self) -> SdkConfig {
@@ -104,7 +104,7 @@ async fn the_handler_releases_once_on_the_local_cloud() {
     let again = release(&function, &event(&upload)).await;
     assert_eq!((&again["outcome"], &again["jobArn"]), (&json!("adopted"), &created["jobArn"]), "{again}");
 
-    iot.delete_job().job_id(job_id).force(true).send().await.expect("the end of the job");
+    iot.delete_job().job_id(job_id).force(true).send().await.expect("a deleted job");
     let deleted = release(&function, &event(&upload)).await;
     assert_outcome(&deleted, "skipped", Some("job-deleted"));
 
@@ -115,11 +115,11 @@ async fn the_handler_releases_once_on_the_local_cloud() {
     let withdrawn = release(&function, &event(&newer)).await;
     assert_outcome(&withdrawn, "skipped", Some("withdrawn"));
 
-    Box::pin(reject_what_can_never_succeed(&cloud, &function, &s3, &iot)).await;
+    Box::pin(reject_uploads_that_can_never_succeed(&cloud, &function, &s3, &iot)).await;
     Box::pin(skip_a_copy_onto_itself(&cloud, &function, &s3)).await;
 }
 
-async fn reject_what_can_never_succeed(
+async fn reject_uploads_that_can_never_succeed(
     cloud: &LocalCloud,
     function: &Function,
     s3: &aws_sdk_s3::Client,

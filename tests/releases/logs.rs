@@ -9,13 +9,13 @@ async fn the_final_log_line_is_one_json_object_with_the_whole_result() {
     let upload = fake.upload("firmware/blinky.bin", "image", &[("ota:thing-group", "lab")]);
     let mut function =
         FunctionProcess::start(&fake, &[("AWS_LAMBDA_LOG_FORMAT", "JSON"), ("AWS_LAMBDA_LOG_LEVEL", "INFO")]).await;
-    let (_, answer) = function.invoke(event(&upload)).await;
+    let (_, response) = function.invoke(event(&upload)).await;
     let log = function.log().await;
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let finals: Vec<_> = lines.iter().filter(|line| line.get("outcome").is_some()).collect();
     assert_eq!(finals.len(), 1, "{log}");
     for member in ["outcome", "bucket", "key", "versionId", "jobId", "jobArn", "streamId"] {
-        assert_eq!(finals[0][member], answer["releases"][0][member], "{member}");
+        assert_eq!(finals[0][member], response["releases"][0][member], "{member}");
     }
     assert_eq!(finals[0]["verified"], true);
     for step in ["inspectMs", "preflightMs", "signMs", "copyMs", "streamMs", "jobMs"] {
@@ -86,7 +86,7 @@ async fn the_log_level_applies_and_no_level_shows_secrets() {
     }
 }
 
-/// The process has its own time-zone database: the machine has none.
+/// The settings hide the time-zone database of the machine, so the process uses its own.
 #[tokio::test]
 async fn the_log_has_times_and_windows_in_local_time_and_utc() {
     let fake = Fake::new();
@@ -99,8 +99,8 @@ async fn the_log_has_times_and_windows_in_local_time_and_utc() {
     let upload = fake.upload("firmware/blinky.bin", "image", &tags);
     let settings = [("AWS_LAMBDA_LOG_FORMAT", "JSON"), ("TZDIR", "/nonexistent"), ("TZ", "/nonexistent")];
     let mut function = FunctionProcess::start(&fake, &settings).await;
-    let (_, answer) = function.invoke(event(&upload)).await;
-    let release = &answer["releases"][0];
+    let (_, response) = function.invoke(event(&upload)).await;
+    let release = &response["releases"][0];
     let log = function.log().await;
     let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
     let line = lines.into_iter().find(|line| line["message"] == "the schedule of the job").expect("a schedule");
@@ -147,8 +147,8 @@ async fn the_log_warns_of_limits_of_device_libraries() {
             let upload = fake.upload("firmware/blinky.bin", vec![7; bytes], &tags);
             let settings = [("AWS_LAMBDA_LOG_FORMAT", "JSON"), ("DRY_RUN", dry_run)];
             let mut function = FunctionProcess::start(&fake, &settings).await;
-            let (_, answer) = function.invoke(event(&upload)).await;
-            assert_eq!(answer["releases"][0]["outcome"], outcome, "{answer}");
+            let (_, response) = function.invoke(event(&upload)).await;
+            assert_eq!(response["releases"][0]["outcome"], outcome, "{response}");
             let log = function.log().await;
             assert_eq!(log.matches("the FreeRTOS OTA library (v3) ignores images over").count(), warnings, "{log}");
         }
@@ -167,9 +167,9 @@ async fn a_queue_message_in_an_unknown_format_is_consumed_logged_and_counted() {
         let mut function = FunctionProcess::start(&fake, &settings).await;
         let strange = format!("{{\"tasks\": \"\u{1b}[31m{}\"}}\n2026-11-23 INFO forged", "x".repeat(5000));
         let event = json!({"Records": [message(&strange), message(&event(&upload).to_string())]});
-        let (kind, answer) = function.invoke(event).await;
-        assert_eq!((kind.as_str(), answer["releases"].as_array().map(Vec::len)), ("response", Some(1)), "{answer}");
-        assert_eq!(answer["releases"][0]["outcome"], "created", "{answer}");
+        let (kind, response) = function.invoke(event).await;
+        assert_eq!((kind.as_str(), response["releases"].as_array().map(Vec::len)), ("response", Some(1)), "{response}");
+        assert_eq!(response["releases"][0]["outcome"], "created", "{response}");
         let log = function.log().await;
         let (metrics, others) = metrics(&log);
         let lines: Vec<_> = others.iter().filter(|line| line.contains("consumed unread")).collect();

@@ -1,4 +1,4 @@
-//! Targets and package versions that a release names: looked up before anything is created.
+//! Lookups of the targets and package versions of a release, before anything is created.
 
 use crate::support::{
     ACCOUNT, Fake, IMAGE, LAB, REGION, Upload, assert_nothing_created, deliver, every_fault, failure, failure_with,
@@ -159,7 +159,7 @@ async fn default_and_null_package_versions_are_not_looked_up() {
     }
 }
 
-/// 25 look-ups of one second each.
+/// 25 lookups of one second each.
 #[tokio::test(start_paused = true)]
 async fn package_versions_are_looked_up_ten_at_a_time() {
     let names: Vec<_> = (0..25).map(|package| format!("p{package}")).collect();
@@ -168,7 +168,7 @@ async fn package_versions_are_looked_up_ten_at_a_time() {
     fake.add_packages(names.iter().map(|name| format!("{name}:1")).collect::<Vec<_>>().iter().map(String::as_str), &[]);
     fake.set(|behavior| behavior.latency = Duration::from_secs(1));
     assert_eq!(release_with(&fake, &upload, &settings).await["outcome"], "created");
-    let at: Vec<_> = fake.calls("GetPackageVersion").iter().map(|call| call.answered_at.as_secs()).collect();
+    let at: Vec<_> = fake.calls("GetPackageVersion").iter().map(|call| call.responded_at.as_secs()).collect();
     let first = at[0];
     assert_eq!([0, 1, 2].map(|second| at.iter().filter(|at| **at == first + second).count()), [10, 10, 5]);
 }
@@ -177,7 +177,7 @@ async fn package_versions_are_looked_up_ten_at_a_time() {
 async fn a_throttled_lookup_is_retried() {
     for operation in ["DescribeThingGroup", "GetPackageVersion"] {
         let (fake, upload, _) = upload_naming(NamedIn::Tag, &[("blinky", "1.2.0")]);
-        // The SDK tries three times; the function repeats that.
+        // The SDK sends a request three times. The function retries that.
         for _ in 0..6 {
             fake.fail_next(operation, 400, "ThrottlingException");
         }

@@ -1,5 +1,5 @@
-//! Whole releases: through the real handler and the real clients, in process, as a real process, and on the local
-//! cloud. And the order of the layers of src/.
+//! Tests of whole releases, with the real handler and the real clients: in process, as a separate process, and on the
+//! local cloud. `layers` tests the order of the files of src/.
 
 mod adopted;
 mod attacks;

@@ -27,7 +27,7 @@ async fn a_manifest_is_rejected_with_every_reason_at_once() {
 }
 
 #[tokio::test]
-async fn no_problem_of_a_file_hides_another_problem() {
+async fn every_problem_of_every_file_is_reported() {
     let path = |at: usize| {
         format!("`files[{at}].filePath` is `/radio.bin`, expected another path than that of `firmware/radio.bin`")
     };

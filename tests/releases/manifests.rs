@@ -60,7 +60,7 @@ async fn the_case_of_a_manifests_name_does_not_matter() {
 
 #[tokio::test]
 async fn a_manifest_under_another_name_is_rejected_and_other_json_is_an_image() {
-    let named = "the object names files as a manifest does; expected a name that ends in `.ota.json`";
+    let wrong_name = "the object names files as a manifest does; expected a name that ends in `.ota.json`";
     for key in
         ["firmware/gw.json", "firmware/gw-ota.json", "firmware/GW.JSON.bak", "firmware/gw.jsn", "firmware/Gw.Txt"]
     {
@@ -69,7 +69,7 @@ async fn a_manifest_under_another_name_is_rejected_and_other_json_is_an_image() 
         for bytes in [json.to_string().into_bytes(), utf_16(&json.to_string())] {
             let upload = fake.upload(key, bytes, &[LAB]);
             let reasons = rejection_reasons(&fake, &release(&fake, &upload).await);
-            assert_eq!(reasons, [named, "`files[0].fileType` is a string, expected a whole number"]);
+            assert_eq!(reasons, [wrong_name, "`files[0].fileType` is a string, expected a whole number"]);
         }
     }
     for json in [json!({"files": ["a"]}), json!({"rules": [{"key": "a", "versionId": "b"}]})] {
@@ -87,9 +87,9 @@ async fn a_manifest_under_another_name_is_rejected_and_other_json_is_an_image() 
 async fn an_event_with_a_manifest_and_an_image_releases_both() {
     let (fake, upload, _) = upload_manifest(&[], |_| ());
     let image = fake.upload("firmware/blinky.bin", APP, &[LAB]);
-    let both =
+    let event =
         json!({"Records": [event_record(&upload, "ObjectCreated:Put"), event_record(&image, "ObjectCreated:Put")]});
-    let released = run_with(&fake, &both, &[]).await.expect("no failure");
+    let released = run_with(&fake, &event, &[]).await.expect("no failure");
     assert_eq!((&released[0]["outcome"], &released[1]["outcome"]), (&json!("created"), &json!("created")));
 }
 
@@ -103,9 +103,9 @@ async fn each_file_has_its_own_presigned_url() {
         assert_both_released_once(&fake, &upload).await;
         let job = single(fake.calls("CreateJob")).json();
         assert_eq!(job["presignedUrlConfig"]["expiresInSec"], 600);
-        let urls = document(&job)["afr_ota"]["files"].as_array().expect("files").clone();
-        assert_ne!(urls[0]["update_data_url"], urls[1]["update_data_url"]);
-        assert!(urls.iter().all(|file| file["auth_scheme"] == "aws.s3.presigned"));
+        let files = document(&job)["afr_ota"]["files"].as_array().expect("files").clone();
+        assert_ne!(files[0]["update_data_url"], files[1]["update_data_url"]);
+        assert!(files.iter().all(|file| file["auth_scheme"] == "aws.s3.presigned"));
         assert_eq!(release(&fake, &upload).await["outcome"], "adopted");
     }
 }
@@ -224,7 +224,7 @@ async fn each_file_can_be_signed_in_its_own_way() {
     });
     assert_eq!(release_unverified(&fake, &upload).await["outcome"], "created");
     assert_eq!(single(fake.calls("StartSigningJob")).json()["profileName"], "OtherProfile");
-    assert_eq!(receipt(&fake, &upload)["verified"], false, "not every signature is");
+    assert_eq!(receipt(&fake, &upload)["verified"], false, "one signature is not verified");
     let files = document(&single(fake.calls("CreateJob")).json())["afr_ota"]["files"].clone();
     assert_eq!(
         (&files[1]["sig-sha256-ecdsa"], &files[1]["certfile"]),

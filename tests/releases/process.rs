@@ -38,15 +38,15 @@ async fn a_dry_run_needs_neither_credentials_nor_an_endpoint() {
         ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
     ];
     let mut function = FunctionProcess::start(&Fake::new(), &settings).await;
-    let (kind, answer) = function.invoke(event(&upload)).await;
-    let release = &answer["releases"][0];
-    assert_eq!((kind.as_str(), &release["outcome"]), ("response", &json!("dry-run")), "{answer}");
+    let (kind, response) = function.invoke(event(&upload)).await;
+    let release = &response["releases"][0];
+    assert_eq!((kind.as_str(), &release["outcome"]), ("response", &json!("dry-run")), "{response}");
     let document = release["createJob"]["document"].as_str().expect("a document");
     assert!(document.contains("\"filesize\":\"<from S3>\""), "{document}");
 }
 
 #[tokio::test]
-async fn the_schedule_counts_the_streams_of_the_account() {
+async fn a_scheduled_event_counts_the_streams_of_the_account() {
     let fake = Fake::new();
     fake.add_streams(251).await;
     let mut function = FunctionProcess::start(&fake, &[("AWS_LAMBDA_LOG_FORMAT", "JSON")]).await;
@@ -73,7 +73,7 @@ async fn the_schedule_counts_the_streams_of_the_account() {
 }
 
 #[tokio::test]
-async fn the_schedule_checks_the_bucket() {
+async fn a_scheduled_event_checks_the_bucket() {
     let versioning = |status: &str| {
         let status = if status.is_empty() { String::new() } else { format!("<Status>{status}</Status>") };
         ("GetBucketVersioning", format!("<VersioningConfiguration>{status}</VersioningConfiguration>"))
@@ -136,8 +136,8 @@ async fn a_release_of_16_mb_with_an_embedded_signed_object_stays_under_40_mb_of_
         let image: Vec<u8> = (0..16 * 1024 * 1024_u32).map(|at| at.to_le_bytes()[1]).collect();
         let upload = fake.upload("firmware/large.bin", image.clone(), &[("ota:thing-group", "lab")]);
         let mut function = FunctionProcess::start(&fake, &[]).await;
-        let (kind, answer) = function.invoke(event(&upload)).await;
-        assert_eq!((kind.as_str(), &answer["releases"][0]["outcome"]), ("response", &json!("created")), "{answer}");
+        let (kind, response) = function.invoke(event(&upload)).await;
+        assert_eq!((kind.as_str(), &response["releases"][0]["outcome"]), ("response", &json!("created")), "{response}");
         assert_eq!(fake.streamed(&upload.stream_id()).await, image);
         let peak = function.peak_memory();
         report(format_args!("peak memory of a 16 MB release, {embedded:?}: {peak} kB"));
@@ -196,7 +196,7 @@ async fn no_event_takes_much_memory_or_time() {
     let mut events = vec![
         ("1,000 records", records(1000)),
         ("1,001 records", records(1001)),
-        ("as many records as fit", filled("{\"Records\":[{}", &format!(",{record}"), "]}")),
+        ("as many records as possible", filled("{\"Records\":[{}", &format!(",{record}"), "]}")),
         ("empty records", filled("{\"Records\":[{}", ",{}", "]}")),
         ("numbers for records", filled("{\"Records\":[0", ",0", "]}")),
         ("an array of numbers", filled("[0", ",0", "]")),
@@ -222,9 +222,9 @@ async fn no_event_takes_much_memory_or_time() {
         names.insert(name);
         let fake = Fake::new();
         let mut function = FunctionProcess::start(&fake, &settings).await;
-        let (kind, answer) = function.invoke_with(event).await;
-        let length = answer.to_string().len();
-        assert!(length < MAX_EVENT_BYTES, "{name}: an answer of {length} bytes");
+        let (kind, response) = function.invoke_with(event).await;
+        let length = response.to_string().len();
+        assert!(length < MAX_EVENT_BYTES, "{name}: a response of {length} bytes");
         let is_release = name == "1,000 records";
         assert_eq!(kind == "response", is_release || name == "nested envelopes", "{name}: {kind}");
         worst = worst.max((function.peak_memory(), name));

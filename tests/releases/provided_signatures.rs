@@ -12,9 +12,9 @@ use serde_json::json;
 
 #[tokio::test]
 async fn an_image_with_a_signing_job_is_not_signed_again() {
-    for (is_own, is_copied_over) in [(false, false), (false, true), (true, false), (true, true)] {
+    for (is_below_prefix, is_copied_over) in [(false, false), (false, true), (true, false), (true, true)] {
         let (fake, upload) = upload_image(&[]);
-        let place = if is_own { signed_prefix(&upload) } else { "SignedImage/by-hand/".to_owned() };
+        let place = if is_below_prefix { signed_prefix(&upload) } else { "SignedImage/by-hand/".to_owned() };
         let signing_job = sign_in_advance(&fake, &upload, &place).await;
         if is_copied_over {
             fake.state().put(BUCKET, &format!("{place}{signing_job}"), Some(IMAGE.into()), Vec::new());

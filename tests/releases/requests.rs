@@ -1,4 +1,4 @@
-//! Releases with generated tags, job templates and manifests. `test_model.py` checks their requests against the service
+//! Releases with generated tags, job templates and manifests. `test_model.py` checks the requests against the service
 //! model of AWS, and the manifests against their schema.
 
 use crate::support::{Fake, PROFILE, VOCABULARY, release_with, report};
@@ -49,7 +49,7 @@ fn patterns() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Some tags. One in thirty has an arbitrary value.
+/// Generates tags. A few have arbitrary values.
 fn tags() -> impl Strategy<Value = Vec<(String, String)>> {
     let each = patterns().into_iter().map(|(tag, pattern)| {
         let good = string_regex(&pattern).expect("a pattern");
@@ -60,7 +60,7 @@ fn tags() -> impl Strategy<Value = Vec<(String, String)>> {
     each.collect::<Vec<_>>().prop_map(|tags| tags.into_iter().flatten().collect())
 }
 
-/// A job template as AWS IoT returns it, with values at the limits of CreateJob and beyond.
+/// Generates a job template as AWS IoT returns it, with values at the limits of CreateJob and beyond.
 fn template() -> impl Strategy<Value = Value> {
     let some = |members: BoxedStrategy<Value>| option::weighted(0.4, members);
     let factor = prop_oneof![9 => 11..=50_i32, 1 => 0..=60_i32].prop_map(|tenths| f64::from(tenths) / 10.0);
@@ -118,7 +118,8 @@ fn template() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A manifest's members about the job, with values at the limits of CreateJob and beyond, and one to three files.
+/// Generates one to three files of a manifest, and its members for the job, with values at the limits of CreateJob and
+/// beyond.
 fn manifest() -> impl Strategy<Value = (Value, Vec<Value>)> {
     let text = prop_oneof![9 => "[a-zA-Z0-9 .,:/ä-ü]{1,40}", 1 => "\\PC{0,40}", 1 => "[a\n\u{200b}]{1,9}"];
     let key = prop_oneof![9 => "[a-zA-Z][a-zA-Z0-9 _.:/=+@-]{0,30}", 1 => "\\PC{0,9}|aws:[a-z]{1,9}"];
@@ -135,7 +136,7 @@ fn manifest() -> impl Strategy<Value = (Value, Vec<Value>)> {
             prop::sample::select(vec!["jobId", "targets", "document", "namespaceId", "abortconfig"]),
         ),
     );
-    let members = members.prop_map(|(mut members, description, tags, seconds, refused)| {
+    let members = members.prop_map(|(mut members, description, tags, seconds, rejected_member)| {
         let windows = members["maintenanceWindows"].take();
         let config = json!({
             "schedulingConfig": (!windows.is_null()).then(|| json!({"maintenanceWindows": windows})),
@@ -143,8 +144,8 @@ fn manifest() -> impl Strategy<Value = (Value, Vec<Value>)> {
         });
         let object = members.as_object_mut().expect("an object");
         object.extend(config.as_object().expect("an object").clone());
-        if let Some(refused) = refused {
-            object.insert(refused.to_owned(), json!("x"));
+        if let Some(rejected_member) = rejected_member {
+            object.insert(rejected_member.to_owned(), json!("x"));
         }
         object.retain(|_, value| !value.is_null());
         members
@@ -163,8 +164,8 @@ fn manifest() -> impl Strategy<Value = (Value, Vec<Value>)> {
     (members, vec(file, 1..4))
 }
 
-/// Changes the value at an index, counted depth first: to `null`, to text, or to the same number with a fraction of
-/// zero; removes it; or adds an unknown member to it.
+/// Changes the value at an index, counted depth first. By `how`: 0 sets `null`, 1 sets text, 2 adds a fraction of zero
+/// to a number, 3 removes the value, and 4 adds an unknown member to an object.
 fn change(value: &mut Value, at: &mut usize, how: u8) {
     let change_one = |value: &mut Value, how| match how {
         0 => *value = Value::Null,
@@ -199,7 +200,7 @@ fn change(value: &mut Value, at: &mut usize, how: u8) {
     }
 }
 
-/// Numbers in a range. One in fifty is outside.
+/// Generates numbers in a range. A few are just outside.
 fn rarely_bad(range: std::ops::RangeInclusive<i32>) -> impl Strategy<Value = i32> {
     let (minimum, maximum) = (*range.start(), *range.end());
     prop_oneof![50 => range, 1 => Just(minimum - 1), 1 => Just(maximum + 1)]
@@ -211,11 +212,11 @@ async fn generated_tags_templates_and_manifests_result_in_requests_or_reasons() 
     let key = key.prop_filter("a file name", |key| !key.is_empty() && !key.ends_with('/'));
     let changes = option::weighted(0.2, (0..40_usize, 0..5_u8));
     let cases = (key, tags(), template(), option::weighted(0.4, manifest()), changes);
-    let tried: Vec<_> = patterns().into_iter().map(|(tag, _)| tag).collect();
-    let others: Vec<_> = VOCABULARY.into_iter().filter(|tag| !tried.contains(tag)).collect();
-    assert_eq!(others, SIGNATURE_TAGS, "each tag is tried");
+    let generated: Vec<_> = patterns().into_iter().map(|(tag, _)| tag).collect();
+    let others: Vec<_> = VOCABULARY.into_iter().filter(|tag| !generated.contains(tag)).collect();
+    assert_eq!(others, SIGNATURE_TAGS, "all other tags are generated");
     let mut runner = TestRunner::deterministic();
-    let (mut lines, mut outcomes, mut manifests, mut updates) = (String::new(), [0, 0], String::new(), 0);
+    let (mut lines, mut outcomes, mut manifests, mut created_manifests) = (String::new(), [0, 0], String::new(), 0);
     for _ in 0..CASES {
         let (mut key, mut tags, template, manifest, changes) = cases.new_tree(&mut runner).expect("a case").current();
         let fake = Fake::new();
@@ -266,7 +267,7 @@ async fn generated_tags_templates_and_manifests_result_in_requests_or_reasons() 
             let line = json!({"manifest": manifest, "outcome": release["outcome"], "reasons": release["reasons"]});
             manifests += &line.to_string();
             manifests.push('\n');
-            updates += usize::from(release["outcome"] == "created");
+            created_manifests += usize::from(release["outcome"] == "created");
         }
         match release["outcome"].as_str() {
             Some("created") => outcomes[0] += 1,
@@ -288,9 +289,9 @@ async fn generated_tags_templates_and_manifests_result_in_requests_or_reasons() 
         }
     }
     let [accepted, rejected] = outcomes;
-    report(format_args!("{accepted} accepted, {updates} of them manifests, {rejected} rejected"));
+    report(format_args!("{accepted} accepted, {created_manifests} of them manifests, {rejected} rejected"));
     assert!(accepted >= MIN_OUTCOMES && rejected >= MIN_OUTCOMES, "{accepted} accepted, {rejected} rejected");
-    assert!(updates >= MIN_OUTCOMES / 4, "{updates} of manifests");
+    assert!(created_manifests >= MIN_OUTCOMES / 4, "{created_manifests} of manifests");
     for (name, lines) in [("requests.jsonl", lines), ("manifests.jsonl", manifests)] {
         fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name), lines).expect("a file");
     }

@@ -1,4 +1,4 @@
-//! Responses without a header or a member: they fail the release, which Lambda retries, and decide nothing.
+//! Responses that lack a header or a member: they fail the release, which Lambda retries, and decide nothing.
 
 use crate::support::{
     Fake, Fault, IMAGE, LAB, UNVERIFIED, Upload, assert_released_once, event, failure_with, release, run, upload_image,
@@ -53,7 +53,7 @@ async fn a_missing_member_fails_the_attempt_and_the_next_one_succeeds() {
 
 /// The next attempt fails at the incomplete response, and a later one adopts the work of the first.
 #[tokio::test(start_paused = true)]
-async fn a_missing_member_decides_nothing_about_an_earlier_attempt() {
+async fn a_missing_member_is_not_mistaken_for_missing_work_of_an_earlier_attempt() {
     for (failed_at, operation, member) in [
         ("CreateJob", "ListObjectVersions", "IsTruncated"),
         ("CreateJob", "ListObjectVersions", "NextKeyMarker"),
@@ -84,11 +84,11 @@ async fn a_missing_member_decides_nothing_about_an_earlier_attempt() {
         fake.state().faults = every_try.collect();
         run(&fake, &event(&upload)).await.expect_err("a failure");
         assert_fails_then_released(&fake, &upload, operation, member).await;
-        assert_eq!(fake.calls("StartSigningJob").len(), 1, "{operation} without {member}: signed anew");
+        assert_eq!(fake.calls("StartSigningJob").len(), 1, "{operation} without {member}: signed again");
     }
 }
 
-/// Deletes all of a release but its signing job, adds a signature object, and names one of them in the tags.
+/// Deletes everything of a release except its signing job, and adds a signature object. The tags name one of the two.
 fn provide_signature(fake: &Fake, upload: &Upload, tag: &str) {
     let mut state = fake.state();
     let job = state.signing_jobs.keys().next().expect("a signing job").clone();
@@ -130,7 +130,7 @@ async fn a_missing_member_never_rejects_a_provided_signature() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_without_headers_supersedes_nothing() {
+async fn a_head_without_headers_fails_the_attempt() {
     // The first HeadObject is for the version, the second and third for the key.
     for nth in 0..3 {
         let (fake, upload) = upload_image(&[LAB]);

@@ -37,7 +37,7 @@ async fn every_sample_event_has_the_result_next_to_it() {
         let expected: Value = serde_json::from_slice(&expected).expect("JSON");
         assert_eq!(dry_run, expected, "{}", file.display());
 
-        // Events in envelopes are those of an ordinary image.
+        // The events in envelopes are for an ordinary image.
         let releases = dry_run["releases"].as_array().into_iter().flatten();
         for release in releases.clone().filter(|release| release["outcome"] == "dry-run") {
             put_version(&fake, release["key"].as_str().expect("a key"), 1000, &release["versionId"]);
@@ -58,8 +58,8 @@ async fn every_sample_event_has_the_result_next_to_it() {
 }
 
 /// The result of an invocation, as Lambda returns it.
-fn result(done: Result<Vec<Value>, String>) -> Value {
-    match done {
+fn result(invoked: Result<Vec<Value>, String>) -> Value {
+    match invoked {
         Ok(releases) => json!({"releases": releases}),
         Err(message) => json!({"errorType": "ReleaseFailed", "errorMessage": message}),
     }
@@ -143,8 +143,8 @@ async fn the_dry_run_of_the_sample_manifest_matches_its_release() {
         serde_json::from_slice(&fs::read(root.join("events").join(name)).expect("a file")).expect("JSON")
     };
     let mut manifest = read("manifests/gateway.ota.json");
-    let of_events = read("env/dry-run.json")["Function"]["DRY_RUN_MANIFEST"].clone();
-    assert_eq!(serde_json::from_str::<Value>(of_events.as_str().expect("text")).expect("JSON"), manifest);
+    let in_settings = read("env/dry-run.json")["Function"]["DRY_RUN_MANIFEST"].clone();
+    assert_eq!(serde_json::from_str::<Value>(in_settings.as_str().expect("text")).expect("JSON"), manifest);
     let fake = Fake::new();
     for file in manifest["files"].as_array_mut().expect("files") {
         let key = file["key"].as_str().expect("a key").to_owned();
@@ -164,14 +164,14 @@ async fn the_dry_run_of_the_sample_manifest_matches_its_release() {
     assert_eq!(dry_run.get("startSigningJob"), None);
     let mut job = without_nonce(single(fake.calls("CreateJob")).json());
     let mut predicted = dry_run["createJob"].clone();
-    let (sent, said) = (document(&job), document(&predicted));
+    let (sent, planned) = (document(&job), document(&predicted));
     let files = |document: &Value| document["afr_ota"]["files"].as_array().expect("files").clone();
-    assert_eq!((files(&sent).len(), files(&said).len()), (2, 2));
-    for (sent, said) in files(&sent).iter().zip(files(&said)) {
+    assert_eq!((files(&sent).len(), files(&planned).len()), (2, 2));
+    for (sent, planned) in files(&sent).iter().zip(files(&planned)) {
         for member in ["filepath", "fileid", "fileType"] {
-            assert_eq!(sent[member], said[member]);
+            assert_eq!(sent[member], planned[member]);
         }
-        assert_eq!((&said["filesize"], &said["certfile"]), (&json!("<from S3>"), &json!("<from Signer>")));
+        assert_eq!((&planned["filesize"], &planned["certfile"]), (&json!("<from S3>"), &json!("<from Signer>")));
     }
     for job in [&mut job, &mut predicted] {
         job["document"].take();

@@ -7,7 +7,7 @@ use crate::support::{
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn events_that_are_no_release_are_skipped_with_a_reason() {
+async fn events_that_start_no_release_are_skipped_with_a_reason() {
     let fake = Fake::new();
     let folder = fake.upload("firmware/dir/", "", &[]);
     let plain = fake.upload("firmware/readme.txt", "text", &[]);

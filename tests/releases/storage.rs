@@ -65,7 +65,7 @@ async fn an_archived_object_is_rejected_until_it_is_restored() {
         );
         fake.set_storage(&upload, Storage { restore: RESTORED, archive_status: None, ..storage });
         assert_eq!(release(&fake, &upload).await["outcome"], "created", "{storage:?}");
-        // A released image can be archived.
+        // The image of an existing job can be archived.
         fake.set_storage(&upload, storage);
         assert_eq!(release(&fake, &upload).await["outcome"], "adopted", "{storage:?}");
 

@@ -49,7 +49,7 @@ async fn a_throttled_step_is_retried_until_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_throttled_look_up_of_an_earlier_signing_job_is_retried() {
+async fn a_throttled_lookup_of_an_earlier_signing_job_is_retried() {
     let (fake, upload) = upload_image(&[LAB]);
     fake.fail_next("CopyObject", 403, "AccessDenied");
     failure(&fake, &upload).await;
@@ -59,7 +59,7 @@ async fn a_throttled_look_up_of_an_earlier_signing_job_is_retried() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_throttled_look_up_of_the_profile_does_not_delay_the_release() {
+async fn a_throttled_lookup_of_the_profile_does_not_delay_the_release() {
     let (fake, upload) = upload_image(&[LAB]);
     for _ in 0..3 {
         fake.fail_next("GetSigningProfile", 429, "TooManyRequestsException");

@@ -15,7 +15,7 @@ fn definition() -> Value {
     json!({ "files": files([0]), "roleArn": ROLE })
 }
 
-/// Returns status, error type and body of a response; S3 has `b/k` in version `v`, with `size` bytes.
+/// Returns status, error type and body of a response. S3 has `b/k` in version `v`, with `size` bytes.
 async fn send(streams: &Streams, method: &str, target: &str, body: &Value, size: u64) -> (u16, Option<String>, Value) {
     let request = Request::builder().method(method).uri(target).body(Bytes::from(body.to_string()));
     let object_size = async |bucket: &str, key: &str, version: Option<&str>| {

@@ -1,4 +1,4 @@
-//! Jobs of others with the ID of a release.
+//! Jobs of other principals with the ID of a release.
 
 use super::public_token;
 use crate::support::{
@@ -16,7 +16,7 @@ fn insert_job(state: &mut State, job_id: &str, document: &Value, description: Op
     state.jobs.insert(job_id.to_owned(), job);
 }
 
-/// Job documents, and whether they name the stream or files of this upload.
+/// Job documents. True if the document names the stream or files of this upload.
 fn documents(upload: &Upload) -> [(Value, bool); 6] {
     let url = |prefix: &str| {
         format!("${{aws:iot:s3-presigned-url-v2:https://s3.us-east-1.amazonaws.com/{BUCKET}/{prefix}x}}")
@@ -65,7 +65,7 @@ async fn another_job_with_the_default_id_does_not_block_the_release() {
         assert_eq!(release(&fake, &upload).await["outcome"], "adopted");
         fake.state().jobs.remove(&default);
         assert_released_once(&fake, &upload, IMAGE).await;
-        // By its mark, without a receipt.
+        // Without a receipt, the job is adopted by its mark.
         delete_receipt(&fake, &upload);
         let adopted = release(&fake, &upload).await;
         assert_eq!((&adopted["outcome"], &adopted["jobId"]), (&json!("adopted"), &json!(other)));
@@ -149,20 +149,20 @@ async fn a_new_job_with_the_id_of_a_deleted_job_is_not_adopted() {
 
 #[tokio::test(start_paused = true)]
 async fn a_recorded_id_used_by_another_upload_is_rejected() {
-    for now in [Some("summer"), None, Some("spring")] {
+    for later_id in [Some("summer"), None, Some("spring")] {
         let fake = Fake::new();
         let first = fake.upload("firmware/blinky.bin", IMAGE, &[LAB, ("ota:job-id", "spring")]);
         fake.fail_next("CreateJob", 403, "AccessDeniedException");
         failure(&fake, &first).await;
         let other = fake.upload("firmware/other.bin", IMAGE, &[LAB, ("ota:job-id", "spring")]);
         assert_eq!(release(&fake, &other).await["outcome"], "created");
-        let tags: Vec<_> = [LAB].into_iter().chain(now.map(|id| ("ota:job-id", id))).collect();
+        let tags: Vec<_> = [LAB].into_iter().chain(later_id.map(|id| ("ota:job-id", id))).collect();
         fake.set_tags(&first, &tags);
         let rejected = release(&fake, &first).await;
         assert_outcome(&rejected, "rejected", None);
         let reason = rejected["reasons"][0].as_str().expect("a reason");
-        assert!(reason.contains("the job ID `AFR_OTA-spring`, which the upload `s3://"), "{now:?} {reason}");
-        assert!(reason.contains("firmware/other.bin"), "{now:?} {reason}");
+        assert!(reason.contains("the job ID `AFR_OTA-spring`, which the upload `s3://"), "{later_id:?} {reason}");
+        assert!(reason.contains("firmware/other.bin"), "{later_id:?} {reason}");
         assert_eq!(fake.state().jobs.len(), 1);
     }
 }
@@ -188,7 +188,7 @@ async fn a_record_without_a_nonce_adopts_a_job_by_its_document() {
 async fn an_explicit_id_that_is_in_use_is_rejected_with_the_upload_that_uses_it() {
     let long = format!("s3://b/k?versionId={}", "v".repeat(1000));
     let shown = format!("the upload `s3://b/k?versionId={}…`", "v".repeat(300 - 19));
-    for (description, of) in [
+    for (description, owner) in [
         (None, "another job"),
         (Some("spring release"), "another job"),
         (Some("s3://b/k?versionId=v"), "the upload `s3://b/k?versionId=v`"),
@@ -204,7 +204,7 @@ async fn an_explicit_id_that_is_in_use_is_rejected_with_the_upload_that_uses_it(
             let (fake, upload) = upload_image(&[LAB, ("ota:job-id", "spring")]);
             insert_job(&mut fake.state(), "AFR_OTA-spring", &documents(&upload)[at].0, description);
             let expected = format!(
-                "tag `ota:job-id` requests the job ID `AFR_OTA-spring`, which {of} has; choose another and upload again"
+                "tag `ota:job-id` requests the job ID `AFR_OTA-spring`, which {owner} has; choose another and upload again"
             );
             assert_eq!(release(&fake, &upload).await["reasons"], json!([expected]));
             assert_nothing_created(&fake);
@@ -229,12 +229,12 @@ async fn an_explicit_id_cannot_be_the_default_id_of_another_upload() {
 #[tokio::test(start_paused = true)]
 async fn a_job_of_a_faster_attempt_is_adopted() {
     let (fake, upload) = upload_image(&[LAB]);
-    let (key, of, id) = (record_key(&upload), upload.clone(), upload.default_job_id());
+    let (key, claimed, id) = (record_key(&upload), upload.clone(), upload.default_job_id());
     fake.before_next("DescribeJob", move |state| {
-        let claim = claim(&of, &id);
+        let claim = claim(&claimed, &id);
         let description = format!("x{}", mark(&claim));
         state.put(BUCKET, &key, Some(claim.to_string().into()), Vec::new());
-        let document = json!({"afr_ota": {"streamname": of.stream_id()}});
+        let document = json!({"afr_ota": {"streamname": claimed.stream_id()}});
         insert_job(state, &id, &document, Some(&description));
     });
     assert_eq!(release(&fake, &upload).await["outcome"], "adopted");

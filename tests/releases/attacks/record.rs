@@ -58,11 +58,11 @@ async fn a_claim_over_a_delete_marker_does_not_replace_earlier_records() {
     ];
     for (versions, outcome) in cases {
         let (fake, upload) = upload_image(&[LAB, ("ota:job-id", "third")]);
-        let (key, of) = (record_key(&upload), upload.clone());
+        let (key, claimed) = (record_key(&upload), upload.clone());
         fake.before_next("PutObject", move |state| {
             for version in versions {
                 let version = version.map(|(id, is_receipt)| {
-                    let mut record = claim(&of, &format!("AFR_OTA-{id}"));
+                    let mut record = claim(&claimed, &format!("AFR_OTA-{id}"));
                     if is_receipt {
                         record["jobArn"] = job_arn(&format!("AFR_OTA-{id}")).into();
                     }

@@ -93,7 +93,7 @@ async fn a_revoked_or_expired_signature_is_rejected() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provided_signature_requires_a_look_up_of_its_profile() {
+async fn a_provided_signature_requires_a_lookup_of_its_profile() {
     for (status, code) in
         [(429, "TooManyRequestsException"), (403, "AccessDeniedException"), (404, "ResourceNotFoundException")]
     {
@@ -149,7 +149,7 @@ async fn reusing_a_signature_requires_an_active_profile() {
                 });
             }
             fake.set(|behavior| behavior.profile_status = status);
-            // The first look-up of the profile is throttled, in all three tries of the SDK.
+            // The first lookup of the profile is throttled, in all three tries of the SDK.
             (0..3).for_each(|_| fake.fail_next("GetSigningProfile", 429, "TooManyRequestsException"));
             let failed = failure(&fake, &upload).await;
             assert!(failed.contains(&format!("it is {status}, expected Active")), "{is_listed} {failed}");
@@ -168,7 +168,7 @@ fn put_signature(state: &mut State, upload: &Upload, byte: u8) -> String {
     state.put(BUCKET, &format!("{}.sig", upload.key), Some(object.to_string().into()), Vec::new())
 }
 
-/// Uploads an image that names its signature object, or a manifest that does. Returns the image and what is released.
+/// Uploads an image whose tags or whose manifest names its signature object. Returns the image and the released upload.
 fn upload_with_signature_object(fake: &Fake, is_manifest: bool) -> (Upload, Upload) {
     let tags = [LAB, ("ota:signature", ".sig"), ("ota:certificate", "cert.pem")];
     if !is_manifest {
@@ -195,8 +195,8 @@ async fn later_attempts_read_the_same_version_of_the_signature_object() {
             let (image, upload) = upload_with_signature_object(&fake, is_manifest);
             let first = put_signature(&mut fake.state(), &image, 1);
             // The object is replaced during the attempt.
-            let (of, key) = (image.clone(), format!("{}.sig", image.key));
-            fake.before_next("PutObject", move |state| drop(put_signature(state, &of, 2)));
+            let (signed, key) = (image.clone(), format!("{}.sig", image.key));
+            fake.before_next("PutObject", move |state| drop(put_signature(state, &signed, 2)));
             fake.fail_next("CreateStream", 400, "InvalidRequestException");
             failure_with(&fake, &upload, &[UNVERIFIED]).await;
             single(reads_of_signature(&fake));

@@ -1,4 +1,4 @@
-//! Signing jobs of others, and objects of others below the prefix of an upload.
+//! Signing jobs and objects of other principals below the prefix of an upload.
 
 use super::public_token;
 use crate::support::{
@@ -51,11 +51,11 @@ async fn at_most_three_earlier_signing_jobs_are_looked_up() {
             let key = format!("{prefix}ffffffff-0000-4000-8000-{number:012}");
             fake.state().put(BUCKET, &key, Some("{}".into()), Vec::new());
         }
-        let look_ups = jobs.min(3);
-        (0..look_ups).for_each(|_| fake.fail_next("DescribeSigningJob", 404, code));
+        let lookups = jobs.min(3);
+        (0..lookups).for_each(|_| fake.fail_next("DescribeSigningJob", 404, code));
         assert_eq!(release(&fake, &upload).await["outcome"], "created");
         // The last request is for the new signing job.
-        assert_eq!(fake.calls("DescribeSigningJob").len(), look_ups + 1, "{jobs}");
+        assert_eq!(fake.calls("DescribeSigningJob").len(), lookups + 1, "{jobs}");
         assert_released_once(&fake, &upload, IMAGE).await;
     }
 }

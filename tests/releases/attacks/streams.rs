@@ -124,7 +124,7 @@ async fn a_stream_without_exactly_the_files_of_the_manifest_is_not_adopted() {
         (&[(0, 7, true), (7, 0, true)], false),
         (&[(7, 7, true), (0, 0, true)], true),
     ];
-    for (files, is_own) in cases {
+    for (files, is_adopted) in cases {
         let fake = Fake::new();
         let sources = ["firmware/app.bin", "firmware/radio.bin"].map(|key| fake.upload(key, app, &[]));
         let [app_file, radio] = sources.map(|file| json!({"key": file.key, "versionId": file.version_id}));
@@ -140,7 +140,7 @@ async fn a_stream_without_exactly_the_files_of_the_manifest_is_not_adopted() {
         };
         let files: Vec<_> = files.iter().map(file).collect();
         create_stream(&fake, &upload, ROLE, &json!(files)).await;
-        if is_own {
+        if is_adopted {
             assert_eq!(release(&fake, &upload).await["outcome"], "created");
         } else {
             let failed = failure(&fake, &upload).await;
@@ -151,7 +151,7 @@ async fn a_stream_without_exactly_the_files_of_the_manifest_is_not_adopted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn adopting_the_stream_of_an_earlier_attempt_takes_one_read() {
+async fn adopting_the_stream_of_an_earlier_attempt_reads_its_copy_once() {
     let (fake, upload) = upload_image(&[LAB]);
     (0..3).for_each(|_| fake.fail_next("CreateJob", 500, "InternalError"));
     failure(&fake, &upload).await;

@@ -1,6 +1,6 @@
 use super::{CRATE, Files, problems};
 
-/// The files of a table in this order, and the problems of a crate with these files.
+/// The problems of a crate with these files and a table of these rows.
 fn check(rows: &[&str], files: &[(&str, &str)]) -> Vec<String> {
     let page: Vec<_> = rows.iter().map(|row| format!("| `{row}` | A sentence. |\n")).collect();
     let files: Files = files.iter().map(|(file, code)| ((*file).to_owned(), (*code).to_owned())).collect();
@@ -72,7 +72,7 @@ fn a_path_belongs_to_the_innermost_file_and_a_folder_to_its_last() {
 }
 
 #[test]
-fn paths_start_at_the_own_module() {
+fn relative_paths_start_at_their_own_module() {
     let lib = ("lib.rs", "mod a; mod x;");
     let uses = |file, code| {
         let rows = ["x/a.rs", "x/mod.rs", "x/b.rs", "a.rs"];

@@ -11,9 +11,9 @@ use std::thread;
 struct Delivery {
     attempts_left: u8,
     process: Option<Process>,
-    /// Whether the attempt had a fault.
+    /// True if the attempt had a fault.
     is_faulty: bool,
-    /// Whether the attempt read that a newer version is current.
+    /// True if the attempt has read that a newer version is current.
     saw_newer: bool,
     outcome: Option<Outcome>,
 }
@@ -45,16 +45,16 @@ enum Action {
     HideRecord,
 }
 
-/// A design, and the number of events in its walk.
+/// A design, and the events of its walk.
 #[derive(Debug, Clone)]
 struct Design {
     mutant: Mutant,
     deliveries: usize,
     attempts: u8,
     faults: u8,
-    /// Whether the upload gets other tags, is overwritten, and an operator deletes its job: once each, at any time.
+    /// True if three changes can happen, once each at any time: other tags, an overwrite, and a deletion of the job.
     is_changed: bool,
-    /// The number of delete markers over the record, at any time.
+    /// The number of delete markers that are put over the record, at any time.
     hides: u8,
 }
 
@@ -104,8 +104,8 @@ impl Model for Design {
             if is_current {
                 actions.push(Action::Overwrite);
             }
-            // An operator deletes a job only after the attempts and requests that were running when it was created: no
-            // request can depend on the operator's actions since the last read.
+            // An operator deletes a job only while no attempt and no request is running. No attempt can know what an
+            // operator did after the attempt's last read.
             let is_quiet = state.in_flight.is_empty() && state.deliveries.iter().all(|each| each.process.is_none());
             let has_receipt = record.is_some_and(|record| record.is_receipt) || self.mutant == Mutant::NoReceipt;
             if is_quiet && has_receipt && jobs.contains(&Job::Present) {
@@ -135,8 +135,8 @@ impl Model for Design {
                 state.world.hide_record();
             }
             Action::DeleteJob => {
-                let there = state.world.jobs.iter_mut().filter(|job| **job == Job::Present);
-                there.for_each(|job| *job = Job::Deleted);
+                let present = state.world.jobs.iter_mut().filter(|job| **job == Job::Present);
+                present.for_each(|job| *job = Job::Deleted);
             }
         }
         state.in_flight.sort_unstable();

@@ -34,7 +34,7 @@ enum Step {
 /// A worse design than that of the handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Mutant {
-    /// The design of the handler.
+    /// No defect: the design of the handler.
     None,
     /// An existing stream or job is an error.
     NoAdoption,
@@ -58,10 +58,10 @@ pub struct Process {
     pending: Vec<Call>,
     tags: Option<JobId>,
     is_current: Option<bool>,
-    /// Whether the listing had a record, and a signed object.
+    /// The result of the listing: true for a record, and true for a signed object.
     listed: Option<(bool, bool)>,
     record: Option<Record>,
-    /// Whether the record has versions of other attempts.
+    /// True if the record has versions of other attempts.
     is_overtaken: bool,
     has_stream: bool,
     mutant: Mutant,
@@ -100,7 +100,7 @@ impl Process {
         self.pending = calls.to_vec();
     }
 
-    /// Starts again: another attempt has written a record.
+    /// Starts again, because another attempt has written a record.
     fn restart(&mut self) {
         *self = Self::new(self.mutant);
     }
@@ -144,14 +144,14 @@ impl Process {
             },
             Step::Recheck => match response {
                 Response::Versions(Some(_)) => self.restart(),
-                // The job is not of this upload.
+                // The job belongs to another upload.
                 _ => self.end(Outcome::Failed),
             },
             Step::Claim => match response {
                 Response::Done => {
                     self.record = Some(Record::claim(self.job_id()));
-                    let trusts = self.mutant == Mutant::TrustingClaim;
-                    self.sign(if trusts { &[] } else { &[Call::ListRecord] });
+                    let is_trusted = self.mutant == Mutant::TrustingClaim;
+                    self.sign(if is_trusted { &[] } else { &[Call::ListRecord] });
                 }
                 Response::Exists => self.restart(),
                 _ => self.end(Outcome::Failed),
@@ -220,7 +220,7 @@ impl Process {
     fn receive_signed(&mut self, response: Response) {
         match response {
             Response::Failed => return self.end(Outcome::Failed),
-            Response::Versions(is_sole) => self.is_overtaken = is_sole != Some(true),
+            Response::Versions(has_one_version) => self.is_overtaken = has_one_version != Some(true),
             _ => {}
         }
         self.continue_if_signed();

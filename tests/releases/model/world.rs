@@ -1,7 +1,7 @@
 //! The state that attempts share, and the requests that read and write it.
 
-/// A request that reads or writes shared state. All other requests read constants: their failure is like a failure of
-/// the next request here.
+/// A request that reads or writes shared state. All other requests read constants: their failure is equivalent to a
+/// failure of the next request here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Call {
     Tags,
@@ -22,23 +22,23 @@ pub enum Call {
     DeleteStream,
 }
 
-/// One of two job IDs: 0 is that of the first tags, 1 that of the later tags.
+/// One of two job IDs: 0 from the first tags, 1 from the later tags.
 pub type JobId = u8;
 
-/// The result of all versions of the record: the receipt, or else the oldest claim.
+/// The record, merged from all its versions: the receipt, or else the oldest claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Record {
     pub job_id: JobId,
     pub is_receipt: bool,
-    /// Whether the record has a single version.
-    pub is_sole: bool,
-    /// Whether a delete marker hides it.
+    /// True if the record has a single version.
+    pub has_one_version: bool,
+    /// True if a delete marker hides the record.
     pub is_hidden: bool,
 }
 
 impl Record {
     pub fn claim(job_id: JobId) -> Self {
-        Self { job_id, is_receipt: false, is_sole: true, is_hidden: false }
+        Self { job_id, is_receipt: false, has_one_version: true, is_hidden: false }
     }
 }
 
@@ -51,7 +51,7 @@ pub enum Job {
 
 /// The shared state of all attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(clippy::struct_excessive_bools, reason = "each is whether something exists")]
+#[allow(clippy::struct_excessive_bools, reason = "the flags are independent")]
 pub struct World {
     pub tags: JobId,
     pub is_current: bool,
@@ -84,13 +84,13 @@ impl World {
             Call::List => {
                 return Response::Listed { record: self.record.is_some(), is_signed: self.is_signed };
             }
-            Call::ListRecord => return Response::Versions(self.record.map(|record| record.is_sole)),
+            Call::ListRecord => return Response::Versions(self.record.map(|record| record.has_one_version)),
             Call::ReadRecord => return self.record.map_or(Response::Failed, Response::Record),
             Call::DescribeJob => return Response::Present(self.jobs[usize::from(job_id)] == Job::Present),
             Call::DescribeStream => return Response::Present(self.has_stream),
             Call::Claim => match &mut self.record {
                 // S3 accepts a claim over a delete marker.
-                Some(record) if record.is_hidden => (record.is_sole, record.is_hidden) = (false, false),
+                Some(record) if record.is_hidden => (record.has_one_version, record.is_hidden) = (false, false),
                 Some(_) => return Response::Exists,
                 None => self.record = Some(Record::claim(job_id)),
             },
@@ -104,8 +104,8 @@ impl World {
                 self.created += 1;
             }
             Call::Receipt => {
-                let is_sole = self.record.is_none();
-                self.record = Some(Record { job_id, is_receipt: true, is_sole, is_hidden: false });
+                let has_one_version = self.record.is_none();
+                self.record = Some(Record { job_id, is_receipt: true, has_one_version, is_hidden: false });
             }
             Call::DeleteStream => self.has_stream = false,
         }
@@ -128,7 +128,7 @@ pub enum Response {
         is_signed: bool,
     },
     Record(Record),
-    /// The record's versions: whether there is only one, or `None` without a record.
+    /// True if the record has a single version; `None` without a record.
     Versions(Option<bool>),
     Done,
     Exists,

@@ -1,4 +1,4 @@
-//! Checks of what a release left in the fake, and of what it reported.
+//! Assertions on the result of a release, and on the state of the fake after the release.
 
 use super::{Call, Fake, Upload};
 use percent_encoding::percent_decode_str;
@@ -29,7 +29,7 @@ pub fn assert_nothing_created(fake: &Fake) {
     assert!(!operations.iter().any(|operation| CREATING.contains(operation)), "{operations:?}");
 }
 
-/// The reasons of a rejected release, after which nothing was created.
+/// Returns the reasons of a rejected release. Asserts that nothing was created.
 pub fn rejection_reasons(fake: &Fake, release: &Value) -> Vec<String> {
     assert_eq!(release["outcome"], "rejected", "{release}");
     assert_nothing_created(fake);
@@ -86,7 +86,7 @@ pub fn presigned_bytes(fake: &Fake, placeholder: &str) -> Vec<u8> {
     version.bytes.clone().expect("an object").to_vec()
 }
 
-/// A request as a dry run shows it: what is derived from the record's nonce is a placeholder.
+/// Replaces the values that derive from the record's nonce by placeholders, as a dry run does.
 pub fn without_nonce(mut request: Value) -> Value {
     if let Some(description) = request["description"].as_str() {
         let (before, digits) = description.split_once(" (release ").expect("a mark");

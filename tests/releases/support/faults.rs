@@ -10,7 +10,7 @@ use tokio::time::Instant;
 /// The number of times that Lambda delivers an event to a function that fails.
 const ATTEMPTS: usize = 3;
 
-/// Whether `TORTURE=full` asks for every case, instead of a selection.
+/// Returns whether `TORTURE=full` is set, so that every case runs instead of a selection.
 pub fn is_full_torture() -> bool {
     env::var("TORTURE").is_ok_and(|torture| torture == "full")
 }

@@ -1,4 +1,4 @@
-//! The real process: the `bootstrap` that Lambda starts, with a runtime API and an AWS that are both this test.
+//! Runs the real process, the `bootstrap` that Lambda starts. The test serves its runtime API and its AWS requests.
 
 use super::{Fake, setting};
 use bytes::Bytes;
@@ -20,7 +20,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// The settings of the tests that the process gets.
+/// The settings of the tests that are passed to the process.
 const SETTINGS: [&str; 7] = [
     "SIGNING_PROFILE",
     "ALLOWED_SIGNING_PROFILES",

@@ -1,9 +1,9 @@
-//! What the function logs in process.
+//! Captures the log of the function in process.
 
 use std::io;
 use std::sync::{Arc, LazyLock, Mutex};
 
-/// Returns what the function logs at the level WARN or above while `work` runs.
+/// Returns the log of the function at the level WARN and above while `work` runs.
 pub async fn warnings(work: impl Future) -> String {
     #[derive(Clone, Default)]
     struct Log(Arc<Mutex<Vec<u8>>>);
@@ -16,7 +16,7 @@ pub async fn warnings(work: impl Future) -> String {
             Ok(())
         }
     }
-    // With a single subscriber, `tracing` caches the interest of the first thread that logs, and asks no other thread.
+    // With a single subscriber, `tracing` caches the decision of the first thread that logs, and applies it to all.
     static SECOND: LazyLock<tracing::Dispatch> =
         LazyLock::new(|| tracing::Dispatch::new(tracing_subscriber::fmt().with_writer(io::sink).finish()));
     LazyLock::force(&SECOND);

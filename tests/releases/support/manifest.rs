@@ -7,7 +7,7 @@ use std::sync::Arc;
 pub const APP: &[u8] = b"\x7fELF an application";
 pub const RADIO: &[u8] = b"\x7fELF a radio's firmware";
 
-/// Uploads two images without tags, and a manifest of them with these tags after `change`.
+/// Uploads two images without tags, and their manifest with these tags, after `change` has changed the manifest.
 pub fn upload_manifest(tags: &[(&str, &str)], change: impl FnOnce(&mut Value)) -> (Arc<Fake>, Upload, [Upload; 2]) {
     let fake = Fake::new();
     let files =

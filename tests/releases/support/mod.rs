@@ -1,4 +1,4 @@
-//! What the tests share. Everything of the crate that they use is re-exported here.
+//! Helpers that the tests share, and re-exports of all items of the crate that the tests use.
 
 mod assertions;
 mod fake;

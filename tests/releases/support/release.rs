@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 pub const IMAGE: &[u8] = b"\x7fELF a firmware image";
-/// Has the size of `IMAGE`.
+/// Other bytes of the same size as `IMAGE`.
 pub const OTHER_IMAGE: &[u8] = b"\x7fELF evil firmware 66";
 const _: () = assert!(IMAGE.len() == OTHER_IMAGE.len());
 
@@ -63,7 +63,7 @@ pub fn function(fake: &Fake) -> Function {
     function_with(fake, &[])
 }
 
-/// The function with these settings, and those of the tests for the others.
+/// The function with the settings of the tests, overridden by these settings.
 pub fn function_with(fake: &Fake, settings: &[(&str, &str)]) -> Function {
     let lookup = |name: &str| {
         let value = settings.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
@@ -144,17 +144,17 @@ pub async fn failure_with(fake: &Fake, upload: &Upload, settings: &[(&str, &str)
     run_with(fake, &event(upload), settings).await.expect_err("a failure")
 }
 
-/// The reasons for which an upload is rejected, in a release as in a dry run.
+/// Returns the reasons of a rejection. Asserts that a release and a dry run report the same reasons.
 pub async fn reasons_in_release_and_dry_run(fake: &Fake, upload: &Upload, settings: &[(&str, &str)]) -> Value {
-    let mut both = Vec::new();
+    let mut reasons = Vec::new();
     for settings in [settings.to_vec(), [settings, &[DRY_RUN]].concat()] {
         let release = release_with(fake, upload, &settings).await;
         assert_eq!(release["outcome"], "rejected", "{release}");
         assert_nothing_created(fake);
-        both.push(release["reasons"].clone());
+        reasons.push(release["reasons"].clone());
     }
-    assert_eq!(both[0], both[1]);
-    both.remove(0)
+    assert_eq!(reasons[0], reasons[1]);
+    reasons.remove(0)
 }
 
 pub fn sha256(bytes: &[u8]) -> String {

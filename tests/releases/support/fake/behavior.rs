@@ -1,4 +1,4 @@
-//! How the fake behaves: what a test can set.
+//! The behavior of the fake, which tests can change.
 
 use super::now;
 use serde_json::Value;
@@ -14,9 +14,9 @@ pub struct Behavior {
     pub polls_in_progress: usize,
     /// The reason for which signing jobs fail.
     pub signing_failure: Option<&'static str>,
-    /// When a signing job completes, in seconds since the epoch.
+    /// The time at which a signing job completes, in seconds since the epoch.
     pub signing_completed_at: i64,
-    /// Whether Signer embeds the payload in the signed object.
+    /// The place of the payload in the signed object, if Signer embeds the payload.
     pub embedded: Embedded,
     /// The certificate of the profiles, as ACM returns it.
     pub certificate: &'static str,
@@ -36,7 +36,7 @@ pub struct Behavior {
     pub corrupt_signing_profile: fn(&mut Value),
     /// The maximum number of versions on a page of ListObjectVersions.
     pub page: usize,
-    /// Whether CopyObject reports another version than the requested one.
+    /// True if CopyObject reports another version than the requested one.
     pub copies_another_version: bool,
     /// The clock for the rules of CreateJob.
     pub clock: fn() -> jiff::Timestamp,
@@ -79,7 +79,7 @@ pub enum Embedded {
     PayloadLast,
 }
 
-/// How S3 stores an object version.
+/// The storage of an object version, as S3 reports it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Storage {
     /// `x-amz-storage-class`.
@@ -88,7 +88,7 @@ pub struct Storage {
     pub archive_status: Option<&'static str>,
     /// `x-amz-restore`.
     pub restore: Option<&'static str>,
-    /// Whether a customer-provided key encrypts it (SSE-C).
+    /// True if a customer-provided key encrypts the object version (SSE-C).
     pub has_customer_key: bool,
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 /// Runs once at a request of an operation, and may replace the response.
 pub type Hook = Box<dyn FnOnce(&mut State) -> Option<Response<Bytes>> + Send>;
 
-/// Whether a hook runs before a request has its effect, or after.
+/// The time at which a hook runs: before or after the effect of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
     Before,
@@ -57,18 +57,18 @@ pub type CallIndex = (&'static str, usize);
 pub type Watch = Box<dyn FnMut(&'static str, &Request<Bytes>) -> Option<Fault> + Send>;
 
 impl Fake {
-    /// The next request of `operation` fails, without effect.
+    /// Makes the next request of `operation` fail without effect.
     pub fn fail_next(&self, operation: &'static str, status: u16, code: &'static str) {
         self.state().fail_next(operation, status, code);
     }
 
-    /// The next request of `operation` has its effect, but the response is this error.
+    /// Replaces the next response of `operation` by this error. The request has its effect.
     pub fn fail_after_next(&self, operation: &'static str, status: u16, code: &'static str) {
         let hook = move |_: &mut State| Some(error(operation, status, code, "injected"));
         self.state().add_hook(operation, When::After, hook);
     }
 
-    /// The next request of `operation` returns this body, without effect.
+    /// Makes the next request of `operation` return this body without effect.
     pub fn respond_next(&self, operation: &'static str, body: Value) {
         self.state().add_hook(operation, When::Before, move |_: &mut State| Some(ok(&body)));
     }
@@ -82,21 +82,21 @@ impl Fake {
         self.state().add_hook(operation, When::Before, hook);
     }
 
-    /// Every HeadObject of this key returns this status.
+    /// Makes every HeadObject of this key return this status.
     pub fn fail_head(&self, key: &str, status: u16) {
         self.state().head_status = Some((key.to_owned(), status));
     }
 
     pub(super) fn run_hook(&self, operation: &str, when: When) -> Option<Response<Bytes>> {
         let mut state = self.state();
-        let at = state.hooks.iter().position(|(of, then, _)| *of == operation && *then == when)?;
+        let at = state.hooks.iter().position(|(hooked, then, _)| *hooked == operation && *then == when)?;
         let (_, _, hook) = state.hooks.remove(at);
         hook(&mut state)
     }
 }
 
 impl State {
-    /// The next request of `operation` fails, without effect.
+    /// Makes the next request of `operation` fail without effect.
     pub fn fail_next(&mut self, operation: &'static str, status: u16, code: &'static str) {
         let hook = move |_: &mut State| Some(error(operation, status, code, "injected"));
         self.add_hook(operation, When::Before, hook);

@@ -68,7 +68,7 @@ impl Fake {
         let size = async |bucket: &str, key: &str, version: Option<&str>| {
             self.state().bytes(bucket, key, version).map(|bytes| bytes.len() as u64)
         };
-        // The look-up never waits, so the response is ready.
+        // The lookup never waits, so the response is ready.
         self.streams.answer(request, size).now_or_never().expect("an answer")
     }
 
@@ -120,11 +120,11 @@ impl Fake {
 /// The reason for which AWS IoT would reject this CreateJob request, by its documented rules.
 fn create_job_error(job: &Value, targets: &[&str], packages: &Packages, now: jiff::Timestamp) -> Option<String> {
     let arns = job["targets"].as_array()?;
-    let known = |arn: &Value| {
+    let is_known = |arn: &Value| {
         let resource = arn.as_str().and_then(|arn| arn.strip_prefix(&format!("arn:aws:iot:{REGION}:{ACCOUNT}:")));
         resource.is_some_and(|resource| targets.contains(&resource))
     };
-    if arns.is_empty() || !arns.iter().all(known) {
+    if arns.is_empty() || !arns.iter().all(is_known) {
         return Some(format!("targets {arns:?}"));
     }
     let time = |member: &str| {

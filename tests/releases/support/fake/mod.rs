@@ -53,8 +53,8 @@ pub struct Call {
     pub query: String,
     pub headers: http::HeaderMap,
     pub body: Bytes,
-    /// Since the fake was created.
-    pub answered_at: Duration,
+    /// The time of the response, since the fake was created.
+    pub responded_at: Duration,
 }
 
 impl Call {
@@ -92,7 +92,7 @@ pub struct State {
     request_counts: HashMap<&'static str, usize>,
     /// Every request so far.
     pub call_indices: Vec<CallIndex>,
-    /// Sees every request, and returns its fault.
+    /// Receives every request, and returns its fault.
     pub watch: Option<Watch>,
     random: u64,
 }
@@ -153,7 +153,7 @@ impl Fake {
         self.state().calls.iter().map(|call| call.operation).collect()
     }
 
-    /// Returns the response to a request. The connector calls this, or an HTTP server.
+    /// Returns the response to a request of the connector or of an HTTP server.
     pub async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
         let operation = operation(&request);
         let Behavior { latency, jitter_ms, .. } = self.behavior();
@@ -165,14 +165,14 @@ impl Fake {
             query: request.uri().query().unwrap_or_default().to_owned(),
             headers: request.headers().clone(),
             body: request.body().clone(),
-            answered_at: self.started.elapsed(),
+            responded_at: self.started.elapsed(),
         };
         self.state().calls.push(call.clone());
         if let Some(response) = self.run_hook(operation, When::Before) {
             return response;
         }
         let response = self.respond(&call, &request);
-        let omitted = self.state().omitted.filter(|(of, _)| *of == operation);
+        let omitted = self.state().omitted.filter(|(incomplete, _)| *incomplete == operation);
         let response = if let Some((_, member)) = omitted { without_member(response, member) } else { response };
         self.run_hook(operation, When::After).unwrap_or(response)
     }

@@ -163,8 +163,8 @@ impl State {
         }
         let tags = if call.header("x-amz-tagging-directive") == Some("REPLACE") { Vec::new() } else { tags };
         let id = self.put(bucket, key, Some(bytes.clone()), tags);
-        let own = BASE64_STANDARD.encode(Sha256::digest(&bytes));
-        let checksum = behavior.copied_checksum.unwrap_or(&own);
+        let actual = BASE64_STANDARD.encode(Sha256::digest(&bytes));
+        let checksum = behavior.copied_checksum.unwrap_or(&actual);
         let checksum = match call.header("x-amz-checksum-algorithm") {
             Some("SHA256") => format!("<ChecksumSHA256>{checksum}</ChecksumSHA256>"),
             _ => String::new(),
@@ -176,10 +176,10 @@ impl State {
         copied
     }
 
-    /// GetObject, HeadObject and GetObjectTagging.
+    /// Responds to GetObject, HeadObject and GetObjectTagging.
     fn read(&self, request: &Request) -> Response<Bytes> {
         let Request { call, bucket, key, version } = request;
-        // A space is in no version ID.
+        // No version ID has a space.
         if version.as_ref().is_some_and(|version| version.contains(' ')) {
             return request.fail(400, "InvalidArgument");
         }
@@ -254,7 +254,7 @@ fn url_encoded(key: &str) -> String {
     utf8_percent_encode(key, NON_ALPHANUMERIC).to_string().replace("%20", "+")
 }
 
-/// The time of a version: each is put a second after the version before it.
+/// The time of a version. Each version is put one second after the version before it.
 fn last_modified(id: &str) -> jiff::Timestamp {
     let number = id.strip_prefix('v').and_then(|id| id.split('.').next()).and_then(|number| number.parse().ok());
     now() + jiff::SignedDuration::from_secs(number.unwrap_or_default())

@@ -24,7 +24,7 @@ fn certificate_arn() -> String {
 }
 
 impl Fake {
-    /// Returns whether a signature in base64 is one of these bytes, by the fake's key.
+    /// Returns whether a base64 signature is a signature of these bytes with the fake's key.
     pub fn verifies(&self, signature: &str, bytes: &[u8]) -> bool {
         let der = BASE64_STANDARD.decode(signature).expect("base64");
         UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, self.key.public_key()).verify(bytes, &der).is_ok()
