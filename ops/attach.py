@@ -94,8 +94,8 @@ def check(s3, bucket, values):
         overlaps = signed.startswith(prefix) or prefix.startswith(signed)
         if rule["Status"] == "Enabled" and overlaps and removes_objects(rule):
             raise Failed(
-                f"the life cycle rule {rule.get('ID', '')} of the bucket {name} removes objects below {signed}, which devices"
-                " fetch until their job ends: limit the rule to other prefixes"
+                f"the life cycle rule {rule.get('ID', '')} of the bucket {name} removes objects below {signed}, which"
+                " devices fetch until their job ends: limit the rule to other prefixes"
             )
 
 

@@ -1,7 +1,7 @@
 """`make demo`: from a firmware image and its tags to an AWS IoT job, by the unmodified stack on the local cloud.
 
-The environment variables are FIRMWARE (path of an image), TAGS (in the form of the x-amz-tagging header) and KEY. KEY is
-the key of the object, without the upload prefix.
+The environment variables are FIRMWARE (path of an image), TAGS (in the form of the x-amz-tagging header) and KEY. KEY
+is the key of the object, without the upload prefix.
 """
 
 import hashlib

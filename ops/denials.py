@@ -1,7 +1,7 @@
 """Finds the statements of a bucket policy that deny a request of a release, or of the scheduled check of the bucket.
 
-The function, Signer and AWS IoT send these requests. Answers are `True`, `False`, or `None` if they depend on values that
-only the real request has.
+The function, Signer and AWS IoT send these requests. Answers are `True`, `False`, or `None` if they depend on values
+that only the real request has.
 """
 
 from dataclasses import dataclass
@@ -95,7 +95,7 @@ def requests(values):
 
 
 def denials(statements, values):
-    """Yields each statement that denies or may deny requests, with the requests, and `True` if it certainly denies them."""
+    """Yields each statement that denies or may deny requests, with the requests, and whether the denial is certain."""
     for statement in statements:
         if statement["Effect"] != "Deny":
             continue

@@ -53,7 +53,7 @@ def base_image(machine):
 
 
 def bridge(client):
-    """Returns the address of this machine for containers. A name would not work: S3 clients put the bucket before it."""
+    """Returns this machine's address for containers. A name would not work: S3 clients put the bucket before it."""
     try:
         (network, *_) = client.networks.get("bridge").attrs["IPAM"]["Config"]
         # A newly installed engine reports no gateway: it is the first address.
