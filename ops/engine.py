@@ -1,4 +1,4 @@
-"""The Docker engine, and the image, that SAM runs the function with."""
+"""The Docker engine and the image with which SAM runs the function."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ from stack import architecture
 
 
 def start():
-    """A client of the engine that SAM will use, with the image of Lambda's runtime on it."""
+    """Returns a client of the engine that SAM will use, and pulls the image of Lambda's runtime if it is missing."""
     instead = "Without Docker, `make invoke-cargo` does the same."
     try:
         client = get_validated_container_client()
@@ -25,7 +25,7 @@ def start():
         if not shutil.which("docker"):
             why = "Docker is not installed"
         elif may_not_use_docker():
-            why = "Docker is there, but this user may not use it: join the group `docker`"
+            why = "Docker is installed, but this user may not use it: join the group `docker`"
         else:
             why = "Docker is installed, but its engine does not answer: start it"
         raise Failed(f"{why}. {instead}") from error
@@ -37,7 +37,7 @@ def start():
             with step(f"docker pull {image}"):
                 client.images.pull(image)
         except (DockerException, RequestException) as error:
-            raise Failed(f"the image {image} is not here and cannot be had: {error}. {instead}") from error
+            raise Failed(f"the image {image} cannot be pulled: {error}. {instead}") from error
     return client
 
 
@@ -47,16 +47,16 @@ def may_not_use_docker():
 
 
 def base_image(machine):
-    """The name of the image in which SAM runs the function."""
+    """Returns the name of the image in which SAM runs the function."""
     tag = Runtime.get_image_name_tag("provided.al2023", architecture(machine))
     return f"{LambdaImage._INVOKE_REPO_PREFIX}/{tag}"
 
 
 def bridge(client):
-    """The address by which containers reach this machine. A name would not do: S3 clients put the bucket before it."""
+    """Returns this machine's address for containers. A name would not work: S3 clients put the bucket before it."""
     try:
         (network, *_) = client.networks.get("bridge").attrs["IPAM"]["Config"]
-        # An engine that has just been installed tells no gateway: it is the first address.
+        # A newly installed engine reports no gateway: it is the first address.
         return network.get("Gateway") or str(next(ip_network(network["Subnet"]).hosts()))
     except (DockerException, KeyError, TypeError, ValueError) as error:
-        raise Failed("Docker has no network `bridge`, by which containers reach the local cloud") from error
+        raise Failed("Docker has no network `bridge`, which containers need to reach the local cloud") from error

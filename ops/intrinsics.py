@@ -1,5 +1,4 @@
-"""A part of the template as CloudFormation resolves it, once the values of parameters, resources and pseudo parameters
-are known."""
+"""Resolves intrinsic functions of CloudFormation from known values of parameters, resources and pseudo parameters."""
 
 import re
 
@@ -7,10 +6,10 @@ NO_VALUE = object()
 
 
 def resolved(node, values, conditions=None):
-    """A part of a template with its intrinsic functions replaced.
+    """Returns a part of a template with its intrinsic functions replaced.
 
     `values` has parameters and resources by name (`Ref`), and attributes as `Resource.Attribute` (`Fn::GetAtt`);
-    `conditions` is the template's section of conditions.
+    `conditions` is the `Conditions` section of the template.
     """
 
     def value(part):
@@ -48,7 +47,7 @@ def substituted(text, values):
 
 
 def holds(condition, values, conditions=None):
-    """Whether a condition, or an assertion of a rule, is true."""
+    """Returns whether a condition, or an assertion of a rule, is true."""
     match condition:
         case {"Condition": name}:
             return holds(conditions[name], values, conditions)
@@ -56,4 +55,4 @@ def holds(condition, values, conditions=None):
             return not holds(negated, values, conditions)
         case {"Fn::Equals": [one, other]}:
             return resolved(one, values, conditions) == resolved(other, values, conditions)
-    raise ValueError(f"not a condition that is understood: {condition}")
+    raise ValueError(f"unsupported condition: {condition}")

@@ -1,7 +1,7 @@
-"""The three modes of a replay: where its settings come from, and what the function reaches.
+"""The three modes of a replay: the source of its settings, and the services that the function reaches.
 
-Each is a context manager that takes an event and the address of this machine for the function, sets the environment for
-AWS clients, and gives the function's settings and the event to replay.
+Each mode is a context manager, called with an event and with the address of this machine for the function. It sets the
+environment of AWS clients, and yields the function's settings and the event to replay.
 """
 
 import json
@@ -21,14 +21,14 @@ from alive import step
 from program import ROOT, Failed
 
 DRY_RUN = ROOT / "events/env/dry-run.json"
-# That of the sample events.
+# The account of the sample events.
 SAMPLE_ACCOUNT = "111122223333"
 MANIFEST = ROOT / "events/manifests/gateway.ota.json"
 
 
 @contextmanager
 def dry_run(event, _host):
-    """No AWS at all: sample settings, and tags that are given."""
+    """Without AWS: sample settings, and tags from the environment."""
     isolate()
     settings = sample_settings()
     if tags := os.environ.get("TAGS"):
@@ -36,13 +36,13 @@ def dry_run(event, _host):
     if os.environ.get("MANIFEST"):
         settings["DRY_RUN_MANIFEST"] = manifest()
     if settings["DRY_RUN"] != "true" or not settings["DRY_RUN_TAGS"]:
-        raise Failed("the settings have no DRY_RUN `true` with tags in DRY_RUN_TAGS, which MODE=dry-run takes")
+        raise Failed("the settings have no DRY_RUN `true` with tags in DRY_RUN_TAGS, which MODE=dry-run requires")
     yield settings, event
 
 
 @contextmanager
 def local_cloud(event, host):
-    """A local cloud, for this replay alone, with the objects that the event tells of."""
+    """A local cloud for this replay only, with the objects that the event names."""
     tags = tags_of_uploads()
     with Cloud(host) as cloud:
         with step("prepare the local cloud"):
@@ -50,13 +50,13 @@ def local_cloud(event, host):
                 settings = settings_on(cloud, tags)
                 event = put_objects(event, settings["UPLOAD_BUCKET"], tags)
             except ClientError as error:
-                raise Failed(f"the local cloud refuses what it was asked for: {error}") from error
+                raise Failed(f"the local cloud cannot be prepared: {error}") from error
         yield settings, event
 
 
 @contextmanager
 def account(event, _host):
-    """A real account, with the settings of the function that is deployed there."""
+    """A real account, with the settings of the deployed function."""
     stack = os.environ.get("STACK") or "ota-on-upload"
     try:
         session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
@@ -68,7 +68,7 @@ def account(event, _host):
         credentials = session.get_credentials().get_frozen_credentials()
     except (BotoCoreError, ClientError) as error:
         raise Failed(f"the settings of the deployed stack cannot be read: {error}") from error
-    # The function takes credentials in this form alone: neither a profile nor a sign-on.
+    # The function supports credentials only in this form: neither a profile nor a sign-on.
     os.environ |= {
         "AWS_REGION": session.region_name,
         "AWS_DEFAULT_REGION": session.region_name,
@@ -88,7 +88,7 @@ def account(event, _host):
     )
 
 
-# Each with what it takes from the environment.
+# Each mode with the variables that it supports.
 MODES = {
     "dry-run": (dry_run, {"TAGS", "ENV_VARS", "MANIFEST"}),
     "local-cloud": (local_cloud, {"TAGS", "ENV_VARS", "FIRMWARE", "MANIFEST"}),
@@ -97,21 +97,23 @@ MODES = {
 
 
 def mode():
-    """The mode that the environment names, which has a use for all that is given."""
+    """Returns the mode that MODE names. Fails if the mode does not support a variable that is set."""
     name = os.environ.get("MODE") or "dry-run"
     if name not in MODES:
         raise Failed(f"MODE is `{name}`, expected one of {', '.join(MODES)}")
-    place, takes = MODES[name]
-    for given in sorted({"TAGS", "ENV_VARS", "FIRMWARE", "MANIFEST", "STACK", "RELEASE"} - takes):
-        if os.environ.get(given):
-            raise Failed(f"{given} has no use with MODE={name}, which takes {' and '.join(sorted(takes))}")
+    place, supported = MODES[name]
+    for variable in sorted({"TAGS", "ENV_VARS", "FIRMWARE", "MANIFEST", "STACK", "RELEASE"} - supported):
+        if os.environ.get(variable):
+            raise Failed(
+                f"{variable} cannot be used with MODE={name}, which supports {' and '.join(sorted(supported))}"
+            )
     if (release := os.environ.get("RELEASE")) and release != "yes":
-        raise Failed(f"RELEASE is `{release}`, expected `yes`, or nothing to have the release only checked")
+        raise Failed(f"RELEASE is `{release}`, expected `yes`, or nothing to only check the release")
     return place
 
 
 def manifest():
-    """The manifest of an event that tells of one."""
+    """Returns the text of the manifest to replay."""
     path = Path(os.environ.get("MANIFEST") or MANIFEST)
     try:
         data = path.read_bytes()
@@ -125,11 +127,11 @@ def sample_settings():
     try:
         return checked(dict(json.loads(path.read_text())["Function"]), path)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Failed(f"{path} is no environment file as {DRY_RUN.relative_to(ROOT)} is one: {error!r}") from error
+        raise Failed(f"{path} is not an environment file like {DRY_RUN.relative_to(ROOT)}: {error!r}") from error
 
 
 def checked(settings, where):
-    """The settings, if they are all that this version of the function has, and nothing else."""
+    """Returns the settings. Fails if they are not exactly those of the template."""
     template = yaml_parse((ROOT / "template.yaml").read_text())
     declared = template["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
     for name in sorted(set(declared) ^ set(settings)):
@@ -142,7 +144,7 @@ def checked(settings, where):
 
 
 def settings_on(cloud, tags=""):
-    """Makes on a local cloud what a stack would, without deploying one, and returns the settings for it."""
+    """Creates the resources of a stack on a local cloud without a deployment, and returns the settings for them."""
     cloud.provision(tags)
     settings = sample_settings()
     role = cloud.without_stack(settings["UPLOAD_BUCKET"])
@@ -156,34 +158,34 @@ def settings_on(cloud, tags=""):
 
 
 def put_objects(event, bucket, tags):
-    """Puts the objects that an event tells of; returns the event with the versions that they have here."""
+    """Puts the objects that an event names; returns the event with their new versions."""
     s3, versions = boto3.client("s3"), {}
 
     def image(size=1024):
         return Path(os.environ["FIRMWARE"]).read_bytes() if os.environ.get("FIRMWARE") else os.urandom(size)
 
-    def of_files():
-        """The manifest, once its files are there, by the versions that they have here, and for this account."""
+    def manifest_with_files():
+        """Puts the files of the manifest; returns the manifest with their new versions, for the local account."""
         text = manifest()
-        with suppress(ValueError, TypeError, KeyError):  # what is no manifest, the function is to say
-            said = json.loads(text.replace(f":{SAMPLE_ACCOUNT}:", f":{ACCOUNT}:"))
-            for file in said["files"]:
+        with suppress(ValueError, TypeError, KeyError):  # the function reports an invalid manifest
+            members = json.loads(text.replace(f":{SAMPLE_ACCOUNT}:", f":{ACCOUNT}:"))
+            for file in members["files"]:
                 file["versionId"] = s3.put_object(Bucket=bucket, Key=file["key"], Body=image())["VersionId"]
-            text = json.dumps(said)
+            text = json.dumps(members)
         return text.encode()
 
-    def put(told, key, version):
-        """Puts an object once, and names its version and size where the event does."""
+    def put(record, key, version):
+        """Puts an object once; returns its part of the event, with version and size if the event has them."""
         if (key, version) not in versions:
-            body = of_files() if key.lower().endswith(".ota.json") else image(int(told.get("size", 1024)))
+            body = manifest_with_files() if key.lower().endswith(".ota.json") else image(int(record.get("size", 1024)))
             answer = s3.put_object(Bucket=bucket, Key=key, Body=body, Tagging=tags)
             versions[key, version] = answer["VersionId"], len(body)
         version, size = versions[key, version]
         new = {"versionId": version, "version-id": version, "size": size}
-        return told | {name: value for name, value in new.items() if name in told}
+        return record | {name: value for name, value in new.items() if name in record}
 
     def walk(value):
-        """Finds the objects of a notification and of EventBridge in whatever they are wrapped up."""
+        """Replaces the objects of S3 notifications and EventBridge events, in any envelopes."""
         if isinstance(value, str) and value.startswith(("{", '"')):
             try:
                 return json.dumps(walk(json.loads(value)))
@@ -194,10 +196,10 @@ def put_objects(event, bucket, tags):
         if not isinstance(value, dict):
             return value
         match value:
-            case {"bucket": {"name": str(place)}, "object": {"key": str(key)} as told} if place == bucket:
-                version = told.get("version-id", told.get("versionId"))
-                is_encoded = "s3SchemaVersion" in value  # as in notifications, but not in events of EventBridge
-                return value | {"object": put(told, unquote_plus(key) if is_encoded else key, version)}
+            case {"bucket": {"name": str(name)}, "object": {"key": str(key)} as record} if name == bucket:
+                version = record.get("version-id", record.get("versionId"))
+                is_encoded = "s3SchemaVersion" in value  # in notifications, but not in events of EventBridge
+                return value | {"object": put(record, unquote_plus(key) if is_encoded else key, version)}
         return {name: walk(each) for name, each in value.items()}
 
     return walk(event)

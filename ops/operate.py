@@ -1,12 +1,12 @@
-"""What operators do with a stack, in an account or on a local cloud.
+"""The commands of operators for a stack, in an account or on a local cloud.
 
-    operate.py zip        builds the function, and tells the SHA-256 of what is deployed
-    operate.py deploy     deploys it, or upgrades what is deployed
-    operate.py logs       shows what uploads came to
-    operate.py redrive    has the function work on the failure queue, until it is empty or nothing more succeeds
-    operate.py destroy    deletes the stack
+- `operate.py zip` builds the function, and prints the SHA-256 of the archive that is deployed.
+- `operate.py deploy` creates or upgrades the stack.
+- `operate.py logs` prints the function's log.
+- `operate.py redrive` has the function process the failure queue, until it is empty or nothing changes.
+- `operate.py destroy` deletes the stack.
 
-The Makefile says what each reads from the environment.
+The Makefile lists the environment variables of each.
 """
 
 import base64
@@ -34,17 +34,17 @@ from stack import build, client, failures, sam
 
 STACK = os.environ.get("STACK") or "ota-on-upload"
 BUILT = ROOT / ".aws-sam"
-# A run of the function takes two minutes at most.
+# In seconds. An invocation lasts two minutes at most.
 PATIENCE = 180
 
 
-def declared():
-    """The parameters of the template."""
+def template_parameters():
+    """Returns the parameters of the template."""
     return yaml_parse((ROOT / "template.yaml").read_text())["Parameters"]
 
 
-def given():
-    """The parameters in PARAMETERS: `Name=value …`, or the path of a file with one on each line."""
+def parameters_to_set():
+    """Returns the parameters in PARAMETERS: `Name=value …`, or the path of a file with one on each line."""
     text = os.environ.get("PARAMETERS") or ""
     if "=" in text or not text:
         words = shlex.split(text)
@@ -54,14 +54,14 @@ def given():
         except OSError as error:
             raise Failed(f"the file in PARAMETERS cannot be read: {error}") from error
         words = [line for line in lines if line and not line.startswith("#")]
-    names, parameters = declared(), {}
+    names, parameters = template_parameters(), {}
     for word in words:
         name, equals, value = word.partition("=")
         if not equals:
             raise Failed(f"PARAMETERS has `{word}`, expected Name=value")
         if name not in names:
             (near, *_) = difflib.get_close_matches(name, names, 1, 0) or [""]
-            raise Failed(f"PARAMETERS has `{name}`, which the template has not: is `{near}` meant?")
+            raise Failed(f"PARAMETERS has the unknown parameter `{name}`: did you mean `{near}`?")
         if name in parameters:
             raise Failed(f"PARAMETERS has `{name}` twice")
         parameters[name] = value
@@ -69,7 +69,7 @@ def given():
 
 
 def deployed():
-    """The stack as CloudFormation describes it, or nothing where there is none."""
+    """Returns the stack as CloudFormation describes it; `None` if it does not exist."""
     try:
         (stack,) = client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
     except ClientError as error:
@@ -79,18 +79,19 @@ def deployed():
     return stack
 
 
-def outputs():
+def stack_outputs():
     stack = deployed()
     if not stack:
-        raise Failed(f"there is no stack {STACK} in {client('cloudformation').meta.region_name}: STACK=… names another")
-    told = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
-    if "RedriveMapping" not in told:
+        region = client("cloudformation").meta.region_name
+        raise Failed(f"the stack {STACK} does not exist in {region}: name another with STACK=…")
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+    if "RedriveMapping" not in outputs:
         raise Failed(f"the stack {STACK} has no output RedriveMapping: is it a stack of this template?")
-    return told
+    return outputs
 
 
 def archive(architecture):
-    """Builds the function; returns its zip, as `sam deploy` uploads it, and the SHA-256 of that."""
+    """Builds the function; returns the path and the SHA-256 of the zip that `sam deploy` uploads."""
     with step(f"sam build, for {architecture}"):
         build(Architecture=architecture)
     path = Path(
@@ -100,24 +101,24 @@ def archive(architecture):
 
 
 def make_zip():
-    architecture = given().get("Architecture", declared()["Architecture"]["Default"])
+    architecture = parameters_to_set().get("Architecture", template_parameters()["Architecture"]["Default"])
     path, digest = archive(architecture)
     facts = {
         "bytes": f"{path.stat().st_size:,}",
         "SHA-256": digest.hexdigest(),
-        "CodeSha256": f"{base64.b64encode(digest.digest()).decode()} (the same, as Lambda tells it)",
+        "CodeSha256": f"{base64.b64encode(digest.digest()).decode()} (the same, as Lambda shows it)",
     }
     show(str(path.relative_to(ROOT)), *rows(facts))
 
 
 def deploy():
-    parameters, names = given(), declared()
+    parameters, names = parameters_to_set(), template_parameters()
     stack = deployed()
     kept = {each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", [])} if stack else {}
     if missing := [name for name in names if "Default" not in names[name] and name not in parameters | kept]:
         wanted = " ".join(f"{name}=…" for name in missing)
-        raise Failed(f"a new stack takes {', '.join(missing)}, too: make deploy PARAMETERS='{wanted}'")
-    # Also to `sam deploy`, which keeps all else as it is in the stack.
+        raise Failed(f"a new stack also requires {', '.join(missing)}: make deploy PARAMETERS='{wanted}'")
+    # `sam deploy` keeps the other parameters of the stack, but not this one.
     parameters = {"Architecture": kept.get("Architecture", names["Architecture"]["Default"])} | parameters
     _, digest = archive(parameters["Architecture"])
     with step(f"sam deploy, of the stack {STACK}"):
@@ -126,11 +127,11 @@ def deploy():
             *("--no-confirm-changeset", "--no-fail-on-empty-changeset"),
             **parameters,
         )
-    told = outputs()
-    runs = client("lambda").get_function_configuration(FunctionName=told["FunctionName"])["CodeSha256"]
+    outputs = stack_outputs()
+    runs = client("lambda").get_function_configuration(FunctionName=outputs["FunctionName"])["CodeSha256"]
     if runs != base64.b64encode(digest.digest()).decode():
-        raise Failed(f"the function that runs has CodeSha256 {runs}, and is not the one that was built here")
-    show("Deployed", *rows(told | {"CodeSha256": runs}))
+        raise Failed(f"the deployed function has CodeSha256 {runs}, which is not that of this build")
+    show("Deployed", *rows(outputs | {"CodeSha256": runs}))
 
 
 def logs():
@@ -138,11 +139,11 @@ def logs():
     if not re.fullmatch(r"[0-9]+[mhd]", since):
         raise Failed(f"SINCE is `{since}`, expected minutes, hours or days, such as 30m, 1h or 2d")
     if follow not in (None, "", "yes"):
-        raise Failed(f"FOLLOW is `{follow}`, expected `yes`, or nothing to end with what is there")
+        raise Failed(f"FOLLOW is `{follow}`, expected `yes`, or nothing to stop at the end of the log")
     unit = {"m": "minutes", "h": "hours", "d": "days"}[since[-1]]
     newest = datetime.now(UTC) - timedelta(**{unit: int(since[:-1])})
     newest, seen = int(newest.timestamp() * 1000), set()
-    pages, group = client("logs").get_paginator("filter_log_events"), outputs()["LogGroupName"]
+    pages, group = client("logs").get_paginator("filter_log_events"), stack_outputs()["LogGroupName"]
     while True:
         for event in pages.paginate(logGroupName=group, startTime=newest).search("events[]"):
             line = event["logStreamName"], event["timestamp"], event["message"]
@@ -152,15 +153,15 @@ def logs():
                     print(printable(text, "\t"), flush=True)
         if not follow:
             break
-        # What other instances of the function log arrives up to a minute late.
+        # Lines of other instances of the function arrive up to a minute late.
         newest = max(newest, int((time.time() - 60) * 1000))
         time.sleep(2)
     if not seen:
-        print(f"the function logged nothing in the last {since}: SINCE=… looks further back")
+        print(f"the function logged nothing in the last {since}: look further back with SINCE=…")
 
 
 def readable(message):
-    """A line of the log: one of the function's own as rows, and of the runtime's those that tell of something wrong."""
+    """Returns a line of the function's log as rows. Omits lines of the runtime that report no problem."""
     try:
         line = json.loads(message)
     except ValueError:
@@ -174,34 +175,34 @@ def readable(message):
     return log_line(line)
 
 
-def redrive(told, patience=PATIENCE):
-    """Has the function work on the failure queue, until it is empty or nothing has changed for `patience` seconds."""
-    mapping = told["RedriveMapping"]
+def redrive(outputs, patience=PATIENCE):
+    """Has the function process the failure queue, until it is empty or nothing has changed for `patience` seconds."""
+    mapping = outputs["RedriveMapping"]
     try:
-        switch(mapping, True)
+        set_enabled(mapping, True)
         left, since = None, time.monotonic()
-        while (now := failures(told)) and time.monotonic() - since < patience:
+        while (now := failures(outputs)) and time.monotonic() - since < patience:
             if now != left:
                 left, since = now, time.monotonic()
             time.sleep(0.5)
     finally:
-        with undisturbed():
+        with signals_ignored():
             try:
-                switch(mapping, False)
+                set_enabled(mapping, False)
             except Exception:
                 command = f"aws lambda update-event-source-mapping --uuid {mapping} --no-enabled"
-                print(f"✗ the function still works on the failure queue; to end that: {command}", file=sys.stderr)
+                print(f"✗ the function still processes the failure queue; to stop it: {command}", file=sys.stderr)
                 raise
-    if left := failures(told):
-        raise Failed(f"events still in the failure queue, after {patience} s in which nothing changed: {left}")
+    if left := failures(outputs):
+        raise Failed(f"events still in the failure queue after {patience} s without a change: {left}")
 
 
-def switch(mapping, on):
-    """Enables or disables the event source mapping, as soon as it is done with what it was told before."""
+def set_enabled(mapping, is_enabled):
+    """Enables or disables the event source mapping, once its previous update is complete."""
     functions, deadline = client("lambda"), time.monotonic() + 180
     while True:
         try:
-            return functions.update_event_source_mapping(UUID=mapping, Enabled=on)
+            return functions.update_event_source_mapping(UUID=mapping, Enabled=is_enabled)
         except functions.exceptions.ResourceInUseException:
             if time.monotonic() > deadline:
                 raise
@@ -209,8 +210,8 @@ def switch(mapping, on):
 
 
 @contextmanager
-def undisturbed():
-    """Impatience does not cut the body of the `with` short."""
+def signals_ignored():
+    """Ignores Ctrl-C and other signals during the body of the `with`."""
     handlers = {sign: signal.signal(sign, signal.SIG_IGN) for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
@@ -220,40 +221,40 @@ def undisturbed():
 
 
 def redrive_all():
-    given = os.environ.get("PATIENCE") or str(PATIENCE)
-    if not given.isdecimal():
-        raise Failed(f"PATIENCE is `{given}`, expected seconds")
-    told = outputs()
-    before = failures(told)
+    patience = os.environ.get("PATIENCE") or str(PATIENCE)
+    if not patience.isdecimal():
+        raise Failed(f"PATIENCE is `{patience}`, expected seconds")
+    outputs = stack_outputs()
+    before = failures(outputs)
     if not before:
         print("✓ the failure queue is empty")
         return
     print(f"events in the failure queue: {before}")
     with step("redrive them"):
-        redrive(told, int(given))
-    print("✓ the failure queue is empty; make logs shows what they came to")
+        redrive(outputs, int(patience))
+    print("✓ the failure queue is empty; make logs shows the outcomes")
 
 
 def destroy():
-    empty, told = os.environ.get("EMPTY"), outputs()
+    empty, outputs = os.environ.get("EMPTY"), stack_outputs()
     if empty not in (None, "", "yes"):
         raise Failed(f"EMPTY is `{empty}`, expected `yes`, or nothing to keep the bucket")
-    bucket = told["BucketName"]
+    bucket = outputs["BucketName"]
     resources = client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=STACK)
     if empty and "Bucket" not in resources.search("StackResourceSummaries[].LogicalResourceId"):
-        raise Failed(f"EMPTY=yes is for a bucket that the stack has made; {bucket} was there before it")
-    if jobs := list(unfinished(bucket)):
+        raise Failed(f"EMPTY=yes cannot be used: the stack did not create the bucket {bucket}")
+    if jobs := list(unfinished_jobs(bucket)):
         raise Failed(
-            f"{len(jobs)} jobs of this stack have not ended, and by its role their devices fetch the image. Wait, or"
-            f" cancel each (aws iot cancel-job --job-id …): {', '.join(jobs)}"
+            f"{len(jobs)} jobs of this stack have not ended, and their devices fetch the image with its role. Wait, or"
+            f" cancel each job (aws iot cancel-job --job-id …): {', '.join(jobs)}"
         )
-    if left := failures(told):
-        raise Failed(f"events in the failure queue, which goes with the stack: {left}. make redrive, or purge it")
+    if left := failures(outputs):
+        raise Failed(f"events in the failure queue of the stack: {left}. Run make redrive, or purge the queue")
     if empty:
         number = sum(1 for _ in versions(bucket))
-        print(f"The bucket {bucket} is to be deleted with all {number} versions of what is in it, for good.")
+        print(f"This permanently deletes the bucket {bucket} with all {number} versions of its objects.")
         try:
-            typed = input("Its name, to confirm: ")
+            typed = input("Type the name of the bucket to confirm: ")
         except EOFError:
             typed = ""
         if typed != bucket:
@@ -266,23 +267,23 @@ def destroy():
             StackName=STACK, WaiterConfig={"Delay": 2, "MaxAttempts": 600}
         )
     if not empty:
-        print(f"  the bucket {bucket} is still there, with all that is in it")
+        print(f"  the bucket {bucket} and its content are kept")
         return
     with step(f"empty and delete the bucket {bucket}"):
         delete(bucket)
 
 
-def unfinished(bucket):
-    """The IDs of the jobs of releases from a bucket that devices may still get, or work on."""
+def unfinished_jobs(bucket):
+    """Yields the IDs of jobs whose devices may still fetch images from a bucket."""
     iot = client("iot")
     for status in ("IN_PROGRESS", "SCHEDULED"):
         for job in iot.get_paginator("list_jobs").paginate(status=status).search("jobs[]"):
-            if job["jobId"].startswith("AFR_OTA-") and is_of(bucket, job["jobId"]):
+            if job["jobId"].startswith("AFR_OTA-") and fetches_from(bucket, job["jobId"]):
                 yield job["jobId"]
 
 
-def is_of(bucket, job_id):
-    """Whether devices fetch the files of a job from a bucket. The job, and its document, may be another's."""
+def fetches_from(bucket, job_id):
+    """Returns whether devices fetch the files of a job from a bucket. Others may have created the job."""
     iot = client("iot")
     stream, urls = sources(iot.get_job_document(jobId=job_id).get("document", ""))
     if not stream:
@@ -295,7 +296,7 @@ def is_of(bucket, job_id):
 
 
 def sources(document):
-    """The stream that a job document names, if any, and the URLs of its files."""
+    """Returns the stream that a job document names, if any, and the URLs of its files."""
     try:
         document = json.loads(document)
     except ValueError:
@@ -312,7 +313,7 @@ def members(value):
 
 
 def versions(bucket):
-    """Every object version and delete marker in a bucket."""
+    """Yields every object version and delete marker in a bucket."""
     pages = client("s3").get_paginator("list_object_versions").paginate(Bucket=bucket)
     for each in pages.search("[Versions, DeleteMarkers][][]"):
         yield {"Key": each["Key"], "VersionId": each["VersionId"]}
@@ -331,8 +332,8 @@ COMMANDS = {"zip": make_zip, "deploy": deploy, "logs": logs, "redrive": redrive_
 
 
 def main():
-    logging.getLogger("botocore").setLevel(logging.WARNING)  # which SAM has it below
-    if region := os.environ.get("AWS_REGION"):  # which boto3 does not know
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # SAM sets a lower level
+    if region := os.environ.get("AWS_REGION"):  # boto3 does not read AWS_REGION
         os.environ["AWS_DEFAULT_REGION"] = region
     try:
         COMMANDS[sys.argv[1]]()

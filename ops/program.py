@@ -1,4 +1,4 @@
-"""Paths, child processes, and the end of a program, for all programs here."""
+"""Paths, child processes and exit codes of all programs in this folder."""
 
 import ctypes
 import os
@@ -21,12 +21,12 @@ THIS_MACHINE = "127.0.0.1"
 
 
 class Failed(Exception):
-    """What is missing or went wrong, in words for whoever started this."""
+    """A problem that the user can fix, with a message for the user."""
 
 
 def run(program):
-    """Runs a program to its end, and says in words what made it fail."""
-    for sign in (signal.SIGTERM, signal.SIGHUP):  # to be told to stop, or to lose one's terminal, is to be interrupted
+    """Runs a program and exits, with the message of a failure."""
+    for sign in (signal.SIGTERM, signal.SIGHUP):  # treated as Ctrl-C
         signal.signal(sign, signal.default_int_handler)
     try:
         sys.exit(program())
@@ -45,7 +45,7 @@ def output_of(*command):
 
 
 def spawn(command, **options):
-    """Starts a child in a process group of its own, which is told to stop when this process ends in any way."""
+    """Starts a child in its own process group. The child is interrupted when this process ends in any way."""
     return subprocess.Popen(
         command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_end_with_parent, **options
     )
@@ -57,12 +57,12 @@ def _end_with_parent():
 
 
 def interrupt(process):
-    """Ends a child that cleans up behind itself only when it is interrupted."""
+    """Stops a child that cleans up only when it is interrupted."""
     stop(process, signal.SIGINT)
 
 
 def stop(process, *first):
-    """Ends a child and everything that it started."""
+    """Stops a child and all processes that it started."""
     for sign in (*first, signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, sign)
@@ -73,7 +73,7 @@ def stop(process, *first):
 
 
 def free_port():
-    """A free port that no outgoing connection takes meanwhile: one below those that systems give to them."""
+    """Returns a free port, in a range that outgoing connections do not use."""
     while True:
         port = random.randrange(20000, 32000)
         if not is_open(port):
@@ -81,6 +81,6 @@ def free_port():
 
 
 def is_open(port):
-    """Whether something listens on a port of this machine."""
+    """Returns whether a process listens on a port of this machine."""
     with socket.socket() as candidate:
         return not candidate.connect_ex((THIS_MACHINE, port))

@@ -1,12 +1,12 @@
-"""Replays an event: through the function as `sam build` makes it, in Docker, or as `cargo build` makes it.
+"""Replays an event through the function of `sam build` or of `cargo build`.
 
-    replay.py sam      in Docker, by `sam local invoke`
-    replay.py cargo    without Docker, by `cargo lambda invoke`
-    replay.py watch    on the local cloud, built anew after each change: `cargo lambda watch`
-    replay.py event    writes the event of an object that exists
-    replay.py image    names the image in which SAM runs the function
+- `replay.py sam` uses Docker and `sam local invoke`.
+- `replay.py cargo` uses `cargo lambda invoke`, without Docker.
+- `replay.py watch` uses `cargo lambda watch` on the local cloud, which builds again after each change.
+- `replay.py event` writes the event of an existing object.
+- `replay.py image` prints the name of the image in which SAM runs the function.
 
-The Makefile says what each reads from the environment.
+The Makefile lists the environment variables of each.
 """
 
 import json
@@ -33,16 +33,16 @@ from stack import build
 
 EVENTS = ROOT / "events"
 WATCHED = KEPT / "watch.json"
-# How lines begin that SAM adds to the log.
-CHATTER = re.compile("Building|Invoking|Local image|Mounting|No current|Removing|Requested to|SAM_CONTAINER")
+# The beginnings of the lines that SAM adds to the log.
+SAM_LINES = re.compile("Building|Invoking|Local image|Mounting|No current|Removing|Requested to|SAM_CONTAINER")
 
 
 def invoke(runner):
     event, place = event_of(os.environ.get("EVENT")), mode()
-    if runner is by_cargo and place is local_cloud and (watched := watch_that_runs()):
+    if runner is by_cargo and place is local_cloud and (watched := running_watch()):
         reach(watched["endpoint"])
         event = put_objects(event, watched["bucket"], tags_of_uploads())
-        with step("cargo lambda invoke, at `make watch`"):
+        with step("cargo lambda invoke, with `make watch`"):
             result, log = by_watch(event, watched["port"])
         return report(result, log)
     host = THIS_MACHINE
@@ -71,7 +71,7 @@ def event_of(path):
 
 
 def samples():
-    """The sample events."""
+    """Returns the paths of the sample events."""
     return sorted(file for file in EVENTS.glob("*.json") if not file.name.endswith(".result.json"))
 
 
@@ -83,21 +83,21 @@ def report(result, log):
             show("Job document", *json.dumps(json.loads(document), indent=2, ensure_ascii=False).splitlines())
     show("Log", *(line for text in log.splitlines() for line in readable(text)))
     if result is None or "errorType" in result:
-        raise Failed("the function failed" if result else "the function gave no result: its log tells why")
+        raise Failed("the function failed" if result else "the function returned no result: see its log")
 
 
 def readable(text):
-    """A line of the log: one in JSON as rows, and nothing of SAM's own, or for CloudWatch alone."""
+    """Returns a line of the log, as rows if it is JSON. Omits lines of SAM, and metrics."""
     try:
         line = json.loads(text)
     except ValueError:
-        return [text] if text.strip() and not CHATTER.match(text) else []
+        return [text] if text.strip() and not SAM_LINES.match(text) else []
     if isinstance(line, dict) and "_aws" in line:
         return []
     return log_line(line) if isinstance(line, dict) else [text]
 
 
-def watch_that_runs():
+def running_watch():
     try:
         watched = json.loads(WATCHED.read_text())
     except (OSError, ValueError):
@@ -107,8 +107,8 @@ def watch_that_runs():
 
 
 def watch():
-    if watch_that_runs():
-        raise Failed("`make watch` runs already")
+    if running_watch():
+        raise Failed("`make watch` is already running")
     port = free_port()
     with Cloud() as cloud:
         with step("prepare the local cloud"):
@@ -136,7 +136,9 @@ def write_event():
     except (BotoCoreError, ClientError) as error:
         raise Failed(f"s3://{bucket}/{key} cannot be read: {error}") from error
     if head.get("VersionId", "null") == "null":
-        raise Failed(f"s3://{bucket}/{key} has no version ID, which an upload to a bucket with versioning has")
+        raise Failed(
+            f"s3://{bucket}/{key} has no version ID: enable versioning of the bucket, and upload the object again"
+        )
     record = {
         "eventVersion": "2.1",
         "eventSource": "aws:s3",
@@ -159,8 +161,8 @@ def write_event():
     }
     path = Path(os.environ.get("OUT") or "event.json")
     path.write_text(json.dumps({"Records": [record]}, indent=2) + "\n")
-    print(printable(f"✓ {path} tells of s3://{bucket}/{key}, version {head['VersionId']}"))
-    checks = f"  make invoke MODE=account EVENT={path} checks its release; RELEASE=yes beside it makes the job"
+    print(printable(f"✓ {path} has the event of s3://{bucket}/{key}, version {head['VersionId']}"))
+    checks = f"  make invoke MODE=account EVENT={path} checks its release; with RELEASE=yes, it creates the job"
     print(printable(checks))
 
 

@@ -1,4 +1,4 @@
-"""What runs the function for a replay; each returns its result, or `None` if it gave none, and its log."""
+"""Runs the function for a replay. Each runner returns the result, or `None` without one, and the log."""
 
 import json
 import os
@@ -20,12 +20,12 @@ def by_sam(event, settings):
     """Runs the function of `sam build` in Docker; returns its result and its log."""
     built = BUILT / "template.yaml"
     if not built.exists():
-        raise Failed("there is no build of the function: run `sam build`, or `make invoke`, which does")
+        raise Failed("the function is not built: run `sam build`, or `make invoke`, which builds it")
     KEPT.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="replay-", dir=KEPT) as scratch:
         options = []
         if endpoint := os.environ.get("AWS_ENDPOINT_URL"):
-            # SAM hands the function only variables that its template has.
+            # SAM passes only variables of the template to the function.
             template = yaml_parse(built.read_text())
             function = template["Resources"]["Function"]["Properties"]
             function["CodeUri"] = str(BUILT / function["CodeUri"])
@@ -44,7 +44,7 @@ def by_cargo(event, settings):
     """Runs the function of `cargo build` behind cargo-lambda's runtime API; returns its result and its log."""
     function = TARGET / "debug/bootstrap"
     if not function.exists():
-        raise Failed("there is no build of the function: run `make build`, or `make invoke-cargo`, which does")
+        raise Failed("the function is not built: run `make build`, or `make invoke-cargo`, which builds it")
     port = free_port()
     with tempfile.TemporaryFile("w+") as log:
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -67,12 +67,12 @@ def by_cargo(event, settings):
 
 
 def by_watch(event, port):
-    """Runs the function that `make watch` keeps; returns its result and where its log is."""
+    """Runs the function of `make watch`; returns its result, and where its log is."""
     return answer(invoke_at(port, event, lambda: is_open(port)), "see `make watch`")
 
 
 def invoke_at(port, event, is_alive):
-    """The answer of `cargo lambda invoke`, or nothing where the function is not alive to give one."""
+    """Returns the output of `cargo lambda invoke`; empty if the function is no longer alive."""
     KEPT.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="replay-", dir=KEPT) as scratch:
         file = written(scratch, "event.json", json.dumps(event))
@@ -91,7 +91,7 @@ def invoke_at(port, event, is_alive):
 
 
 def failed(errors):
-    """An error of the function as Lambda returns it: cargo-lambda prints its type, and its message in lines."""
+    """Returns an error of the function in Lambda's form. cargo-lambda prints its type and its message in lines."""
     kind = re.match(r"Error: (\w+)\n", errors)
     if not kind:
         return errors
@@ -111,7 +111,7 @@ def await_port(port, process):
 
 
 def answer(output, log):
-    """The function's result, or `None` if it gave none; and its log."""
+    """Returns the function's result, or `None` without one, and its log."""
     try:
         return json.loads(output), log
     except ValueError:

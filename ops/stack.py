@@ -1,4 +1,4 @@
-"""Builds and deploys the stack by the SAM CLI, and gives AWS clients for what is deployed."""
+"""Builds and deploys the stack with the SAM CLI, and creates AWS clients."""
 
 import json
 import os
@@ -18,25 +18,25 @@ STACK = "ota-on-upload"
 
 @cache
 def client(service):
-    """The client of an AWS service."""
+    """Returns the client of an AWS service."""
     return boto3.client(service)
 
 
 def failures(outputs):
-    """How many events lie in a stack's failure queue, those that the function is working on among them."""
+    """Returns the number of events in a stack's failure queue, including those that the function is processing."""
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     queue = {"QueueUrl": outputs["FailureQueueUrl"], "AttributeNames": names}
     return sum(map(int, client("sqs").get_queue_attributes(**queue)["Attributes"].values()))
 
 
 def build(**parameters):
-    """The `sam build` of a production deployment: of what Cargo.lock names, and with no path of this machine in it."""
+    """Runs `sam build` as for production: with the versions in Cargo.lock, and without paths of this machine."""
     machine = "aarch64" if parameters.get("Architecture", architecture(platform.machine())) == "arm64" else "x86_64"
     output_of("cargo", "fetch", "--locked", "--quiet", "--target", f"{machine}-unknown-linux-gnu")
     toolchain = output_of("rustc", "--print", "sysroot").strip()
     (commit,) = re.findall("^commit-hash: (.*)", output_of("rustc", "--verbose", "--version"), re.MULTILINE)
     crates = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo", "registry/src")
-    # The last that fits counts.
+    # The last matching prefix applies.
     names = {f"{toolchain}/lib/rustlib/src/rust": f"/rustc/{commit}", ROOT: "/ota-on-upload"}
     names |= {path: "/crates" for path in crates.glob("*")}
     # Cargo splits the variable at spaces.
@@ -45,7 +45,7 @@ def build(**parameters):
 
 
 def sam(*arguments, environment=None, **parameters):
-    """Runs the SAM CLI on the template, with these parameters of it; returns what it wrote to its two outputs."""
+    """Runs the SAM CLI with these parameters of the template; returns its standard output and standard error."""
     tools = f"{VENV / 'aws/bin'}{os.pathsep}{os.environ['PATH']}"
     parameters = {"Architecture": architecture(platform.machine())} | parameters
     with tempfile.TemporaryDirectory(prefix="sam-") as scratch:
@@ -68,5 +68,5 @@ def sam(*arguments, environment=None, **parameters):
 
 
 def architecture(machine):
-    """Lambda's name for the architecture of a machine."""
+    """Returns Lambda's name for the architecture of a machine."""
     return "arm64" if machine in ("aarch64", "arm64") else "x86_64"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Changes the pure modules, one place at a time, in a copy, and counts the changes that no unit test notices. For one module:
+# Changes the pure modules in a copy, one place at a time, and counts the changes that no unit test detects. For one module:
 # tests/mutants.sh --re src/schedule/window.rs
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -8,11 +8,11 @@ version=27.1.0 least=95 tool=.cargo-tools/bin/cargo-mutants copy=target/mutants 
 if [[ $("$tool" mutants --version 2> /dev/null || true) != "cargo-mutants $version" ]]; then
     cargo install --quiet --locked --root .cargo-tools --version "$version" cargo-mutants
 fi
-# Always in the same place: what the copy depends on is built once, and shared with everything else.
+# Always in the same folder, so that its dependencies are built only once.
 rm -rf "$copy"
 mkdir -p "$copy"
 cp -a .cargo Cargo.toml Cargo.lock README.md docs template.yaml src tests "$copy"
-# A change that some input shows is shown by a few, and need not be shown by the shortest.
+# Few generated inputs suffice to detect a change, and they need not be the shortest.
 export CARGO_TARGET_DIR=$PWD/target CARGO_PROFILE_DEV_DEBUG=false PROPTEST_CASES=32 PROPTEST_MAX_SHRINK_ITERS=0
 code=0
 "$tool" mutants --dir "$copy" --in-place --output target --no-shuffle --colors never "$@" || code=$?

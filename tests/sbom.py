@@ -1,4 +1,4 @@
-"""What the function is made of: a CycloneDX document, checked against the schema and against what cargo builds.
+"""Writes a CycloneDX document of the function's components, checked against the schema and against `cargo tree`.
 
 The environment variable ARCHITECTURE is `x86_64` (the default) or `arm64`.
 """
@@ -16,31 +16,31 @@ ROOT = Path(__file__).resolve().parents[1]
 TOOL, VERSION = ROOT / ".cargo-tools/bin/cargo-cyclonedx", "0.5.9"
 
 
-def tell(*command, **environment):
+def output_of(*command, **environment):
     environment = os.environ | environment
     return subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 def install():
-    if not TOOL.exists() or VERSION not in tell(TOOL, "cyclonedx", "--version"):
+    if not TOOL.exists() or VERSION not in output_of(TOOL, "cyclonedx", "--version"):
         where = ("--root", ROOT / ".cargo-tools", "--version", VERSION)
-        tell("cargo", "install", "--quiet", "--locked", *where, "cargo-cyclonedx")
+        output_of("cargo", "install", "--quiet", "--locked", *where, "cargo-cyclonedx")
 
 
 def linked(target):
-    """Name and version of each crate in the function: none that only builds or tests it."""
+    """Returns name and version of each crate in the function, without those that only build or test it."""
     tree = ("cargo", "tree", "--locked", "--target", target, "--edges", "normal,no-proc-macro", "--prefix", "none")
-    lines = tell(*tree, "--format", "{p}").splitlines()
+    lines = output_of(*tree, "--format", "{p}").splitlines()
     return {(name, version.removeprefix("v")) for name, version in (line.split()[:2] for line in lines if line)}
 
 
 def describe(target):
-    """The document of cargo-cyclonedx, without what only tests ask of crates, and without the path of this folder."""
+    """Returns the document of cargo-cyclonedx, without crates of tests and without paths of this machine."""
     written = ROOT / "bootstrap_bin.cdx.json"
     options = ("--format", "json", "--spec-version", "1.5", "--describe", "binaries", "--no-build-deps", "--quiet")
     try:
-        epoch = tell("git", "log", "-1", "--format=%ct").strip()
-        tell(TOOL, "cyclonedx", *options, "--target", target, SOURCE_DATE_EPOCH=epoch)
+        epoch = output_of("git", "log", "-1", "--format=%ct").strip()
+        output_of(TOOL, "cyclonedx", *options, "--target", target, SOURCE_DATE_EPOCH=epoch)
         document = json.loads(written.read_text().replace(f"path+file://{ROOT}#", ""))
     finally:
         written.unlink(missing_ok=True)
@@ -66,13 +66,13 @@ def main():
     document, crates = describe(f"{machine}-unknown-linux-gnu")
     text = json.dumps(document, indent=2) + "\n"
     if wrong := JsonStrictValidator(SchemaVersion.V1_5).validate_str(text):
-        sys.exit(f"✗ the document is not as the schema of CycloneDX 1.5 has it: {wrong}")
+        sys.exit(f"✗ the document violates the schema of CycloneDX 1.5: {wrong}")
     own = document["metadata"]["component"]
-    told = {(each["name"], each["version"]) for each in document["components"]} | {("ota-on-upload", own["version"])}
-    if told != crates:
-        sys.exit(f"✗ the document and what cargo builds differ in {sorted(told ^ crates)}")
+    named = {(each["name"], each["version"]) for each in document["components"]} | {("ota-on-upload", own["version"])}
+    if named != crates:
+        sys.exit(f"✗ the document and `cargo tree` differ in {sorted(named ^ crates)}")
     if str(ROOT) in text:
-        sys.exit(f"✗ the document has {ROOT} in it")
+        sys.exit(f"✗ the document contains the path {ROOT}")
     path = ROOT / f"target/ota-on-upload-{architecture}.cdx.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(text)

@@ -1,5 +1,7 @@
-"""The requests of generated releases, which `cargo test` leaves (tests/releases/requests.rs), held against the models
-of the AWS services: those that boto3 itself goes by. And their manifests against the schema of manifests."""
+"""Checks generated requests against the service models of boto3, and generated manifests against their schema.
+
+`cargo test` writes both (tests/releases/requests.rs).
+"""
 
 import json
 import re
@@ -19,27 +21,27 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "ops"))
 from program import ROOT, TARGET
 
 ENOUGH = 200
-# What no schema can say: two members that do not go together, and what only S3 or a deployment knows.
+# Rules that a schema cannot express: members that exclude each other, and values that only S3 or a deployment knows.
 NOT_IN_SCHEMA = re.compile(
     r"`(files\[\d+\]\.fileId` is \d+, which|files\[\d+\]\.filePath` is .*, expected another path"
     r"|destinationPackageVersions\[\d+\]` is of the package|tags\[\d+\]\.Key` is .*, which another tag has"
     r"|jobExecutionsRetryConfig\.criteriaList` is `(failed|timed-out):\d+ (failed|timed-out):\d+`)"
     r"|[0-9.]+, expected at most \d decimals|, expected a cron expression"
-    # Which letters there are beyond ASCII is not for patterns that every validator takes.
+    # Validators differ in the classes of letters beyond ASCII.
     r"|letters, digits, spaces and signs of ASCII$|\.Value` is |` is of no use, "
 )
 SERVICES = {"StartSigningJob": "signer", "CreateStream": "iot", "CreateJob": "iot"}
 
 
 def violations(shape, value, path):
-    """What of a value breaks the constraints of its shape that boto3 leaves to the service."""
+    """Yields each violation of a constraint that boto3 leaves to the service."""
     constraints = shape.metadata
     length = len(value) if shape.type_name in ("string", "list", "map") else value
     if shape.type_name not in ("structure", "boolean") and not (
         constraints.get("min", float("-inf")) <= length <= constraints.get("max", float("inf"))
     ):
         yield f"{path} is {value!r}, expected {constraints}"
-    # Java's patterns are to match the whole value; Python's `re` has no `\p{…}`.
+    # Java's patterns match the whole value. Python's `re` does not support `\p{…}`.
     if "pattern" in constraints and not regex.fullmatch(constraints["pattern"], value):
         yield f"{path} is {value!r}, expected {constraints['pattern']}"
     if value not in constraints.get("enum", [value]):
@@ -65,7 +67,7 @@ class Models(unittest.TestCase):
     def problems(self, operation, parameters):
         shape = self.inputs[operation]
         report = ParamValidator().validate(parameters, shape)
-        # What has the wrong shape has no constraints to break.
+        # Constraints apply only to values of the right shape.
         return [report.generate_report()] if report.has_errors() else list(violations(shape, parameters, operation))
 
     def test_every_generated_request_is_valid_by_the_service_models(self):
@@ -76,12 +78,11 @@ class Models(unittest.TestCase):
         self.assertGreaterEqual(min(counts.values()), ENOUGH)
         for request in requests:
             self.assertEqual(self.problems(request["operation"], request["parameters"]), [], request)
-        given = Counter(
+        members = Counter(
             name for request in requests for name in request["parameters"] if request["operation"] == "CreateJob"
         )
-        members = set(self.inputs["CreateJob"].members)
-        never = {"documentSource", "namespaceId", "jobTemplateArn", "documentParameters"}
-        self.assertEqual(set(given), members - never, "each member that a release may give is tried")
+        unused = {"documentSource", "namespaceId", "jobTemplateArn", "documentParameters"}
+        self.assertEqual(set(members), set(self.inputs["CreateJob"].members) - unused)
 
     def test_the_manifest_schema_accepts_what_the_function_accepts(self):
         schema = json.loads((ROOT / "src/manifest.schema.json").read_text())
@@ -91,14 +92,14 @@ class Models(unittest.TestCase):
         cases = [json.loads(line) for line in (TARGET / "tmp/manifests.jsonl").read_text().split("\n")[:-1]]
         valid = Counter()
         for case in cases:
-            # Those about a member of the manifest, and neither a tag nor a job template.
+            # Only problems of members of the manifest, not of tags or job templates.
             reasons = [reason for reason in case["reasons"] or [] if reason.startswith("`")]
             reasons = [reason for reason in reasons if " of job template " not in reason]
-            said = [reason for reason in reasons if not NOT_IN_SCHEMA.search(reason)]
-            if reasons and not said:
+            in_schema = [reason for reason in reasons if not NOT_IN_SCHEMA.search(reason)]
+            if reasons and not in_schema:
                 continue
             valid[validator.is_valid(case["manifest"])] += 1
-            self.assertEqual(validator.is_valid(case["manifest"]), not said, case)
+            self.assertEqual(validator.is_valid(case["manifest"]), not in_schema, case)
         print(dict(valid))
         self.assertGreaterEqual(min(valid[True], valid[False]), ENOUGH / 4)
 

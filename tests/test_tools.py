@@ -1,4 +1,4 @@
-"""The tools against hostile input: make variables, keys and bucket names, and the job documents of others."""
+"""Tests the tools with hostile input: make variables, keys and bucket names, and job documents of others."""
 
 import io
 import json
@@ -17,8 +17,8 @@ from operate import readable, sources
 from program import ROOT, Failed, run
 
 MAKEFILE = (ROOT / "Makefile").read_text()
-GIVEN = re.search(r"^GIVEN := ((?:.*\\\n)*.*)$", MAKEFILE, re.M)[1].replace("\\", " ").split()
-# Set the title, clear the screen, move the cursor, forge a line, reverse the text.
+USER_VARIABLES = re.search(r"^USER_VARIABLES := ((?:.*\\\n)*.*)$", MAKEFILE, re.M)[1].replace("\\", " ").split()
+# Sets the title, clears the screen, moves the cursor, forges a line and reverses the text.
 HOSTILE = "firmware/\x1b]0;owned\x07\x1b[2J\x9b1A\r\nFORGED \u202egnp.exe\u2028\x7f\x00.bin"
 
 
@@ -27,8 +27,10 @@ class MakeTest(unittest.TestCase):
         recipes = [line for line in MAKEFILE.splitlines() if line.startswith("\t")]
         self.assertGreater(len(recipes), 40)
         expanded = {name for line in recipes for name in re.findall(r"(?<!\$)\$[({]([^)}]*)", line)}
-        self.assertEqual({name for name in expanded for each in GIVEN if re.search(rf"\b{each}\b", name)}, set())
-        # What the targets document is on the list: nothing else reaches a recipe as text.
+        self.assertEqual(
+            {name for name in expanded for each in USER_VARIABLES if re.search(rf"\b{each}\b", name)}, set()
+        )
+        # No other variable reaches a recipe as text.
         internal = {"VENV", "AS_STEP", "LOCAL_CLOUD", "@:torture-%=%"}
         self.assertEqual(expanded - internal, set())
 
@@ -38,7 +40,7 @@ class MakeTest(unittest.TestCase):
         canary.unlink(missing_ok=True)
         targets = set(re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.M)[-1].split()) | {"demo", "sbom", "deploy", "event"}
         for value in (f"x; touch {canary}", f"$(shell touch {canary})", f"$(touch {canary})", f"`touch {canary}`"):
-            variables = [f"{name}={value}" for name in GIVEN]
+            variables = [f"{name}={value}" for name in USER_VARIABLES]
             for target in sorted(targets):
                 command = ["make", "--dry-run", "--no-print-directory", target, *variables]
                 process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -58,7 +60,7 @@ class MakeTest(unittest.TestCase):
             )
             self.assertEqual((process.stdout.strip(), process.stderr), (expected, ""))
 
-    def test_an_unknown_part_of_the_torture_is_named(self):
+    def test_an_unknown_part_of_the_torture_is_reported(self):
         command, environment = [sys.executable, "tests/torture.py"], os.environ | {"PARTS": "fuzz soak\x1b[2J"}
         process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         self.assertEqual(process.returncode, 1)

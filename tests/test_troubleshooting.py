@@ -1,4 +1,4 @@
-"""Every message of the function in docs/operator/troubleshooting.md is in the source, except for its values."""
+"""Checks that the source has every message of the function in docs/operator/troubleshooting.md, without its values."""
 
 import re
 import unittest
@@ -13,7 +13,7 @@ SOURCE = "\n".join(
     for path in sorted((ROOT / "src").rglob("*.rs"))
     if path.name != "tests.rs"
 )
-# As the compiler joins lines, and without quotes that are no text's.
+# Joins lines like the compiler, and removes quotes that do not belong to a text.
 SOURCE = re.sub(r"""\\\n\s*|'\\?"'|^ *//.*""", "", SOURCE, flags=re.M)
 CONSTANTS = dict(re.findall(r'const (\w+): &str = "([^"]*)";', SOURCE))
 TEXTS = [
@@ -23,19 +23,19 @@ TEXTS = [
 
 
 def entries(section):
-    """The groups of messages in a section, each with the start of its explanation."""
+    """Returns the groups of messages in a section, each with the start of its explanation."""
     (text,) = re.findall(rf"^## {section}$(.*?)(?=^## |\Z)", PAGE, re.M | re.S)
     return re.findall(r"((?:^    .+\n)+)\n(\S.+)", text, re.M)
 
 
 def fragments(text):
-    """What a text has between its values, and where one text is put into another."""
+    """Returns the parts of a text between its values, and between the texts that it is made of."""
     parts = re.split(r"`[^`]*`|…|: |; |, expected |, ", text)
     return [part.strip(" ,;()") for part in parts if re.search("[a-z]{3}", part)]
 
 
-def is_said(text):
-    return all(any(part in said for said in TEXTS) for part in fragments(text))
+def is_in_source(text):
+    return all(any(part in source for source in TEXTS) for part in fragments(text))
 
 
 class Troubleshooting(unittest.TestCase):
@@ -46,20 +46,20 @@ class Troubleshooting(unittest.TestCase):
         for text in texts:
             with self.subTest(text):
                 self.assertTrue(fragments(text))
-                self.assertTrue(is_said(text))
+                self.assertTrue(is_in_source(text))
 
     def test_there_are_at_least_twenty_entries(self):
         own, aws = [entry for section in OWN for entry in entries(section)], entries(AWS)
         self.assertGreaterEqual(len(own) + len(aws), 20)
         self.assertGreater(len(aws), 5)
 
-    def test_a_message_that_is_not_in_the_source_is_noticed(self):
+    def test_a_message_that_is_not_in_the_source_is_reported(self):
         for text in (
             "looking up the traget `…`",
             "the signing profile `…` is of use: it is …",
             "conflict: … was replaced",
         ):
-            self.assertFalse(is_said(text), text)
+            self.assertFalse(is_in_source(text), text)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The parts of the torture, each a target of make, one after another.
+"""Runs the parts of `make torture`, each a target of make, one after another.
 
-The environment variable PARTS names the parts, with a space between; without it, all of them run. Shows what each part
-prints, and counts in the last line what held.
+The environment variable PARTS names the parts, with a space between; without it, all of them run. Prints the output of
+each part, and the number of passed and failed checks in the last line.
 """
 
 import os
@@ -15,7 +15,7 @@ COUNTS = re.compile(r"\b(\d+) passed[,;] (\d+) failed")
 
 
 def run(part):
-    """Runs a part, showing what it says; what it counted, with one more failed if it ended badly all the same."""
+    """Runs a part and prints its output; returns its passed and failed checks. A failed part has at least one."""
     passed = failed = 0
     with subprocess.Popen(["make", "--no-print-directory", part], stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:

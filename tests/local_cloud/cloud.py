@@ -1,10 +1,8 @@
-"""The local cloud: MiniStack, behind the front that adds IoT streams and packages.
-
-It is set up as an AWS account is before a deployment.
+"""The local cloud: MiniStack, behind a front that adds IoT streams and packages, set up like an account.
 
     cloud.py serve
 
-starts it, prints one line of JSON that says what is where, and stops it when standard input ends.
+starts it, prints its addresses and names as one line of JSON, and stops it when standard input ends.
 """
 
 import base64
@@ -47,16 +45,16 @@ ALLOWED_THINGS = "lab-*"
 DEPLOYER = f"arn:aws:iam::{ACCOUNT}:user/firmware-ci"
 THING_GROUP = "lab"
 THINGS = ("lab-device-1", "lab-device-2", "lab-device-3")
-# Those of the sample manifest.
+# The package versions of the sample manifest.
 PACKAGE_VERSIONS = ("gateway-app:2.1.0", "gateway-radio:0.9.4")
-# For stacks that allow it, so that a release fails until it exists.
+# Stacks can allow this profile, so that a release fails until the profile exists.
 PROFILE_TO_COME = "profile_to_come"
 
 
 class Cloud:
-    """A running local cloud, as a context manager that leaves nothing behind.
+    """A running local cloud, as a context manager that removes everything at its end.
 
-    `host` is the address of this machine that it is reached by.
+    `host` is the address of this machine that clients use.
     """
 
     def __init__(self, host=THIS_MACHINE):
@@ -101,13 +99,13 @@ class Cloud:
             "TMPDIR": str(self.scratch),
             "IOT_MTLS_ENABLED": "0",
             "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.2",
-            # Functions have the rights of their roles, and no more.
+            # Functions have only the permissions of their roles.
             "AUTH": "true",
-            # Lambda tells functions their LoggingConfig by this; MiniStack hands them its own environment.
+            # Lambda passes LoggingConfig in this variable; MiniStack passes its own environment.
             "AWS_LAMBDA_LOG_FORMAT": "JSON",
         }
         with self.log.open("w") as log:
-            # -P: none of the modules here can take the place of one of MiniStack's.
+            # -P: modules of this folder cannot replace modules of MiniStack.
             program = [ministack, "-P", ROOT / "tests/local_cloud/start_ministack.py"]
             process = self._spawn(program, env=os.environ | settings, stdout=log, stderr=log)
         for _ in range(600):
@@ -121,7 +119,7 @@ class Cloud:
         raise Failed(f"MiniStack did not start:\n{self.log.read_text()[-2000:]}")
 
     def __exit__(self, kind, *_):
-        for sign in self.handlers:  # impatience must not cut the cleaning up short
+        for sign in self.handlers:  # a second Ctrl-C must not interrupt the cleanup
             signal.signal(sign, signal.SIG_IGN)
         for process in reversed(self.children):
             stop(process)
@@ -139,10 +137,10 @@ class Cloud:
         return process
 
     def provision(self, tags=""):
-        """Makes what a deployment expects of the account: a certificate, a signing profile, things in groups, packages.
+        """Creates what a deployment requires of the account: certificate, signing profile, things in groups, packages.
 
-        Among them are the targets in `tags`, in the form of the x-amz-tagging header, that releases may go to, and the
-        package versions in them.
+        Also creates the allowed targets and the package versions in `tags`, which have the form of the x-amz-tagging
+        header.
         """
         things = {*THINGS, *_allowed(tags, "ota:thing", ALLOWED_THINGS)}
         thing_groups = {THING_GROUP, *_allowed(tags, "ota:thing-group", ALLOWED_THING_GROUPS)}
@@ -164,7 +162,7 @@ class Cloud:
         publish(*PACKAGE_VERSIONS, *" ".join(parse_qs(tags).get("ota:package-version", [])).split())
 
     def without_stack(self, bucket):
-        """Makes what a function needs of a stack that is not there: bucket and OTA role; returns the role's ARN."""
+        """Creates the bucket and the OTA role that a stack would have; returns the ARN of the role."""
         s3 = client("s3")
         s3.create_bucket(Bucket=bucket)
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
@@ -173,14 +171,14 @@ class Cloud:
         return client("iam").create_role(RoleName="ota", AssumeRolePolicyDocument=policy)["Role"]["Arn"]
 
     def deploy(self, **parameters):
-        """The `sam deploy` of a production deployment; returns the outputs of the stack."""
+        """Runs `sam deploy` as for production; returns the outputs of the stack."""
         parameters = {
             "BucketName": BUCKET,
             "SigningProfile": SIGNING_PROFILE,
             "DeployerPrincipals": DEPLOYER,
             "AllowedThingGroups": ALLOWED_THING_GROUPS,
             "AllowedThings": ALLOWED_THINGS,
-            # MiniStack knows no AWS::Logs::QueryDefinition.
+            # MiniStack does not support AWS::Logs::QueryDefinition.
             "SavedQueries": "false",
         } | parameters
         sam(
@@ -193,7 +191,7 @@ class Cloud:
         return self.outputs
 
     def with_stack(self, **parameters):
-        """Everything, from the account to the deployed function, with each step shown."""
+        """Sets up everything from the account to the deployed function, and shows each step."""
         with step("provision the account"):
             self.provision()
         with step("sam build"):
@@ -207,7 +205,7 @@ class Cloud:
         return s3.put_object(Bucket=self.outputs["BucketName"], Key=key, Body=image, Tagging=tags)["VersionId"]
 
     def notification(self, key, version, sample="put.json"):
-        """A sample event, told of one object version."""
+        """Returns a sample event for one object version."""
         event = json.loads((ROOT / "events" / sample).read_text())
         (record,) = event["Records"]
         record["s3"]["bucket"]["name"] = self.outputs["BucketName"]
@@ -215,7 +213,7 @@ class Cloud:
         return json.dumps(event)
 
     def creations(self):
-        """All that releases create: IDs of jobs, of streams, and of object versions outside of the upload prefix."""
+        """Returns the IDs of all that releases create: jobs, streams, object versions outside the upload prefix."""
         iot, s3 = client("iot"), client("s3")
         versions = s3.get_paginator("list_object_versions").paginate(Bucket=self.outputs["BucketName"])
         return (
@@ -232,15 +230,15 @@ class Cloud:
         return failures(self.outputs)
 
     def outcomes(self, key, version):
-        """The final log lines of the function about one object version, oldest first."""
+        """Returns the final log lines of the function about one object version, oldest first."""
         return [line for line in self.all_outcomes() if (line["key"], line["versionId"]) == (key, version)]
 
     def all_outcomes(self):
-        """The final log lines of the function, oldest first."""
+        """Returns the final log lines of the function, oldest first."""
         return [line for line in self._json_log() if "outcome" in line]
 
     def outcome(self, key, version, seconds=60):
-        """Waits for the last word on an object version: its first outcome that Lambda does not try again."""
+        """Waits for the final outcome of an object version: the first that Lambda does not retry."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             outcomes = self.outcomes(key, version)
@@ -252,7 +250,7 @@ class Cloud:
         raise Failed(f"the function logged no outcome for {key} in {seconds} s; its log:\n{log}")
 
     def warnings(self, key):
-        """What the function warned of about a key, beside its outcome."""
+        """Returns the warnings of the function about a key, without those in its outcome."""
         return [
             line["message"]
             for line in self._json_log()
@@ -263,7 +261,7 @@ class Cloud:
         return [json.loads(message) for message in self.function_log() if message.startswith("{")]
 
     def invocations(self):
-        """How often the function was invoked so far."""
+        """Returns the number of invocations of the function."""
         return sum(message.startswith("START ") for message in self.function_log())
 
     def function_log(self):
@@ -271,12 +269,12 @@ class Cloud:
         return list(logs.paginate(logGroupName=self.outputs["LogGroupName"]).search("events[].message"))
 
     def streamed(self, stream_id):
-        """Where a stream points, and the bytes that devices get from there."""
+        """Returns the location of a stream's only file, and the bytes that devices get from it."""
         ((_, at, image),) = self.streamed_files(stream_id)
         return at, image
 
     def streamed_files(self, stream_id):
-        """Of each file of a stream: its ID, where it points, and the bytes that devices get from there."""
+        """Yields the ID of each file of a stream, its location, and the bytes that devices get from it."""
         stream = client("iot").describe_stream(streamId=stream_id)["streamInfo"]
         for file in stream["files"]:
             at = file["s3Location"]
@@ -293,7 +291,7 @@ class Cloud:
 
 
 def publish(*names):
-    """Creates and publishes package versions, `package:version`. Other names are for the function to refuse."""
+    """Creates and publishes package versions, `package:version`. The function rejects other names."""
     iot = client("iot")
     for package, version in [name.split(":") for name in names if re.fullmatch(r"[\w.-]+:[\w.-]+", name, re.ASCII)]:
         with suppress(iot.exceptions.ConflictException):
@@ -303,7 +301,7 @@ def publish(*names):
 
 
 def template_url(template):
-    """Where a template lies that is too long to be handed over in a request."""
+    """Uploads a template that is too long for a request; returns its URL."""
     s3 = client("s3")
     s3.create_bucket(Bucket="templates")
     s3.put_object(Bucket="templates", Key="template.yaml", Body=template)
@@ -311,7 +309,7 @@ def template_url(template):
 
 
 def presigned(placeholder):
-    """Where a placeholder of a presigned URL points, and the bytes that devices get from there."""
+    """Returns the location of a presigned URL's placeholder, and the bytes that devices get from it."""
     url = urlsplit(unquote(placeholder.removeprefix("${aws:iot:s3-presigned-url-v2:").removesuffix("}")))
     if url.hostname != f"s3.{REGION}.amazonaws.com":
         raise Failed(f"the placeholder {placeholder} does not point at S3")
@@ -322,7 +320,7 @@ def presigned(placeholder):
 
 
 def device(document):
-    """What a device understands of a job document."""
+    """Returns the facts that a device parses from a job document."""
     program = TARGET / "debug/examples/device"
     answer = subprocess.run([program], input=document, capture_output=True, text=True)
     if answer.returncode:
@@ -331,7 +329,7 @@ def device(document):
 
 
 def isolate():
-    """No one's real account, profile or credentials can be reached from here on, by this process or its children."""
+    """Hides all real accounts, profiles and credentials from this process and its children."""
     client.cache_clear()
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
@@ -345,7 +343,7 @@ def isolate():
 
 
 def reach(endpoint):
-    """This process and its children reach a local cloud from here on, and nothing else."""
+    """Points this process and its children to a local cloud, and to nothing else."""
     isolate()
     os.environ |= {
         **CREDENTIALS,
@@ -355,12 +353,12 @@ def reach(endpoint):
 
 
 def tags_of_uploads():
-    """The tags that were given, in the form of the x-amz-tagging header, or else those of a release to the lab."""
+    """Returns TAGS, in the form of the x-amz-tagging header, or else the tags of a release to the lab."""
     return os.environ.get("TAGS") or f"ota:thing-group={THING_GROUP}"
 
 
 def self_signed_certificate():
-    """A code-signing certificate as the AWS documentation has one made for OTA updates, and its key, both PEM."""
+    """Returns a code-signing certificate like that of the AWS documentation for OTA updates, and its key, both PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "firmware signing, local cloud")])
     now = datetime.now(UTC)
@@ -383,7 +381,7 @@ def self_signed_certificate():
 
 
 def _allowed(tags, name, patterns):
-    """The names in a tag that releases may go to; others are for the function to refuse."""
+    """Returns the allowed names in a tag. The function rejects the others."""
     names = " ".join(parse_qs(tags).get(name, [])).split()
     return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns.split(","))]
 

@@ -1,4 +1,4 @@
-"""Has checkov look at what CloudFormation gets to see: template.yaml as AWS SAM transforms it."""
+"""Runs checkov on template.yaml as AWS SAM transforms it for CloudFormation."""
 
 import json
 import subprocess
@@ -16,14 +16,14 @@ OPTIONS = ("--framework", "cloudformation", "--compact", "--quiet", "--skip-down
 
 
 class NoManagedPolicies:
-    """The template names none, so that nobody has to be asked for them."""
+    """No managed policies: the template names none, so AWS need not be called for their list."""
 
     def load(self):
         return {}
 
 
 def transformed():
-    """The template as CloudFormation gets to see it."""
+    """Returns the template as AWS SAM transforms it for CloudFormation."""
     template = yaml_parse((ROOT / "template.yaml").read_text())
     template["Resources"]["Function"]["Properties"]["CodeUri"] = "s3://where-sam-deploy/puts-it"
     return transform(template, {}, NoManagedPolicies())

@@ -1,5 +1,4 @@
-"""What the policies of a deployed stack say to a request, by MiniStack's evaluation of IAM policies, for all that
-MiniStack does not ask them itself."""
+"""Evaluates the policies of a deployed stack with MiniStack's evaluator, also for requests that it does not check."""
 
 import copy
 import json
@@ -18,7 +17,7 @@ EVERYTHING = {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]
 
 @dataclass(frozen=True)
 class Caller:
-    """Who sends a request: the ARN that AWS has in `aws:PrincipalArn`, and the policy that IAM gives to it."""
+    """The sender of a request: the ARN in `aws:PrincipalArn`, and the IAM policy of that principal."""
 
     arn: str
     policy: dict = field(default_factory=lambda: EVERYTHING, repr=False, compare=False)
@@ -30,19 +29,19 @@ class Caller:
 
 @dataclass(frozen=True)
 class Request:
-    """An action on a resource, and the condition keys that AWS tells of it beside those of every request."""
+    """An action on a resource, and its condition keys in addition to those of every request."""
 
     action: str
     resource: str
     keys: dict = field(default_factory=dict, hash=False)
 
     def allowed(self, caller, resource_policy=None):
-        """Whether the caller's policy, together with that of the resource, allows it."""
+        """Returns whether the policies of the caller and of the resource together allow the request."""
         keys = {key.lower(): value for key, value in self.keys.items()}
         context = EvalContext(
             principal_arn=caller.arn,
             principal_type="AssumedRole",
-            # The evaluator takes the caller's account for that of a resource whose ARN names none.
+            # For a resource whose ARN names no account, the evaluator uses the account of the caller.
             principal_account=keys.pop("aws:resourceaccount", ACCOUNT),
             action=self.action,
             resource_arn=self.resource,
@@ -57,7 +56,7 @@ class Request:
 
 
 class Stack:
-    """A stack of the template on the local cloud, of a function without code: only its policies are of interest."""
+    """A stack of the template on the local cloud, for tests of its policies. Its function has no code."""
 
     def __init__(self, name, **parameters):
         self.name, cloudformation = name, client("cloudformation")
@@ -65,7 +64,7 @@ class Stack:
         cloudformation.create_stack(
             StackName=name,
             TemplateURL=template_url(template),
-            # MiniStack knows no saved queries.
+            # MiniStack does not support saved queries.
             Parameters=[
                 {"ParameterKey": key, "ParameterValue": value}
                 for key, value in (parameters | {"SavedQueries": "false"}).items()
@@ -82,31 +81,34 @@ class Stack:
         return json.loads(client("s3").get_bucket_policy(Bucket=self.ids["Bucket"])["Policy"])
 
     def role(self, logical_id):
-        """A role of the stack, as a caller."""
+        """Returns a role of the stack as a caller."""
         name = self.ids[logical_id]
         (policy,) = client("iam").list_role_policies(RoleName=name)["PolicyNames"]
         document = client("iam").get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
         return Caller(f"arn:aws:iam::{ACCOUNT}:role/{name}", document)
 
     def trust(self, logical_id):
-        """Who may assume a role of the stack."""
+        """Returns the trust policy of a role of the stack."""
         return client("iam").get_role(RoleName=self.ids[logical_id])["Role"]["AssumeRolePolicyDocument"]
 
 
-def act(statement, actions):
-    """Has a statement name these actions instead of those that it names or excepts."""
+def set_actions(statement, actions):
+    """Replaces the actions that a statement names or excludes."""
     statement.pop("NotAction", None)
     statement["Action"] = actions
 
 
 def listed(value):
-    """The values of a policy's element, which may be one that is not in a list."""
+    """Returns the values of a policy element as a list; a single value may be without a list."""
     return value if isinstance(value, list) else [value]
 
 
 def changed(policy):
-    """The policy with one thing changed, in every way: a statement, action, resource, condition or value less, or any
-    action of the service, or any resource, in place of those that a statement names or excepts."""
+    """Yields each policy with one change, and its description.
+
+    A change removes a statement, action, resource, condition or value. Or it replaces the actions of a statement by any
+    action of the service, or its resources by any resource.
+    """
     for at, statement in enumerate(policy["Statement"]):
 
         def variant(what, change, at=at, sid=statement["Sid"]):
@@ -115,7 +117,7 @@ def changed(policy):
             return f"{sid}: {what}", other
 
         others = [each for each in policy["Statement"] if each is not statement]
-        yield f"{statement['Sid']}: gone", policy | {"Statement": others}
+        yield f"{statement['Sid']}: removed", policy | {"Statement": others}
         for element in statement.keys() & {"Action", "NotAction", "Resource"}:
             values = listed(statement[element])
             for value in values if len(values) > 1 else ():
@@ -124,11 +126,11 @@ def changed(policy):
         actions = listed(statement.get("Action") or statement["NotAction"])
         service = actions[0].partition(":")[0]
         if actions != [f"{service}:*"]:
-            yield variant("any action", lambda changed, service=service: act(changed, f"{service}:*"))
+            yield variant("any action", lambda changed, service=service: set_actions(changed, f"{service}:*"))
         yield variant("any resource", lambda changed: changed.update(Resource="*"))
         for operator, keys in statement.get("Condition", {}).items():
             for key, values in keys.items():
-                yield variant(f"whatever {key}", lambda changed, o=operator, k=key: changed["Condition"][o].pop(k))
+                yield variant(f"any {key}", lambda changed, o=operator, k=key: changed["Condition"][o].pop(k))
                 for value in listed(values) if len(listed(values)) > 1 else ():
                     left = [each for each in values if each != value]
                     yield variant(

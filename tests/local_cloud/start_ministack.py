@@ -1,5 +1,7 @@
-"""Starts MiniStack with what it lacks: alarms on the sum of several metrics, of which the first is watched instead, and
-policies of event buses."""
+"""Starts MiniStack with two features that it lacks: policies of event buses, and alarms on several metrics.
+
+Such an alarm watches only the first of its metrics here.
+"""
 
 import sys
 
@@ -26,7 +28,7 @@ def put_bus_policy(properties):
 
 
 def policy_of_bus(arn):
-    """The policy of an event bus, and the account that owns it."""
+    """Returns the policy of an event bus, and the account that owns it."""
     account, bus = arn.split(":")[4], arn.partition("event-bus/")[2]
     return eventbridge._event_bus_policies.get(bus), account
 

@@ -1,4 +1,4 @@
-"""A stack that is deployed for a bucket that was there before it, with a policy and notifications of its own."""
+"""Tests a stack for an existing bucket, which has its own policy and notifications."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import unittest
 from cloud import ACCOUNT, BUCKET, REGION, THING_GROUP, Cloud, template_url
 
 from alive import step
-from attach import NOT_OURS, sid_prefix
+from attach import NOT_ATTACHED, sid_prefix
 from program import ROOT, VENV, run
 from stack import STACK, build, client
 
@@ -24,38 +24,38 @@ THEIRS = {
 }
 
 
-def attach(**given):
-    """Runs `make attach`, with nobody there to answer; returns its exit code and what it wrote."""
-    environment = os.environ | given
+def attach(**variables):
+    """Runs `make attach` without an answer to its question; returns its exit code and its output."""
+    environment = os.environ | variables
     command = [VENV / "aws/bin/python", ROOT / "ops/attach.py"]
     answer = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     return answer.returncode, answer.stdout + answer.stderr
 
 
 def bucket():
-    """The bucket's policy and notifications."""
+    """Returns the bucket's policy and notifications."""
     notifications = client("s3").get_bucket_notification_configuration(Bucket=BUCKET)
     del notifications["ResponseMetadata"]
     return json.loads(client("s3").get_bucket_policy(Bucket=BUCKET)["Policy"]), notifications
 
 
 def event(sample, key, version):
-    """A sample event of EventBridge, told of one object version of the bucket."""
-    told = json.loads((ROOT / f"events/{sample}.json").read_text())
-    told |= {"account": ACCOUNT, "region": REGION, "resources": [f"arn:aws:s3:::{BUCKET}"]}
-    told["detail"]["bucket"]["name"] = BUCKET
-    told["detail"]["object"] |= {"key": key, "version-id": version}
-    return json.dumps(told)
+    """Returns a sample event of EventBridge for one object version of the bucket."""
+    event = json.loads((ROOT / f"events/{sample}.json").read_text())
+    event |= {"account": ACCOUNT, "region": REGION, "resources": [f"arn:aws:s3:::{BUCKET}"]}
+    event["detail"]["bucket"]["name"] = BUCKET
+    event["detail"]["object"] |= {"key": key, "version-id": version}
+    return json.dumps(event)
 
 
 def upload_rule():
-    """The rule of the stack that hears of uploads."""
+    """Returns the rule of the stack for uploads."""
     (rule,) = [rule for rule in client("events").list_rules()["Rules"] if "EventPattern" in rule]
     return rule
 
 
 class Attach(unittest.TestCase):
-    """In the order of the names: nothing, then attached, then used."""
+    """The tests run in the order of their names: before, during and after the attachment."""
 
     def test_1_nothing_changes_without_confirmation(self):
         before = bucket()
@@ -79,7 +79,7 @@ class Attach(unittest.TestCase):
             s3.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration=rules)
             code, output = attach()
             self.assertEqual((code, bucket()), (1, before), output)
-            self.assertEqual("✗ the rule tidy of the life cycle" in output, refused, output)
+            self.assertEqual("✗ the life cycle rule tidy of the bucket" in output, refused, output)
 
     def test_2_a_bucket_whose_policy_denies_a_release_is_refused(self):
         s3, (policy, _) = client("s3"), bucket()
@@ -104,7 +104,7 @@ class Attach(unittest.TestCase):
         self.assertEqual(notifications["EventBridgeConfiguration"], {})
         code, output = attach()
         self.assertEqual((code, bucket()), (0, (policy, notifications)), output)
-        self.assertIn(f"✓ {BUCKET} is attached to {STACK} already", output)
+        self.assertIn(f"✓ {BUCKET} is already attached to {STACK}", output)
 
     def test_4_the_added_statements_equal_those_of_a_bucket_of_the_stack(self):
         role = client("cloudformation").describe_stack_resource(StackName=STACK, LogicalResourceId="FunctionRole")
@@ -112,36 +112,36 @@ class Attach(unittest.TestCase):
         own = {
             f"{PREFIX}{each['Sid']}": each | {"Sid": f"{PREFIX}{each['Sid']}"}
             for each in self.policy_of_own_bucket(role["StackResourceDetail"]["PhysicalResourceId"])
-            if each["Sid"] != NOT_OURS
+            if each["Sid"] != NOT_ATTACHED
         }
         self.assertEqual(ours, own)
 
     def policy_of_own_bucket(self, role):
-        """Of the same stack with a bucket of its own, told as of this one."""
+        """Returns the bucket policy of the same stack with its own bucket, with the names of this stack."""
         cloudformation = client("cloudformation")
         (stack,) = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
         other = {"ExistingBucket": "false", "BucketName": "of-its-own"}
-        given = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]} | other
+        parameters = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]} | other
         cloudformation.create_stack(
             StackName="own",
             TemplateURL=template_url(
                 cloudformation.get_template(StackName=STACK, TemplateStage="Original")["TemplateBody"]
             ),
-            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
+            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         )
         cloudformation.get_waiter("stack_create_complete").wait(StackName="own", WaiterConfig={"Delay": 1})
         own = cloudformation.describe_stack_resource(StackName="own", LogicalResourceId="FunctionRole")
         policy = client("s3").get_bucket_policy(Bucket="of-its-own")["Policy"]
-        told = policy.replace("of-its-own", BUCKET).replace(own["StackResourceDetail"]["PhysicalResourceId"], role)
-        return json.loads(told)["Statement"]
+        policy = policy.replace("of-its-own", BUCKET).replace(own["StackResourceDetail"]["PhysicalResourceId"], role)
+        return json.loads(policy)["Statement"]
 
     def test_5_eventbridge_invokes_the_function_on_uploads(self):
         key = "firmware/a.bin"
         version = cloud.upload(key, IMAGE, TAGS)
-        # It arrives, but MiniStack leaves the version out, and so there are no tags to find.
-        told = cloud.outcome(key, "null")
-        self.assertEqual((told["outcome"], told["reason"]), ("skipped", "no-tags"), told)
+        # The event arrives, but MiniStack omits the version, so the function finds no tags.
+        outcome = cloud.outcome(key, "null")
+        self.assertEqual((outcome["outcome"], outcome["reason"]), ("skipped", "no-tags"), outcome)
         events, rule = client("events"), upload_rule()
         for sample in ("eventbridge-created", "eventbridge-tags-added"):
             as_aws = event(sample, key, version)
@@ -158,8 +158,8 @@ class Attach(unittest.TestCase):
             ("eventbridge-created", "SignedImage/a.bin", BUCKET),
             ("eventbridge-created", "firmware/a.bin", "another"),
         ):
-            told = event(sample, key, "1").replace(BUCKET, name)
-            self.assertFalse(events.test_event_pattern(EventPattern=rule["EventPattern"], Event=told)["Result"], told)
+            other = event(sample, key, "1").replace(BUCKET, name)
+            self.assertFalse(events.test_event_pattern(EventPattern=rule["EventPattern"], Event=other)["Result"], other)
 
     def test_7_a_stack_with_a_bucket_of_its_own_is_not_attached(self):
         code, output = attach(STACK="own", YES="yes")

@@ -1,4 +1,4 @@
-"""The service control policy that docs/operator/security.md has as an example, evaluated request by request."""
+"""Evaluates the example of a service control policy in docs/operator/security.md, request by request."""
 
 import json
 import re
@@ -32,7 +32,7 @@ class ServiceControlPolicy(PolicyTest):
         self.text, self.document = text, json.loads(text)
 
     def requests(self):
-        """Each request with those who may send it."""
+        """Yields each request with the callers who may send it."""
         admin, function = ADMINISTRATOR, FUNCTION
         job, stream, profile = at("iot", "job/AFR_OTA-1"), at("iot", "stream/AFR_OTA-1"), "/signing-profiles/OtaSigning"
         group, bucket = at("iot", "thinggroup/lab"), "arn:aws:s3:::my-firmware"
@@ -114,7 +114,7 @@ class ServiceControlPolicy(PolicyTest):
             yield Request(action, resource, *keys), {function, admin, CI, *STRANGERS}
 
     def wrong(self, policy):
-        """The requests that a policy does not decide as the table does, if IAM allows everything."""
+        """Yields the requests that a policy decides differently from the table, if IAM allows everything."""
         statements = [{"Effect": "Allow", "Action": "*", "Resource": "*"}, *policy["Statement"]]
         for request, may in self.requests():
             for caller in (FUNCTION, ADMINISTRATOR, CI, *STRANGERS):

@@ -1,4 +1,4 @@
-"""What `make attach` says of buckets that a release cannot use, and of policies that deny its requests."""
+"""Tests that `make attach` refuses buckets that releases cannot use, and policies that deny their requests."""
 
 import contextlib
 import io
@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from cloud import ACCOUNT, REGION, isolate
 from lint import transformed
 
-from attach import LARGEST_POLICY, check, check_policy
+from attach import MAX_POLICY_BYTES, check, check_policy
 from denials import denials
 from intrinsics import resolved
 from program import Failed
@@ -46,7 +46,7 @@ EXEMPT = {"ArnNotEquals": {"aws:PrincipalArn": [VALUES["FunctionRole.Arn"], VALU
 SIGNED = f"arn:aws:s3:::{BUCKET}/SignedImage/*"
 DENIES, MAY, NEVER = "denies", "may deny", "does not deny"
 STATEMENTS = [
-    # Encryption headers, as AWS has shown such policies.
+    # Encryption headers, as in examples of AWS.
     (DENIES, deny({"StringNotEquals": {SSE: "AES256"}})),
     (DENIES, deny({"StringNotEquals": {SSE: ["AES256", "aws:kms"]}})),
     (DENIES, deny({"Null": {SSE: "true"}})),
@@ -88,7 +88,7 @@ STATEMENTS = [
     (MAY, deny({"StringNotLike": {"aws:userid": "AROA1:*"}})),
     (MAY, deny({"StringNotEquals": {"aws:ResourceTag/${aws:PrincipalTag/team}": "a"}})),
     (MAY, deny({"AnOperatorToCome": {SSE: "AES256", "aws:PrincipalArn": ROLE}}, Action="s3:GetObject")),
-    # Who.
+    # Principals.
     (DENIES, deny()),
     (DENIES, deny(Principal={"AWS": "*"})),
     (DENIES, deny(Principal={"AWS": [ACCOUNT]})),
@@ -102,7 +102,7 @@ STATEMENTS = [
     (DENIES, deny({"ArnNotLike": {"aws:PrincipalArn": f"arn:aws:iam::{ACCOUNT}:role/ci*"}})),
     (NEVER, deny({"ArnNotLike": {"aws:PrincipalArn": f"arn:aws:iam::{ACCOUNT}:role/stack-*"}})),
     (NEVER, deny({"StringNotEquals": {"aws:PrincipalAccount": ACCOUNT}})),
-    # What.
+    # Actions and resources.
     (DENIES, deny(Action="S3:putobject")),
     (DENIES, deny(Action=["s3:DeleteObject", "s3:GetObjectVersion"])),
     (DENIES, deny(Action="s3:GetObjectVersionTagging", Resource=f"arn:aws:s3:::{BUCKET}/firmware/*")),
@@ -130,7 +130,7 @@ class Denials(unittest.TestCase):
         self.assertGreater(len(own), 5)
         self.assertEqual(list(denials(own, VALUES)), [])
         other = VALUES | {"FunctionRole.Arn": f"{ROLE}2"}
-        self.assertNotEqual(list(denials(own, other)), [], "statements of another stack are not exempt")
+        self.assertNotEqual(list(denials(own, other)), [], "statements of another stack deny")
 
     def test_the_message_names_statement_requests_and_remedy(self):
         statement = deny({"Null": {SSE: "true"}}, Sid="Encrypted")
@@ -143,20 +143,20 @@ class Denials(unittest.TestCase):
             "Signer: s3:Put",
         ):
             self.assertIn(word, text)
-        # What it advises helps.
+        # The suggested condition removes the denial.
         advised = json.loads(text[text.index("{") : text.index(", or remove")])
         exempted = statement | {"Condition": statement["Condition"] | advised}
         check_policy({"Version": "2012-10-17", "Statement": [exempted]}, VALUES)
 
     def test_a_statement_that_may_deny_a_release_is_only_a_warning(self):
-        said, statement = io.StringIO(), deny({"NotIpAddress": {"aws:SourceIp": "192.0.2.0/24"}}, Sid="Office")
-        with contextlib.redirect_stdout(said):
+        output, statement = io.StringIO(), deny({"NotIpAddress": {"aws:SourceIp": "192.0.2.0/24"}}, Sid="Office")
+        with contextlib.redirect_stdout(output):
             check_policy({"Version": "2012-10-17", "Statement": [statement]}, VALUES)
-        self.assertIn("! the statement `Office` may deny the function: s3:PutObject", said.getvalue())
+        self.assertIn("! the statement `Office` may deny the function: s3:PutObject", output.getvalue())
 
     def test_a_policy_that_would_be_too_large_is_refused(self):
         statement = deny(Effect="Allow", Resource=[f"{OBJECTS}{number}" for number in range(1000)])
-        with self.assertRaisesRegex(Failed, f"S3 allows {LARGEST_POLICY}: shorten"):
+        with self.assertRaisesRegex(Failed, f"S3 allows {MAX_POLICY_BYTES}: shorten"):
             check_policy({"Version": "2012-10-17", "Statement": [statement]}, VALUES)
 
 
@@ -166,15 +166,15 @@ def refusal(code, status, **headers):
 
 
 class Bucket:
-    """S3 with one bucket, which is fit for a release but for what is given."""
+    """S3 with one bucket that releases can use, except for these responses."""
 
-    def __init__(self, **given):
+    def __init__(self, **responses):
         self.answers = {
             "get_bucket_location": {"LocationConstraint": None},
             "get_bucket_versioning": {"Status": "Enabled"},
             "get_bucket_encryption": refusal("ServerSideEncryptionConfigurationNotFoundError", 404),
             "get_bucket_lifecycle_configuration": refusal("NoSuchLifecycleConfiguration", 404),
-        } | given
+        } | responses
 
     def __getattr__(self, operation):
         def call(**_):
@@ -192,7 +192,7 @@ def encrypted(key):
 
 
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1"
-# Of each bucket, what it is told, with the setting KmsKeyArn.
+# Buckets, values of KmsKeyArn, and the problems that are reported.
 BUCKETS = [
     (Bucket(), "", None),
     (Bucket(get_bucket_location={"LocationConstraint": ""}), "", None),
@@ -218,8 +218,8 @@ BUCKETS = [
         "",
         "is in ap-east-1, and the stack in",
     ),
-    (Bucket(get_bucket_location=refusal("NoSuchBucket", 404)), "", f"there is no bucket {BUCKET}"),
-    (Bucket(get_bucket_location=refusal("AccessDenied", 403)), "", f"is not of the account {ACCOUNT}, or you lack"),
+    (Bucket(get_bucket_location=refusal("NoSuchBucket", 404)), "", f"the bucket {BUCKET} does not exist"),
+    (Bucket(get_bucket_location=refusal("AccessDenied", 403)), "", f"is not in the account {ACCOUNT}, or you lack"),
     (Bucket(get_bucket_versioning={}), "", "has no versioning"),
     (Bucket(get_bucket_versioning={"Status": "Suspended"}), "", "has no versioning"),
     (Bucket(get_bucket_encryption=encrypted(None)), "", None),

@@ -1,4 +1,4 @@
-"""Replays in Docker, as operators do them: the function of `sam build`, by `sam local invoke`."""
+"""Tests replays in Docker: the function of `sam build`, run by `sam local invoke`."""
 
 import json
 import os
@@ -33,7 +33,7 @@ class Releases(unittest.TestCase):
         cls.settings = modes.settings_on(cls.cloud)
 
     def event(self, tags):
-        """The sample event, of an object that is there."""
+        """Returns the sample event of an object that exists."""
         event = json.loads((ROOT / PUT).read_text())
         return modes.put_objects(event, self.settings["UPLOAD_BUCKET"], tags)
 
@@ -75,18 +75,18 @@ class Releases(unittest.TestCase):
         self.assertEqual((release["outcome"], release["versionId"]), ("adopted", version), output)
 
     def test_a_failed_release_is_reported_with_its_error(self):
-        settings = self.settings | {"SIGNING_PROFILE": "of_nobody"}
+        settings = self.settings | {"SIGNING_PROFILE": "unknown_profile"}
         result, log = runners.by_sam(self.event("ota:thing-group=lab"), settings)
         self.assertEqual(result["errorType"], "ReleaseFailed", log)
-        self.assertIn("of_nobody", result["errorMessage"])
-        with self.assertRaises(Failed), redirect_stdout(StringIO()) as told:
+        self.assertIn("unknown_profile", result["errorMessage"])
+        with self.assertRaises(Failed), redirect_stdout(StringIO()) as output:
             replay.report(result, log)
-        self.assertIn("of_nobody", told.getvalue())
+        self.assertIn("unknown_profile", output.getvalue())
 
 
 class Output(unittest.TestCase):
     def test_the_output_has_the_requests_and_only_the_log_of_the_function(self):
-        # Docker may miss the first lines of a log, as SAM attaches to a container that runs already.
+        # Docker may miss the first lines of a log: SAM attaches to a container that is already running.
         for _ in range(3):
             code, output = call("sam", EVENT=PUT)
             self.assertEqual(code, 0, output)
@@ -102,7 +102,7 @@ class Output(unittest.TestCase):
         missing = "localhost:1/no/such:image"
         with mock.patch.object(engine, "base_image", return_value=missing), self.assertRaises(Failed) as failed:
             engine.start()
-        self.assertIn(f"the image {missing} is not here and cannot be had: ", str(failed.exception))
+        self.assertIn(f"the image {missing} cannot be pulled: ", str(failed.exception))
         self.assertIn("`make invoke-cargo`", str(failed.exception))
 
 

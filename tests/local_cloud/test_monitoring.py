@@ -1,6 +1,6 @@
-"""What operators and the firmware team see of the deployed stack: metrics, alarms, dashboard, queries, notifications.
+"""Tests the metrics, alarms, dashboard, queries and notifications of the deployed stack.
 
-What MiniStack lacks is done here as AWS does it: metrics are taken from the log, and results put onto the event bus.
+Two features that MiniStack lacks are replaced here: metrics from the log, and results on the event bus.
 """
 
 import json
@@ -20,7 +20,7 @@ from stack import STACK, client
 TAGS = "ota:thing-group=lab"
 IMAGE = bytes(range(256)) * 16
 NAMESPACE = "ota-on-upload"
-# Those that AWS has, by namespace and the one dimension that is used here:
+# Metrics of AWS, by namespace and by the one dimension that is used here:
 # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html and
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
 AWS_METRICS = {
@@ -38,20 +38,20 @@ INSIGHTS = {
 
 
 def invoke(event):
-    """The function's answer, as Lambda gives it."""
+    """Returns the response of the function."""
     payload = json.dumps(event)
     answer = client("lambda").invoke(FunctionName=cloud.outputs["FunctionName"], Payload=payload)
     return json.load(answer["Payload"])
 
 
 def metric_lines():
-    """The lines of the log that CloudWatch takes for metrics."""
+    """Returns the lines of the log that CloudWatch reads as metrics."""
     lines = [json.loads(line) for line in cloud.function_log() if line.startswith("{")]
     return [line for line in lines if "_aws" in line]
 
 
 def metrics_in(line):
-    """What CloudWatch makes of a line in embedded metric format."""
+    """Yields the metrics that CloudWatch extracts from a line in embedded metric format."""
     for directive in line["_aws"]["CloudWatchMetrics"]:
         for names in directive["Dimensions"]:
             for metric in directive["Metrics"]:
@@ -72,7 +72,7 @@ def identity(namespace, name, dimensions):
 
 
 def queue_on(topic):
-    """A new queue that gets what a topic tells; returns its URL."""
+    """Subscribes a new queue to a topic; returns the URL of the queue."""
     name = f"{topic.rpartition(':')[2][:60]}-{next(numbers)}"
     url = client("sqs").create_queue(QueueName=name)["QueueUrl"]
     arn = client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -86,7 +86,7 @@ def queue_on(topic):
 
 
 def messages(queue, expected, seconds=10):
-    """The messages in a queue, once there are as many as are expected, and none after."""
+    """Returns the messages in a queue, once it has the expected number and no more arrive."""
     found, deadline = [], time.monotonic() + seconds
     while time.monotonic() < deadline:
         answer = client("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1)
@@ -97,7 +97,7 @@ def messages(queue, expected, seconds=10):
 
 
 def widget_metrics(widget):
-    """The metrics of a widget in full: name and value of each dimension; of a search, those that it looks for."""
+    """Yields the metrics of a widget, with name and value of each dimension; also those that a search finds."""
     before = []
     for metric in widget["properties"].get("metrics", []):
         if isinstance(metric[0], dict):
@@ -119,7 +119,7 @@ def widget_metrics(widget):
 class Monitoring(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        """Brings about each outcome once, by the deployed function."""
+        """Has the deployed function produce each outcome once."""
         cls.function = cloud.outputs["FunctionName"]
         cls.queues = {cloud.outputs[name].rpartition("/")[2] for name in ("FailureQueueUrl", "NotificationQueueUrl")}
         key, versions = "firmware/blinky.bin", {}
@@ -154,14 +154,14 @@ class Monitoring(unittest.TestCase):
 
     @classmethod
     def result_of(cls, key, version):
-        """The result of a release, which its log line tells as well."""
+        """Returns the result of a release, from its log line."""
         line = cloud.outcome(key, version)
         members = ("outcome", "bucket", "key", "versionId", "jobId", "jobArn", "streamId")
         return {member: line[member] for member in members}
 
     @classmethod
     def dry_run(cls, key, version):
-        """A dry run of an upload that gets its tags now, with the stack's own settings but for that."""
+        """Tags an upload and releases it in a dry run, with the other settings of the stack."""
         tag_set = {"TagSet": [{"Key": "ota:thing-group", "Value": "lab"}]}
         bucket = cloud.outputs["BucketName"]
         client("s3").put_object_tagging(Bucket=bucket, Key=key, VersionId=version, Tagging=tag_set)
@@ -177,7 +177,7 @@ class Monitoring(unittest.TestCase):
 
     @classmethod
     def discard(cls):
-        """Hands the function an event of the failure queue that is no event of S3."""
+        """Invokes the function with an event of the failure queue that is not an event of S3."""
         attributes = ["QueueArn"]
         queue = client("sqs").get_queue_attributes(QueueUrl=cloud.outputs["FailureQueueUrl"], AttributeNames=attributes)
         record = {"messageId": "1", "eventSource": "aws:sqs", "body": "no event", "awsRegion": REGION}
@@ -185,7 +185,7 @@ class Monitoring(unittest.TestCase):
 
     @classmethod
     def refuse_a_signature(cls):
-        """Has an image signed, then its certificate replaced, and then the signature released."""
+        """Signs an image, replaces the certificate, and then releases the image with the signature."""
         key = "firmware/refused.bin"
         version = cloud.upload(key, IMAGE)
         cloud.outcome(key, version)
@@ -202,12 +202,12 @@ class Monitoring(unittest.TestCase):
         invoke(json.loads(cloud.notification(key, version, "tagged-later.json")))
 
     def check_metric(self, namespace, name, dimensions, where):
-        """There is such a metric, of this stack's own function or queue."""
+        """Fails unless the metric exists, for the function or a queue of this stack."""
         if namespace == NAMESPACE:
             known = {
                 frozenset(dict(of).keys()) if None in dimensions.values() else of
-                for space, told, of in self.reported_metrics
-                if (space, told) == (namespace, name) and ("FunctionName", self.function) in of
+                for space, metric, of in self.reported_metrics
+                if (space, metric) == (namespace, name) and ("FunctionName", self.function) in of
             }
             wanted = dimensions.keys() if None in dimensions.values() else dimensions.items()
             self.assertIn(frozenset(wanted), known, f"{where}: {name}")
@@ -233,7 +233,7 @@ class Monitoring(unittest.TestCase):
         for alarm in alarms:
             name = alarm["AlarmName"]
             dimensions = {each["Name"]: each["Value"] for each in alarm["Dimensions"]}
-            # The alarm on several metrics, which MiniStack lacks: test_template.py checks it.
+            # MiniStack lacks alarms on several metrics: test_template.py checks this one.
             if alarm["Namespace"] != "AWS/Events":
                 self.check_metric(alarm["Namespace"], alarm["MetricName"], dimensions, name)
             self.assertEqual(alarm["AlarmActions"], [cloud.outputs["AlarmTopicArn"]], name)
@@ -269,7 +269,7 @@ class Monitoring(unittest.TestCase):
             self.assertTrue(apart, f"{one} overlaps {other}")
         covered = sum(widget["width"] * widget["height"] for widget in widgets)
         bottom = max(widget["y"] + widget["height"] for widget in widgets)
-        self.assertEqual(covered, COLUMNS * bottom, "there are holes in it")
+        self.assertEqual(covered, COLUMNS * bottom, "the dashboard has gaps")
 
         shown = [(each, widget) for widget in widgets for each in widget_metrics(widget)]
         for (namespace, metric, dimensions), widget in shown:
@@ -282,7 +282,7 @@ class Monitoring(unittest.TestCase):
         self.check_query(log)
 
     def test_saved_queries_use_only_members_of_the_log(self):
-        # MiniStack has no such resource.
+        # MiniStack does not support saved queries.
         resources = yaml_parse((ROOT / "template.yaml").read_text())["Resources"].values()
         queries = [each["Properties"] for each in resources if each["Type"] == "AWS::Logs::QueryDefinition"]
         self.assertEqual(len(queries), 5)
@@ -304,21 +304,22 @@ class Monitoring(unittest.TestCase):
         bus = client("events").describe_event_bus(Name=cloud.outputs["ReleaseBusName"])
         self.assertEqual(config["DestinationConfig"]["OnSuccess"]["Destination"], bus["Arn"])
         queue = queue_on(cloud.outputs["ReleaseTopicArn"])
-        # Conditions hold on MiniStack, but never for EventBridge:
+        # A condition can hold on MiniStack, but never for EventBridge:
         # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html#eb-sns-permissions
         topic = client("sns").get_topic_attributes(TopicArn=cloud.outputs["ReleaseTopicArn"])
         for statement in json.loads(topic["Attributes"]["Policy"])["Statement"]:
             self.assertNotIn("Condition", statement)
         entries = [self.entry(result) for result in self.results.values()]
-        # What an attempt made that then failed.
+        # An attempt created this job and then failed.
         entries.append(self.entry(self.results["adopted"], attempt=2))
         for entry in entries:
             put = client("events").put_events(Entries=[entry])
             self.assertEqual(put["FailedEntryCount"], 0, put)
-        told = [json.loads(text) for text in messages(queue, 3)]
-        self.assertEqual(sorted(each["message"].split(":")[0] for each in told), ["CREATED", "CREATED", "REJECTED"])
+        published = [json.loads(text) for text in messages(queue, 3)]
+        titles = sorted(each["message"].split(":")[0] for each in published)
+        self.assertEqual(titles, ["CREATED", "CREATED", "REJECTED"])
         results = [self.results[outcome]["releases"] for outcome in ("created", "adopted", "rejected")]
-        self.assertCountEqual([each["releases"] for each in told], results)
+        self.assertCountEqual([each["releases"] for each in published], results)
 
     def test_releases_with_any_key_and_any_reason_are_published(self):
         queue = queue_on(cloud.outputs["ReleaseTopicArn"])
@@ -328,11 +329,11 @@ class Monitoring(unittest.TestCase):
         ]
         for release in releases:
             client("events").put_events(Entries=[self.entry({"releases": [release]})])
-        told = [json.loads(text)["releases"] for text in messages(queue, len(releases), 60)]
-        self.assertCountEqual(told, [[release] for release in releases])
+        published = [json.loads(text)["releases"] for text in messages(queue, len(releases), 60)]
+        self.assertCountEqual(published, [[release] for release in releases])
 
     def entry(self, result, attempt=1):
-        """A result as Lambda puts it onto a bus:
+        """Returns a result as Lambda puts it onto a bus:
         https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
         """
         detail = {

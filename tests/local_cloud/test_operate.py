@@ -1,4 +1,4 @@
-"""The life of a deployed stack, by the commands that operators have: `make deploy`, `logs`, `redrive`, `destroy`."""
+"""Tests the commands of operators on a deployed stack: `make deploy`, `logs`, `redrive`, `destroy`."""
 
 import base64
 import hashlib
@@ -21,15 +21,15 @@ from stack import build, client
 
 TAGS = "ota:thing-group=lab"
 IMAGE = bytes(range(256)) * 16
-# MiniStack knows no saved queries.
-WANTED = (
+# MiniStack does not support saved queries.
+REQUIRED = (
     f"SigningProfile={SIGNING_PROFILE} DeployerPrincipals={DEPLOYER} AllowedThingGroups={ALLOWED_THING_GROUPS}"
     f" AllowedSigningProfiles={PROFILE_TO_COME} SavedQueries=false"
 )
 
 
 def make(target, typed="", **variables):
-    """What a target of make ends with, and says."""
+    """Runs a target of make; returns its exit code and its output."""
     process = subprocess.run(command(target, variables), cwd=ROOT, input=typed, env=environment(), **TEXT)
     return process.returncode, process.stdout
 
@@ -54,7 +54,7 @@ class OperateTest(unittest.TestCase):
         return output
 
     def refuse(self, target, typed="", **variables):
-        """The one line in which a target tells what it wants."""
+        """Returns the one line in which a target reports a problem."""
         code, output = make(target, typed, **variables)
         self.assertEqual(code, 2, output)
         (line,) = [line for line in output.splitlines() if line.startswith("✗ ") and not line.startswith("✗ redrive")]
@@ -62,8 +62,8 @@ class OperateTest(unittest.TestCase):
 
     @contextmanager
     def stack(self, name):
-        """A stack of its own, and its bucket."""
-        self.succeed("deploy", STACK=name, PARAMETERS=f"BucketName={name}-bucket {WANTED}")
+        """Deploys a separate stack, with its bucket."""
+        self.succeed("deploy", STACK=name, PARAMETERS=f"BucketName={name}-bucket {REQUIRED}")
         (about,) = client("cloudformation").describe_stacks(StackName=name)["Stacks"]
         cloud.outputs = {output["OutputKey"]: output["OutputValue"] for output in about["Outputs"]}
         yield cloud.outputs
@@ -80,7 +80,7 @@ class OperateTest(unittest.TestCase):
         return version
 
     def read_until(self, process, pattern):
-        """The next line of a process that has this."""
+        """Returns the next line of a process that matches the pattern."""
         return next(line for line in process.stdout if re.search(pattern, line))
 
     def is_redriving(self):
@@ -95,30 +95,30 @@ class Deployments(OperateTest):
     def test_a_missing_or_unknown_parameter_is_reported_in_one_line(self):
         self.assertEqual(
             self.refuse("deploy", STACK="new", PARAMETERS="BucketName=firmware"),
-            "✗ a new stack takes SigningProfile, DeployerPrincipals, AllowedThingGroups, too:"
+            "✗ a new stack also requires SigningProfile, DeployerPrincipals, AllowedThingGroups:"
             " make deploy PARAMETERS='SigningProfile=… DeployerPrincipals=… AllowedThingGroups=…'",
         )
         self.assertEqual(
             self.refuse("deploy", STACK="new", PARAMETERS="AllowedThingGroup=lab"),
-            "✗ PARAMETERS has `AllowedThingGroup`, which the template has not: is `AllowedThingGroups` meant?",
+            "✗ PARAMETERS has the unknown parameter `AllowedThingGroup`: did you mean `AllowedThingGroups`?",
         )
-        self.assertIn("cannot be read", self.refuse("deploy", STACK="new", PARAMETERS="of-nobody"))
-        self.assertIn("there is no stack new", self.refuse("logs", STACK="new"))
+        self.assertIn("cannot be read", self.refuse("deploy", STACK="new", PARAMETERS="missing"))
+        self.assertIn("the stack new does not exist in", self.refuse("logs", STACK="new"))
         self.assertFalse(self.exists("new"))
 
     def test_the_deployed_code_is_the_zip_and_parameters_of_a_file_are_kept(self):
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "production")
             retries = "DefaultRetries=failed:2 timed-out:3"
-            file.write_text("\n".join(["# of production", "BucketName=kept-bucket", retries, *WANTED.split()]))
+            file.write_text("\n".join(["# of production", "BucketName=kept-bucket", retries, *REQUIRED.split()]))
             self.succeed("deploy", STACK="kept", PARAMETERS=file)
         (about,) = client("cloudformation").describe_stacks(StackName="kept")["Stacks"]
         outputs = {output["OutputKey"]: output["OutputValue"] for output in about["Outputs"]}
         self.succeed("deploy", STACK="kept", PARAMETERS="DefaultStart=2h LogLevel=WARN")
         function = client("lambda").get_function_configuration(FunctionName=outputs["FunctionName"])
         settings = function["Environment"]["Variables"]
-        told = [settings[name] for name in ("DEFAULT_RETRIES", "DEFAULT_START", "ALLOWED_THING_GROUPS")]
-        self.assertEqual(told, ["failed:2 timed-out:3", "2h", ALLOWED_THING_GROUPS])
+        values = [settings[name] for name in ("DEFAULT_RETRIES", "DEFAULT_START", "ALLOWED_THING_GROUPS")]
+        self.assertEqual(values, ["failed:2 timed-out:3", "2h", ALLOWED_THING_GROUPS])
 
         output = self.succeed("zip")
         digest = re.search("SHA-256 +([0-9a-f]{64})", output).group(1)
@@ -176,7 +176,7 @@ class Operations(OperateTest):
             self.assertIn("✓ the failure queue is empty", self.succeed("redrive", STACK="redriven"))
             self.fail_for_good("firmware/not redriven.bin")
             line = self.refuse("redrive", STACK="redriven", PATIENCE="5")
-            self.assertEqual(line, "✗ events still in the failure queue, after 5 s in which nothing changed: 1")
+            self.assertEqual(line, "✗ events still in the failure queue after 5 s without a change: 1")
             self.assertFalse(self.is_redriving())
 
             process = spawn(command("redrive", {"STACK": "redriven"}), cwd=ROOT, env=environment())
@@ -191,7 +191,7 @@ class Operations(OperateTest):
                 stop(process)
             self.assertFalse(self.is_redriving())
 
-            # What failed again would come back after 12 minutes.
+            # The event that failed again would return after 12 minutes.
             client("sqs").purge_queue(QueueUrl=outputs["FailureQueueUrl"])
             version = self.fail_for_good("firmware/redriven.bin")
             signer = client("signer")
@@ -216,14 +216,12 @@ class Destroy(OperateTest):
             created = cloud.outcome("firmware/ended.bin", cloud.upload("firmware/ended.bin", IMAGE, TAGS))
             self.assertIn(created["jobId"], self.refuse("destroy", STACK="ended"))
             client("iot").cancel_job(jobId=created["jobId"])
-            self.assertIn(
-                "events in the failure queue, which goes with the stack: 1", self.refuse("destroy", STACK="ended")
-            )
+            self.assertIn("events in the failure queue of the stack: 1", self.refuse("destroy", STACK="ended"))
             client("sqs").purge_queue(QueueUrl=outputs["FailureQueueUrl"])
             self.assertTrue(self.exists("ended"))
 
             before = self.versions("ended-bucket")
-            self.assertIn("the bucket ended-bucket is still there", self.succeed("destroy", STACK="ended"))
+            self.assertIn("the bucket ended-bucket and its content are kept", self.succeed("destroy", STACK="ended"))
             self.assertFalse(self.exists("ended"))
             self.assertEqual(self.versions("ended-bucket"), before)
 

@@ -1,5 +1,7 @@
-"""Every fence that the stack's policies are: who may do what, and what no one may, request by request. Each statement,
-action, resource and condition is told by a request that it alone decides."""
+"""Tests every policy of the stack, request by request: who may send which, and which nobody may send.
+
+For each statement, action, resource and condition, at least one request depends on it alone.
+"""
 
 import io
 import json
@@ -58,7 +60,7 @@ def aws(service, resource, region=REGION, account=ACCOUNT):
 
 
 def resources():
-    """The resources of the stack, in the template that SAM makes of ours."""
+    """Returns the resources of the stack, in the template after SAM's transformation."""
     template = client("cloudformation").get_template(StackName=stack.name, TemplateStage="Processed")
     return template["TemplateBody"]["Resources"]
 
@@ -76,10 +78,13 @@ class PolicyTest(unittest.TestCase):
         ]
         self.assertEqual(wrong, [])
 
-    def check_each_part_decides(self, policy, decides, besides=()):
-        """No change of the policy goes unnoticed by all requests; `decides` tells if one does notice it."""
-        unnoticed = {what for what, other in changed(policy) if not decides(other)}
-        self.assertEqual(unnoticed, set(besides))
+    def check_each_part_decides(self, policy, decides, harmless=()):
+        """Fails if a change of the policy affects no request, unless the change is harmless.
+
+        `decides` returns whether a policy affects any request.
+        """
+        unaffected = {what for what, other in changed(policy) if not decides(other)}
+        self.assertEqual(unaffected, set(harmless))
 
 
 class FunctionRole(PolicyTest):
@@ -88,7 +93,7 @@ class FunctionRole(PolicyTest):
         bus = aws("events", f"event-bus/{stack.ids['ReleaseBus']}")
         log = aws("logs", f"log-group:/aws/lambda/{stack.name}")
         ota_role = f"arn:aws:iam::{ACCOUNT}:role/{stack.ids['OtaRole']}"
-        upload, signed, beside = objects(bucket, "firmware/a.bin", "SignedImage/0a/x", "other/a.bin")
+        upload, signed, other = objects(bucket, "firmware/a.bin", "SignedImage/0a/x", "other/a.bin")
         of = {
             "of S3": {"kms:ViaService": f"s3.{REGION}.amazonaws.com"},
             "of SQS": {"kms:ViaService": f"sqs.{REGION}.amazonaws.com"},
@@ -159,13 +164,13 @@ class FunctionRole(PolicyTest):
                 ),
                 *rows(
                     False,
-                    *[("s3:GetObject", each) for each in (beside, f"{bucket}2/firmware/a.bin")],
+                    *[("s3:GetObject", each) for each in (other, f"{bucket}2/firmware/a.bin")],
                     ("s3:GetObject", upload, foreign),
                     ("s3:GetObjectTagging", upload),
                     ("s3:DeleteObject", upload),
                     ("s3:PutObjectTagging", upload),
                     ("s3:PutObject", upload),
-                    ("s3:PutObject", beside),
+                    ("s3:PutObject", other),
                     ("s3:PutObject", signed, foreign),
                     ("s3:PutObject", signed, {"s3:RequestObjectTagKeys": ["ota:thing-group"]}),
                     ("s3:PutObjectTagging", signed),
@@ -265,13 +270,13 @@ class FunctionRole(PolicyTest):
             caller = Caller(self.role.arn, policy)
             return any(request.allowed(caller) is not allowed for request, allowed in self.requests_of_the_role())
 
-        # What a key prefix of AllowedThingGroups becomes lets nothing: no group has a `/` in its name.
-        # That streams are listed can be allowed for all of them only.
+        # The name from a key prefix of AllowedThingGroups allows nothing: names of groups contain no `/`.
+        # IAM can allow ListStreams only on all streams.
         harmless = {"TargetThingGroups: without arn:*:iot:*:*:thinggroup/prod/de/", "CountStreams: any resource"}
         self.check_each_part_decides(self.role.policy, decides, harmless)
 
     def test_each_kind_of_resource_that_an_action_requires_is_allowed(self):
-        """Some actions are authorised on several resources at once; AWS's own list says on which."""
+        """Some actions are authorised on several resources at once; the list of AWS names them."""
         patterns = {}
         for statement in self.role.policy["Statement"]:
             actions, resources = (
@@ -286,7 +291,7 @@ class FunctionRole(PolicyTest):
             for kind, needed in data["privileges"][name]["resource_types"].items():
                 if kind and needed["required"]:
                     path = data["resources"][kind]["arn"].split(":", 5)[5]
-                    # Any names will do that the patterns have themselves.
+                    # Names from the patterns suffice.
                     allowed = [each.split(":", 5)[-1] for each in patterns[action]]
                     names = {
                         name.replace("*", "x") for each in allowed for name in re.split("[/:]", each) + each.split(":")
@@ -320,7 +325,7 @@ class FunctionRole(PolicyTest):
         self.check_each_part_decides({"Statement": [statement]}, decides)
 
     def requests_of_the_role(self):
-        """Without those that its own policy would allow, and the bucket's does not."""
+        """Returns the requests without those that only the bucket policy denies."""
         return [each for each in self.requests if each[0].allowed(self.role) is each[1]]
 
     def test_the_function_has_no_permission_for_an_empty_parameter(self):
@@ -388,9 +393,9 @@ class OtaRole(PolicyTest):
 
 
 class Bucket(PolicyTest):
-    """Whoever calls may do everything, as far as IAM is concerned: what is refused, the bucket refuses."""
+    """IAM allows every caller everything: only the bucket policy denies requests."""
 
-    # Changes of an object that no release makes.
+    # Changes of objects that are not part of a release.
     CHANGES = [action for action, decision in DECISIONS if decision is Decision.CHANGE]
     WRITES = [action for action, decision in DECISIONS if decision is Decision.WRITE]
 
@@ -404,7 +409,7 @@ class Bucket(PolicyTest):
         mixed = {"s3:RequestObjectTagKeys": ["team", "ota:start", "cost"]}
         by_another = {"aws:CalledVia": ["athena.amazonaws.com"]}
         function = Caller(stack.role("FunctionRole").arn)
-        # As MiniStack has the principal of a session.
+        # The principal of a session in MiniStack.
         session = Caller(f"arn:aws:sts::{ACCOUNT}:assumed-role/{stack.ids['FunctionRole']}/{stack.ids['Function']}")
         anybody = [
             *rows(
@@ -487,7 +492,7 @@ class Bucket(PolicyTest):
             caller: [*anybody, *own[who], *self.rows_of_the_table(who)] for caller, who in self.callers.items()
         }
 
-    # How a request reaches S3: from its caller itself, by a service that acts for the caller, through an access point.
+    # The ways of a request to S3: directly, by a service that acts for the caller, or through an access point.
     ROUTES = {
         "itself": {},
         "by a service": {"aws:ViaAWSService": "true"},
@@ -508,7 +513,7 @@ class Bucket(PolicyTest):
     }
 
     def rows_of_the_table(self, who):
-        """Each action of S3 that the bucket's policy is asked about, at each place and by each route, as decided."""
+        """Yields each action of S3 on the bucket or its objects, at each place and by each route, with the decision."""
         types = resource_types()
         for action, decision in DECISIONS:
             for place, path in self.PLACES.items():
@@ -540,8 +545,8 @@ class Bucket(PolicyTest):
         self.assertEqual(len(DECISIONS), len(dict(DECISIONS)), "an action is decided twice")
         types = resource_types()
         self.assertEqual(dict(DECISIONS).keys(), types.keys())
-        asked = {action for action, kinds in types.items() if kinds & {"bucket", "object"}}
-        self.assertEqual({action for action, decision in DECISIONS if decision not in NOT_ON_THE_BUCKET}, asked)
+        on_bucket = {action for action, kinds in types.items() if kinds & {"bucket", "object"}}
+        self.assertEqual({action for action, decision in DECISIONS if decision not in NOT_ON_THE_BUCKET}, on_bucket)
 
     def test_the_vocabulary_has_every_tag_of_the_function(self):
         (count,) = re.findall(r"VOCABULARY: \[&str; (\d+)\]", (ROOT / "src/tags.rs").read_text())
@@ -562,7 +567,7 @@ class Bucket(PolicyTest):
 
         self.check_each_part_decides(stack.bucket_policy, decides)
 
-    def test_a_deployment_may_let_iam_alone_decide_who_uploads(self):
+    def test_a_deployment_can_leave_uploads_to_iam_alone(self):
         trusting = NEEDED | {"DeployerPrincipals": f"arn:aws:iam::{ACCOUNT}:*"}
         bucket = Stack("trusting", **trusting, BucketName="trusting", AllowedThingGroups="lab")
         tagged = {"s3:RequestObjectTagKeys": ["ota:thing-group"]}
@@ -573,7 +578,7 @@ class Bucket(PolicyTest):
 
 
 class Results(PolicyTest):
-    """Results of the function become e-mails: nobody else sends one in its name."""
+    """Results of the function become e-mails, which nobody else may send in its name."""
 
     def setUp(self):
         self.bus = aws("events", f"event-bus/{stack.ids['ReleaseBus']}")
@@ -603,7 +608,7 @@ class Results(PolicyTest):
             yield caller, Request("events:DescribeEventBus", self.bus), True
 
     def rows_of_the_topic(self):
-        # The denial is of this account alone: EventBridge publishes as a service, which belongs to none.
+        # The denial covers only this account: EventBridge publishes as a service, which belongs to no account.
         elsewhere = NEIGHBOURS[0]
         yield from [
             (caller, Request("sns:Publish", self.topic), caller == elsewhere)
@@ -628,12 +633,12 @@ class Results(PolicyTest):
             self.check_each_part_decides(denials, decides)
 
 
-# The policies of topics, and who may publish there.
+# The policies of topics, and the services that may publish to them.
 TOPICS = {"ReleaseTopicPolicy": "events.amazonaws.com", "AlarmTopicPolicy": "cloudwatch.amazonaws.com"}
 
 
 class Services(unittest.TestCase):
-    """No service does for somebody else what it does for this account."""
+    """Services act for this account only."""
 
     def test_eventbridge_acts_on_an_existing_bucket_only_for_the_rules_of_the_stack(self):
         guest = Stack("guest", **NEEDED, BucketName="guests", AllowedThingGroups="lab", ExistingBucket="true")
@@ -652,14 +657,14 @@ class Services(unittest.TestCase):
             self.assertEqual(
                 (statement["Principal"], statement["Action"]), ({"Service": "events.amazonaws.com"}, action)
             )
-            # EventBridge sends no account: the ARN has it.
+            # EventBridge sends no account: the ARN contains the account.
             keys = {key.lower(): value for keys in statement["Condition"].values() for key, value in keys.items()}
             self.assertEqual(keys, {"aws:sourcearn": source})
 
     def test_each_trust_in_a_service_names_the_account_and_the_resource(self):
         for role, without_arn in {
             "OtaRole": False,
-            # Lambda is not documented to tell account or source ARN when it assumes a role
+            # AWS does not document that Lambda sets account or source ARN when it assumes a role
             # (https://docs.aws.amazon.com/lambda/latest/dg/permissions-source-function-arn.html).
             "FunctionRole": True,
         }.items():
@@ -672,11 +677,11 @@ class Services(unittest.TestCase):
 
         policy = json.loads(client("lambda").get_policy(FunctionName=stack.ids["Function"])["Policy"])
         count = aws("events", f"rule/{stack.ids['CountStreams']}")
-        told = {"s3.amazonaws.com": stack.bucket, "events.amazonaws.com": count}
-        self.assertEqual({each["Principal"]["Service"] for each in policy["Statement"]}, set(told))
+        sources = {"s3.amazonaws.com": stack.bucket, "events.amazonaws.com": count}
+        self.assertEqual({each["Principal"]["Service"] for each in policy["Statement"]}, set(sources))
         for statement in policy["Statement"]:
             service = statement["Principal"]["Service"]
-            condition = {"ArnLike": {"AWS:SourceArn": told[service]}}
+            condition = {"ArnLike": {"AWS:SourceArn": sources[service]}}
             if service == "s3.amazonaws.com":  # the ARN of a bucket names no account
                 condition["StringEquals"] = {"AWS:SourceAccount": ACCOUNT}
             self.assertEqual(statement["Condition"], condition)
@@ -701,8 +706,8 @@ class Services(unittest.TestCase):
 
 
 class Encryption(unittest.TestCase):
-    def test_the_given_key_encrypts_all_stored_data(self):
-        # MiniStack makes buckets without their encryption.
+    def test_the_kms_key_encrypts_all_stored_data(self):
+        # MiniStack ignores the encryption of buckets.
         encryption = resources()["Bucket"]["Properties"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
         with_key = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": {"Ref": "KmsKeyArn"}}
         key = {"ServerSideEncryptionByDefault": with_key, "BucketKeyEnabled": True}
@@ -717,7 +722,7 @@ class Encryption(unittest.TestCase):
 
 class Parameters(unittest.TestCase):
     def validate(self, values):
-        """Has CloudFormation check these values of the template's parameters, and makes nothing of them."""
+        """Has CloudFormation check values of the template's parameters, without creating the stack's resources."""
         section = (ROOT / "template.yaml").read_text().split("\nParameters:\n")[1].split("\nRules:\n")[0]
         nothing = "Resources: {Nothing: {Type: AWS::CloudFormation::WaitConditionHandle}}"
         client("cloudformation").create_stack(
@@ -727,7 +732,7 @@ class Parameters(unittest.TestCase):
         )
         client("cloudformation").delete_stack(StackName="parameters")
 
-    def test_no_bad_value_becomes_a_part_of_an_arn(self):
+    def test_an_invalid_value_never_becomes_part_of_an_arn(self):
         good = NEEDED | {"BucketName": "bad", "AllowedThingGroups": "lab"}
         bad = [
             "*",
@@ -787,7 +792,7 @@ class Parameters(unittest.TestCase):
                 with self.subTest(parameter, value=value), self.assertRaisesRegex(ClientError, f"'{parameter}' must"):
                     self.validate(good | {parameter: value})
 
-    def test_good_values_are_accepted(self):
+    def test_valid_values_are_accepted(self):
         groups = "lab,eu-*,lab/=lab-*,prod/de.1/=prod:de_1"
         sso = f"arn:aws-cn:iam::{ACCOUNT}:role/aws-reserved/sso.amazonaws.com/AWSReservedSSO_a+=.@_-*"
         deployers = f"arn:aws:iam::{ACCOUNT}:root,{sso}"
@@ -795,14 +800,14 @@ class Parameters(unittest.TestCase):
 
 
 class Linted(unittest.TestCase):
-    """Parliament knows which actions, resources and conditions go together."""
+    """Parliament checks that actions, resources and conditions fit each other."""
 
     EXPLAINED = {
-        # It wants each statement to name all kinds of resources that CreateJob is authorised on; here, each names one.
+        # Parliament expects all kinds of resources of CreateJob in each statement; here, each statement has one kind.
         **dict.fromkeys(["Job", "TargetThingGroups", "TargetThings", "PackageVersions"], "RESOURCE_MISMATCH"),
-        # One role, which may do no more than read signed images, to one service.
+        # Passes one role to one service, and the role may only read signed images.
         "LetIotReadSigned": "PERMISSIONS_MANAGEMENT_ACTIONS",
-        # A global key, which its list lacks
+        # A global key, which Parliament's list lacks
         # (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html).
         "DeployersWriteSignedOnlyThroughAService": "UNKNOWN_CONDITION_FOR_ACTION",
     }
@@ -839,7 +844,7 @@ def main():
                 archive.writestr("bootstrap", "")
             client("s3").create_bucket(Bucket="code")
             client("s3").put_object(Bucket="code", Key="code.zip", Body=code.getvalue())
-            stack = Stack("fences", **PARAMETERS)
+            stack = Stack("policies", **PARAMETERS)
         return not unittest.main(verbosity=2, exit=False).result.wasSuccessful()
 
 

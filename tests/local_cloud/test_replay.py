@@ -1,4 +1,4 @@
-"""Replays without Docker: the sample events, the ways to replay one, and what is said when it cannot be done."""
+"""Tests replays without Docker: sample events, modes, and messages about problems."""
 
 import json
 import os
@@ -26,7 +26,7 @@ from program import ROOT, Failed, is_open, run, spawn, stop
 PROGRAM = [sys.executable, ROOT / "ops/replay.py"]
 PUT = "events/put.json"
 MANIFEST = "events/manifest.json"
-GIVEN = {
+VARIABLES = {
     "EVENT",
     "MODE",
     "TAGS",
@@ -40,7 +40,7 @@ GIVEN = {
     "VERSION",
     "OUT",
 }
-# The results beside the sample events are of this time, and with the default start an hour and a minute later at most.
+# The results of the sample events are of this time. The default start is an hour and at most a minute later.
 RESULTS_AT = datetime(2026, 11, 23, 21, 40, 30, tzinfo=UTC)
 
 
@@ -63,14 +63,14 @@ class SampleEvents:
 
 
 class AnyOf(list):
-    """Equal to each of the values in it."""
+    """A value that equals each of its items."""
 
     def __eq__(self, other):
         return any(other == each for each in self)
 
 
 def expected_at(result, *times):
-    """What a result is at one of these times: the minute may have turned between them."""
+    """Returns the possible results at these times: a new minute may have begun between them."""
     starts = {minute_after(time) for time in times}
     shifts = [start - minute_after(RESULTS_AT) for start in starts]
     return AnyOf(shifted(json.loads(result), shift) for shift in shifts)
@@ -81,7 +81,7 @@ def minute_after(time):
 
 
 def shifted(value, shift):
-    """A result with its start and end times moved."""
+    """Returns a result with its start and end times moved."""
     if isinstance(value, dict):
         return {
             name: f"{datetime.fromisoformat(each) + shift:%Y-%m-%dT%H:%M}"
@@ -93,24 +93,24 @@ def shifted(value, shift):
 
 
 def call(command, **environment):
-    """Runs the program as `make` does; returns how it ended, and all that it said."""
-    given = {name: str(value) for name, value in environment.items()}
-    shell = {name: value for name, value in os.environ.items() if name not in GIVEN}
+    """Runs the program as `make` does; returns its exit code and its output."""
+    variables = {name: str(value) for name, value in environment.items()}
+    shell = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     ended = subprocess.run(
         [*PROGRAM, command],
-        **{"cwd": ROOT, "env": shell | given, "text": True},
+        **{"cwd": ROOT, "env": shell | variables, "text": True},
         **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "timeout": 300},
     )
     return ended.returncode, ended.stdout
 
 
 def result_in(output):
-    """The result among what a replay printed."""
+    """Returns the result in the output of a replay."""
     return json.loads(output.partition("\nResult\n")[2].partition("\n\n")[0])
 
 
 def running():
-    """The programs of all processes."""
+    """Returns the programs of all processes."""
     return [os.path.realpath(each) for each in Path("/proc").glob("[0-9]*/exe")]
 
 
@@ -151,15 +151,15 @@ class Output(unittest.TestCase):
             code, output = call("cargo", EVENT=PUT, ENV_VARS=file.name)
         self.assertEqual(code, 1, output)
         self.assertIn("setting `DEFAULT_RETRIES` is `lots`, expected", output)
-        self.assertIn("✗ the function gave no result", output)
+        self.assertIn("✗ the function returned no result", output)
 
 
 class Manifests(unittest.TestCase):
     def test_a_dry_run_checks_a_manifest(self):
-        said = json.loads((ROOT / "events/manifests/gateway.ota.json").read_text())
-        said["abortConfig"]["criteriaList"][0]["action"] = "STOP"
+        manifest = json.loads((ROOT / "events/manifests/gateway.ota.json").read_text())
+        manifest["abortConfig"]["criteriaList"][0]["action"] = "STOP"
         with tempfile.NamedTemporaryFile("w") as file:
-            json.dump(said, file)
+            json.dump(manifest, file)
             file.flush()
             code, output = call("cargo", EVENT=MANIFEST, MANIFEST=file.name)
         self.assertEqual(code, 0, output)
@@ -192,13 +192,13 @@ class Errors(unittest.TestCase):
         self.assert_reports("MODE is `prod`, expected one of dry-run, local-cloud, account", EVENT=PUT, MODE="prod")
 
     def test_unreadable_settings_are_reported(self):
-        self.assert_reports("events/put.json is no environment file", EVENT=PUT, ENV_VARS=PUT)
-        self.assert_reports("nowhere.json is no environment file", EVENT=PUT, ENV_VARS="nowhere.json")
+        self.assert_reports("events/put.json is not an environment file", EVENT=PUT, ENV_VARS=PUT)
+        self.assert_reports("nowhere.json is not an environment file", EVENT=PUT, ENV_VARS="nowhere.json")
 
-    def test_a_variable_that_the_mode_does_not_use_is_reported(self):
-        message = "TAGS has no use with MODE=account, which takes RELEASE and STACK"
+    def test_a_variable_that_the_mode_does_not_support_is_reported(self):
+        message = "TAGS cannot be used with MODE=account, which supports RELEASE and STACK"
         self.assert_reports(message, EVENT=PUT, MODE="account", TAGS="ota:start=now")
-        self.assert_reports("RELEASE has no use with MODE=dry-run", EVENT=PUT, RELEASE="yes")
+        self.assert_reports("RELEASE cannot be used with MODE=dry-run", EVENT=PUT, RELEASE="yes")
         self.assert_reports("RELEASE is `true`, expected `yes`", EVENT=PUT, MODE="account", RELEASE="true")
 
     def test_a_missing_or_stopped_docker_is_reported(self):
@@ -218,7 +218,7 @@ class Errors(unittest.TestCase):
         nowhere = Path("nowhere")
         with mock.patch.multiple(runners, BUILT=nowhere, TARGET=nowhere):
             for runner, target in ((runners.by_sam, "make invoke"), (runners.by_cargo, "make invoke-cargo")):
-                with self.assertRaisesRegex(Failed, f"there is no build of the function: run .*`{target}`, which does"):
+                with self.assertRaisesRegex(Failed, f"the function is not built: run .*`{target}`, which builds it"):
                     runner({}, {})
 
     def test_settings_that_differ_from_the_template_are_reported(self):
@@ -230,7 +230,7 @@ class Errors(unittest.TestCase):
             (sample | {"MAX_IMAGE_BYTES": 1000}, "has 1000 for MAX_IMAGE_BYTES, expected text in quotes"),
             (sample | {"DRY_RUN": "false"}, "the settings have no DRY_RUN `true` with tags in DRY_RUN_TAGS"),
             (sample | {"DRY_RUN_TAGS": ""}, "the settings have no DRY_RUN `true` with tags in DRY_RUN_TAGS"),
-            (["DEFAULT_END"], "is no environment file"),
+            (["DEFAULT_END"], "is not an environment file"),
         ):
             with self.subTest(message), tempfile.NamedTemporaryFile("w", suffix=".json") as file:
                 json.dump({"Function": settings}, file)
@@ -278,7 +278,7 @@ class OnLocalCloud(unittest.TestCase):
             self.assertEqual(code, 1, output)
             self.assertIn("has no version ID", output)
 
-    def test_a_sample_event_is_released_with_given_tags_and_firmware(self):
+    def test_tags_and_firmware_of_the_user_are_released(self):
         code, output = call(
             "cargo", EVENT=PUT, MODE="local-cloud", TAGS="ota:thing-group=lab-9&ota:job-id=replayed", FIRMWARE="LICENSE"
         )
@@ -304,21 +304,21 @@ class OnLocalCloud(unittest.TestCase):
         with tempfile.TemporaryFile("w+") as log:
             watch = spawn([*PROGRAM, "watch"], stdout=log, stderr=log)
             try:
-                while not replay.watch_that_runs() and watch.poll() is None:
+                while not replay.running_watch() and watch.poll() is None:
                     time.sleep(0.1)
                 first, second = (result_in(call("cargo", EVENT=PUT, MODE="local-cloud")[1]) for _ in range(2))
-                watched = replay.watch_that_runs()
+                watched = replay.running_watch()
                 ports = watched["port"], urlsplit(watched["endpoint"]).port
                 os.killpg(watch.pid, signal.SIGINT)
                 watch.wait(30)
             finally:
                 stop(watch)
             log.seek(0)
-            told = log.read()
+            output = log.read()
         (first,), (second,) = first["releases"], second["releases"]
-        self.assertEqual((first["outcome"], second["outcome"]), ("created", "created"), told)
+        self.assertEqual((first["outcome"], second["outcome"]), ("created", "created"), output)
         self.assertNotEqual(first["jobId"], second["jobId"])
-        self.assertIn(first["jobArn"], told)
+        self.assertIn(first["jobArn"], output)
         self.assertFalse(any(map(is_open, ports)), "left behind")
         self.assertNotIn(str(ROOT / "target/debug/bootstrap"), running())
 

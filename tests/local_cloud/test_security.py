@@ -1,5 +1,8 @@
-"""The fences of the deployed stack, run into: by the function's role with less than its rights and beyond them, and by
-users whom IAM lets do everything. The stack is one with a KMS key."""
+"""Tests the protections of the deployed stack, which has a KMS key.
+
+The function's role runs with fewer permissions, and sends requests beyond them. Users whom IAM allows everything try to
+change releases.
+"""
 
 import itertools
 import json
@@ -36,7 +39,7 @@ names = (f"firmware/{number}.bin" for number in itertools.count())
 
 
 def invoke(key, version):
-    """What the function says to the event of an upload, which S3 does not tell it here."""
+    """Returns the function's result for the event of an upload. S3 does not notify the function here."""
     event = cloud.notification(key, version)
     answer = client("lambda").invoke(FunctionName=cloud.outputs["FunctionName"], Payload=event)
     result = json.load(answer["Payload"])
@@ -49,7 +52,7 @@ def release(tags=TAGS):
 
 
 def fail():
-    """An upload that fails for good, and whether it was kept."""
+    """Uploads for a release that fails after all retries; returns whether the failure queue has the event."""
     before, key = cloud.failures(), next(names)
     event = cloud.notification(key, cloud.upload(key, IMAGE, f"{TAGS}&ota:signing-profile={PROFILE_TO_COME}"))
     client("lambda").invoke(FunctionName=cloud.outputs["FunctionName"], InvocationType="Event", Payload=event)
@@ -68,7 +71,7 @@ class AccessTest(unittest.TestCase):
 
 
 class FunctionRole(AccessTest):
-    # What a release cannot do without the statement, and what it comes to with it.
+    # By statement: a release that fails without it, and the outcome with it.
     NEEDED = {
         **dict.fromkeys(
             ["ReadUploads", "ReadAndWriteSigned", "ListKeys", "Sign", "AwaitSigning", "ReadCertificates"]
@@ -79,10 +82,10 @@ class FunctionRole(AccessTest):
         "TargetThings": (lambda: release("ota:thing=lab-device-1"), "created"),
         "JobTemplates": (lambda: release(f"{TAGS}&ota:job-template=canary"), "created"),
     }
-    # What MiniStack does not ask IAM about: test_policies.py does.
-    NOT_ASKED = {
+    # Statements that MiniStack does not evaluate: test_policies.py tests them.
+    NOT_EVALUATED = {
         **dict.fromkeys(
-            ["Stream", "LetIotReadSigned", "Log", "KeyOfObjects", "TellResults", "CountStreams"], (release, "created")
+            ["Stream", "LetIotReadSigned", "Log", "KeyOfObjects", "PutResults", "CountStreams"], (release, "created")
         ),
         **dict.fromkeys(
             ["PackageVersions", "ReadPackageVersions"],
@@ -110,7 +113,7 @@ class FunctionRole(AccessTest):
         client("iam").put_role_policy(**self.policy, PolicyDocument=json.dumps(document))
 
     def test_each_statement_is_needed(self):
-        tried = self.NEEDED | self.NOT_ASKED
+        tried = self.NEEDED | self.NOT_EVALUATED
         self.assertEqual({each["Sid"] for each in self.document["Statement"]}, set(tried))
         for sid, (attempt, outcome) in tried.items():
             with self.subTest(sid):
@@ -118,7 +121,7 @@ class FunctionRole(AccessTest):
                     self.assertEqual(attempt()["outcome"], outcome)
                 with self.without(sid):
                     result = attempt()
-                self.assertEqual(result["outcome"] == outcome, sid in self.NOT_ASKED, result)
+                self.assertEqual(result["outcome"] == outcome, sid in self.NOT_EVALUATED, result)
 
     def test_every_other_call_is_denied(self):
         self.assertEqual(release()["outcome"], "created")
@@ -136,7 +139,7 @@ class FunctionRole(AccessTest):
         iam, sqs, logs = session.client("iam"), session.client("sqs"), session.client("logs")
         functions, acm = session.client("lambda"), session.client("acm")
         self.assertEqual(
-            s3.get_object(Bucket=BUCKET, Key=key)["Body"].read(), IMAGE, "the session has the role's rights"
+            s3.get_object(Bucket=BUCKET, Key=key)["Body"].read(), IMAGE, "the session has the role's permissions"
         )
         at = {"Bucket": BUCKET, "Key": key}
         tag_set = {"TagSet": [{"Key": "ota:thing-group", "Value": "lab"}]}
@@ -164,8 +167,8 @@ class FunctionRole(AccessTest):
             (s3, "delete_bucket_policy", {"Bucket": BUCKET}),
             (s3, "put_bucket_versioning", {"Bucket": BUCKET, "VersioningConfiguration": {"Status": "Suspended"}}),
             (s3, "put_bucket_notification_configuration", {"Bucket": BUCKET, "NotificationConfiguration": {}}),
-            (signer, "start_signing_job", {**signing, "profileName": "somebody_elses"}),
-            (signer, "get_signing_profile", {"profileName": "somebody_elses"}),
+            (signer, "start_signing_job", {**signing, "profileName": "someone_elses"}),
+            (signer, "get_signing_profile", {"profileName": "someone_elses"}),
             (signer, "cancel_signing_profile", {"profileName": SIGNING_PROFILE}),
             (signer, "list_signing_jobs", {}),
             (acm, "list_certificates", {}),
@@ -192,16 +195,16 @@ class FunctionRole(AccessTest):
         self.check_denied(calls)
 
     def session(self):
-        """One of the function's role, which is let out of Lambda's hands for it."""
+        """Returns a session of the function's role, whose trust policy is open meanwhile."""
         iam, role = client("iam"), self.ids["FunctionRole"]
         trust = iam.get_role(RoleName=role)["Role"]
         statement = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
-        loose = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-        iam.update_assume_role_policy(RoleName=role, PolicyDocument=loose)
-        given = client("sts").assume_role(RoleArn=trust["Arn"], RoleSessionName="beyond")["Credentials"]
+        open_policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        iam.update_assume_role_policy(RoleName=role, PolicyDocument=open_policy)
+        keys = client("sts").assume_role(RoleArn=trust["Arn"], RoleSessionName="beyond")["Credentials"]
         strict = json.dumps(trust["AssumeRolePolicyDocument"])
         iam.update_assume_role_policy(RoleName=role, PolicyDocument=strict)
-        return boto3.Session(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
+        return boto3.Session(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
 
 
 class Folders(unittest.TestCase):
@@ -214,19 +217,19 @@ class Folders(unittest.TestCase):
         ]:
             with self.subTest(f"{group} from firmware/{folder}"):
                 key = next(names).replace("firmware/", f"firmware/{folder}")
-                came = invoke(key, cloud.upload(key, IMAGE, f"ota:thing-group={group}"))
-                self.assertEqual(came["outcome"], outcome, came)
+                result = invoke(key, cloud.upload(key, IMAGE, f"ota:thing-group={group}"))
+                self.assertEqual(result["outcome"], outcome, result)
 
 
 class Bucket(AccessTest):
     @classmethod
     def setUpClass(cls):
-        cls.sessions = [cls.user(name) for name in (DEPLOYER.rpartition("/")[2], "somebody")]
+        cls.sessions = [cls.user(name) for name in (DEPLOYER.rpartition("/")[2], "someone")]
         cls.deployer, cls.other = (session.client("s3") for session in cls.sessions)
 
     @staticmethod
     def user(name):
-        """The session of a user who may do everything by IAM."""
+        """Returns the session of a user whom IAM allows everything."""
         iam, everything = client("iam"), {"Effect": "Allow", "Action": "*", "Resource": "*"}
         iam.create_user(UserName=name)
         policy = json.dumps({"Version": "2012-10-17", "Statement": [everything]})
@@ -304,7 +307,7 @@ class Bucket(AccessTest):
 
     @staticmethod
     def without_account(request, **_):
-        """Removes the account from the name of the host, which is a number here."""
+        """Removes the account from the name of the host, which is an IP address here."""
         request.url = request.url.replace(f"//{ACCOUNT}.", "//")
 
     def test_nobody_else_puts_results_or_publishes_them(self):
@@ -392,10 +395,10 @@ def main():
         with step("provision the account"):
             cloud.provision()
             profile = client("signer").get_signing_profile(profileName=SIGNING_PROFILE)
-            taken = ("platformId", "signingMaterial", "signingParameters")
-            same = {member: profile[member] for member in taken}
+            members = ("platformId", "signingMaterial", "signingParameters")
+            same = {member: profile[member] for member in members}
             client("signer").put_signing_profile(profileName=OTHER_PROFILE, **same)
-            client("signer").put_signing_profile(profileName="somebody_elses", **same)
+            client("signer").put_signing_profile(profileName="someone_elses", **same)
             publish("fw:1")
             client("iot").create_job_template(jobTemplateId="canary", description="slowly", document="{}")
             for group in ("production", "bound-1"):
@@ -408,7 +411,7 @@ def main():
             groups = f"{ALLOWED_THING_GROUPS},bound/=bound-*"
             profiles = f"{OTHER_PROFILE},{PROFILE_TO_COME}"
             cloud.deploy(AllowedSigningProfiles=profiles, AllowedThingGroups=groups, KmsKeyArn=key)
-        # Each test says itself when the function hears of an upload.
+        # Tests invoke the function themselves.
         client("s3").put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration={})
         return not unittest.main(verbosity=2, exit=False).result.wasSuccessful()
 

@@ -1,4 +1,4 @@
-"""The deployed stack, from uploads to jobs: deployed once, as it is, and with no more rights than its role has."""
+"""Tests releases of the deployed stack, from uploads to jobs, with only the permissions of its role."""
 
 import base64
 import json
@@ -42,12 +42,12 @@ LAB = f"arn:aws:iot:{REGION}:{ACCOUNT}:thinggroup/lab"
 
 
 def release(key, tags=TAGS, image=IMAGE):
-    """Uploads, and waits for what it came to."""
+    """Uploads an image, and returns the outcome."""
     return cloud.outcome(key, cloud.upload(key, image, tags))
 
 
 def invoke(sample, key, version):
-    """Calls the function with a sample event, told of one object version; returns the release it answers with."""
+    """Invokes the function with a sample event for one object version; returns the release in its result."""
     event = cloud.notification(key, version, sample)
     answer = boto3.client("lambda").invoke(FunctionName=cloud.outputs["FunctionName"], Payload=event)
     result = json.load(answer["Payload"])
@@ -143,14 +143,14 @@ class Releases(StackTest):
         iot.create_job_template(jobTemplateId="canary", description="slowly", document="{}", **template)
         outcome = self.create("firmware/canary.bin", f"{TAGS}&ota:job-template=canary&ota:retries=2")
         job = iot.describe_job(jobId=outcome["jobId"])["job"]
-        said = {member: job[member] for member in template}
+        members = {member: job[member] for member in template}
         retries = {"criteriaList": [{"failureType": "ALL", "numberOfRetries": 2}]}
-        self.assertEqual(said, template | {"jobExecutionsRetryConfig": retries})
+        self.assertEqual(members, template | {"jobExecutionsRetryConfig": retries})
         self.assertIn("afr_ota", iot.get_job_document(jobId=outcome["jobId"])["document"])
         (log,) = [line for line in cloud.function_log() if "job template `canary`" in line]
         self.assertIn("time-out 30m (job template `canary`), retries 2 (`ota:retries`)", log)
 
-    def test_devices_fetch_the_image_by_http_if_a_tag_says_so(self):
+    def test_devices_fetch_the_image_by_http_if_a_tag_requests_it(self):
         outcome = self.create("firmware/by http.bin", f"{TAGS}&ota:protocols=http")
         self.assertNotIn("streamId", outcome)
         ota = json.loads(iot.get_job_document(jobId=outcome["jobId"])["document"])["afr_ota"]
@@ -173,24 +173,24 @@ class Releases(StackTest):
         images = {"firmware/gateway/app 2.bin": IMAGE, "firmware/gateway/radio.bin": IMAGE[::-1]}
         uploads = [release(key, tags="", image=image) for key, image in images.items()]
         self.assertEqual([upload["reason"] for upload in uploads], ["no-tags", "no-tags"])
-        said = {
+        options = {
             "abortConfig": {"criteriaList": [ABORT]},
             "jobExecutionsRolloutConfig": {"maximumPerMinute": 50},
             "destinationPackageVersions": [f"arn:aws:iot:{REGION}:{ACCOUNT}:package/app/version/2.0"],
         }
         files = [{"key": upload["key"], "versionId": upload["versionId"]} for upload in uploads]
         files[1] |= {"filePath": "/radio.bin", "fileId": 7, "fileType": 203}
-        manifest = {"files": files, "tags": [{"Key": "team", "Value": "gateways"}], **said}
+        manifest = {"files": files, "tags": [{"Key": "team", "Value": "gateways"}], **options}
         publish("app:2.0")
         outcome = self.create("firmware/gateway/2.0.ota.json", f"{TAGS}&ota:timeout=30m", json.dumps(manifest))
         self.assertIs(outcome["verified"], True)
 
         job = iot.describe_job(jobId=outcome["jobId"])["job"]
-        self.assertEqual({member: job[member] for member in said}, said)
+        self.assertEqual({member: job[member] for member in options}, options)
         self.assertEqual(job["timeoutConfig"], {"inProgressTimeoutInMinutes": 30})
         ota = json.loads(iot.get_job_document(jobId=outcome["jobId"])["document"])["afr_ota"]
-        told = [(file["fileid"], file["filepath"], file["fileType"]) for file in ota["files"]]
-        self.assertEqual(told, [(0, "app_2.bin", 0), (7, "/radio.bin", 203)])
+        files = [(file["fileid"], file["filepath"], file["fileType"]) for file in ota["files"]]
+        self.assertEqual(files, [(0, "app_2.bin", 0), (7, "/radio.bin", 203)])
         streamed = list(cloud.streamed_files(outcome["streamId"]))
         self.assertEqual([file for file, _, _ in streamed], [0, 7])
         for file, (_, at, image), expected in zip(ota["files"], streamed, images.values(), strict=True):
@@ -200,10 +200,10 @@ class Releases(StackTest):
         again = invoke("manifest.json", outcome["key"], outcome["versionId"])
         self.assertEqual((again["outcome"], again["jobArn"]), ("adopted", outcome["jobArn"]), again)
 
-    def test_a_signature_may_be_made_elsewhere(self):
+    def test_a_signature_that_was_made_elsewhere_is_released(self):
         key = ec.generate_private_key(ec.SECP256R1())
         signature = base64.b64encode(key.sign(IMAGE, ec.ECDSA(hashes.SHA256()))).decode()
-        # As it is, so that S3 decodes each `+` to a space.
+        # Each `+` stays unescaped, so that S3 decodes it to a space.
         signed = f"ota:signature={signature.replace('=', '%3D')}&ota:signature-algorithm=SHA256withECDSA"
         tags = f"{TAGS}&{signed}&ota:certificate=/certs/own.pem"
         self.check_unverified(self.create("firmware/signed elsewhere.bin", tags), "sig-sha256-ecdsa", signature)
@@ -213,8 +213,8 @@ class Releases(StackTest):
         signature = base64.b64encode(key.sign(IMAGE, padding.PKCS1v15(), hashes.SHA256())).decode()
         name = "firmware/rsa.bin"
         skipped = release(name, tags="")
-        beside = {"versionId": skipped["versionId"], "signature": signature, "signatureAlgorithm": "SHA256withRSA"}
-        self.assertEqual(release(f"{name}.sig", tags="", image=json.dumps(beside))["reason"], "no-tags")
+        content = {"versionId": skipped["versionId"], "signature": signature, "signatureAlgorithm": "SHA256withRSA"}
+        self.assertEqual(release(f"{name}.sig", tags="", image=json.dumps(content))["reason"], "no-tags")
         tags = {"ota:thing-group": "lab", "ota:signature": ".sig", "ota:certificate": "/certs/own.pem"}
         tag_set = {"TagSet": [{"Key": tag, "Value": value} for tag, value in tags.items()]}
         s3.put_object_tagging(Bucket=skipped["bucket"], Key=name, VersionId=skipped["versionId"], Tagging=tag_set)
@@ -251,10 +251,10 @@ class Releases(StackTest):
     def test_one_upload_is_one_invocation(self):
         before = cloud.invocations()
         self.create("firmware/once.bin")
-        time.sleep(2)  # what the function itself writes would be notified by now
+        time.sleep(2)  # until objects that the function writes would cause an event
         self.assertEqual(cloud.invocations() - before, 1)
 
-    def test_a_key_may_have_any_character(self):
+    def test_a_key_can_have_any_character(self):
         for name in (
             "two words.bin",
             "a+b.bin",
@@ -269,7 +269,7 @@ class Releases(StackTest):
                 self.assertEqual(cloud.streamed(outcome["streamId"])[1], IMAGE)
                 self.assertTrue(device(iot.get_job_document(jobId=outcome["jobId"])["document"]))
 
-    def test_an_image_may_have_16_mb(self):
+    def test_an_image_of_16_mb_is_released(self):
         image = IMAGE * 1024
         outcome = self.create("firmware/large.bin", image=image)
         self.assertEqual(cloud.streamed(outcome["streamId"])[1], image)
@@ -280,9 +280,9 @@ class NoReleases(unittest.TestCase):
         self.before = cloud.creations()
 
     def tearDown(self):
-        self.assertEqual(cloud.creations(), self.before, "something was created")
+        self.assertEqual(cloud.creations(), self.before, "a release created something")
 
-    def test_bad_tags_are_rejected_with_every_reason(self):
+    def test_invalid_tags_are_rejected_with_every_reason(self):
         outcome = release("firmware/bad.bin", f"{TAGS}&ota:retries=lots&ota:timeout=9d&ota:strat=now")
         self.assertEqual(outcome["outcome"], "rejected", outcome)
         for word in ("`ota:retries`", "`lots`", "`ota:timeout`", "`9d`", "`ota:strat`", "`ota:start`"):
@@ -313,7 +313,7 @@ class LaterEvents(StackTest):
         self.assertEqual(skipped["outcome"], "skipped", skipped)
         tag_set = {"TagSet": [{"Key": "ota:thing-group", "Value": "lab"}]}
         s3.put_object_tagging(Bucket=skipped["bucket"], Key=key, VersionId=skipped["versionId"], Tagging=tag_set)
-        # MiniStack raises no event for it.
+        # MiniStack sends no event of added tags.
         outcome = invoke("tagged-later.json", key, skipped["versionId"])
         self.assertEqual(outcome["outcome"], "created", outcome)
 
@@ -323,7 +323,7 @@ class LaterEvents(StackTest):
         self.assertEqual(outcome["outcome"], "rejected", outcome)
         for name in ("lab-none", "blinky:9"):
             self.assertIn(f"`{name}`, which does not exist", outcome["reasons"])
-        self.assertEqual(cloud.creations(), before, "something was created")
+        self.assertEqual(cloud.creations(), before, "a release created something")
 
     def test_a_copy_onto_itself_is_not_released_again(self):
         first = self.create("firmware/copied.bin")
@@ -346,7 +346,7 @@ class LaterEvents(StackTest):
 
 
 class Redrive(StackTest):
-    def test_a_release_that_failed_for_good_is_redriven_from_the_failure_queue(self):
+    def test_a_release_that_failed_after_all_retries_is_redriven(self):
         key = "firmware/redriven.bin"
         version = cloud.upload(key, IMAGE, f"{TAGS}&ota:signing-profile={PROFILE_TO_COME}")
         failed = cloud.outcome(key, version)
@@ -398,14 +398,14 @@ class Replays(StackTest):
             (checked,) = result_in(output)["releases"]
             self.assertEqual((checked["outcome"], checked["createJob"]["targets"]), ("dry-run", [LAB]), checked)
             self.assertEqual(checked["createStream"]["roleArn"], cloud.outputs["OtaRoleArn"])
-            self.assertEqual(cloud.creations(), before, "something was created")
+            self.assertEqual(cloud.creations(), before, "a release created something")
 
             code, output = call("cargo", EVENT=event, MODE="account", RELEASE="yes")
             self.assertEqual(code, 0, output)
             (made,) = result_in(output)["releases"]
             self.assertEqual((made["outcome"], made["jobId"]), ("created", checked["jobId"]), made)
 
-            code, output = call("cargo", EVENT=event, MODE="account", STACK="of-nobody")
+            code, output = call("cargo", EVENT=event, MODE="account", STACK="missing")
             self.assertEqual(code, 1, output)
             self.assertIn("✗ the settings of the deployed stack cannot be read: ", output)
 

@@ -1,5 +1,7 @@
-"""Checks the template against what AWS documents and the local cloud does not show: permissions of EventBridge, an
-alarm for all rules, notifications of any key, and the largest values that parameters admit."""
+"""Checks the template against the documentation of AWS, where the local cloud differs from AWS.
+
+The subjects are permissions of EventBridge, the alarm for all rules, notifications, and the largest parameters.
+"""
 
 import json
 import re
@@ -32,7 +34,7 @@ def of_type(name):
 
 
 def resource(node):
-    """The logical ID of the resource that a `Ref` or an attribute names."""
+    """Returns the logical ID of the resource that a `Ref` or an attribute names."""
     match node:
         case {"Ref": name} | {"Fn::GetAtt": [name, *_]}:
             return name
@@ -44,7 +46,7 @@ def rules():
 
 
 def targets():
-    """Each rule's logical ID with each of its targets."""
+    """Returns each rule's logical ID with each of its targets."""
     return [(rule, target) for rule, properties in rules().items() for target in properties["Targets"]]
 
 
@@ -99,7 +101,7 @@ class EventBridge(unittest.TestCase):
         }
         self.assertLessEqual(set(queues.values()), watched)
 
-    def test_one_alarm_counts_what_every_rule_fails_to_deliver(self):
+    def test_one_alarm_counts_the_failed_deliveries_of_every_rule(self):
         """By the dimensions that rules of the default bus and of other buses have:
         https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-monitoring.html#eb-metrics
         """
@@ -107,7 +109,7 @@ class EventBridge(unittest.TestCase):
             values, expected = {"ExistingBucket": existing, "ReleaseBus": "stack"}, set()
             for name, rule in rules().items():
                 bus = resolved(rule["EventBusName"], values) if "EventBusName" in rule else None
-                # As AWS has them: https://github.com/aws-cloudformation/cloudformation-coverage-roadmap/issues/1131
+                # The forms of AWS: https://github.com/aws-cloudformation/cloudformation-coverage-roadmap/issues/1131
                 values |= {name: f"{bus}|stack-{name}-1" if bus else f"stack-{name}-1"}
                 path = f"{bus}/stack-{name}-1" if bus else f"stack-{name}-1"
                 values |= {f"{name}.Arn": f"arn:aws:events:eu-west-1:{ACCOUNT}:rule/{path}"}
@@ -139,7 +141,7 @@ class InvalidJson(Exception):
 
 
 def delivered(target, event):
-    """What EventBridge hands to a target, by its documented rules:
+    """Returns the text that EventBridge delivers to a target, by its documented rules:
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-transform-target-input.html
     """
     transformer = target["InputTransformer"]
@@ -160,7 +162,7 @@ def delivered(target, event):
     def as_text(value):
         return value if isinstance(value, str) else as_json(value).replace('"', "")
 
-    def as_json(value):  # which escapes no more than it must
+    def as_json(value):  # escapes only where JSON requires it
         return json.dumps(value, ensure_ascii=False)
 
     text = re.sub(r'("(?:\\.|[^"\\])*")|<(\w+)>', inserted, transformer["InputTemplate"])
@@ -173,7 +175,7 @@ def delivered(target, event):
     return text
 
 
-# Text of keys and reasons that JSON, a template or a shell could take for its own.
+# Texts of keys and reasons that JSON, a template or a shell could interpret.
 HOSTILE = [
     *(
         '"',
@@ -236,10 +238,10 @@ class Notifications(unittest.TestCase):
                     {"outcome": "rejected", "key": text, "reasons": [f"tag `ota:start` is `{text}`", text]},
                 ]
                 event = {"detail": {"responsePayload": {"releases": releases}}}
-                told = json.loads(delivered(target, event))
-                self.assertEqual(told["releases"], releases)
-                self.assertRegex(told["message"], r"^(CREATED|REJECTED): [\w :,.-]+\.$")
-                self.assertEqual(set(told), {"message", "releases"})
+                notification = json.loads(delivered(target, event))
+                self.assertEqual(notification["releases"], releases)
+                self.assertRegex(notification["message"], r"^(CREATED|REJECTED): [\w :,.-]+\.$")
+                self.assertEqual(set(notification), {"message", "releases"})
 
     def test_no_key_and_no_reason_forges_a_line(self):
         for rule in ("TellCreated", "TellRejected"):
@@ -252,7 +254,7 @@ class Notifications(unittest.TestCase):
                 self.assertNotRegex(mail, r"[\x00-\x09\x0b-\x1f]")
 
     def test_a_template_of_quoted_strings_would_lose_them(self):
-        """The rules above do find what was wrong with such a template."""
+        """The rules above find the errors of such a template."""
         transformer = {
             "InputPathsMap": {"key": "$.detail.releases[0].key"},
             "InputTemplate": '"REJECTED: <key>"\n"Sorry."',
@@ -267,9 +269,9 @@ class Notifications(unittest.TestCase):
 
 
 class StatementIds(unittest.TestCase):
-    """Statements that `make attach` adds have an ID that says whose they are."""
+    """The IDs of statements that `make attach` adds identify the stack."""
 
-    # With all that the IDs have a meaning for: capitals, digits, the letters of marks.
+    # Names with all characters that the IDs treat differently: capitals, digits, and the letters of marks.
     NAMES = [
         name
         for length in range(1, 6)
@@ -281,7 +283,7 @@ class StatementIds(unittest.TestCase):
         return [each["Sid"] for each in of_type("AWS::S3::BucketPolicy")["BucketPolicy"]["PolicyDocument"]["Statement"]]
 
     def attached(self):
-        return [each for each in self.statements() if each != attach.NOT_OURS]
+        return [each for each in self.statements() if each != attach.NOT_ATTACHED]
 
     def test_no_two_stacks_share_a_prefix(self):
         prefixes = {attach.sid_prefix(name) for name in self.NAMES}
@@ -315,7 +317,7 @@ class StatementIds(unittest.TestCase):
 
 
 def attached(sid, stack="ota-on-upload", role="arn:role"):
-    """A statement as an earlier version attached it for a stack."""
+    """Returns a statement as an earlier version attached it for a stack."""
     prefix = "".join(filter(str.isalnum, stack.title()))
     condition = {"ArnNotLike": {"aws:PrincipalArn": [role, "arn:session"]}}
     return {"Sid": f"{prefix}{sid}", "Effect": "Deny", "Condition": condition}
@@ -340,7 +342,7 @@ class AttachedBefore(unittest.TestCase):
         self.assertEqual(self.statements_left(theirs, *earlier, without), [theirs, without])
 
     def test_statements_of_a_stack_whose_name_differs_by_a_hyphen_stay(self):
-        # All three had the IDs of `ota-on-upload`.
+        # All three stacks had the IDs of `ota-on-upload`.
         for stack in ("ota-onupload", "otaon-upload", "Ota-On-Upload"):
             other = [attached(sid, "ota-on-upload", f"arn:role-of-{stack}") for sid in attach.EARLIER]
             self.assertEqual(self.statements_left(*other), other)
@@ -388,16 +390,16 @@ class Certificate(unittest.TestCase):
 
 
 class Sizes(unittest.TestCase):
-    """The largest values that parameters admit, in the longest of names, fit into the quotas of AWS."""
+    """The largest values that parameters admit, with the longest names, fit into the quotas of AWS."""
 
-    # An item of a list: the shortest that costs a policy the most. A key prefix becomes an ARN, too.
+    # Short items of lists make policies longest. A key prefix becomes an ARN, too.
     ITEMS = {
         "AllowedThingGroups": "a/=a",
         "AllowedThings": "a/=a",
         "AllowedSigningProfiles": "aa",
         "DeployerPrincipals": f"arn:aws:iam::{ACCOUNT}:role/a",
     }
-    # Each condition adds a statement, or else nothing.
+    # All conditions are true: each adds a statement.
     WITH_ALL = {name: {"Fn::Equals": ["", ""]} for name in TEMPLATE["Conditions"]}
     LEAST = {"AllowedThingGroups": 20, "AllowedThings": 10, "AllowedSigningProfiles": 5, "DeployerPrincipals": 20}
 
@@ -406,7 +408,7 @@ class Sizes(unittest.TestCase):
         return len(value) <= parameter["MaxLength"] and re.fullmatch(parameter["AllowedPattern"], value) is not None
 
     def largest(self, name):
-        """The largest value that a parameter admits."""
+        """Returns the largest value that a parameter admits."""
         parameter = TEMPLATE["Parameters"][name]
         if "AllowedValues" in parameter:
             return max(map(str, parameter["AllowedValues"]), key=len)
@@ -414,12 +416,12 @@ class Sizes(unittest.TestCase):
             return str(parameter["MaxValue"])
         if name in self.ITEMS:
             return self.largest_list(name)
-        # JSON has two characters for a quote.
+        # A quote has two characters in JSON.
         quotes = next(number for number in range(4096) if not self.admits(name, '"' * (number + 1)))
         return '"' * quotes + "a" * (parameter["MaxLength"] - quotes)
 
     def largest_list(self, name):
-        """As many items as are admitted, and the items as long as they may be."""
+        """Returns the largest number of items, with the items as long as the parameter admits."""
         item, most = self.ITEMS[name], TEMPLATE["Parameters"][name]["MaxLength"]
         items = [item]
         while self.admits(name, ",".join([*items, item])):
@@ -442,7 +444,7 @@ class Sizes(unittest.TestCase):
         return value
 
     def values(self):
-        """Values of everything that the template names, as long as they may be."""
+        """Returns the longest values of everything that the template names."""
         names = {"AWS::Partition": "aws-iso-b", "AWS::Region": "r" * 16, "AWS::AccountId": ACCOUNT}
         names |= {"AWS::StackName": "s" * 128, "AWS::URLSuffix": "amazonaws.com.cn"}
         values = {name: self.largest(name) for name in self.bounded()} | names
@@ -456,7 +458,7 @@ class Sizes(unittest.TestCase):
         return values
 
     def bounded(self):
-        """The parameters that an environment variable or a policy has."""
+        """Returns the parameters in environment variables and policies."""
         roles, policies = of_type("AWS::IAM::Role"), of_type("AWS::S3::BucketPolicy")
         text = json.dumps([self.environment(), roles, policies])
         named = set(re.findall(r'"Ref": "(\w+)"', text)) | set(re.findall(r"\$\{(\w+)", text))
@@ -473,18 +475,18 @@ class Sizes(unittest.TestCase):
                 self.assertIn("MaxValue", parameter, name)
             elif "AllowedValues" not in parameter:
                 self.assertLessEqual({"AllowedPattern", "MaxLength"}, set(parameter), name)
-                for beyond in ("ü", "\x01", "\u2028"):  # which JSON or UTF-8 has more than two bytes for
+                for beyond in ("ü", "\x01", "\u2028"):  # more than two bytes in JSON or UTF-8
                     self.assertFalse(self.admits(name, beyond), f"{name}: {beyond!r}")
 
     def test_the_environment_is_below_4_kb(self):
         """https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 
-        Lambda measures the variables as JSON: its error message about too many quotes what it measured.
+        Lambda measures the variables as JSON: its error message quotes the measured text.
         """
         environment = resolved(self.environment(), self.values(), self.WITH_ALL)
         size = len(json.dumps(environment, separators=(",", ":")).encode())
         self.assertLess(size, 4096)
-        self.assertGreater(size, 3500, "the bounds are tighter than they need be")
+        self.assertGreater(size, 3500, "the limits are lower than necessary")
 
     def test_the_inline_policies_of_each_role_are_below_10240_characters(self):
         """Without white space: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"""

@@ -1,10 +1,10 @@
-"""One job for every upload, whatever fails: the deployed stack, with faults at the function's calls.
+"""Tests that each upload to the deployed stack results in one job, with faults at the function's requests.
 
-    torture.py kill    `kill -9` of the function before and after each of its calls
-    torture.py soak    uploads by the hundred, while all goes wrong that can; then one redrive
-    torture.py burst   uploads all at once, while Signer and IoT take no more calls than they do of an account
+- `torture.py kill` kills the function (`kill -9`) before and after each of its requests.
+- `torture.py soak` uploads hundreds of images with random faults, and then redrives the failure queue once.
+- `torture.py burst` uploads all images at once, with Signer and AWS IoT throttled to their quotas.
 
-The environment may say SOAK and BURST (how many uploads) and SEED (where random begins).
+The environment variables are SOAK and BURST (the number of uploads) and SEED (of the random faults).
 """
 
 import json
@@ -26,15 +26,15 @@ from operate import redrive
 from program import Failed, run
 from stack import client
 
-# How often Lambda has a function try.
+# The attempts of Lambda at an event.
 ATTEMPTS = 3
 TAGS = f"ota:thing-group={THING_GROUP}"
 
-# Of all calls, of all invocations; and every so many-th event is doubled.
+# The share of faulty requests and of killed invocations, and the distance between duplicate events.
 FAULTY, KILLED, DOUBLED = 1 / 5, 1 / 10, 5
-# What an invocation makes, by and large, with what the SDK tries again.
+# The usual number of requests of an invocation, with the retries of the SDK.
 CALLS = 16
-# Calls a second that AWS takes of an account:
+# Requests per second that AWS accepts from an account:
 # https://docs.aws.amazon.com/general/latest/gr/signer.html, .../iot-core.html and .../iot_device_management.html
 QUOTAS = {
     "StartSigningJob": 3,
@@ -45,9 +45,9 @@ QUOTAS = {
     "CreateJob": 10,
     "DescribeJob": 10,
 }
-# Seconds in which one event at least comes to something.
+# Seconds in which at least one event must reach its outcome.
 PATIENCE = 60
-# Deliveries that are not settled at any time.
+# The number of deliveries without an outcome at any time.
 AT_ONCE = 24
 ACCEPTED = (TAGS, f"{TAGS}&ota:start=45m&ota:end=2h&ota:retries=2", f"ota:thing={THINGS[0]}+{THINGS[1]}&ota:start=now")
 NOT_ACCEPTED = ("", "team=blue", "ota:thing-group=production", f"{TAGS}&ota:retries=lots&ota:strat=now")
@@ -67,17 +67,17 @@ class Upload:
         self.version = self.cloud.upload(self.key, self.image, self.tags)
 
     def description(self):
-        """What its job and its stream say that they are of."""
+        """Returns the description of its job and its stream."""
         return f"s3://{self.cloud.outputs['BucketName']}/{self.key}?versionId={self.version}"
 
     def check_job(self, job_id):
-        """Makes sure that a job is the release of this upload: its bytes, and a signature over them."""
+        """Fails unless a job has the bytes of this upload, and a signature over them."""
         job = client("iot").describe_job(jobId=job_id)["job"]
         ota = document(job_id)
         (file,) = ota["files"]
         at, streamed = self.cloud.streamed(ota["streamname"])
-        expect(f"the job {job_id} is of", described(job), self.description())
-        expect(f"the image of {job_id} is that of", streamed == self.image, True)
+        expect(f"the upload of the job {job_id} is", described(job), self.description())
+        expect(f"the image of {job_id} equals the upload:", streamed == self.image, True)
         expect(f"the file size of {job_id} is", file["filesize"], len(self.image))
         self.cloud.verify(file["sig-sha256-ecdsa"], streamed)
         record = {"Bucket": at["bucket"], "Key": f"{at['key'].rpartition('/')[0]}/release.json"}
@@ -87,12 +87,12 @@ class Upload:
 
 
 def described(job):
-    """The upload that the description of a job names, before the release's mark."""
+    """Returns the upload in the description of a job, without the mark of the release."""
     return re.sub(r" \(release [0-9a-f]{16}\)$", "", job["description"])
 
 
 def document(job_id):
-    """What the document of a job tells devices."""
+    """Returns the part of a job document for devices."""
     return json.loads(client("iot").get_job_document(jobId=job_id)["document"])["afr_ota"]
 
 
@@ -102,7 +102,7 @@ def expect(what, found, expected):
 
 
 def faults(cloud, plan=None):
-    """What came of the faults that are armed, or, with a plan, arms others."""
+    """Returns the faults and requests so far; with a plan, starts other faults."""
     method, body = ("GET", None) if plan is None else ("PUT", json.dumps(plan).encode())
     request = urllib.request.Request(f"{cloud.endpoint}/_faults", body, method=method)
     with urllib.request.urlopen(request, timeout=10) as answer:
@@ -110,7 +110,7 @@ def faults(cloud, plan=None):
 
 
 def kill_points(cloud):
-    """Every call of a release without faults, before it and after it."""
+    """Returns the points before and after each request of a release without faults."""
     faults(cloud, {})
     upload = Upload(cloud, "firmware/unharmed.bin", TAGS, random.randbytes(4000))
     outcome = cloud.outcome(upload.key, upload.version)
@@ -121,12 +121,12 @@ def kill_points(cloud):
 
 
 def survive_kill(cloud, when, operation, nth):
-    """Kills the function at one call of a release: one job comes of it all the same. The attempts that it took."""
+    """Kills the function at one request of a release, and expects one job; returns the number of attempts."""
     before, invocations = cloud.creations(), cloud.invocations()
     faults(cloud, {"at": {"operation": operation, "nth": nth, "fault": f"killed-{when}"}})
     upload = Upload(cloud, f"firmware/killed-{when}-{operation}-{nth}.bin", TAGS, random.randbytes(4000))
     outcome = cloud.outcome(upload.key, upload.version)
-    expect("what happened to the function is", faults(cloud)["faults"], {f"killed-{when}": 1})
+    expect("the faults of the function are", faults(cloud)["faults"], {f"killed-{when}": 1})
     if outcome["outcome"] not in ("created", "adopted"):
         raise Failed(f"the outcome is {outcome}")
     jobs, streams, _ = (now - then for now, then in zip(cloud.creations(), before, strict=True))
@@ -149,7 +149,9 @@ def kill(cloud):
         except Failed as why:
             failed += 1
             print(f"  {why}")
-    print(f"\n{len(points)} kills: one job each of {len(attempts)}, after {max(attempts, default=0)} attempts at most")
+    print(
+        f"\n{len(points)} kills, {len(attempts)} with one job each, after at most {max(attempts, default=0)} attempts"
+    )
     return len(attempts), failed
 
 
@@ -160,13 +162,13 @@ def soak(cloud):
     faults(cloud, {"seed": seed, "faulty": FAULTY, "killed": KILLED / CALLS})
     with step(f"{number} uploads, with faults"):
         uploads = uploads_with_faults(cloud, number, random.Random(seed))
-    told, invocations, failures = faults(cloud), cloud.invocations(), cloud.failures()
+    report, invocations, failures = faults(cloud), cloud.invocations(), cloud.failures()
     faults(cloud, {})
-    # What it leaves, a check tells.
+    # A check reports what the redrive leaves.
     with suppress(Failed), step(f"redrive {failures} events, without faults"):
         redrive(cloud.outputs)
-    with step("look at all that was made"):
-        checks = list(checks_of_soak(cloud, uploads, told, invocations))
+    with step("check everything that was created"):
+        checks = list(checks_of_soak(cloud, uploads, report, invocations))
 
     outcomes = Counter(line["outcome"] for line in cloud.all_outcomes())
     show(
@@ -176,9 +178,9 @@ def soak(cloud):
                 "seconds": round(time.monotonic() - began),
                 "uploads": len(uploads),
                 "events": sum(upload.deliveries for upload in uploads),
-                "calls": f"{len(told['calls'])}, {sum(told['faults'].values())} of them faulty",
-                "faults": ", ".join(f"{number} {fault}" for fault, number in told["faults"].items()),
-                "invocations": f"{invocations}, {kills(told)} of them killed",
+                "requests": f"{len(report['calls'])}, {sum(report['faults'].values())} of them faulty",
+                "faults": ", ".join(f"{number} {fault}" for fault, number in report["faults"].items()),
+                "invocations": f"{invocations}, {kills(report)} of them killed",
                 "redriven": f"{failures} events, {cloud.invocations() - invocations} invocations",
                 "outcomes": ", ".join(f"{number} {outcome}" for outcome, number in outcomes.most_common()),
             }
@@ -201,35 +203,35 @@ def burst(cloud):
     before, invocations, began = cloud.creations(), cloud.invocations(), time.monotonic()
     with step(f"{number} uploads at once"), ThreadPoolExecutor(number) as pool:
         uploads = list(pool.map(lambda at: Upload(cloud, f"firmware/burst/{at}.bin", TAGS, images[at]), range(number)))
-    with step("wait until Lambda is done with all of them"):
+    with step("wait for the outcome of each"):
         known, deadline = 0, time.monotonic() + PATIENCE
         while known < number and time.monotonic() < deadline:
             before_this, known = known, len(final_outcomes(cloud)) - 1 + cloud.failures()
             if known > before_this:
                 deadline = time.monotonic() + PATIENCE
             time.sleep(0.5)
-    seconds, told = time.monotonic() - began, faults(cloud)
+    seconds, report = time.monotonic() - began, faults(cloud)
     faults(cloud, {})
     attempts = cloud.invocations() - invocations
     jobs, streams, _ = (now - then for now, then in zip(cloud.creations(), before, strict=True))
-    calls = Counter(told["calls"])
+    calls = Counter(report["calls"])
     show(
         "What happened",
         *rows(
             {
                 "seconds": round(seconds),
                 "attempts": f"{attempts} for {number} uploads",
-                "StartSigningJob": f"{calls['StartSigningJob']} calls, of which Signer took {number}",
-                "throttled": f"{told['faults'].get('throttled', 0)} of {len(told['calls'])} calls",
+                "StartSigningJob": f"{calls['StartSigningJob']} requests, of which Signer accepted {number}",
+                "throttled": f"{report['faults'].get('throttled', 0)} of {len(report['calls'])} requests",
             }
         ),
     )
     print()
     checks = {
-        f"{number} uploads come to {number} jobs": (len(jobs), number),
-        f"and to {number} streams": (len(streams), number),
-        "no event is lost, or needs a redrive": (cloud.failures(), 0),
-        "Signer was called too often, as it had to be": (told["faults"].get("throttled", 0) > 0 or number < 4, True),
+        f"{number} uploads result in {number} jobs": (len(jobs), number),
+        f"and in {number} streams": (len(streams), number),
+        "no event needs a redrive": (cloud.failures(), 0),
+        "Signer was throttled": (report["faults"].get("throttled", 0) > 0 or number < 4, True),
         "each is released by its first attempt": (attempts, number),
     }
     failed = 0
@@ -249,7 +251,7 @@ def burst(cloud):
 
 
 def uploads_with_faults(cloud, number, chance):
-    """Uploads one after another, some of them told of twice, until Lambda is done with all of them."""
+    """Uploads one image after another, some with two events, until each event has an outcome."""
     functions, uploads = client("lambda"), []
     done, deadline = 0, 0
     while True:
@@ -260,7 +262,7 @@ def uploads_with_faults(cloud, number, chance):
         if len(uploads) == number and done == deliveries:
             return uploads
         if time.monotonic() > deadline:
-            raise Failed(f"of {deliveries} events, {done} have come to an outcome or to the failure queue")
+            raise Failed(f"of {deliveries} events, only {done} have an outcome or are in the failure queue")
         for _ in range(min(AT_ONCE - (deliveries - done), number - len(uploads))):
             tags = chance.choice(NOT_ACCEPTED if chance.random() < 1 / 8 else ACCEPTED)
             image = chance.randbytes(chance.randrange(1, 64 * 1024))
@@ -274,16 +276,16 @@ def uploads_with_faults(cloud, number, chance):
 
 
 def final_outcomes(cloud):
-    """What events came to: each to one outcome that Lambda does not try again, if not to the failure queue."""
+    """Returns the outcomes that Lambda does not retry: one for each event outside the failure queue."""
     return [line for line in cloud.all_outcomes() if line["outcome"] != "failed"]
 
 
-def kills(told):
-    return sum(number for fault, number in told["faults"].items() if fault.startswith("killed"))
+def kills(report):
+    return sum(number for fault, number in report["faults"].items() if fault.startswith("killed"))
 
 
-def checks_of_soak(cloud, uploads, told, invocations):
-    """Each promise, and what is wrong with it, or nothing."""
+def checks_of_soak(cloud, uploads, report, invocations):
+    """Yields each check with its problem, or with `None`."""
     iot = client("iot")
     jobs, streams, _ = cloud.creations()
     descriptions = {job: described(iot.describe_job(jobId=job)["job"]) for job in jobs}
@@ -295,7 +297,7 @@ def checks_of_soak(cloud, uploads, told, invocations):
 
     def check(title, *problems):
         problems = [problem for problem in problems if problem]
-        return title, "; ".join([*problems[:5], f"… {len(problems)} in all"]) if problems else None
+        return title, "; ".join([*problems[:5], f"… {len(problems)} in total"]) if problems else None
 
     def wrong(title, found, expected):
         return None if found == expected else f"{title} {found}, expected {expected}"
@@ -317,7 +319,7 @@ def checks_of_soak(cloud, uploads, told, invocations):
     yield check(
         f"{len(streams)} streams = {len(jobs)} jobs",
         wrong("jobs' streams", len(streamed), len(jobs)),
-        *(f"{stream} is no job's" for stream in streams - streamed),
+        *(f"{stream} has no job" for stream in streams - streamed),
         *(f"{stream} does not exist" for stream in streamed - streams),
     )
     yield check("the failure queue is empty", wrong("events", cloud.failures(), 0))
@@ -336,20 +338,20 @@ def checks_of_soak(cloud, uploads, told, invocations):
     places = len(list(places.search("CommonPrefixes[].Prefix")))
     yield check("nothing is left of an upload without a job", wrong("places of signed objects", places, len(jobs)))
 
-    faulty = sum(told["faults"].values()) / len(told["calls"])
+    faulty = sum(report["faults"].values()) / len(report["calls"])
     problem = None if abs(faulty - FAULTY) < 0.05 else "expected one in five"
-    yield check(f"{faulty:.0%} of the calls were faulty", problem)
-    killed = kills(told) / invocations
+    yield check(f"{faulty:.0%} of the requests were faulty", problem)
+    killed = kills(report) / invocations
     problem = None if killed > KILLED / 4 else "expected one in ten"
     yield check(f"{killed:.0%} of the invocations were killed", problem)
 
 
 def count(name, default, at_least):
-    """A number from the environment."""
-    given = os.environ.get(name) or str(default)
-    if not given.isdecimal() or int(given) < at_least:
-        raise Failed(f"{name} is `{given}`, expected a number from {at_least}")
-    return int(given)
+    """Returns a number from the environment."""
+    value = os.environ.get(name) or str(default)
+    if not value.isdecimal() or int(value) < at_least:
+        raise Failed(f"{name} is `{value}`, expected a number from {at_least}")
+    return int(value)
 
 
 def main():
