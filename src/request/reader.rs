@@ -145,7 +145,10 @@ pub(crate) mod tests {
 
     fn unknown(tags: &[&str]) -> Vec<String> {
         let tags: Vec<_> = tags.iter().map(|tag| (*tag, "x")).collect();
-        read(Location::Tags, &tags, |reader| reader.report_unknown()).unwrap_err()
+        let read = read(Location::Tags, &tags, |reader| {
+            reader.report_unknown();
+        });
+        read.unwrap_err()
     }
 
     #[test]
