@@ -89,6 +89,7 @@ fn there_are_one_to_ten_files_each_with_an_id_of_its_own() {
     for count in [0, 11] {
         assert_eq!(read(&files(count)).1, [format!("`files` has {count} members, expected 1 to 10")]);
     }
+    assert_eq!(read(&json!({})).1, ["`files` is an object, expected a list"]);
     let mut duplicate = files(3);
     duplicate[0]["fileId"] = json!(2);
     assert_eq!(
