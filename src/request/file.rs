@@ -141,6 +141,7 @@ fn read_signed_by(reader: &mut Reader<'_>, default_profile: &ProfileName, settin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::reader::tests;
     use crate::settings::tests::settings;
     use crate::tags::SIGNATURE;
     use serde_json::{Value, json};
@@ -150,10 +151,9 @@ mod tests {
         let settings = settings(&[("ALLOWED_SIGNING_PROFILES", "Other,Third")]).unwrap();
         let upload = Upload::new("b".into(), "firmware/a.ota.json".into(), "v1".into());
         let manifest = Manifest::read(json!({"files": files}).to_string().as_bytes(), &upload, &settings);
-        let tags = tags.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect();
-        let mut reader = Reader::new(Location::Tags, &tags);
-        let files = read_files(&mut reader, &upload, &manifest, &settings);
-        if reader.problems.is_empty() { Ok(files.unwrap()) } else { Err(reader.problems) }
+        tests::read(Location::Tags, tags, |reader| {
+            read_files(reader, &upload, &manifest, &settings).unwrap_or_default()
+        })
     }
 
     #[test]

@@ -126,15 +126,29 @@ impl<'a> Reader<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::tags::*;
+    use crate::options::file::FileType;
+    use crate::tags::{FILE_PATH, FILE_TYPE};
+
+    /// Reads these options. Fails with all problems if there are any.
+    pub(crate) fn read<T>(
+        location: Location,
+        options: &[(&str, &str)],
+        read: impl FnOnce(&mut Reader<'_>) -> T,
+    ) -> Result<T, Vec<String>> {
+        let options = options.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect();
+        let mut reader = Reader::new(location, &options);
+        let value = read(&mut reader);
+        if reader.problems.is_empty() { Ok(value) } else { Err(reader.problems) }
+    }
 
     fn unknown(tags: &[&str]) -> Vec<String> {
-        let tags = tags.iter().map(|tag| ((*tag).to_owned(), "x".to_owned())).collect();
-        let mut reader = Reader::new(Location::Tags, &tags);
-        reader.report_unknown();
-        reader.problems
+        let tags: Vec<_> = tags.iter().map(|tag| (*tag, "x")).collect();
+        let read = read(Location::Tags, &tags, |reader| {
+            reader.report_unknown();
+        });
+        read.unwrap_err()
     }
 
     #[test]
@@ -155,27 +169,29 @@ mod tests {
 
     #[test]
     fn an_option_is_named_by_its_location() {
-        let options = [(FILE_TYPE.to_owned(), "x".repeat(65)), (FILE_PATH.to_owned(), "a".to_owned())].into();
+        let long = "x".repeat(65);
         let problems = |location: Location| {
-            let mut reader = Reader::new(location, &options);
-            assert!(reader.read::<crate::options::file::FileType>(FILE_TYPE).is_err());
-            reader.reject_beside(FILE_PATH, FILE_TYPE);
-            reader.problems
+            let options = [(FILE_TYPE, &*long), (FILE_PATH, "a")];
+            let read = read(location, &options, |reader| {
+                assert!(reader.read::<FileType>(FILE_TYPE).is_err());
+                reader.reject_beside(FILE_PATH, FILE_TYPE);
+            });
+            read.unwrap_err().join("; ")
         };
-        let [long, short] = ["x".repeat(65), "x".repeat(64) + "…"];
         assert_eq!(
             problems(Location::Tags),
-            [
-                format!("tag `ota:file-type` is `{long}`, expected a number from 0 to 255"),
-                "tag `ota:file-path` is `a`, expected no such tag beside `ota:file-type`".to_owned()
-            ]
+            format!(
+                "tag `ota:file-type` is `{long}`, expected a number from 0 to 255; tag `ota:file-path` is `a`, expected no \
+                 such tag beside `ota:file-type`"
+            )
         );
         assert_eq!(
             problems(Location::File(2)),
-            [
-                format!("`files[2].fileType` is `{short}`, expected a number from 0 to 255"),
-                "`files[2].filePath` is `a`, expected no such member beside `fileType`".to_owned()
-            ]
+            format!(
+                "`files[2].fileType` is `{}…`, expected a number from 0 to 255; `files[2].filePath` is `a`, expected no such \
+                 member beside `fileType`",
+                &long[1..]
+            )
         );
     }
 }

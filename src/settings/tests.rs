@@ -1,5 +1,4 @@
 use super::*;
-use crate::tags::Tags;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,23 +16,6 @@ pub(crate) fn settings(variables: &[(&str, &str)]) -> Result<Settings, SettingsE
         let values = variables.iter().chain(&REQUIRED);
         values.into_iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
     })
-}
-
-#[test]
-fn the_defaults_are_those_in_the_design() {
-    let settings = settings(&[]).unwrap();
-    assert_eq!(settings.upload_prefix.0, "firmware/");
-    assert_eq!(settings.signed_prefix.0, "SignedImage/");
-    assert_eq!(settings.max_image_bytes.0, 24 * 1024 * 1024);
-    assert_eq!(settings.url_expiry.0, 1800);
-    assert!(settings.verify_signatures.0 && !settings.allow_unverified.0);
-    assert_eq!(settings.default_timezone.name(), "UTC");
-    assert_eq!(settings.default_start, "1h".parse().unwrap());
-    assert_eq!(settings.default_end, "1h".parse().unwrap());
-    assert_eq!(settings.default_end_behavior, EndBehavior::Cancel);
-    assert_eq!(settings.default_retries, "timed-out:3".parse().unwrap());
-    assert_eq!(settings.default_timeout, "10m".parse().unwrap());
-    assert!(settings.allowed_things.0.is_empty() && settings.allowed_signing_profiles.0.is_empty());
 }
 
 #[test]
@@ -98,13 +80,11 @@ fn template() -> (BTreeMap<&'static str, Option<&'static str>>, BTreeMap<&'stati
 fn the_stack_sets_each_variable_from_the_parameter_of_its_name() {
     let (parameters, variables) = template();
     let read = RefCell::new(BTreeSet::new());
-    let good = |name: &str| REQUIRED.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
     let lookup = |name: &str| {
         read.borrow_mut().insert(name.to_owned());
-        good(name)
+        None
     };
-    let settings = Settings::from_lookup(lookup).unwrap();
-    read.borrow_mut().remove("AWS_REGION");
+    assert!(Settings::from_lookup(lookup).is_err() && read.borrow_mut().remove("AWS_REGION"));
     assert!(read.borrow().iter().eq(variables.keys()), "{read:?} {variables:?}");
     for (name, value) in variables {
         let words = name.split('_').map(|word| format!("{}{}", &word[..1], word[1..].to_lowercase()));
@@ -115,11 +95,8 @@ fn the_stack_sets_each_variable_from_the_parameter_of_its_name() {
         };
         assert_eq!(value, format!("!Ref {parameter}"), "{name}");
         let default = parameters[parameter.as_str()].filter(|default| !default.is_empty());
-        let set = Settings::from_lookup(|variable| {
-            let default = default.filter(|_| variable == name);
-            default.map(str::to_owned).or_else(|| good(variable))
-        });
-        assert_eq!(format!("{:?}", set.unwrap()), format!("{settings:?}"), "{name}");
+        let set: Vec<_> = default.map(|default| (name, default)).into_iter().collect();
+        assert_eq!(format!("{:?}", settings(&set).unwrap()), format!("{:?}", settings(&[]).unwrap()), "{name}");
     }
 }
 
@@ -152,6 +129,7 @@ fn each_parameter_is_documented_with_its_default() {
 
 #[test]
 fn a_release_may_be_signed_by_the_default_and_the_allowed_profiles() {
+    assert!(!settings(&[]).unwrap().allows_profile(&"Other_2".parse().unwrap()));
     let settings = settings(&[("ALLOWED_SIGNING_PROFILES", "Other_2,Third")]).unwrap();
     for (name, allowed) in [("OtaSigning", true), ("Other_2", true), ("Third", true), ("Fourth", false)] {
         assert_eq!(settings.allows_profile(&name.parse().unwrap()), allowed, "{name}");
@@ -160,27 +138,32 @@ fn a_release_may_be_signed_by_the_default_and_the_allowed_profiles() {
 
 #[test]
 fn a_default_time_that_no_release_could_use_is_reported() {
-    for (name, value) in [("DEFAULT_START", "10m"), ("DEFAULT_END", "10m"), ("DEFAULT_START", "365d")] {
+    // A date would be in the past some day.
+    let date = "2030-01-01T00:00";
+    for (name, value) in [
+        ("DEFAULT_START", "10m"),
+        ("DEFAULT_END", "10m"),
+        ("DEFAULT_START", "365d"),
+        ("DEFAULT_START", date),
+        ("DEFAULT_END", date),
+    ] {
         let problem = settings(&[(name, value)]).unwrap_err().to_string();
         assert!(problem.contains(&format!("setting `{name}` is ")) && problem.contains("expected"), "{problem}");
-    }
-    // A date would be in the past some day.
-    for (name, value) in [("DEFAULT_START", "2030-01-01T00:00"), ("DEFAULT_END", "2030-01-01T00:00")] {
-        assert!(settings(&[(name, value)]).is_err(), "{name}");
     }
 }
 
 #[test]
-fn tags_of_a_dry_run_are_decoded_as_s3_decodes_them() {
-    let tags = ("DRY_RUN_TAGS", "ota:thing-group=lab+eu-1&ota%3Astart=90m&team=x&ota:end=");
-    let DryRun::Offline(header, None) = settings(&[("DRY_RUN", "true"), tags]).unwrap().dry_run else { panic!() };
-    let expected = [("ota:thing-group", "lab eu-1"), ("ota:start", "90m"), ("ota:end", "")];
-    assert_eq!(header.problems, Vec::<String>::new());
-    assert_eq!(header.tags, Tags(expected.map(|(tag, value)| (tag.to_owned(), value.to_owned())).into()));
-    assert_eq!(settings(&[("DRY_RUN", "true")]).unwrap().dry_run, DryRun::OfRealTags);
-    assert_eq!(settings(&[("DRY_RUN", "false")]).unwrap().dry_run, DryRun::Off);
-    let problem = settings(&[("DRY_RUN_TAGS", "ota:thing-group=lab")]).unwrap_err().to_string();
-    assert!(problem.contains("setting `DRY_RUN_TAGS` is `ota:thing-group=lab`, expected `DRY_RUN=true`"), "{problem}");
+fn a_dry_run_is_of_real_tags_or_of_those_in_the_settings() {
+    let dry_run = |variables: &[(&str, &str)]| settings(variables).map(|settings| settings.dry_run);
+    let (on, tags) = (("DRY_RUN", "true"), ("DRY_RUN_TAGS", "ota:thing-group=lab+eu-1"));
+    assert_eq!(dry_run(&[on, tags]), Ok(DryRun::Offline(TagHeader::from(tags.1), None)));
+    assert_eq!(dry_run(&[on]), Ok(DryRun::OfRealTags));
+    assert_eq!(dry_run(&[("DRY_RUN", "false")]), Ok(DryRun::Off));
+    let problem = dry_run(&[tags]).unwrap_err().to_string();
+    assert!(
+        problem.contains("setting `DRY_RUN_TAGS` is `ota:thing-group=lab+eu-1`, expected `DRY_RUN=true`"),
+        "{problem}"
+    );
 }
 
 #[test]
@@ -194,11 +177,8 @@ fn neither_prefix_contains_the_other() {
 
 #[test]
 fn a_rule_for_a_folder_applies_to_uploads_below_it_alone() {
-    let bound = [
-        ("ALLOWED_THING_GROUPS", "lab/=lab-*,lab/=bench,lab/eu/=lab-eu, prod/=prod-*,shared"),
-        ("ALLOWED_THINGS", "desk/=desk-*"),
-    ];
-    let settings = settings(&bound).unwrap();
+    let groups = ("ALLOWED_THING_GROUPS", "lab/=lab-*,lab/=bench,lab/eu/=lab-eu, prod/=prod-*,shared");
+    let settings = settings(&[groups, ("ALLOWED_THINGS", "desk/=desk-*")]).unwrap();
     for (key, reached) in [
         ("lab/a.bin", vec!["lab-1", "lab-eu", "bench"]),
         ("lab/eu/a.bin", vec!["lab-eu"]),

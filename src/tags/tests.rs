@@ -8,30 +8,16 @@ fn a_misspelt_tag_belongs_to_the_release_and_is_near_to_the_right_one() {
         let words = without_prefix(known);
         for tag in [
             known.to_uppercase(),
-            format!(" {known}"),
-            format!("{known} "),
             known.replace(':', ": "),
-            known.replace(':', "-"),
-            known.replace(':', "/"),
-            known.replace(':', ""),
             known.replace([':', '-'], "."),
-            format!("{TAG_PREFIX}{}", words.replace('-', "_")),
             format!("OTA{}{}", words[..1].to_uppercase(), words[1..].replace('-', "")),
-            known.replace(':', "="),
-            known.replace(':', "+").replace('-', "@"),
-            known.replace(':', "："),
             known.replace('o', "о"),
-            known.replace("ota", "ｏｔａ").replace('t', "т"),
             known.replace("ota", "ot"),
             known.replace("ota", "oat"),
             known.replace("ota", "0ta"),
-            known.replace("ota", "otas"),
             known.replace("ota", "Iota").replace('-', ""),
             format!("\u{feff}{known}"),
         ] {
-            if tag == known {
-                continue;
-            }
             let tags: Tags = [(tag.clone(), "x".to_owned())].into_iter().collect();
             assert_eq!(tags.0.len(), 1, "{tag}");
             assert_eq!(nearest_tag(&tag).as_deref(), Some(known), "{tag}");
@@ -49,30 +35,10 @@ fn a_tag_is_near_to_one_that_it_is_like_or_a_part_of() {
         ("ota:profile", SIGNING_PROFILE),
         ("ota:behavior", END_BEHAVIOR),
         ("ota:cert", CERTIFICATE),
-        ("ota:package", PACKAGE_VERSION),
-        ("ota:selection", TARGET_SELECTION),
         ("ota:retry", RETRIES),
-        ("ota:time-out", TIMEOUT),
-        ("ota:things", THING),
-        ("ota:endbehaviour", END_BEHAVIOR),
-        ("ota:Start", START),
-        ("ota:signing-profil", SIGNING_PROFILE),
-        ("ota:jobid", JOB_ID),
-        ("ota:thinggroup", THING_GROUP),
-        ("ota:protocol", PROTOCOLS),
-        ("ota:signingjob", SIGNING_JOB),
-        ("ota:signatur", SIGNATURE),
-        ("ota:signature_algorithm", SIGNATURE_ALGORITHM),
         ("ota:certfile", CERTIFICATE),
         ("ota:template", JOB_TEMPLATE),
-        ("ota:jobtemplate", JOB_TEMPLATE),
         ("ota:ends", END),
-        ("ota:time-zone", TIMEZONE),
-        ("ota:windows", WINDOW),
-        ("ota:targetselection", TARGET_SELECTION),
-        ("ota:package_version", PACKAGE_VERSION),
-        ("ota:filepath", FILE_PATH),
-        ("ota:file-typ", FILE_TYPE),
     ];
     for (tag, nearest) in cases {
         assert_eq!(nearest_tag(tag).as_deref(), Some(nearest), "{tag}");
@@ -85,21 +51,8 @@ fn a_tag_is_near_to_one_that_it_is_like_or_a_part_of() {
 #[test]
 fn tags_of_others_are_left_out() {
     let tag = |key: &str| Tag::builder().key(key).value("x").build().unwrap();
-    let others = [
-        "team",
-        "start",
-        "thing-group",
-        "otastarts",
-        "quota:start",
-        "ota-x",
-        "",
-        "iota:color",
-        "team:start",
-        ":start",
-        "ot:x",
-        "team:ota",
-        "data:start",
-    ];
+    let others =
+        ["team", "thing-group", "otastarts", "ota-x", "", "iota:color", ":start", "ot:x", "team:ota", "data:start"];
     let ours = ["ota:start", "OTA:x", " o ta : ", "ota:", "ota", " OTA", "оtа", "iota:start"];
     let tags = Tags::from(others.iter().chain(&ours).map(|key| tag(key)).collect::<Vec<_>>());
     assert_eq!(tags, Tags(ours.map(|key| (key.to_owned(), "x".to_owned())).into()));
@@ -114,41 +67,24 @@ fn a_header_that_s3_rejects_has_problems() {
     for good in ["", "a=b&", "ota:thing-group=lab+eu-1&größe=%C3%BC", &many(10), &long_key, &long_value, &astral] {
         assert_eq!(problems(good), Vec::<String>::new(), "{good}");
     }
-    let letters = "expected letters, digits, spaces and `+ - = . _ : / @`, which S3 allows";
+    let has = |tag: &str, found: &str, expected: &str| {
+        format!("tag `{tag}` has {found}, expected {expected}, which S3 allows")
+    };
+    let letters = "letters, digits, spaces and `+ - = . _ : / @`";
+    let twice = "tag `a` is there more than once, expected each key once".to_owned();
     for (bad, expected) in [
-        (many(11), vec!["the object has 11 tags, expected at most 10, as S3 allows no more".to_owned()]),
-        ("a=1&b=2&a=1".to_owned(), vec!["tag `a` is there more than once, expected each key once".to_owned()]),
-        ("a&a&a".to_owned(), vec!["tag `a` is there more than once, expected each key once".to_owned()]),
-        (
-            format!("k{long_key}"),
-            vec![format!(
-                "tag `{}` has 129 characters in its key, expected 1 to 128, which S3 allows",
-                "k".repeat(64) + "…"
-            )],
-        ),
-        (
-            format!("{long_value}v"),
-            vec!["tag `k` has 257 characters in its value, expected 0 to 256, which S3 allows".to_owned()],
-        ),
-        (
-            format!("{astral}v"),
-            vec!["tag `k` has 257 characters in its value, expected 0 to 256, which S3 allows".to_owned()],
-        ),
-        ("=v".to_owned(), vec!["tag `` has 0 characters in its key, expected 1 to 128, which S3 allows".to_owned()]),
-        ("AWS:a=v".to_owned(), vec!["tag `AWS:a` begins with `aws:`, which S3 does not allow".to_owned()]),
-        ("a=lab,b".to_owned(), vec![format!("tag `a` has ',' in its value, {letters}")]),
-        ("a=x%0A".to_owned(), vec![format!("tag `a` has '\\n' in its value, {letters}")]),
-        ("a=%FF".to_owned(), vec![format!("tag `a` has '\u{fffd}' in its value, {letters}")]),
-        (
-            "a*=?".to_owned(),
-            ["key", "value"]
-                .map(|what| {
-                    format!("tag `a*` has '{}' in its {what}, {letters}", if what == "key" { '*' } else { '?' })
-                })
-                .to_vec(),
-        ),
+        (&*many(11), vec!["the object has 11 tags, expected at most 10, as S3 allows no more".to_owned()]),
+        ("a=1&b=2&a=1&a", vec![twice]),
+        (&format!("k{long_key}"), vec![has(&("k".repeat(64) + "…"), "129 characters in its key", "1 to 128")]),
+        (&format!("{long_value}v"), vec![has("k", "257 characters in its value", "0 to 256")]),
+        (&format!("{astral}v"), vec![has("k", "257 characters in its value", "0 to 256")]),
+        ("=v", vec![has("", "0 characters in its key", "1 to 128")]),
+        ("AWS:a=v", vec!["tag `AWS:a` begins with `aws:`, which S3 does not allow".to_owned()]),
+        ("a=x%0A", vec![has("a", "'\\n' in its value", letters)]),
+        ("a=%FF", vec![has("a", "'\u{fffd}' in its value", letters)]),
+        ("a*=lab,b", vec![has("a*", "'*' in its key", letters), has("a*", "',' in its value", letters)]),
     ] {
-        assert_eq!(problems(&bad), expected, "{bad}");
+        assert_eq!(problems(bad), expected, "{bad}");
     }
 }
 

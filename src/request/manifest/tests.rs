@@ -3,13 +3,13 @@ use crate::settings::tests::settings;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-fn read(json: &str) -> Manifest {
+fn read(bytes: impl AsRef<[u8]>) -> Manifest {
     let upload = Upload::new("b".into(), "firmware/a.ota.json".into(), "v1".into());
-    Manifest::read(json.as_bytes(), &upload, &settings(&[]).unwrap())
+    Manifest::read(bytes.as_ref(), &upload, &settings(&[]).unwrap())
 }
 
 fn problems(members: &Value) -> Vec<String> {
-    read(&members.to_string()).problems
+    read(members.to_string()).problems
 }
 
 /// The problems of a manifest that is good but for this member.
@@ -22,11 +22,9 @@ fn problems_with(name: &str, value: Value) -> Vec<String> {
 /// A manifest with every member.
 fn full() -> Value {
     let version = |name: &str| format!("arn:aws:iot:us-east-1:111122223333:package/{name}/version/1");
-    let abort = |failure: &str| {
-        json!({
-            "failureType": failure, "action": "CANCEL", "thresholdPercentage": 5, "minNumberOfExecutedThings": 20,
-        })
-    };
+    let abort = json!({
+        "failureType": "ALL", "action": "CANCEL", "thresholdPercentage": 5, "minNumberOfExecutedThings": 20,
+    });
     json!({
         "$schema": "x",
         "files": [
@@ -41,7 +39,7 @@ fn full() -> Value {
                 "rateIncreaseCriteria": {"numberOfNotifiedThings": 10, "numberOfSucceededThings": 10},
             },
         },
-        "abortConfig": {"criteriaList": [abort("ALL"), abort("FAILED")]},
+        "abortConfig": {"criteriaList": [abort, abort]},
         "timeoutConfig": {"inProgressTimeoutInMinutes": 30},
         "jobExecutionsRetryConfig": {"criteriaList": [{"failureType": "FAILED", "numberOfRetries": 1}]},
         "schedulingConfig": {"maintenanceWindows": [{"startTime": "cron(0 2 * * ? *)", "durationInMinutes": 60}]},
@@ -53,7 +51,7 @@ fn full() -> Value {
 
 #[test]
 fn every_member_is_read() {
-    let manifest = read(&full().to_string());
+    let manifest = read(full().to_string());
     assert_eq!((manifest.problems, manifest.files.len(), manifest.tags.len()), (Vec::new(), 2, 2));
     assert_eq!((manifest.description.as_deref(), manifest.url_expiry), (Some("x"), Some(UrlExpiry(600))));
     let JobConfig { rollout, abort, timeout, retries, windows, package_versions } = manifest.config;
@@ -70,26 +68,15 @@ fn a_member_that_is_not_allowed_is_reported_with_its_alternative() {
         assert_eq!(problems_with(name, json!("x")), [expected]);
     }
     assert_eq!(problems_with("jobID", json!({})), ["`jobID` is not known, did you mean `jobId`?"]);
-    assert_eq!(problems_with("abortconfig", json!({})), ["`abortconfig` is not known, did you mean `abortConfig`?"]);
-    assert_eq!(problems_with("x", json!({})), ["`x` is not known"]);
 }
 
 #[test]
 fn an_invalid_configuration_is_reported_with_its_path() {
-    for (name, value, problem) in [
-        (
-            "timeoutConfig",
-            json!({"inProgressTimeoutInMinutes": 10081}),
-            "`timeoutConfig.inProgressTimeoutInMinutes` is 10081, expected 1 to 10080",
-        ),
-        (
-            "schedulingConfig",
-            json!({"maintenanceWindows": [{"startTime": "cron(0 2 * * ? *)", "durationInMinutes": 1431}]}),
-            "`schedulingConfig.maintenanceWindows[0].durationInMinutes` is 1431, expected 1 to 1430",
-        ),
-    ] {
-        assert_eq!(problems_with(name, value), [problem]);
-    }
+    let windows = json!({"maintenanceWindows": [{"startTime": "cron(0 2 * * ? *)", "durationInMinutes": 1431}]});
+    assert_eq!(
+        problems_with("schedulingConfig", windows),
+        ["`schedulingConfig.maintenanceWindows[0].durationInMinutes` is 1431, expected 1 to 1430"]
+    );
 }
 
 /// The places of all values in another, as JSON pointers.
@@ -148,23 +135,6 @@ fn no_two_mistakes_in_a_manifest_hide_each_other() {
 }
 
 #[test]
-fn encodings_of_windows_are_accepted() {
-    let json = full().to_string();
-    let upload = Upload::new("b".into(), "firmware/a.ota.json".into(), "v1".into());
-    let marked = format!("\u{feff}{json}");
-    let utf_16 = |unit: fn(u16) -> [u8; 2]| marked.encode_utf16().flat_map(unit).collect::<Vec<_>>();
-    for bytes in [marked.clone().into_bytes(), utf_16(u16::to_le_bytes), utf_16(u16::to_be_bytes)] {
-        let manifest = Manifest::read(&bytes, &upload, &settings(&[]).unwrap());
-        assert_eq!((manifest.files.len(), manifest.problems), (2, Vec::new()));
-    }
-    let manifest = Manifest::read(b"\x1f\x8b\x08", &upload, &settings(&[]).unwrap());
-    assert_eq!(
-        manifest.problems,
-        ["the manifest is no JSON object: it is compressed with gzip, expected text in UTF-8"]
-    );
-}
-
-#[test]
 fn at_most_50_problems_are_reported() {
     let problems = |count: usize| problems_with("destinationPackageVersions", json!(vec![""; count]));
     // The maximum number of package versions is one more problem.
@@ -175,40 +145,26 @@ fn at_most_50_problems_are_reported() {
 
 #[test]
 fn malformed_json_is_reported() {
-    for (json, problem) in [
-        ("", "EOF while parsing a value at line 1 column 0"),
-        ("\u{feff}\u{feff}{}", "expected value at line 1 column 1"),
-        ("[]", "it is a list"),
-        ("{\"files\": [,]}", "expected value at line 1 column 12"),
-        ("{} x", "trailing characters at line 1 column 4"),
+    for (bytes, problem) in [
+        (&b"\x1f\x8b\x08"[..], "it is compressed with gzip, expected text in UTF-8"),
+        (b"", "EOF while parsing a value at line 1 column 0"),
+        ("\u{feff}\u{feff}{}".as_bytes(), "expected value at line 1 column 1"),
+        (b"[]", "it is a list"),
+        (b"{\"files\": [,]}", "expected value at line 1 column 12"),
     ] {
-        assert_eq!(read(json).problems, [format!("the manifest is no JSON object: {problem}")]);
+        assert_eq!(read(bytes).problems, [format!("the manifest is no JSON object: {problem}")]);
     }
     let twice =
         r#"{"files": [{"key": "firmware/a.bin", "key": "firmware/b.bin", "versionId": "v1"}], "tags": [], "tags": []}"#;
     assert_eq!(read(twice).problems, ["`files[0].key` is there twice", "`tags` is there twice"]);
 }
 
-const MEMBERS: [&str; 11] = [
-    "$schema",
-    "files",
-    "description",
-    "jobExecutionsRolloutConfig",
-    "abortConfig",
-    "timeoutConfig",
-    "jobExecutionsRetryConfig",
-    "schedulingConfig",
-    "presignedUrlConfig",
-    "destinationPackageVersions",
-    "tags",
-];
-
 proptest! {
     #[test]
     fn no_value_makes_the_reader_panic(
-        member in prop::sample::select(MEMBERS.to_vec()), value in "[\\[{]{0,3}(\"[a-zA-Z]{1,9}\":?|[0-9.-]{1,6}|null|,)*[\\]}]{0,3}",
+        member in prop::sample::select(full().as_object().unwrap().keys().cloned().collect::<Vec<_>>()), value in "[\\[{]{0,3}(\"[a-zA-Z]{1,9}\":?|[0-9.-]{1,6}|null|,)*[\\]}]{0,3}",
     ) {
         let json = format!("{{\"{member}\":{value}}}");
-        prop_assert!(!read(&json).problems.is_empty());
+        prop_assert!(!read(json).problems.is_empty());
     }
 }

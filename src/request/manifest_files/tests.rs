@@ -27,9 +27,8 @@ fn problems_with(members: Value) -> Vec<String> {
 fn the_members_of_a_file_are_read() {
     let file = json!({"key": "firmware/a.bin", "versionId": "v1", "fileId": 3, "fileType": 1, "filePath": "/a"});
     let (files, problems) = read("firmware/a.ota.json", &json!([file]), &[]);
-    assert_eq!(problems, Vec::<String>::new());
     let file = &files[0];
-    assert!(file.has_valid_source);
+    assert!(problems.is_empty() && file.has_valid_source, "{problems:?}");
     assert_eq!((file.at, file.id, file.source.to_string()), (0, 3, "s3://b/firmware/a.bin version v1".to_owned()));
     let options = [(FILE_TYPE, "1"), ("ota:file-path", "/a")].map(|(tag, value)| (tag.to_owned(), value.to_owned()));
     assert_eq!(file.options, options.into());
@@ -41,33 +40,19 @@ fn a_bad_member_of_a_file_is_reported_with_its_path() {
     let key = "expected the key of a firmware image below `firmware/`";
     let version = "expected the version ID that S3 told when the file was uploaded";
     let long = format!("firmware/{}", "x".repeat(1016));
-    for (members, problem) in [
-        (json!({"key": "other/a.bin"}), format!("`files[0].key` is `other/a.bin`, {key}")),
-        (json!({"key": "firmware/"}), format!("`files[0].key` is `firmware/`, {key}")),
-        (
-            json!({"key": "firmware/b.ota.json"}),
-            format!("`files[0].key` is `firmware/b.ota.json`, which is a manifest, {key}"),
-        ),
-        (
-            json!({"key": "firmware/B.OTA.JSON"}),
-            format!("`files[0].key` is `firmware/B.OTA.JSON`, which is a manifest, {key}"),
-        ),
-        (
-            json!({"key": "firmware/b.bin.Sig"}),
-            format!("`files[0].key` is `firmware/b.bin.Sig`, which is a signature, {key}"),
-        ),
-        (
-            json!({"key": long}),
-            format!("`files[0].key` is `{}`, which has 1025 bytes (S3 allows 1024), {key}", quoted(&long)),
-        ),
-        (json!({"versionId": "null"}), format!("`files[0].versionId` is `null`, {version}")),
-        (json!({"versionId": ""}), format!("`files[0].versionId` is ``, {version}")),
-        (json!({"versionId": 7}), "`files[0].versionId` is 7, expected a string".into()),
-        (json!({"fileId": 256}), "`files[0].fileId` is 256, expected 0 to 255".into()),
-        (json!({"fileType": "0"}), "`files[0].fileType` is a string, expected a whole number".into()),
-        (json!({"version": "v1"}), "`files[0].version` is not known, did you mean `versionId`?".into()),
+    let long_key = quoted(&long);
+    for (members, member, problem) in [
+        (json!({"key": "other/a.bin"}), "key", format!("is `other/a.bin`, {key}")),
+        (json!({"key": "firmware/"}), "key", format!("is `firmware/`, {key}")),
+        (json!({"key": "firmware/b.OTA.json"}), "key", format!("is `firmware/b.OTA.json`, which is a manifest, {key}")),
+        (json!({"key": "firmware/b.Sig"}), "key", format!("is `firmware/b.Sig`, which is a signature, {key}")),
+        (json!({"key": long}), "key", format!("is `{long_key}`, which has 1025 bytes (S3 allows 1024), {key}")),
+        (json!({"versionId": "null"}), "versionId", format!("is `null`, {version}")),
+        (json!({"versionId": ""}), "versionId", format!("is ``, {version}")),
+        (json!({"versionId": long}), "versionId", format!("is `{long_key}`, {version}")),
+        (json!({"fileType": "0"}), "fileType", "is a string, expected a whole number".to_owned()),
     ] {
-        assert_eq!(problems_with(members), [problem]);
+        assert_eq!(problems_with(members), [format!("`files[0].{member}` {problem}")]);
     }
     let (files, problems) = read("firmware/a.ota.json", &json!([{"key": "firmware/a.bin"}]), &[]);
     assert_eq!(problems, ["`files[0].versionId` is missing"]);
@@ -101,34 +86,29 @@ fn there_are_one_to_ten_files_each_with_an_id_of_its_own() {
     let (ten, problems) = read(&files(10));
     assert_eq!(problems, Vec::<String>::new());
     assert!(ten.iter().map(|file| file.id).eq(0..10));
-    assert_eq!(read(&files(0)).1, ["`files` has 0 members, expected 1 to 10"]);
-    assert_eq!(read(&files(11)).1, ["`files` has 11 members, expected 1 to 10"]);
+    for count in [0, 11] {
+        assert_eq!(read(&files(count)).1, [format!("`files` has {count} members, expected 1 to 10")]);
+    }
+    assert_eq!(read(&json!({})).1, ["`files` is an object, expected a list"]);
     let mut duplicate = files(3);
     duplicate[0]["fileId"] = json!(2);
     assert_eq!(
         read(&duplicate).1,
         ["`files[2].fileId` is 2, which `files[0]` has; without one it is the place in the list"]
     );
-    assert_eq!(read(&json!({})).1, ["`files` is an object, expected a list"]);
 }
 
 #[test]
 fn a_manifest_names_files_of_its_own_folder() {
     let rules = [("ALLOWED_THING_GROUPS", "lab/=lab-*,prod/=prod")];
     let problems = |manifest: &str, key: &str| read(manifest, &json!([{"key": key, "versionId": "v1"}]), &rules).1;
-    for (manifest, key) in
-        [("firmware/lab/a.ota.json", "firmware/lab/deep/a.bin"), ("firmware/a.ota.json", "firmware/b/a.bin")]
-    {
-        assert_eq!(problems(manifest, key), Vec::<String>::new());
-    }
+    assert_eq!(problems("firmware/lab/a.ota.json", "firmware/lab/deep/a.bin"), Vec::<String>::new());
+    assert_eq!(problems("firmware/a.ota.json", "firmware/b/a.bin"), Vec::<String>::new());
+    let elsewhere = "`firmware/`, and in no folder that groups or things are bound to";
     for (manifest, key, below) in [
         ("firmware/lab/a.ota.json", "firmware/prod/a.bin", "`firmware/lab/`"),
         ("firmware/lab/a.ota.json", "firmware/a.bin", "`firmware/lab/`"),
-        (
-            "firmware/a.ota.json",
-            "firmware/prod/a.bin",
-            "`firmware/`, and in no folder that groups or things are bound to",
-        ),
+        ("firmware/a.ota.json", "firmware/prod/a.bin", elsewhere),
     ] {
         let problem = format!("`files[0].key` is `{key}`, expected the key of a firmware image below {below}");
         assert_eq!(problems(manifest, key), [problem]);

@@ -1,9 +1,9 @@
 use super::*;
-use crate::request::reader::Location;
+use crate::request::reader::{Location, tests};
 use crate::settings::tests::settings;
 use crate::tags::{RETRIES, VOCABULARY};
 
-const NOW: &str = "2026-11-23T21:40:30Z";
+const NOW: &str = "2026-11-23T21:40:00Z";
 
 fn context(settings: &Settings) -> Context<'_> {
     Context { settings, windows: &[], windows_origin: "", is_template_pending: false, now: NOW.parse().unwrap() }
@@ -11,16 +11,11 @@ fn context(settings: &Settings) -> Context<'_> {
 
 /// Reads the schedule of tags alone.
 fn read(tags: &[(&str, &str)]) -> Result<(RequestedSchedule, TargetSelection), Vec<String>> {
-    let settings = settings(&[]).unwrap();
-    let context = context(&settings);
-    read_in(&context, tags)
+    read_in(&context(&settings(&[]).unwrap()), tags)
 }
 
 fn read_in(context: &Context<'_>, tags: &[(&str, &str)]) -> Result<(RequestedSchedule, TargetSelection), Vec<String>> {
-    let tags = tags.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect();
-    let mut reader = Reader::new(Location::Tags, &tags);
-    let schedule = read_schedule(&mut reader, context);
-    if reader.problems.is_empty() { Ok(schedule.unwrap()) } else { Err(reader.problems) }
+    tests::read(Location::Tags, tags, |reader| read_schedule(reader, context)).map(Option::unwrap)
 }
 
 /// The names of the tags with problems.
@@ -31,15 +26,14 @@ fn tags_at_fault(tags: &[(&str, &str)]) -> Vec<String> {
 
 #[test]
 fn every_tag_of_the_schedule_is_read() {
-    let window = "daily 02:00 2h";
-    let tags =
-        [(START, "now"), (END, "2d"), (END_BEHAVIOR, "force-cancel"), (WINDOW, window), (TIMEZONE, "Asia/Tokyo")];
+    let (behavior, window, zone) = ("force-cancel", "daily 02:00 2h", "Asia/Tokyo");
+    let tags = [(START, "now"), (END, "2d"), (END_BEHAVIOR, behavior), (WINDOW, window), (TIMEZONE, zone)];
     let (schedule, selection) = read(&tags).unwrap();
     let expected = RequestedSchedule {
         start: Start::Now,
         end: "2d".parse().unwrap(),
-        end_behavior: "force-cancel".parse().unwrap(),
-        zone: "Asia/Tokyo".parse().unwrap(),
+        end_behavior: behavior.parse().unwrap(),
+        zone: zone.parse().unwrap(),
         window: window.parse().ok(),
     };
     assert_eq!((schedule, selection.0), (expected, Continuous));
@@ -47,32 +41,24 @@ fn every_tag_of_the_schedule_is_read() {
 
 #[test]
 fn an_end_behavior_without_an_end_is_rejected() {
-    let behavior = (END_BEHAVIOR, "cancel");
-    assert_eq!(
-        read(&[(END, "never"), behavior]).unwrap_err(),
-        ["tag `ota:end-behavior` is `cancel`, expected no such tag, as the release has no end"]
-    );
+    let problem =
+        |tags: &[(&str, &str)]| read(&[tags, &[(END_BEHAVIOR, "cancel")]].concat()).map_err(|it| it.join("; "));
+    let expected = |reason: &str| Err(format!("tag `ota:end-behavior` is `cancel`, expected no such tag, as {reason}"));
+    assert_eq!(problem(&[(END, "never")]), expected("the release has no end"));
     for tag in [(WINDOW, "daily 02:00 2h"), (TARGET_SELECTION, "continuous")] {
-        assert_eq!(
-            read(&[tag, behavior]).unwrap_err(),
-            [
-                "tag `ota:end-behavior` is `cancel`, expected no such tag, as a continuous release has no end without `ota:end`"
-            ]
-        );
-        assert!(read(&[tag, behavior, (END, "2d")]).is_ok());
+        assert_eq!(problem(&[tag]), expected("a continuous release has no end without `ota:end`"));
+        assert!(problem(&[tag, (END, "2d")]).is_ok());
     }
 }
 
 #[test]
 fn only_snapshots_have_a_default_end() {
-    let (window, continuous) = ((WINDOW, "daily 02:00 2h"), (TARGET_SELECTION, "continuous"));
+    let window = (WINDOW, "daily 02:00 2h");
     for (tags, end, selection) in [
         (&[][..], "1h", Snapshot),
-        (&[(TARGET_SELECTION, "snapshot")], "1h", Snapshot),
         (&[(END, "never")], "never", Snapshot),
         (&[window], "never", Continuous),
-        (&[continuous], "never", Continuous),
-        (&[window, continuous], "never", Continuous),
+        (&[(TARGET_SELECTION, "continuous")], "never", Continuous),
         (&[window, (END, "2d")], "2d", Continuous),
     ] {
         let (schedule, found) = read(tags).unwrap();
@@ -82,39 +68,16 @@ fn only_snapshots_have_a_default_end() {
 }
 
 #[test]
-fn a_snapshot_with_windows_is_rejected() {
-    let snapshot = (TARGET_SELECTION, "snapshot");
-    assert_eq!(
-        read(&[(WINDOW, "daily 02:00 2h"), snapshot]).unwrap_err(),
-        ["tag `ota:target-selection` is `snapshot`, expected `continuous`, as AWS IoT takes maintenance windows \
-          (`ota:window`) of no other jobs"]
-    );
-}
-
-#[test]
-fn a_window_that_does_not_open_before_the_end_is_rejected() {
-    assert_eq!(
-        read(&[(WINDOW, "sat 02:00 2h"), (END, "2d")]).unwrap_err(),
-        [
-            "tag `ota:window` is `sat 02:00 2h`, which is not open before 2026-11-28T02:00Z, expected a window that opens \
-             before the end at 2026-11-25T22:41Z"
-        ]
-    );
-}
-
-#[test]
 fn configured_windows_are_those_of_a_continuous_job_and_open_before_its_end() {
     let settings = settings(&[]).unwrap();
     let read = |cron: &str, tags: &[(&str, &str)]| {
         let windows = [MaintenanceWindow::builder().start_time(cron).duration_in_minutes(60).build().unwrap()];
-        let now = "2026-11-23T21:40:00Z".parse().unwrap();
-        let context = Context { windows: &windows, windows_origin: "job template `a`", now, ..context(&settings) };
+        let context = Context { windows: &windows, windows_origin: "job template `a`", ..context(&settings) };
         read_in(&context, tags).map(|(schedule, selection)| (schedule.end, selection.0))
     };
     let never_open = |expected: &str| {
-        Err(vec![format!(
-            "the maintenance windows of job template `a` do not open, expected one that opens {expected}"
-        )])
+        let problem = "the maintenance windows of job template `a` do not open, expected one that opens";
+        Err(vec![format!("{problem} {expected}")])
     };
     let (saturdays, past) = ("cron(0 2 ? * SAT *)", "cron(0 2 * * ? 2020)");
     assert_eq!(read(saturdays, &[]), Ok((End::Never, Continuous)));
@@ -139,8 +102,7 @@ fn a_broken_rule_is_reported_with_the_tag_or_the_setting() {
         ["tag `ota:start` is `10m`, which is 10m ahead, expected `now` or at least 31 minutes ahead"]
     );
     let settings = settings(&[("DEFAULT_END", "30m")]).unwrap();
-    let now = "2026-11-23T21:40:00Z".parse().unwrap();
-    let context = Context { now, ..context(&settings) };
+    let context = context(&settings);
     assert_eq!(
         read_in(&context, &[(START, "now")]).unwrap_err(),
         ["tag `ota:end` is missing and the setting `DEFAULT_END` is 30m ahead, expected at least 31 minutes ahead"]
@@ -200,28 +162,24 @@ fn options_that_depend_on_an_invalid_zone_are_not_checked() {
 #[test]
 fn a_local_time_is_in_the_zone_of_the_tag_or_the_setting() {
     let settings = settings(&[("DEFAULT_TIMEZONE", "America/New_York")]).unwrap();
-    let now = NOW.parse().unwrap();
-    let context = Context { now, ..context(&settings) };
+    let context = context(&settings);
     let start = |tags: &[(&str, &str)]| {
-        let (schedule, _) = read_in(&context, tags).unwrap();
-        schedule.at(now, LeadTime::WhenChecked).unwrap().start_time().unwrap()
+        let (schedule, _) = read_in(&context, &[tags, &[(START, "2026-12-01T02:00")]].concat()).unwrap();
+        schedule.at(context.now, LeadTime::WhenChecked).unwrap().start_time().unwrap()
     };
-    let at = (START, "2026-12-01T02:00");
-    assert_eq!(start(&[at]), "2026-12-01T07:00");
-    assert_eq!(start(&[at, (TIMEZONE, "Europe/Berlin")]), "2026-12-01T01:00");
-    assert_eq!(start(&[(START, "2026-12-01T02:00Z")]), "2026-12-01T02:00");
+    assert_eq!(start(&[]), "2026-12-01T07:00");
+    assert_eq!(start(&[(TIMEZONE, "Europe/Berlin")]), "2026-12-01T01:00");
 }
 
 /// The schedule of CreateJob for a documented schedule, or the rejection.
 fn shown(tags: &[(&str, &str)]) -> String {
     let settings = settings(&[]).unwrap();
-    let now = "2026-11-23T21:40:00Z".parse().unwrap();
-    let context = Context { now, ..context(&settings) };
+    let context = context(&settings);
     let (schedule, _) = match read_in(&context, tags) {
         Ok(schedule) => schedule,
         Err(problems) => return format!("rejected: {}", problems.join("; ")),
     };
-    let Some(config) = schedule.at(now, LeadTime::WhenChecked).unwrap().to_config(&[]).unwrap() else {
+    let Some(config) = schedule.at(context.now, LeadTime::WhenChecked).unwrap().to_config(&[]).unwrap() else {
         return "no schedule".to_owned();
     };
     let times = [("startTime", config.start_time()), ("endTime", config.end_time())];
@@ -239,8 +197,7 @@ fn the_documented_schedules_have_their_documented_results() {
     for row in rows {
         let cells: Vec<_> = row.trim_matches(['|', ' ']).split(" | ").collect();
         let [tags, expected] = cells[..] else { panic!("{row}") };
-        let tags = tags.split('`').skip(1).step_by(2).map(|tag| tag.split_once('=').unwrap());
-        let tags: Vec<_> = tags.collect();
+        let tags: Vec<_> = tags.split('`').skip(1).step_by(2).map(|tag| tag.split_once('=').unwrap()).collect();
         assert!(tags.iter().all(|(tag, _)| VOCABULARY.contains(tag)), "{row}");
         assert_eq!(shown(&tags), expected, "{row}");
     }

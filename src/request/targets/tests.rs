@@ -1,30 +1,20 @@
 use super::*;
 use crate::request::reader::Location;
+use crate::request::reader::tests::read;
 use crate::settings::tests::settings;
 use proptest::prelude::*;
 
 fn targets(settings: &Settings, key: &str, tags: &[(&str, &str)]) -> Result<Vec<Target>, Vec<String>> {
     let upload = Upload::new("b".into(), key.into(), "v1".into());
-    let tags = tags.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect();
-    let mut reader = Reader::new(Location::Tags, &tags);
-    let targets = read_targets(&mut reader, &upload, settings);
-    if reader.problems.is_empty() { Ok(targets) } else { Err(reader.problems) }
+    read(Location::Tags, tags, |reader| read_targets(reader, &upload, settings))
 }
 
 #[test]
 fn targets_are_the_groups_and_things_in_the_tags() {
     let settings = settings(&[("ALLOWED_THINGS", "thing-*")]).unwrap();
     let targets = targets(&settings, "firmware/a.bin", &[(THING_GROUP, "lab eu-west"), (THING, "thing-1")]).unwrap();
-    let [lab, eu] = ["lab", "eu-west"].map(|name| Target::ThingGroup(name.into()));
-    assert_eq!(targets, [lab, eu, Target::Thing("thing-1".into())]);
-    assert_eq!(
-        targets.iter().map(|target| settings.iot_arn(target)).collect::<Vec<_>>(),
-        [
-            "arn:aws:iot:us-east-1:111122223333:thinggroup/lab",
-            "arn:aws:iot:us-east-1:111122223333:thinggroup/eu-west",
-            "arn:aws:iot:us-east-1:111122223333:thing/thing-1",
-        ]
-    );
+    let names: Vec<_> = targets.iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["thinggroup/lab", "thinggroup/eu-west", "thing/thing-1"]);
 }
 
 #[test]
@@ -37,56 +27,34 @@ fn a_release_without_targets_is_rejected_once() {
 
 #[test]
 fn a_target_that_the_deployment_does_not_allow_is_rejected_with_those_that_it_does() {
-    let settings = settings(&[("ALLOWED_THINGS", "thing-*")]).unwrap();
-    for (tag, value, refused, expected) in [
+    let problem = |key: &str, tag: &str, names: &str, variables: &[(&str, &str)]| {
+        targets(&settings(variables).unwrap(), key, &[(tag, names)]).map_err(|problems| problems.join("; "))
+    };
+    let things = [("ALLOWED_THINGS", "thing-*")];
+    for (tag, names, rejected, expected) in [
         (THING_GROUP, "prod", "prod", "one of `lab`, `eu-*` (thing groups that this deployment allows)"),
-        (
-            THING_GROUP,
-            "prod lab fleet",
-            "prod fleet",
-            "one of `lab`, `eu-*` (thing groups that this deployment allows)",
-        ),
+        (THING_GROUP, "b lab a", "b a", "one of `lab`, `eu-*` (thing groups that this deployment allows)"),
         (THING, "camera", "camera", "`thing-*` (things that this deployment allows)"),
     ] {
-        let problem = format!("tag `{tag}` is `{refused}`, expected {expected}");
-        assert_eq!(targets(&settings, "firmware/a.bin", &[(tag, value)]), Err(vec![problem]));
+        let expected = format!("tag `{tag}` is `{rejected}`, expected {expected}");
+        assert_eq!(problem("firmware/a.bin", tag, names, &things), Err(expected));
     }
-}
-
-#[test]
-fn an_upload_targets_what_the_rules_of_its_folder_allow() {
-    let rules = [("ALLOWED_THING_GROUPS", "lab/=lab-*,prod/=prod"), ("ALLOWED_THINGS", "lab/=bench-1")];
-    let settings = settings(&rules).unwrap();
-    for (key, tag, name) in [
-        ("firmware/lab/a.bin", THING_GROUP, "lab-1"),
-        ("firmware/lab/a.bin", THING, "bench-1"),
-        ("firmware/prod/a.bin", THING_GROUP, "prod"),
-    ] {
-        assert!(targets(&settings, key, &[(tag, name)]).is_ok(), "{key} {name}");
+    let none = "tag `ota:thing` is `a`, expected no such tag, as this deployment allows no things";
+    assert_eq!(problem("firmware/a.bin", THING, "a", &[]), Err(none.to_owned()));
+    let folders = [("ALLOWED_THING_GROUPS", "lab/=lab-*,prod/=prod"), ("ALLOWED_THINGS", "lab/=bench-1")];
+    for (folder, tag, name) in
+        [("lab/", THING_GROUP, "lab-1"), ("lab/", THING, "bench-1"), ("prod/", THING_GROUP, "prod")]
+    {
+        assert!(problem(&format!("firmware/{folder}a.bin"), tag, name, &folders).is_ok(), "{folder} {name}");
     }
-    for (key, tag, name, expected) in [
-        (
-            "firmware/lab/a.bin",
-            THING_GROUP,
-            "prod",
-            "`lab-*` (thing groups that this deployment allows for uploads to `lab/`)",
-        ),
-        (
-            "firmware/prod/a.bin",
-            THING_GROUP,
-            "lab-1",
-            "`prod` (thing groups that this deployment allows for uploads to `prod/`)",
-        ),
-        ("firmware/a.bin", THING_GROUP, "prod", "no such tag, as this deployment allows no thing groups"),
-        (
-            "firmware/prod/a.bin",
-            THING,
-            "bench-1",
-            "no such tag, as this deployment allows no things for uploads to `prod/`",
-        ),
+    for (folder, tag, name, expected) in [
+        ("lab/", THING_GROUP, "prod", "`lab-*` (thing groups that this deployment allows for uploads to `lab/`)"),
+        ("prod/", THING_GROUP, "lab-1", "`prod` (thing groups that this deployment allows for uploads to `prod/`)"),
+        ("", THING_GROUP, "prod", "no such tag, as this deployment allows no thing groups"),
+        ("prod/", THING, "bench-1", "no such tag, as this deployment allows no things for uploads to `prod/`"),
     ] {
-        let problem = format!("tag `{tag}` is `{name}`, expected {expected}");
-        assert_eq!(targets(&settings, key, &[(tag, name)]), Err(vec![problem]), "{key}");
+        let expected = format!("tag `{tag}` is `{name}`, expected {expected}");
+        assert_eq!(problem(&format!("firmware/{folder}a.bin"), tag, name, &folders), Err(expected));
     }
 }
 
