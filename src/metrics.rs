@@ -212,28 +212,26 @@ mod tests {
     /// Holds a line against the rules of the specification, and against our own on the values of dimensions.
     fn check(line: &Value) {
         let members = line.as_object().unwrap();
-        let about = members["_aws"].as_object().unwrap();
-        assert_eq!(about.keys().collect::<Vec<_>>(), ["CloudWatchMetrics", "Timestamp"]);
+        let about = &members["_aws"];
+        let names = |object: &Value| object.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(&members["_aws"]), ["CloudWatchMetrics", "Timestamp"]);
         assert!(about["Timestamp"].is_u64());
         let words: BTreeSet<_> = KINDS.map(|(_, word)| word).into_iter().chain(STEPS).chain(["firmware"]).collect();
         for directive in about["CloudWatchMetrics"].as_array().unwrap() {
-            assert_eq!(
-                directive.as_object().unwrap().keys().collect::<Vec<_>>(),
-                ["Dimensions", "Metrics", "Namespace"]
-            );
+            assert_eq!(names(directive), ["Dimensions", "Metrics", "Namespace"]);
             assert_eq!(directive["Namespace"], NAMESPACE);
             for set in directive["Dimensions"].as_array().unwrap() {
                 let set = set.as_array().unwrap();
                 assert!((1..=30).contains(&set.len()), "{line}");
                 for dimension in set {
                     let value = members[dimension.as_str().unwrap()].as_str().unwrap();
-                    assert!(words.contains(value) && value.len() <= 1024, "{value}");
+                    assert!(words.contains(value), "{value}");
                 }
             }
             let metrics = directive["Metrics"].as_array().unwrap();
             assert!((1..=100).contains(&metrics.len()), "{line}");
             for metric in metrics {
-                assert_eq!(metric.as_object().unwrap().keys().collect::<Vec<_>>(), ["Name", "Unit"]);
+                assert_eq!(names(metric), ["Name", "Unit"]);
                 assert!(members[metric["Name"].as_str().unwrap()].is_number(), "{line}");
                 assert!(["Count", "Seconds"].contains(&metric["Unit"].as_str().unwrap()));
             }
@@ -246,13 +244,8 @@ mod tests {
         progress.add(Step::Inspect, Duration::from_millis(21));
         progress.add(Step::Sign, Duration::from_millis(1500));
         let expected = json!({
-            "timestamp": "2026-11-23T21:40:00.5Z",
-            "level": "INFO",
-            "FunctionName": "firmware",
-            "Created": 1,
-            "Verified": 1,
-            "InspectSeconds": 0.021,
-            "SigningSeconds": 1.5,
+            "timestamp": "2026-11-23T21:40:00.5Z", "level": "INFO", "FunctionName": "firmware", "Created": 1, "Verified": 1,
+            "InspectSeconds": 0.021, "SigningSeconds": 1.5,
             "_aws": {
                 "Timestamp": 1_795_470_000_500_u64,
                 "CloudWatchMetrics": [{
@@ -285,23 +278,24 @@ mod tests {
         for (release, word) in outcomes {
             let line = line(&release, &Progress::default());
             let counted: Vec<_> = words.into_iter().filter(|word| line.get(word).is_some()).collect();
-            assert_eq!(counted, [word], "{line}");
             let first = &line["_aws"]["CloudWatchMetrics"][0];
-            assert_eq!(first["Metrics"][0]["Name"], word);
+            assert_eq!((counted, &first["Metrics"][0]["Name"]), (vec![word], &json!(word)), "{line}");
             assert_eq!(first["Dimensions"], json!([["FunctionName"]]), "alarms are on the function as a whole");
         }
+    }
+
+    /// The dimensions and the metric of the second directive.
+    fn counted_by(line: &Value) -> Value {
+        let by = &line["_aws"]["CloudWatchMetrics"][1];
+        json!([by["Dimensions"], by["Metrics"][0]["Name"]])
     }
 
     #[test]
     fn what_is_rejected_is_counted_by_kind_and_what_fails_by_step() {
         for (kind, word) in KINDS {
-            let rejected =
-                line(&not_released(NotReleased::Rejected(kind, vec!["secret".into()])), &Progress::default());
-            let by = &rejected["_aws"]["CloudWatchMetrics"][1];
-            assert_eq!(
-                (&by["Dimensions"], &by["Metrics"][0]["Name"]),
-                (&json!([["FunctionName", "Kind"]]), &json!("Rejected"))
-            );
+            let release = not_released(NotReleased::Rejected(kind, vec!["secret".into()]));
+            let rejected = line(&release, &Progress::default());
+            assert_eq!(counted_by(&rejected), json!([[["FunctionName", "Kind"]], "Rejected"]));
             assert_eq!((&rejected["Kind"], &rejected["level"]), (&json!(word), &json!("ERROR")));
             assert!(!rejected.to_string().contains("secret"), "{rejected}");
         }
@@ -309,47 +303,31 @@ mod tests {
             let mut progress = Progress::default();
             progress.step = step;
             let failed = line(&not_released(Failure::Incomplete { member: "x" }), &progress);
-            let by = &failed["_aws"]["CloudWatchMetrics"][1];
-            assert_eq!(
-                (&by["Dimensions"], &by["Metrics"][0]["Name"]),
-                (&json!([["FunctionName", "Step"]]), &json!("Failed"))
-            );
-            assert_eq!(failed["Step"], word);
-            assert_eq!(failed.get("SignatureRefused"), None);
+            assert_eq!(counted_by(&failed), json!([[["FunctionName", "Step"]], "Failed"]));
+            assert_eq!((&failed["Step"], failed.get("SignatureRefused")), (&json!(word), None));
         }
     }
 
     #[test]
     fn a_signature_that_does_not_verify_is_counted() {
-        let some = || "x".to_owned();
-        let failure = Failure::Signature { object: some(), certificate: some(), problem: some() };
-        let mut progress = Progress::default();
-        progress.step = Step::Sign;
-        let line = line(&not_released(failure), &progress);
-        assert_eq!((&line["SignatureRefused"], &line["Failed"], &line["Step"]), (&json!(1), &json!(1), &json!("sign")));
+        let [object, certificate, problem] = ["x"; 3].map(str::to_owned);
+        let failure = Failure::Signature { object, certificate, problem };
+        let line = line(&not_released(failure), &Progress::default());
+        assert_eq!((&line["SignatureRefused"], &line["Failed"]), (&json!(1), &json!(1)));
     }
 
     #[test]
-    fn streams_are_reported_at_a_level_that_is_always_logged() {
-        let line = metrics().line(Level::ERROR, &[Metric::Streams(8000)], Timestamp::UNIX_EPOCH);
-        check(&line);
-        assert_eq!((&line["Streams"], &line["level"]), (&json!(8000), &json!("ERROR")));
-    }
-
-    #[test]
-    fn the_state_of_the_bucket_is_reported_at_a_level_that_is_always_logged() {
-        for (is_unguarded, value) in [(true, 1), (false, 0)] {
-            let line = metrics().line(Level::ERROR, &[Metric::BucketUnguarded(is_unguarded)], Timestamp::UNIX_EPOCH);
+    fn metrics_outside_of_releases_have_their_names_and_values() {
+        for (metric, name, value) in [
+            (Metric::Streams(8000), "Streams", 8000),
+            (Metric::BucketUnguarded(true), "BucketUnguarded", 1),
+            (Metric::BucketUnguarded(false), "BucketUnguarded", 0),
+            (Metric::Unreadable, "Unreadable", 1),
+        ] {
+            let line = metrics().line(Level::ERROR, &[metric], Timestamp::UNIX_EPOCH);
             check(&line);
-            assert_eq!((&line["BucketUnguarded"], &line["level"]), (&json!(value), &json!("ERROR")));
+            assert_eq!(line[name], json!(value));
+            assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Dimensions"], json!([["FunctionName"]]));
         }
-    }
-
-    #[test]
-    fn a_consumed_message_is_counted_at_a_level_that_is_always_logged() {
-        let line = metrics().line(Level::ERROR, &[Metric::Unreadable], Timestamp::UNIX_EPOCH);
-        check(&line);
-        assert_eq!((&line["Unreadable"], &line["level"]), (&json!(1), &json!("ERROR")));
-        assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Dimensions"], json!([["FunctionName"]]));
     }
 }

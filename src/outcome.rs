@@ -274,6 +274,10 @@ mod tests {
         release(Outcome::not_released(error, job()))
     }
 
+    fn created() -> Release {
+        release(Outcome::Created(job()))
+    }
+
     fn adopted(has_other_tags: bool) -> Release {
         release(Outcome::Adopted { job: job(), has_other_tags })
     }
@@ -299,23 +303,20 @@ mod tests {
         let ids = json!({"jobId": "AFR_OTA-a", "jobArn": "arn:aws:iot:job", "streamId": "AFR_OTA-b",
             "startTime": "2026-11-23T22:41"});
         let changed = adopted(true).outcome.reason().unwrap().into_owned();
-        for (release, ids, rest) in [
-            (release(Outcome::Created(job())), &ids, json!({"outcome": "created"})),
-            (adopted(false), &ids, json!({"outcome": "adopted"})),
-            (adopted(true), &ids, json!({"outcome": "adopted", "reason": changed})),
-            (dry_run(), &ids, json!({"outcome": "dry-run", "reason": "not complete", "createJob": null})),
-            (failed(), &ids, json!({"outcome": "failed", "reason": "a response of AWS lacks `jobArn`"})),
-            (rejected(), &json!({}), json!({"outcome": "rejected", "reasons": ["a", "b"]})),
-            (skipped(SkipReason::Superseded), &json!({}), json!({"outcome": "skipped", "reason": "superseded"})),
-            (
-                skipped(SkipReason::JobDeleted),
-                &json!({"jobId": "AFR_OTA-a"}),
-                json!({"outcome": "skipped", "reason": "job-deleted"}),
-            ),
+        let deleted = skipped(SkipReason::JobDeleted);
+        for (release, has_job, mut expected) in [
+            (created(), true, json!({"outcome": "created"})),
+            (adopted(false), true, json!({"outcome": "adopted"})),
+            (adopted(true), true, json!({"outcome": "adopted", "reason": changed})),
+            (dry_run(), true, json!({"outcome": "dry-run", "reason": "not complete", "createJob": null})),
+            (failed(), true, json!({"outcome": "failed", "reason": "a response of AWS lacks `jobArn`"})),
+            (rejected(), false, json!({"outcome": "rejected", "reasons": ["a", "b"]})),
+            (skipped(SkipReason::Superseded), false, json!({"outcome": "skipped", "reason": "superseded"})),
+            (deleted, false, json!({"outcome": "skipped", "reason": "job-deleted", "jobId": "AFR_OTA-a"})),
         ] {
-            let mut expected = rest;
             expected["key"] = "firmware/a.bin".into();
-            expected.as_object_mut().unwrap().extend(ids.as_object().unwrap().clone());
+            let ids = ids.as_object().filter(|_| has_job).cloned();
+            expected.as_object_mut().unwrap().extend(ids.unwrap_or_default());
             assert_eq!(serde_json::to_value(&release).unwrap(), expected);
         }
     }
@@ -353,7 +354,7 @@ mod tests {
     #[test]
     fn the_level_of_a_log_line_says_whether_action_is_needed() {
         let cases = [
-            (release(Outcome::Created(job())), "INFO"),
+            (created(), "INFO"),
             (dry_run(), "INFO"),
             (adopted(false), "INFO"),
             (adopted(true), "WARN"),
@@ -375,7 +376,7 @@ mod tests {
     fn a_log_line_has_what_is_known_and_no_more() {
         let rejected = line(&rejected());
         assert_eq!((&rejected["reasons"], &rejected["key"]), (&json!("a; b"), &json!("firmware/a.bin")));
-        let created = line(&release(Outcome::Created(job())));
+        let created = line(&created());
         assert_eq!((&created["inspectMs"], created.get("signMs"), created.get("reasons")), (&json!(21), None, None));
         assert_eq!(created["jobId"], "AFR_OTA-a");
     }

@@ -170,16 +170,16 @@ mod tests {
 
     #[test]
     fn a_token_depends_on_the_version_and_every_input() {
-        let token = |key: &str, inputs: &[&str]| upload(key).token(inputs);
-        let tokens = [
-            token("a", &["b", "c"]),
-            token("a", &["bc", ""]),
-            token("a", &["b", "d"]),
-            token("b", &["b", "c"]),
-            token("a", &["b", "c", "nonce"]),
+        let all: [(_, &[&str]); 5] = [
+            ("a", &["b", "c"]),
+            ("a", &["bc", ""]),
+            ("a", &["b", "d"]),
+            ("b", &["b", "c"]),
+            ("a", &["b", "c", "nonce"]),
         ];
+        let tokens = all.map(|(key, inputs)| upload(key).token(inputs));
         assert!(tokens.iter().enumerate().all(|(at, token)| !tokens[..at].contains(token)), "{tokens:?}");
-        assert_eq!(token("a", &["b", "c"]), tokens[0]);
+        assert_eq!(upload("a").token(&["b", "c"]), tokens[0]);
         assert!(tokens.iter().all(|token| token.len() == 64));
     }
 
@@ -190,15 +190,14 @@ mod tests {
             id.strip_prefix("AFR_OTA-").unwrap()[..id.len() - 8 - 12].to_owned()
         };
         let long = format!("{}-", "a".repeat(42));
-        let cases = [
+        for (key, expected) in [
             ("firmware/blinky-1.2.0.bin", "blinky-1-2-0-bin-"),
             ("firmware/größe.bin", "gr-e-bin-"),
             ("firmware/🚀", ""),
             ("plain_name", "plain_name-"),
             ("x/a  b", "a-b-"),
             (&format!("x/{}", "a".repeat(100)), &long),
-        ];
-        for (key, expected) in cases {
+        ] {
             assert_eq!(slug(key), expected, "{key}");
         }
     }

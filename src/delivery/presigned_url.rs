@@ -37,23 +37,23 @@ mod tests {
     use super::*;
     use crate::settings::tests::settings;
 
+    fn copy(key: String, version_id: &str) -> RawCopy {
+        RawCopy { file_id: 0, key, version_id: version_id.into(), size: 1, sha256: None }
+    }
+
     #[test]
     fn the_url_is_one_that_aws_iot_presigns() {
         let upload = Upload::new("firmware-bucket".into(), "firmware/a.bin".into(), "v1".into());
-        let copy =
-            RawCopy { file_id: 0, key: "Signed ü}/a".into(), version_id: "x.Y_z-1".into(), size: 1, sha256: None };
+        let copy = copy("Signed ü}/a".into(), "x.Y_z-1");
         for (region, role, host) in [
             ("eu-west-1", "arn:aws:iam::111122223333:role/ota", "s3.eu-west-1.amazonaws.com"),
             ("cn-north-1", "arn:aws-cn:iam::111122223333:role/ota", "s3.cn-north-1.amazonaws.com.cn"),
             ("us-gov-west-1", "arn:aws-us-gov:iam::111122223333:role/ota", "s3.us-gov-west-1.amazonaws.com"),
         ] {
             let settings = settings(&[("AWS_REGION", region), ("OTA_ROLE_ARN", role)]).unwrap();
-            assert_eq!(
-                PresignedUrl::of(&settings, &upload, &copy).0,
-                format!(
-                    "${{aws:iot:s3-presigned-url-v2:https://{host}/firmware-bucket/Signed%20%C3%BC%7D/a%3FversionId%3Dx.Y_z-1}}"
-                )
-            );
+            let url = format!("https://{host}/firmware-bucket/Signed%20%C3%BC%7D/a%3FversionId%3Dx.Y_z-1");
+            let expected = format!("${{aws:iot:s3-presigned-url-v2:{url}}}");
+            assert_eq!(PresignedUrl::of(&settings, &upload, &copy).0, expected);
         }
     }
 
@@ -62,8 +62,7 @@ mod tests {
         let settings = settings(&[("SIGNED_PREFIX", "signed images/")]).unwrap();
         let [first, second] =
             ["v1", "v2"].map(|version| Upload::new("b".into(), "firmware/a.bin".into(), version.into()));
-        let key = format!("{}job", settings.prefix_of(&first));
-        let copy = RawCopy { file_id: 0, key, version_id: "v".into(), size: 1, sha256: None };
+        let copy = copy(format!("{}job", settings.prefix_of(&first)), "v");
         let url = PresignedUrl::of(&settings, &first, &copy).0;
         assert!(PresignedUrl::is_of(&url, &settings, &first) && !PresignedUrl::is_of(&url, &settings, &second));
         assert!(!PresignedUrl::is_of("", &settings, &first));

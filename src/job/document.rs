@@ -120,38 +120,26 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_document_is_the_one_that_create_ota_update_writes() {
-        let signed = signed(SignatureAlgorithm::Sha256WithEcdsa, "MEUC", "/certs/cert.pem", 1024);
-        assert_eq!(
-            document_of("firmware/größe 1.2_a-b.bin", &[], &signed),
-            format!(
-                "{{\"afr_ota\":{{\"protocols\":[\"MQTT\"],\"streamname\":\"{}\",\"files\":[{{\"filepath\":\"gr__e_1.2_a-b.bin\",\
-                 \"filesize\":1024,\"fileid\":0,\"certfile\":\"/certs/cert.pem\",\"fileType\":0,\
-                 \"sig-sha256-ecdsa\":\"MEUC\"}}]}}}}",
-                Upload::new("b".into(), "firmware/größe 1.2_a-b.bin".into(), "v1".into()).stream_id()
-            )
-        );
-    }
-
+    /// As CreateOTAUpdate writes it.
     #[test]
     fn the_document_says_by_which_protocols_devices_fetch_the_image() {
-        let signed = signed(SignatureAlgorithm::Sha256WithEcdsa, "MEUC", "cert", 1);
-        let upload = Upload::new("b".into(), "firmware/a.bin".into(), "v1".into());
-        let stream = format!(",\"streamname\":\"{}\"", upload.stream_id());
+        let signed = signed(SignatureAlgorithm::Sha256WithEcdsa, "MEUC", "/certs/cert.pem", 1024);
+        let key = "firmware/größe 1.2_a-b.bin";
+        let stream_id = Upload::new("b".into(), key.into(), "v1".into()).stream_id();
+        let stream = format!(",\"streamname\":\"{stream_id}\"");
         let url = "\"update_data_url\":\"${aws:iot:…}\",\"auth_scheme\":\"aws.s3.presigned\",";
-        for (protocols, named, stream, url) in [
-            ("mqtt", "[\"MQTT\"]", stream.as_str(), ""),
-            ("http", "[\"HTTP\"]", "", url),
-            ("http mqtt", "[\"MQTT\",\"HTTP\"]", &stream, url),
+        for (tags, named, stream, url) in [
+            (&[][..], "[\"MQTT\"]", stream.as_str(), ""),
+            (&[("ota:protocols", "mqtt")], "[\"MQTT\"]", &stream, ""),
+            (&[("ota:protocols", "http")], "[\"HTTP\"]", "", url),
+            (&[("ota:protocols", "http mqtt")], "[\"MQTT\",\"HTTP\"]", &stream, url),
         ] {
-            assert_eq!(
-                document_of("firmware/a.bin", &[("ota:protocols", protocols)], &signed),
-                format!(
-                    "{{\"afr_ota\":{{\"protocols\":{named}{stream},\"files\":[{{\"filepath\":\"a.bin\",\"filesize\":1,\
-                     \"fileid\":0,\"certfile\":\"cert\",{url}\"fileType\":0,\"sig-sha256-ecdsa\":\"MEUC\"}}]}}}}"
-                )
+            let file = format!(
+                "\"filepath\":\"gr__e_1.2_a-b.bin\",\"filesize\":1024,\"fileid\":0,\"certfile\":\"/certs/cert.pem\",\
+                 {url}\"fileType\":0,\"sig-sha256-ecdsa\":\"MEUC\""
             );
+            let expected = format!("{{\"afr_ota\":{{\"protocols\":{named}{stream},\"files\":[{{{file}}}]}}}}");
+            assert_eq!(document_of(key, tags, &signed), expected);
         }
     }
 

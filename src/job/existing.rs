@@ -222,30 +222,19 @@ fn upload_of(description: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::s3::record::mark;
-    use crate::tags::Tags;
 
     #[test]
-    fn the_receipt_and_the_report_have_the_jobs_arn_and_times() {
-        let [arn, start, end] = ["arn:aws:iot:job", "2026-11-23T22:41", "2026-11-23T23:41"].map(str::to_owned);
-        let (start_time, end_time) = (Some(start), Some(end));
-        let stream_id = Some("AFR_OTA-b".to_owned());
-        let job = Job {
-            arn,
-            status: None,
-            description: None,
-            stream_id: stream_id.clone(),
-            start_time: start_time.clone(),
-            end_time: end_time.clone(),
-        };
-        let upload = Upload::new("b".into(), "a".into(), "v1".into());
-        let record = JobRecord::new(&upload, "AFR_OTA-a".into(), Tags::default()).unwrap();
+    fn the_receipt_and_the_report_have_the_jobs_arn_stream_and_times() {
+        let [arn, stream, start, end] = ["arn:aws:iot:job", "AFR_OTA-b", "2026-11-23T22:41", "2026-11-23T23:41"];
+        let [job_arn, stream_id, start_time, end_time] = [arn, stream, start, end].map(|text| Some(text.to_owned()));
+        let expected = JobReport { job_arn, stream_id, start_time, end_time, ..JobReport::default() };
+        let JobReport { stream_id, start_time, end_time, .. } = expected.clone();
+        let job = Job { arn: arn.into(), status: None, description: None, stream_id, start_time, end_time };
         let mut report = JobReport::default();
         job.add_to(&mut report);
-        assert_eq!((report.job_arn.as_ref(), &report.stream_id), (Some(&job.arn), &stream_id));
-        assert_eq!((&report.start_time, &report.end_time), (&start_time, &end_time));
-        let receipt = job.receipt(record);
-        assert_eq!((receipt.job_arn, receipt.stream_id), (Some(job.arn), stream_id));
-        assert_eq!((receipt.start_time, receipt.end_time), (start_time, end_time));
+        assert_eq!(report, expected);
+        let JobRecord { job_arn, stream_id, start_time, end_time, .. } = job.receipt(JobRecord::default());
+        assert_eq!(JobReport { job_arn, stream_id, start_time, end_time, ..JobReport::default() }, expected);
     }
 
     #[test]
@@ -255,16 +244,9 @@ mod tests {
         for description in [upload.description(), format!("{}{}", upload.description(), mark("0123456789abcdef"))] {
             assert_eq!(upload_of(&description), Some(format!("the upload `{place}`")));
         }
-        for other in [
-            "",
-            "my job",
-            "s3://b/k",
-            "s3://b/k?versionId=`; rm -rf",
-            "s3://b/\u{1b}[2J?versionId=v",
-            "s3://b/k?versionId=v\u{202e}",
-            " s3://b/k?versionId=v",
-            "S3://b/k?versionId=v",
-        ] {
+        let others = "|my job|s3://b/k|s3://b/k?versionId=`; rm -rf|s3://b/\u{1b}[2J?versionId=v|\
+                      s3://b/k?versionId=v\u{202e}| s3://b/k?versionId=v|S3://b/k?versionId=v";
+        for other in others.split('|') {
             assert_eq!(upload_of(other), None, "{other}");
         }
         let long = format!("s3://b/k?versionId={}", "v".repeat(1900));

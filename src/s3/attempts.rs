@@ -171,27 +171,12 @@ mod tests {
     #[test]
     fn keys_of_any_other_form_are_ignored() {
         let (own, of_file, foreign) = (id(1), format!("7/{}", id(2)), format!("7/x/{}", id(3)));
-        let braced = format!("{{{own}}}");
-        let spaced = format!("{own} ");
-        let long = format!("{own}{own}");
-        let found = attempts(&[
-            ("", "v", 1),
-            ("/", "v", 1),
-            ("image", "v", 1),
-            ("release.json", "new", 1),
-            ("release.json", "old", 1),
-            ("release.json/", "v", 1),
-            ("x/release.json", "v", 1),
-            ("\u{1}\u{202e}", "v", 1),
-            ("..", "v", 1),
-            (&own.replace('-', ""), "v", 1),
-            (&braced, "v", 1),
-            (&spaced, "v", 1),
-            (&long, "v", 1),
-            (&own, "v", 1),
-            (&of_file, "v", 1),
-            (&foreign, "v", 1),
-        ]);
+        let no_ids = [own.replace('-', ""), format!("{{{own}}}"), format!("{own} "), format!("{own}{own}")];
+        let others =
+            ["", "/", "image", "release.json/", "x/release.json", "\u{1}\u{202e}", "..", &own, &of_file, &foreign];
+        let keys = others.into_iter().chain(no_ids.iter().map(String::as_str)).map(|key| (key, "v", 1));
+        let record = [("release.json", "new", 1), ("release.json", "old", 1)];
+        let found = attempts(&record.into_iter().chain(keys).collect::<Vec<_>>());
         assert_eq!(found.record, ["new", "old"]);
         let below =
             |prefix: &str| -> Vec<_> { found.signed_objects(prefix).iter().map(|signed| signed.key.clone()).collect() };

@@ -21,7 +21,7 @@ const READ_AT_ONCE: usize = 10;
 
 /// The record of an upload's job. A record without the job's ARN fixes the job's ID for all attempts. A record with
 /// the ARN is the receipt: the job was created, and the function never creates it again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JobRecord {
     /// The bucket of the upload.
@@ -81,16 +81,8 @@ impl JobRecord {
             version_id: upload.version_id.clone(),
             job_id,
             nonce: Some(hex(&nonce)),
-            signature_versions: BTreeMap::new(),
-            stream_id: None,
-            job_arn: None,
-            start_time: None,
-            end_time: None,
-            verified: None,
-            sha256: None,
-            unchanged_since: None,
             tags,
-            is_written: false,
+            ..Self::default()
         })
     }
 

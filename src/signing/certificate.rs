@@ -116,12 +116,9 @@ mod tests {
 
     /// A certificate with these times, and a serial number, names and extensions that break the rules.
     fn odd(not_before: &[u8], not_after: &[u8]) -> String {
-        let key = tlv(0x30, &[b"\x05\x00"]);
-        let validity = tlv(0x30, &[not_before, not_after]);
-        let version = tlv(0xa0, &[&[2, 1, 2]]);
-        let serial = tlv(2, &[&[0xff; 40]]);
-        let name = tlv(0x30, &[&tlv(0x31, &[])]);
-        let algorithm = tlv(0x30, &[]);
+        let (key, validity) = (tlv(0x30, &[b"\x05\x00"]), tlv(0x30, &[not_before, not_after]));
+        let (version, serial) = (tlv(0xa0, &[&[2, 1, 2]]), tlv(2, &[&[0xff; 40]]));
+        let (algorithm, name) = (tlv(0x30, &[]), tlv(0x30, &[&tlv(0x31, &[])]));
         let extensions = tlv(0xa3, &[b"\x01\x01\x01"]);
         let tbs = tlv(0x30, &[&version, &serial, &algorithm, &name, &validity, &name, &key, &extensions]);
         let der = tlv(0x30, &[&tbs, &algorithm, &[3, 1, 0]]);
@@ -174,21 +171,15 @@ mod tests {
         let late =
             |text: &str| Certificate::from_pem("arn", &odd(&time("000101000000Z"), &time(text))).unwrap().not_after;
         for (text, expected) in [
-            ("99991231235959Z", Timestamp::MAX),
-            ("99991230220000Z", "9999-12-30T22:00:00Z".parse().unwrap()),
-            ("20460101000000Z", "2046-01-01T00:00:00Z".parse().unwrap()),
-            ("460101000000Z", "2046-01-01T00:00:00Z".parse().unwrap()),
-            ("491231235959Z", "2049-12-31T23:59:59Z".parse().unwrap()),
-            ("500101000000Z", "1950-01-01T00:00:00Z".parse().unwrap()),
-            ("690101000000Z", "1969-01-01T00:00:00Z".parse().unwrap()),
-            ("00000101000000Z", "0000-01-01T00:00:00Z".parse().unwrap()),
-            // Not a time.
-            ("20461301000000Z", Timestamp::MAX),
-            ("2046010100Z", Timestamp::MAX),
-            ("20460101000000+0100", Timestamp::MAX),
-            ("", Timestamp::MAX),
+            ("99991230220000Z", "9999-12-30T22:00:00Z"),
+            ("491231235959Z", "2049-12-31T23:59:59Z"),
+            ("500101000000Z", "1950-01-01T00:00:00Z"),
+            ("00000101000000Z", "0000-01-01T00:00:00Z"),
         ] {
-            assert_eq!(late(text), expected, "{text}");
+            assert_eq!(late(text), expected.parse().unwrap(), "{text}");
+        }
+        for text in ["99991231235959Z", "20461301000000Z", "2046010100Z", "20460101000000+0100", ""] {
+            assert_eq!(late(text), Timestamp::MAX, "{text}");
         }
         for early in ["500101000000Z", "00010101000000Z", "99991231235959Z", "x"] {
             let pem = odd(&time(early), &time("20460101000000Z"));

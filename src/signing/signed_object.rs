@@ -212,6 +212,9 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
+    const OTHER_MEMBERS: &str =
+        "\"rawPayloadSize\":5,\"signature\":\"MEUC\",\"signatureAlgorithm\":\"SHA256withECDSA\"";
+
     fn located() -> Value {
         json!({"rawPayloadSize": 5, "signature": "MEUC", "signatureAlgorithm": "SHA256withECDSA",
                "payloadLocation": {"s3": {"bucketName": "b", "key": "firmware/a.bin", "version": "v1"}}})
@@ -222,38 +225,34 @@ mod tests {
     }
 
     fn check(json: &str) -> Result<(String, SignatureAlgorithm), String> {
+        check_length(json, json.len() as u64)
+    }
+
+    fn check_length(json: &str, length: u64) -> Result<(String, SignatureAlgorithm), String> {
         let upload = Upload::new("b".into(), "firmware/a.bin".into(), "v1".into());
         let object = SignedObject::read(json.as_bytes()).map_err(|error| format!("{error:?}"))?;
-        object.check(&upload, &Image { size: 5, e_tag: "e".into() }, json.len() as u64)
+        object.check(&upload, &Image { size: 5, e_tag: "e".into() }, length)
+    }
+
+    fn with(member: &str, value: impl Into<Value>) -> String {
+        let mut object = located();
+        object[member] = value.into();
+        object.to_string()
     }
 
     #[test]
-    fn both_forms_say_the_same() {
-        for object in [located(), embedded()] {
-            assert_eq!(check(&object.to_string()), Ok(("MEUC".to_owned(), SignatureAlgorithm::Sha256WithEcdsa)));
-        }
-    }
-
-    #[test]
-    fn an_algorithm_goes_by_its_name() {
-        let algorithms = [
+    fn a_signed_object_has_either_form_and_a_known_algorithm() {
+        let signature = |algorithm| Ok(("MEUC".to_owned(), algorithm));
+        assert_eq!(check(&embedded().to_string()), signature(SignatureAlgorithm::Sha256WithEcdsa));
+        for (name, algorithm) in [
             ("SHA256withECDSA", SignatureAlgorithm::Sha256WithEcdsa),
             ("SHA256withRSA", SignatureAlgorithm::Sha256WithRsa),
             ("SHA1withECDSA", SignatureAlgorithm::Sha1WithEcdsa),
             ("SHA1withRSA", SignatureAlgorithm::Sha1WithRsa),
-        ];
-        for (name, algorithm) in algorithms {
-            let mut object = located();
-            object["signatureAlgorithm"] = name.into();
-            assert_eq!(check(&object.to_string()), Ok(("MEUC".to_owned(), algorithm)));
+        ] {
+            assert_eq!(check(&with("signatureAlgorithm", name)), signature(algorithm));
         }
-    }
-
-    #[test]
-    fn the_longest_signature_is_taken() {
-        let mut object = located();
-        object["signature"] = "M".repeat(1024).into();
-        assert_eq!(check(&object.to_string()).unwrap().0.len(), 1024);
+        assert_eq!(check(&with("signature", "M".repeat(1024))).unwrap().0.len(), 1024);
     }
 
     #[test]
@@ -274,55 +273,41 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_signed_object_of_the_upload_is_told() {
-        let with = |member: &str, value: Value| {
-            let mut object = located();
-            object[member] = value;
-            object.to_string()
-        };
-        let cases = [
+    fn what_is_not_a_signed_object_of_the_upload_is_rejected() {
+        let place = |bucket: &str| json!({"s3": {"bucketName": bucket, "key": "firmware/a.bin", "version": "v1"}});
+        let whole = located().to_string();
+        for (json, problem) in [
             (String::new(), "not a signed object"),
             ("[]".into(), "not a signed object"),
             ("\u{7f}ELF".into(), "not a signed object"),
             ("{}".into(), "no `rawPayloadSize`"),
-            (located().to_string() + "x", "not a signed object"),
-            (with("rawPayloadSize", json!("5")), "not a signed object"),
-            (with("rawPayloadSize", json!(5.0)), "`5.0`"),
-            (with("rawPayloadSize", json!(-5)), "`-5`"),
-            (with("rawPayloadSize", json!(6)), "is 6, expected 5"),
-            (with("signature", json!(null)), "not a signed object"),
-            (with("signature", json!("M".repeat(1025))), "too long"),
-            (with("signature", json!("ME C")), "not base64"),
-            (with("signature", json!("")), "not base64"),
-            (with("signatureAlgorithm", json!("sha256withecdsa")), "devices do not support"),
-            (with("payload", json!("aGVsbG8=")), "twice"),
-            (with("payload", json!(5)), "is not a string"),
+            (whole.clone() + "x", "not a signed object"),
+            (whole[..whole.len() - 1].into(), "not a signed object"),
+            (with("rawPayloadSize", "5"), "not a signed object"),
+            (with("rawPayloadSize", 5.0), "`5.0`"),
+            (with("rawPayloadSize", -5), "`-5`"),
+            (with("rawPayloadSize", 6), "is 6, expected 5"),
+            (with("signature", Value::Null), "not a signed object"),
+            (with("signature", "M".repeat(1025)), "too long"),
+            (with("signature", "ME C"), "not base64"),
+            (with("signature", ""), "not base64"),
+            (with("signatureAlgorithm", "sha256withecdsa"), "devices do not support"),
+            (with("payload", "aGVsbG8="), "twice"),
+            (with("payload", 5), "is not a string"),
             (with("payloadLocation", json!({"s3": {"bucketName": "b"}})), "payloadLocation"),
-            (
-                with("payloadLocation", json!({"s3": {"bucketName": "x", "key": "firmware/a.bin", "version": "v1"}})),
-                "payloadLocation",
-            ),
+            (with("payloadLocation", place("x")), "payloadLocation"),
             ("{\"signature\":\"A\",\"signature\":\"A\"}".into(), "twice"),
-        ];
-        for (json, problem) in cases {
-            let told = check(&json).unwrap_err();
-            assert!(told.contains(problem), "{json}: {told}");
+        ] {
+            let reported = check(&json).unwrap_err();
+            assert!(reported.contains(problem), "{json}: {reported}");
         }
-        // Everything but the last bracket.
-        let whole = located().to_string();
-        assert!(check(&whole[..whole.len() - 1]).is_err());
     }
 
     #[test]
-    fn an_object_too_short_for_its_payload_is_told() {
-        let upload = Upload::new("b".into(), "firmware/a.bin".into(), "v1".into());
-        let check = |length| {
-            let object = SignedObject::read(embedded().to_string().as_bytes()).unwrap();
-            object.check(&upload, &Image { size: 5, e_tag: "e".into() }, length)
-        };
+    fn an_object_too_short_for_its_payload_is_rejected() {
+        let check = |length| check_length(&embedded().to_string(), length);
         assert!(check(8).is_ok());
-        let told = check(7).unwrap_err();
-        assert_eq!(told, "it has 7 bytes, too few for a `payload` of 8");
+        assert_eq!(check(7).unwrap_err(), "it has 7 bytes, too few for a `payload` of 8");
     }
 
     /// A connection that is lost.
@@ -335,9 +320,8 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_told_from_what_is_something_else() {
-        let raw_images: [&[u8]; 3] = [b"{\"\xff", b"{\"signature\":\"\xff\xfe\"}", b"{\"signature\":\"cut off"];
-        for raw_image in raw_images {
+    fn a_lost_connection_is_distinguished_from_other_content() {
+        for raw_image in [&b"{\"\xff"[..], b"{\"signature\":\"\xff\xfe\"}", b"{\"signature\":\"cut off"] {
             assert!(matches!(SignedObject::read(raw_image), Err(NotSigned::Because(_))), "{raw_image:?}");
         }
         for beginning in ["", "{", "{\"signature\":\"ME"] {
@@ -359,9 +343,7 @@ mod tests {
 
     #[test]
     fn an_embedded_payload_that_comes_last_is_not_fetched() {
-        let head =
-            "{\"rawPayloadSize\":5,\"signature\":\"MEUC\",\"signatureAlgorithm\":\"SHA256withECDSA\",\"payload\":\"";
-        let json = format!("{head}{}\"}}", "A".repeat(1 << 20));
+        let json = format!("{{{OTHER_MEMBERS},\"payload\":\"{}\"}}", "A".repeat(1 << 20));
         let read = Cell::new(0);
         SignedObject::read(Counted(json.as_bytes(), &read)).unwrap();
         assert!(read.get() < 16 * 1024, "{}", read.get());
@@ -385,11 +367,8 @@ mod tests {
             [("", b' '), ("{\"", b'A'), ("{\"more\":\"", b'A'), (location, b'A'), (number, b'0'), (number, b' ')]
         {
             let (problem, read) = refused_after(beginning, letter);
-            assert!(
-                problem.contains("it is too long: it has 65536 bytes or more without its payload"),
-                "{beginning}: {problem}"
-            );
-            assert_eq!(read, MAX_BYTES, "{beginning}");
+            let expected = "it is too long: it has 65536 bytes or more without its payload";
+            assert!(problem.contains(expected) && read == MAX_BYTES, "{beginning}: {read} {problem}");
         }
         assert!(refused_after("{\"signature\":\"", b'A').1 <= 4096);
     }
@@ -399,8 +378,7 @@ mod tests {
         let around = |before: usize, after: usize| {
             let payload = "A".repeat(4 * MAX_BYTES);
             let (before, after) = (" ".repeat(before), " ".repeat(after));
-            let rest = "\"rawPayloadSize\":5,\"signature\":\"MEUC\",\"signatureAlgorithm\":\"SHA256withECDSA\"";
-            SignedObject::read(format!("{{{before}\"payload\":\"{payload}\",{after}{rest}}}").as_bytes())
+            SignedObject::read(format!("{{{before}\"payload\":\"{payload}\",{after}{OTHER_MEMBERS}}}").as_bytes())
         };
         let half = MAX_BYTES / 2;
         assert!(around(half - 2048, half - 2048).is_ok());

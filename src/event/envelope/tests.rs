@@ -55,12 +55,8 @@ fn an_event_is_read_in_at_most_eight_envelopes() {
 
 #[test]
 fn known_non_uploads_are_skipped() {
-    let test = json!({
-        "Service": "Amazon S3", "Event": "s3:TestEvent", "Time": "2026-11-23T21:40:00.000Z", "Bucket": "firmware-bucket",
-        "RequestId": "5582815E1AEA5ADF", "HostId": "8cLeGAmw098X5cv4Zkwcmo8vvZa3eH3eKxsPzbB9wrR",
-    });
-    let skipped = read(&test);
-    assert_eq!((is_skipped(&skipped), skipped.bucket.as_deref()), (true, Some("firmware-bucket")));
+    let test = read(&json!({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "firmware-bucket"}));
+    assert_eq!((is_skipped(&test), test.bucket.as_deref()), (true, Some("firmware-bucket")));
     let check = json!({"check": "bucket", "statements": ["a"]});
     for event in [json!({"Records": []}), json!({"count": "streams"}), check] {
         assert!(is_skipped(&read(&event)), "{event}");
@@ -74,10 +70,8 @@ fn a_bare_detail_is_released_only_with_the_reason_of_an_upload() {
         assert_eq!(read(&detail(Some(reason))).upload.unwrap(), upload("a b"), "{reason}");
     }
     for reason in [None, Some("DeleteObject"), Some("Lifecycle Expiration"), Some("putobject"), Some("")] {
-        assert!(
-            problem(read(&detail(reason))).starts_with("it is an object with the members `bucket`, "),
-            "{reason:?}"
-        );
+        let problem = problem(read(&detail(reason)));
+        assert!(problem.starts_with("it is an object with the members `bucket`, "), "{reason:?}: {problem}");
     }
     assert_eq!(problem(read(&json!({"reason": "PutObject"}))), "it names no bucket or no key");
 }
@@ -86,36 +80,25 @@ fn a_bare_detail_is_released_only_with_the_reason_of_an_upload() {
 fn an_unknown_event_fails_with_its_type_and_the_expected_ones() {
     for (event, description) in [
         (json!({}), "an empty object"),
-        (json!(null), "`null`"),
         (json!(5), "a number"),
         (json!([]), "an array"),
         (json!([[]]), "an array"),
         (json!([null]), "`null`"),
         (json!({"Records": null}), "an object with the members `Records`"),
-        (json!({"Records": {}}), "an object with the members `Records`"),
         (json!({"records": []}), "an object with the members `records`"),
         (json!({"requestPayload": null}), "an object with the members `requestPayload`"),
         (json!({"count": "streams", "of": 1}), "an object with the members `count`, `of`"),
-        (json!({"count": "jobs"}), "an object with the members `count`"),
         (json!({"Event": "s3:OtherEvent", "Service": "Amazon S3"}), "an object with the members `Event`, `Service`"),
         (json!({"s3": record("a")["s3"]}), "an object with the members `s3`"),
         (batch_operations(), "an object with the members `invocationId`, `invocationSchemaVersion`, `job`, `tasks`"),
     ] {
         let problem = problem(read(&event));
-        assert!(problem.starts_with(&format!("it is {description}")), "{event}: {problem}");
-        assert!(
-            problem.ends_with("or one of these in the envelope of SQS, SNS or a Lambda failure destination"),
-            "{problem}"
-        );
+        assert_eq!(problem, format!("it is {description}, expected {EXPECTED}"), "{event}");
     }
     for (record, expected) in [
         (json!({}), "its record is an empty object, expected a notification of S3"),
         (json!("{}"), "its record is a string, expected a notification of S3"),
         (json!({"eventSource": "aws:kinesis"}), "the `eventSource` of its record is `aws:kinesis`, expected `aws:s3`"),
-        (
-            json!({"eventSource": "minio:s3", "eventName": "s3:ObjectCreated:Put"}),
-            "the `eventSource` of its record is ",
-        ),
     ] {
         assert!(problem(read(&json!({"Records": [record]}))).starts_with(expected), "{record}");
     }

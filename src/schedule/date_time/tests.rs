@@ -7,47 +7,18 @@ fn zone(name: &str) -> Zone {
 
 #[test]
 fn a_date_and_time_is_accepted_to_the_minute() {
-    for text in [
-        "2026-12-01T02:00",
-        "2026-12-01 02:00",
-        "2026-12-01T02:00Z",
-        "2026-12-01 02:00Z",
-        "2026-12-01t02:00z",
-        "2026-12-01T02:00:00.000z",
-        "2026-12-01T02:00:00",
-        "2026-12-01T02:00:00Z",
-        "2026-12-01 02:00:00.000",
-        "2026-12-01T02:00:00.0Z",
-        "2026-12-01T02:00:00.000Z",
-        "2026-12-01T02:00:00.000000000Z",
-    ] {
+    let good = "2026-12-01T02:00|2026-12-01 02:00Z|2026-12-01t02:00z|2026-12-01T02:00:00|2026-12-01 02:00:00.000|\
+                2026-12-01T02:00:00Z|2026-12-01T02:00:00.0Z|2026-12-01T02:00:00.000000000z";
+    for text in good.split('|') {
         let time = DateAndTime::read(text).unwrap();
         assert_eq!(time.in_zone(&zone("UTC")), Ok("2026-12-01T02:00:00Z".parse().unwrap()), "{text}");
         assert_eq!(time.is_utc(), text.ends_with(['Z', 'z']));
     }
-    let bad = [
-        "2026-12-01",
-        "2026-12-01T02:00:30",
-        "2026-12-01T02:00:00.001",
-        "2026-12-01T02:00:0",
-        "2026-12-01T02:00:",
-        "2026-12-01T02:00:00.",
-        "2026-12-01T02:00:00.0000000000",
-        "2026-12-01T02:00:00:00",
-        "2026-12-01T02:00.000",
-        "2026-12-01T02:00:60",
-        "2026-12-01T2:00",
-        "2026-02-29T02:00",
-        "2026-12-01T24:00",
-        "2026-12-01T02:60",
-        "2026-12-01T02:00+01:00",
-        "2026-12-01_02:00",
-        "26-12-01T02:00",
-        "+026-12-01T02:00",
-        "2026-12-01T02:00ZZ",
-        "२०२६-१२-०१",
-    ];
-    for text in bad {
+    let bad = "2026-12-01|2026-12-01T02:00:30|2026-12-01T02:00:00.001|2026-12-01T02:00:0|2026-12-01T02:00:|\
+               2026-12-01T02:00:00.|2026-12-01T02:00:00.0000000000|2026-12-01T02:00:00:00|2026-12-01T02:00.000|\
+               2026-12-01T02:00:60|2026-12-01T2:00|2026-02-29T02:00|2026-12-01T24:00|2026-12-01T02:60|\
+               2026-12-01T02:00+01:00|2026-12-01_02:00|26-12-01T02:00|+026-12-01T02:00|2026-12-01T02:00ZZ|२०२६-१२-०१";
+    for text in bad.split('|') {
         assert_eq!(DateAndTime::read(text), None, "{text}");
     }
 }
@@ -73,16 +44,11 @@ fn a_local_time_is_converted_by_the_clocks_of_its_zone() {
 #[test]
 fn a_time_that_the_clocks_skip_or_show_twice_is_rejected_with_both_possible_times() {
     let problem = |name: &str, text: &str| DateAndTime::read(text).unwrap().in_zone(&zone(name)).unwrap_err();
-    assert_eq!(
-        problem("Europe/Berlin", "2027-03-28T02:30"),
-        "skipped by the clocks of `Europe/Berlin`, expected `2027-03-28T00:30Z` or `2027-03-28T01:30Z`, whichever is \
-         meant"
-    );
-    assert_eq!(
-        problem("Europe/Berlin", "2027-10-31T02:30"),
-        "shown twice by the clocks of `Europe/Berlin`, expected `2027-10-31T00:30Z` or `2027-10-31T01:30Z`, whichever \
-         is meant"
-    );
+    for (how, day) in [("skipped", "2027-03-28"), ("shown twice", "2027-10-31")] {
+        let times = format!("`{day}T00:30Z` or `{day}T01:30Z`, whichever is meant");
+        let expected = format!("{how} by the clocks of `Europe/Berlin`, expected {times}");
+        assert_eq!(problem("Europe/Berlin", &format!("{day}T02:30")), expected);
+    }
     for text in ["2027-03-28T01:59", "2027-03-28T03:00", "2027-10-31T01:59", "2027-10-31T03:00", "2027-03-28T02:30Z"] {
         assert!(DateAndTime::read(text).unwrap().in_zone(&zone("Europe/Berlin")).is_ok(), "{text}");
     }

@@ -15,11 +15,6 @@ fn a_signature_object_names_the_version_of_its_image() {
     let good = json!({"versionId": "v1", "signature": base64(&[7; 256]), "signatureAlgorithm": "SHA256withRSA"});
     let read = |object: &serde_json::Value| parse(object.to_string().as_bytes(), "v1");
     assert_eq!(read(&good), Ok((base64(&[7; 256]), RSA)));
-    let with = |member: &str, value: &str| {
-        let mut object = good.clone();
-        object[member] = value.into();
-        read(&object).unwrap_err()
-    };
     let algorithms = "`SHA256withECDSA`, `SHA256withRSA`, `SHA1withECDSA` or `SHA1withRSA`";
     for (member, value, problem) in [
         ("versionId", "v2", "`versionId` is `v2`, expected `v1`, that of the image".to_owned()),
@@ -28,7 +23,9 @@ fn a_signature_object_names_the_version_of_its_image() {
         ("comment", "x", "`comment` is not known".to_owned()),
         ("Signature", "x", "`Signature` is not known, did you mean `signature`?".to_owned()),
     ] {
-        assert_eq!(with(member, value), [problem]);
+        let mut object = good.clone();
+        object[member] = value.into();
+        assert_eq!(read(&object), Err(vec![problem]));
     }
     let all = json!({"versionId": "v2", "signature": 7, "signatureAlgorithm": "RSA", "version": "v1"});
     assert_eq!(read(&all).unwrap_err().len(), 4, "{:?}", read(&all));
@@ -45,16 +42,10 @@ fn a_signature_object_names_the_version_of_its_image() {
 #[test]
 fn line_breaks_and_encodings_of_windows_are_accepted() {
     let signature = base64(&[7; 256]);
-    for (length, end) in [(64, "\n"), (76, "\r\n"), (1000, "\n"), (64, " \t\n"), (4, " ")] {
-        let lines = signature.as_bytes().chunks(length).map(|line| format!("{}{end}", str::from_utf8(line).unwrap()));
-        let broken = lines.collect::<String>();
-        let object = json!({"versionId": "v1", "signature": broken, "signatureAlgorithm": "SHA256withRSA"});
-        let marked = format!("\u{feff}{object}");
-        let utf_16 = |unit: fn(u16) -> [u8; 2]| marked.encode_utf16().flat_map(unit).collect::<Vec<_>>();
-        for bytes in [marked.clone().into_bytes(), utf_16(u16::to_le_bytes), utf_16(u16::to_be_bytes)] {
-            assert_eq!(parse(&bytes, "v1"), Ok((signature.clone(), RSA)));
-        }
-    }
+    let broken = format!("{} \t\r\n{}\n", &signature[..64], &signature[64..]);
+    let object = json!({"versionId": "v1", "signature": broken, "signatureAlgorithm": "SHA256withRSA"});
+    let bytes: Vec<_> = format!("\u{feff}{object}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert_eq!(parse(&bytes, "v1"), Ok((signature, RSA)));
 }
 
 proptest! {
