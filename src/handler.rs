@@ -5,6 +5,7 @@ use crate::delivery::stream;
 use crate::dry_run;
 use crate::error::Failure;
 use crate::event::envelope;
+use crate::event::place;
 use crate::event::record::Record;
 use crate::event::scheduled::Scheduled;
 use crate::metrics::Metrics;
@@ -151,7 +152,7 @@ impl Function {
         progress: &mut Progress,
     ) -> Result<Outcome, NotReleased> {
         let Self { settings, aws, clock, .. } = self;
-        settings.check_place(upload)?;
+        place::check(upload, settings)?;
         let scope = Scope { aws, settings, upload, clock: *clock, started, deadline };
         match &settings.dry_run {
             DryRun::Offline(header, manifest) => dry_run::offline(scope, size, header, manifest.as_deref()).await,

@@ -8,8 +8,7 @@ pub mod record;
 
 pub mod envelope;
 
-#[cfg(test)]
-mod samples;
+pub mod place;
 
 #[cfg(test)]
-mod properties;
+mod tests;

@@ -2,8 +2,9 @@
 
 use crate::options::job::TargetSelection;
 use crate::request::reader::{Invalid, Reader};
-use crate::schedule::requested::{LeadTime, RequestedSchedule, SchedulePart};
+use crate::schedule::requested::{RequestedSchedule, SchedulePart};
 use crate::schedule::times::{End, Start};
+use crate::schedule::timing_rules::LeadTime;
 use crate::schedule::window::Window;
 use crate::settings::Settings;
 use crate::tags::{END, END_BEHAVIOR, START, TARGET_SELECTION, TIMEZONE, WINDOW};

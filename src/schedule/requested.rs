@@ -5,21 +5,11 @@ use crate::schedule::duration::{DAY, Minutes};
 use crate::schedule::scheduling_config::{Openings, Schedule};
 use crate::schedule::time_zone::Zone;
 use crate::schedule::times::{End, EndBehavior, Start};
-use crate::schedule::timing_rules::{distance, expected_end, expected_start, length_problem};
+use crate::schedule::timing_rules::{LeadTime, distance, expected_end, expected_start, length_problem};
 use crate::schedule::window::Window;
 use crate::schedule::window_in_utc::crons;
 use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
 use std::fmt;
-
-/// The minimum time from now to the start and to the end, in minutes: when the release is checked, and when its job is
-/// created. The minute between them is for the work between them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LeadTime {
-    /// 31 minutes, as uploaders are promised.
-    WhenChecked = 31,
-    /// 30 minutes, as AWS IoT requires.
-    WhenCreated = 30,
-}
 
 /// The requested schedule; relative times are resolved when the job is created.
 #[derive(Debug, Clone, PartialEq, Eq)]

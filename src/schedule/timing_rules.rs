@@ -1,10 +1,21 @@
-//! AWS IoT's limits on the start and the end of a job, and the wording of distances between times.
+//! AWS IoT's limits on the start and the end of a job, such as 30 minutes ahead, and the wording of distances between
+//! times.
 //!
 //! The limits are those of `SchedulingConfig`
 //! (<https://docs.aws.amazon.com/iot/latest/apireference/API_SchedulingConfig.html>).
 
 use crate::schedule::duration::{DAY, MAX_DURATION, Minutes};
 use jiff::SignedDuration;
+
+/// The minimum time from now to the start and to the end, in minutes: when the release is checked, and when its job is
+/// created. The minute between them is for the work between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeadTime {
+    /// 31 minutes, as uploaders are promised.
+    WhenChecked = 31,
+    /// 30 minutes, as AWS IoT requires.
+    WhenCreated = 30,
+}
 
 /// The minimum time between start and end, in minutes.
 const MIN_LENGTH: i64 = 30;

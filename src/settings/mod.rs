@@ -3,13 +3,13 @@
 pub mod values;
 
 use crate::error::Expected;
-use crate::not_released::{NotReleased, RejectionKind, SkipReason};
 use crate::options::job::{JobTemplateId, Retries, Timeout, UrlExpiry};
 use crate::options::signature::ProfileName;
 use crate::options::target::{CommaSeparated, TargetRule};
-use crate::schedule::requested::{LeadTime, RequestedSchedule};
+use crate::schedule::requested::RequestedSchedule;
 use crate::schedule::time_zone::Zone;
 use crate::schedule::times::{End, EndBehavior, Start};
+use crate::schedule::timing_rules::LeadTime;
 use crate::settings::values::{ByteCount, DryRun, Flag, Prefix, QueueArn, RoleArn};
 use crate::tags::TagHeader;
 use crate::text::spelling::one_of;
@@ -140,25 +140,6 @@ impl Settings {
                  which neither lies in the other: what the function writes would be released again"
             )
         })
-    }
-
-    /// Checks that an upload is in the upload bucket, below the upload prefix.
-    ///
-    /// # Errors
-    /// Fails if it is not: an upload to another bucket is rejected, one outside the prefix is skipped.
-    pub(crate) fn check_place(&self, upload: &Upload) -> Result<(), NotReleased> {
-        let expected = &self.upload_bucket;
-        if upload.bucket != *expected {
-            let problem = format!("the bucket is `{}`, expected the upload bucket `{expected}`", upload.bucket);
-            return Err(NotReleased::Rejected(RejectionKind::Place, vec![problem]));
-        }
-        if upload.key.starts_with(&self.signed_prefix.0) {
-            return Err(NotReleased::Skipped(SkipReason::SignedPrefix));
-        }
-        if !upload.key.starts_with(&self.upload_prefix.0) {
-            return Err(NotReleased::Skipped(SkipReason::OtherEvent));
-        }
-        Ok(())
     }
 
     /// The key prefix of everything that the function writes for an upload: signed objects, raw copies and the record.

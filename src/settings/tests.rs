@@ -204,16 +204,3 @@ fn arns_have_the_partition_region_and_account_of_the_deployment() {
     let settings = settings(&[role, ("AWS_REGION", "cn-north-1")]).unwrap();
     assert_eq!(settings.iot_arn("thinggroup/lab"), "arn:aws-cn:iot:cn-north-1:444455556666:thinggroup/lab");
 }
-
-#[test]
-fn an_upload_outside_the_bucket_or_the_prefix_is_not_released() {
-    let settings = settings(&[]).unwrap();
-    let check = |bucket: &str, key: &str| settings.check_place(&Upload::new(bucket.into(), key.into(), "v1".into()));
-    assert!(check("firmware-bucket", "firmware/a.bin").is_ok());
-    assert!(matches!(check("firmware-bucket", "SignedImage/a"), Err(NotReleased::Skipped(SkipReason::SignedPrefix))));
-    assert!(matches!(check("firmware-bucket", "other/a"), Err(NotReleased::Skipped(SkipReason::OtherEvent))));
-    let Err(NotReleased::Rejected(RejectionKind::Place, reasons)) = check("foreign", "firmware/a.bin") else {
-        panic!()
-    };
-    assert_eq!(reasons, ["the bucket is `foreign`, expected the upload bucket `firmware-bucket`"]);
-}

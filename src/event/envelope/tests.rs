@@ -1,5 +1,5 @@
 use super::*;
-use crate::event::samples::{
+use crate::event::tests::samples::{
     ENVELOPES, QUEUE, batch_operations, event_bridge, is_skipped, problem, read, read_all, record, sqs, upload,
 };
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
 use super::*;
-use crate::event::samples::{event_bridge, is_skipped, problem, read, record, upload};
+use crate::event::tests::samples::{event_bridge, is_skipped, problem, read, record, upload};
 use aws_sdk_s3::types::Event;
 use serde_json::{Value, json};
 

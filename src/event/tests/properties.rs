@@ -1,9 +1,9 @@
 //! Properties of all events, tested with any combination of the members and strings of known events.
 
-use super::envelope::records;
-use super::record::{CREATING_REASONS, OTHER_DETAIL_TYPES};
 use super::samples::{ENVELOPES, QUEUE, batch_operations, event_bridge, read, record};
 use crate::error::Failure;
+use crate::event::envelope::records;
+use crate::event::record::{CREATING_REASONS, OTHER_DETAIL_TYPES};
 use crate::not_released::{NotReleased, RejectionKind, SkipReason};
 use aws_sdk_s3::types::Event;
 use proptest::prelude::*;

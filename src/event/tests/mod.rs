@@ -1,0 +1,5 @@
+//! Sample events, and properties of all events.
+
+pub mod samples;
+
+mod properties;
