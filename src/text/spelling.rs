@@ -98,7 +98,7 @@ mod tests {
     fn the_most_similar_name_is_suggested() {
         let known = ["files", "description", "tags"];
         for (given, expected) in
-            [("Files", "files"), ("file", "files"), ("DESCRIPTON", "description"), ("x", ""), ("s", "")]
+            [("Files", "files"), ("file", "files"), ("DESCRIPTON", "description"), ("x", ""), ("es", "")]
         {
             assert_eq!(nearest(given, known).unwrap_or_default(), expected, "{given}");
         }
