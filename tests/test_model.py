@@ -23,7 +23,7 @@ from program import ROOT, TARGET
 ENOUGH = 200
 # Rules that a schema cannot express: members that exclude each other, and values that only S3 or a deployment knows.
 NOT_IN_SCHEMA = re.compile(
-    r"`(files\[\d+\]\.fileId` is \d+, which|files\[\d+\]\.filePath` is .*, which"
+    r"`(files\[\d+\]\.fileId` is \d+, which|files\[\d+\]\.filePath` is .*, which .* also has"
     r"|destinationPackageVersions\[\d+\]` names the package|tags\[\d+\]\.Key` is .*, which another tag has"
     r"|jobExecutionsRetryConfig\.criteriaList` is `(failed|timed-out):\d+ (failed|timed-out):\d+`)"
     r"|[0-9.]+, expected at most \d decimals|, expected a cron expression"

@@ -26,7 +26,7 @@ impl FromStr for JobId {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
         let is_id = is_name(value, 1..=MAX_JOB_ID - ID_PREFIX.len(), "_-") && !has_default_form(value);
-        let expected = "1 to 55 letters, digits, `_` and `-`, not ending in 12 hex digits like default IDs";
+        let expected = "1 to 55 letters, digits, `_` and `-`, not ending in 12 hex digits as default IDs do";
         validated(value, is_id, expected).map(Self)
     }
 }

@@ -46,6 +46,6 @@ pub(crate) fn check_version(upload: &Upload) -> Result<(), NotReleased> {
         return Ok(());
     }
     let problem = "the event has no version ID, expected an upload to a bucket with versioning enabled (AWS Signer signs \
-                   only object versions)";
+                   object versions only)";
     Err(NotReleased::Rejected(RejectionKind::Place, vec![problem.to_owned()]))
 }

@@ -149,7 +149,9 @@ async fn a_file_deleted_during_the_release_is_reported() {
     fake.before_next("CopyObject", move |state| drop(state.objects.remove(&key)));
     assert_eq!(
         release(&fake, &upload).await["reasons"],
-        json!(["`files[0]`: the object `firmware/app 1.bin` is gone, expected the version that the manifest names"])
+        json!([
+            "`files[0]`: the object `firmware/app 1.bin` no longer exists, expected the version that the manifest names"
+        ])
     );
     assert!(fake.state().jobs.is_empty());
 }

@@ -90,10 +90,8 @@ fn configured_windows_are_those_of_a_continuous_job_and_open_before_its_end() {
     assert!(read("cron(0 2 L-3 * ? *)", &[(END, "2d")]).is_ok());
     assert_eq!(
         read(saturdays, &[(TARGET_SELECTION, "snapshot")]).unwrap_err(),
-        [
-            "tag `ota:target-selection` is `snapshot`, expected `continuous`, which AWS IoT requires for maintenance windows \
-          (job template `a`)"
-        ]
+        ["tag `ota:target-selection` is `snapshot`, expected `continuous`, which AWS IoT requires for maintenance \
+          windows (job template `a`)"]
     );
 }
 
