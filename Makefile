@@ -163,7 +163,7 @@ lint: setup .venv/lint/.installed
 	@$(AS_STEP) "ruff format" $(VENV)/ruff format --no-cache --check ops tests
 	@$(AS_STEP) "ruff check" $(VENV)/ruff check --no-cache ops tests
 	@$(AS_STEP) "typos" .venv/lint/bin/typos
-	@$(AS_STEP) "language of the pages" $(VENV)/python tests/test_language.py
+	@$(AS_STEP) "language" $(VENV)/python tests/test_language.py
 	@$(AS_STEP) "links of the pages" $(VENV)/python tests/test_pages.py
 
 fmt: setup

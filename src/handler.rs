@@ -76,7 +76,7 @@ impl Function {
         let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
         let deadline = Instant::now() + left.saturating_sub(MARGIN);
         let started = (self.clock)();
-        if let Some(task) = Scheduled::of(event) {
+        if let Some(task) = Scheduled::parse(event) {
             return self.run_scheduled(task).await.map_err(|failure| {
                 tracing::error!("{}", failure.chain());
                 InvocationFailed(vec![failure.chain()])

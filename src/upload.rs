@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use std::fmt;
 use std::fmt::Write;
 
-/// The prefix of every stream and job ID, as in those of CreateOTAUpdate.
+/// The prefix of every stream and job ID, which CreateOTAUpdate also uses.
 pub(crate) const ID_PREFIX: &str = "AFR_OTA-";
 
 /// The maximum length of a job's description without the release's mark. AWS IoT accepts 2028 characters, the mark has 27
@@ -61,7 +61,7 @@ impl Upload {
         self.job_id_with(&hex(&self.hash[..6]))
     }
 
-    /// The job ID with the file name and the given digits.
+    /// The job ID with the file name and these digits.
     pub(crate) fn job_id_with(&self, digits: &str) -> String {
         let words = self.file_name().split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
         let slug = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-");
@@ -75,7 +75,7 @@ impl Upload {
         hex(&self.hash[..16])
     }
 
-    /// The client token of a request on this version, derived from the version and all inputs of the request.
+    /// The client token of a request for this version, derived from the version and all inputs of the request.
     pub(crate) fn token(&self, inputs: &[&str]) -> String {
         let inputs = hash_of(inputs.iter().map(|input| input.as_bytes()));
         hex(&hash_of([&self.hash[..], &inputs[..]]))
@@ -95,7 +95,7 @@ impl Upload {
     }
 }
 
-/// A key as the SDKs write it into a URL of S3: percent-encoded except for `A-Za-z0-9/-_.~`.
+/// Encodes a key as the SDKs write it into a URL of S3: percent-encoded except for `A-Za-z0-9/-_.~`.
 pub(crate) fn encoded(key: &str) -> PercentEncode<'_> {
     const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
     utf8_percent_encode(key, KEPT)
@@ -112,7 +112,7 @@ pub(crate) fn hash_of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32]
     hash.finalize().into()
 }
 
-/// Bytes in lower-case hexadecimal digits.
+/// Formats bytes as lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

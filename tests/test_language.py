@@ -2,7 +2,7 @@
 
     test_language.py [PATH...]
 
-reads the files at these paths, or all pages. Prints `file:line: problem` for each, and exits with 1 if there are any.
+reads the files at these paths, or all files. Prints `file:line: problem` for each, and exits with 1 if there are any.
 `_typos.toml` has the single words that this project avoids.
 """
 
@@ -16,7 +16,7 @@ import unittest
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ["*.md"]
+EVERYTHING = ["*.md", "src", "ops", "tests", "template.yaml", "Makefile", "Cargo.toml", ".cargo", ".ci"]
 MAX_WORDS = 25
 
 # What to write instead of each phrase.
@@ -237,7 +237,7 @@ if __name__ == "__main__":
     passed = unittest.main(argv=sys.argv[:1], exit=False, verbosity=0).result.wasSuccessful()
     found = [
         f"{name}:{number}: {problem}"
-        for name in files(sys.argv[1:] or PAGES)
+        for name in files(sys.argv[1:] or EVERYTHING)
         for number, problem in findings(name, (ROOT / name).read_text())
     ]
     print("\n".join(found))

@@ -20,7 +20,7 @@ const MAX_LOGGED: usize = 4096;
 const EXPECTED: &str = "a notification of S3, an S3 event of EventBridge, or one of these in the envelope of SQS, SNS or a \
                         Lambda failure destination";
 
-/// Returns the records of an event, at least one. An event that is not understood results in one record that failed.
+/// Returns the records of an event, at least one. An event that is not understood results in one failed record.
 ///
 /// Only known events that are not about uploads are skipped. Messages of the queue with the ARN `failure_queue` are consumed
 /// if they are not understood.
@@ -38,7 +38,7 @@ impl Reader<'_> {
         match serde_json::from_str::<&RawValue>(json) {
             Ok(_) if envelopes == 0 => unreadable(format!("it is in more than {MAX_ENVELOPES} envelopes")),
             Ok(event) => self.event(event.get(), envelopes - 1),
-            Err(error) => unreadable(format!("it is no JSON ({error}), expected {EXPECTED}")),
+            Err(error) => unreadable(format!("it is not JSON ({error}), expected {EXPECTED}")),
         }
     }
 
@@ -50,7 +50,7 @@ impl Reader<'_> {
             return read_all(&events, |event| self.open(event, envelopes));
         }
         let not_understood = || unreadable(format!("it is {}, expected {EXPECTED}", describe(json)));
-        let Some(members) = Members::of(json) else { return not_understood() };
+        let Some(members) = Members::parse(json) else { return not_understood() };
         let text = |name| members.text(name);
         let is_notification = text("Type").as_deref() == Some("Notification");
         if let Some(payload) = members.get("requestPayload") {
@@ -58,21 +58,21 @@ impl Reader<'_> {
         } else if let Some(message) = text("Message").filter(|_| is_notification) {
             self.open(&message, envelopes)
         } else if text("source").as_deref() == Some("aws.s3") {
-            vec![Record::of_event_bridge(&members)]
+            vec![Record::from_event_bridge(&members)]
         } else if let Some(records) = members.get("Records").and_then(elements) {
             if records.is_empty() {
-                return vec![Record::other()];
+                return vec![Record::other_event()];
             }
-            read_all(&records, |record| self.record(record, &Members::of(record).unwrap_or_default(), envelopes))
+            read_all(&records, |record| self.record(record, &Members::parse(record).unwrap_or_default(), envelopes))
         } else if event_source(&members).is_some() {
             self.record(json, &members, envelopes)
         } else if text("Event").as_deref() == Some("s3:TestEvent") {
-            vec![Record { bucket: text("Bucket"), ..Record::other() }]
-        } else if Scheduled::of(json).is_some() {
-            vec![Record::other()]
+            vec![Record { bucket: text("Bucket"), ..Record::other_event() }]
+        } else if Scheduled::parse(json).is_some() {
+            vec![Record::other_event()]
         } else if text("reason").is_some_and(|reason| CREATING_REASONS.contains(&reason.as_str())) {
             // Details of added and of deleted tags look alike: a detail without such a reason is not understood.
-            vec![Record::of_detail(&members)]
+            vec![Record::from_detail(&members)]
         } else {
             not_understood()
         }
@@ -80,7 +80,7 @@ impl Reader<'_> {
 
     fn record(&self, json: &str, members: &Members<'_>, envelopes: u32) -> Vec<Record> {
         match event_source(members).as_deref() {
-            Some("aws:s3") => vec![Record::of_notification(members)],
+            Some("aws:s3") => vec![Record::from_notification(members)],
             Some("aws:sns") => {
                 let message = members.object("Sns").text("Message");
                 self.open(&message.unwrap_or_default(), envelopes)
@@ -114,18 +114,17 @@ fn unreadable(problem: String) -> Vec<Record> {
     vec![Record::unreadable(problem)]
 }
 
-/// The records of all elements. One record that failed if they are more than [`MAX_RECORDS`].
+/// Returns the records of all elements, or one failed record if there are more than [`MAX_RECORDS`].
 fn read_all(elements: &[&RawValue], read: impl Fn(&str) -> Vec<Record>) -> Vec<Record> {
     let mut records = Vec::new();
     for element in elements {
         records.extend(read(element.get()));
         if records.len() > MAX_RECORDS {
-            let problem =
-                format!("it has more than {MAX_RECORDS} records; nothing of it is released, send it in parts");
-            // `Unsupported` keeps a message in the failure queue. Nothing is lost if all of its records are unreadable.
+            let problem = format!("it has more than {MAX_RECORDS} records, and none is released; send it in parts");
+            // `Unsupported` keeps the message in the failure queue. A message without a readable record can be consumed.
             let is_unreadable = records.iter().all(Record::is_unreadable);
             let failure = if is_unreadable { Failure::Event { problem } } else { Failure::Unsupported { problem } };
-            return vec![Record::stopped(failure.into())];
+            return vec![Record::without_upload(failure.into())];
         }
     }
     records

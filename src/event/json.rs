@@ -1,6 +1,6 @@
 //! Reads single members of JSON without a tree of values.
 //!
-//! A tree of values would take a hundred times the memory.
+//! A tree of values would need a hundred times the memory.
 
 use crate::text::json::truncated;
 use serde::Deserialize;
@@ -21,8 +21,8 @@ pub(crate) fn elements(json: &str) -> Option<Vec<&RawValue>> {
 pub(crate) struct Members<'a>(#[serde(borrow)] pub BTreeMap<String, &'a RawValue>);
 
 impl<'a> Members<'a> {
-    /// `None` if the JSON is not an object.
-    pub fn of(json: &'a str) -> Option<Self> {
+    /// Parses an object. `None` if the JSON is not an object.
+    pub fn parse(json: &'a str) -> Option<Self> {
         serde_json::from_str(json).ok()
     }
 
@@ -38,7 +38,7 @@ impl<'a> Members<'a> {
 
     /// The members of a member that is an object. No members if it is absent or not an object.
     pub fn object(&self, name: &str) -> Self {
-        self.get(name).and_then(Self::of).unwrap_or_default()
+        self.get(name).and_then(Self::parse).unwrap_or_default()
     }
 }
 
@@ -46,7 +46,7 @@ impl<'a> Members<'a> {
 pub(crate) fn describe(json: &str) -> String {
     match json.bytes().next() {
         Some(b'{') => {
-            let Members(members) = Members::of(json).unwrap_or_default();
+            let Members(members) = Members::parse(json).unwrap_or_default();
             let names: Vec<_> = members.keys().take(MAX_NAMES).map(|name| escaped(name)).collect();
             match members.len() {
                 0 => "an empty object".to_owned(),
@@ -107,10 +107,10 @@ mod tests {
 
     #[test]
     fn null_and_members_of_other_types_are_absent() {
-        let members = Members::of("{\"a\": null, \"b\": 1, \"c\": \"x\", \"d\": {\"e\": 2}}").unwrap();
+        let members = Members::parse("{\"a\": null, \"b\": 1, \"c\": \"x\", \"d\": {\"e\": 2}}").unwrap();
         assert_eq!((members.get("a"), members.get("b"), members.get("f")), (None, Some("1"), None));
         assert_eq!((members.text("a"), members.text("b"), members.text("c").as_deref()), (None, None, Some("x")));
         assert_eq!((members.object("d").get("e"), members.object("b").0.len()), (Some("2"), 0));
-        assert!(Members::of("[]").is_none() && elements("{}").is_none());
+        assert!(Members::parse("[]").is_none() && elements("{}").is_none());
     }
 }

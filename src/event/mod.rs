@@ -1,4 +1,4 @@
-//! Events: the object versions that they name, in whatever envelopes, and the stack's own schedules.
+//! Events: reads uploads in any envelope, and recognizes the stack's own schedules.
 
 pub mod json;
 

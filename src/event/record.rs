@@ -1,4 +1,4 @@
-//! Reads one record of an event: the upload, or the reason why it names none.
+//! Reads one record of an event: the upload, or the reason why the record has no upload.
 
 use crate::error::Failure;
 use crate::event::json::{Members, escaped};
@@ -43,37 +43,37 @@ pub(crate) const OTHER_DETAIL_TYPES: [&str; 9] = [
 /// The values of `reason` in `Object Created` (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/EventBridge.html>).
 pub(crate) const CREATING_REASONS: [&str; 4] = ["PutObject", "POST Object", "CopyObject", "CompleteMultipartUpload"];
 
-/// One record of an event: an upload, or the reason why it names none.
+/// One record of an event: an upload, or the reason why the record has no upload.
 #[derive(Debug)]
 pub struct Record {
     /// The bucket's name, if the record has one.
     pub bucket: Option<String>,
-    /// The object's key, decoded if it is that of an upload and can be decoded.
+    /// The object's key. The key of an upload is decoded, if possible.
     pub key: Option<String>,
     /// The object's size in bytes, for a dry run without AWS. Records about tags have none.
     pub size: Option<u64>,
-    /// Whether CopyObject wrote the object.
+    /// `true` if CopyObject wrote the object.
     pub is_copy: bool,
-    /// The upload, if the record names one.
+    /// The upload, or the reason why the record has no upload.
     pub upload: Result<Upload, NotReleased>,
-    /// The beginning of a consumed message, in its first record that is not understood; empty in its other such records.
-    /// A message of the stack's own failure queue is consumed, as it would return there forever.
+    /// The beginning of the consumed message; empty if an earlier record has it. `None` if the message is not consumed.
+    /// Messages of the stack's failure queue that are not understood are consumed, as they would return there forever.
     pub consumed: Option<String>,
 }
 
 impl Record {
-    pub(crate) fn stopped(stop: NotReleased) -> Self {
-        Self { bucket: None, key: None, size: None, is_copy: false, upload: Err(stop), consumed: None }
+    pub(crate) fn without_upload(reason: NotReleased) -> Self {
+        Self { bucket: None, key: None, size: None, is_copy: false, upload: Err(reason), consumed: None }
     }
 
-    /// A known event that is not about an upload.
-    pub(crate) fn other() -> Self {
-        Self::stopped(NotReleased::Skipped(SkipReason::OtherEvent))
+    /// A record of a known event that is not about an upload.
+    pub(crate) fn other_event() -> Self {
+        Self::without_upload(NotReleased::Skipped(SkipReason::OtherEvent))
     }
 
     /// A record that is not understood.
     pub(crate) fn unreadable(problem: String) -> Self {
-        Self::stopped(unreadable(problem))
+        Self::without_upload(unreadable(problem))
     }
 
     pub(crate) fn is_unreadable(&self) -> bool {
@@ -81,35 +81,35 @@ impl Record {
     }
 
     /// Reads an event of EventBridge.
-    pub(crate) fn of_event_bridge(event: &Members<'_>) -> Self {
+    pub(crate) fn from_event_bridge(event: &Members<'_>) -> Self {
         let (detail, detail_type) = (event.object("detail"), event.text("detail-type").unwrap_or_default());
-        let stop = match detail_type.as_str() {
-            "Object Created" | "Object Tags Added" => return Self::of_detail(&detail),
+        let reason = match detail_type.as_str() {
+            "Object Created" | "Object Tags Added" => return Self::from_detail(&detail),
             other if OTHER_DETAIL_TYPES.contains(&other) => NotReleased::Skipped(SkipReason::OtherEvent),
-            other => unreadable(format!("its `detail-type` is {}, expected one of S3", escaped(other))),
+            other => unreadable(format!("its `detail-type` is {}, expected a detail type of S3", escaped(other))),
         };
-        Self::of_place(&detail, Err(stop))
+        Self::from_place(&detail, Err(reason))
     }
 
     /// Reads the detail of an event of EventBridge about an upload.
-    pub(crate) fn of_detail(detail: &Members<'_>) -> Self {
+    pub(crate) fn from_detail(detail: &Members<'_>) -> Self {
         let is_copy = detail.text("reason").as_deref() == Some("CopyObject");
-        Self { is_copy, ..Self::of_place(detail, upload(detail, |key| Ok(key.to_owned()))) }
+        Self { is_copy, ..Self::from_place(detail, upload(detail, |key| Ok(key.to_owned()))) }
     }
 
     /// Reads a notification of S3.
-    pub(crate) fn of_notification(record: &Members<'_>) -> Self {
+    pub(crate) fn from_notification(record: &Members<'_>) -> Self {
         let place = record.object("s3");
         let name = record.text("eventName").unwrap_or_default();
         let name = name.strip_prefix("s3:").unwrap_or(&name);
         let upload = check_event_type(name)
             .and_then(|()| check_version(record.get("eventVersion").unwrap_or_default()))
             .and_then(|()| upload(&place, form_decoded));
-        Self { is_copy: name == "ObjectCreated:Copy", ..Self::of_place(&place, upload) }
+        Self { is_copy: name == "ObjectCreated:Copy", ..Self::from_place(&place, upload) }
     }
 
-    /// A record with the names of the upload, or else with those at its place.
-    fn of_place(place: &Members<'_>, upload: Result<Upload, NotReleased>) -> Self {
+    /// A record with the bucket and key of the upload or, without an upload, those of `place`.
+    fn from_place(place: &Members<'_>, upload: Result<Upload, NotReleased>) -> Self {
         let (bucket, key) = match &upload {
             Ok(upload) => (Some(upload.bucket.clone()), Some(upload.key.clone())),
             Err(_) => (place.object("bucket").text("name"), place.object("object").text("key")),
@@ -147,15 +147,15 @@ fn check_version(json: &str) -> Result<(), NotReleased> {
     Err(if is_other { Failure::Unsupported { problem }.into() } else { unreadable(problem) })
 }
 
-/// Reads the upload at a place, whose key is encoded in notifications only.
+/// Reads the upload at a place, an object with the members `bucket` and `object`. `decode` decodes its key.
 fn upload(
     place: &Members<'_>,
     decode: impl FnOnce(&str) -> Result<String, NotReleased>,
 ) -> Result<Upload, NotReleased> {
     let S3Entity { bucket, object, .. } =
-        entity(place).map_err(|error| unreadable(format!("its bucket, key or version: {error}")))?;
+        entity(place).map_err(|error| unreadable(format!("its bucket, key or version cannot be read: {error}")))?;
     let (Some(bucket), Some(key)) = (bucket.name, object.key) else {
-        return Err(unreadable("it names no bucket or no key".to_owned()));
+        return Err(unreadable("its bucket or key is missing".to_owned()));
     };
     let version_id = object.version_id.filter(|version| !version.is_empty()).unwrap_or_else(|| NO_VERSION.to_owned());
     Ok(Upload::new(bucket, decode(&key)?, version_id))

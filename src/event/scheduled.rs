@@ -12,9 +12,9 @@ pub(crate) enum Scheduled {
 }
 
 impl Scheduled {
-    /// `None` if the event is not one of the stack's schedules.
-    pub fn of(event: &str) -> Option<Self> {
-        let members = Members::of(event)?;
+    /// Parses an event. `None` if it is not an event of the stack's schedules.
+    pub fn parse(event: &str) -> Option<Self> {
+        let members = Members::parse(event)?;
         if members.0.len() == 1 && members.text("count").as_deref() == Some("streams") {
             Some(Self::CountStreams)
         } else if members.0.len() == 2 && members.text("check").as_deref() == Some("bucket") {
@@ -48,7 +48,7 @@ mod tests {
             ("{}", None),
             ("", None),
         ] {
-            assert_eq!(Scheduled::of(event), expected, "{event}");
+            assert_eq!(Scheduled::parse(event), expected, "{event}");
         }
     }
 }

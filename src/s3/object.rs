@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn an_archived_object_is_told_from_one_that_is_readable() {
+    fn an_archived_object_is_distinguished_from_a_readable_one() {
         let restored = Some("ongoing-request=\"false\", expiry-date=\"Fri, 25 Dec 2026 00:00:00 GMT\"");
         let restoring = Some("ongoing-request=\"true\"");
         for (class, status, restore, expected) in [

@@ -1,13 +1,13 @@
 //! Dates and times in tags and manifests.
 
 use crate::error::Expected;
-use crate::schedule::time_zone::{Zone, read_offset};
+use crate::schedule::time_zone::{Zone, parse_offset};
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use std::ops::Range;
 
-/// A time in UTC as tags accept it: `2026-12-01T02:00Z`.
+/// Formats a time in UTC, as tags accept it: `2026-12-01T02:00Z`.
 pub(crate) fn utc(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%MZ").to_string()
 }
@@ -21,8 +21,8 @@ pub struct DateAndTime {
 }
 
 impl DateAndTime {
-    /// Parses a date and time; `None` if the text is not one.
-    pub fn read(value: &str) -> Option<Self> {
+    /// Parses a date and time. `None` if the text has another form or the time does not exist.
+    pub fn parse(value: &str) -> Option<Self> {
         let (text, seconds, rest) = split(value)?;
         let is_utc = rest.eq_ignore_ascii_case("Z");
         let is_full_minute = (rest.is_empty() || is_utc) && seconds.bytes().all(|byte| b":.0".contains(&byte));
@@ -35,7 +35,7 @@ impl DateAndTime {
         self.shown.time()
     }
 
-    /// Whether it is in UTC, whatever the time zone.
+    /// Returns whether the time ends in `Z`: it is in UTC, not in a time zone.
     pub fn is_utc(self) -> bool {
         self.is_utc
     }
@@ -43,8 +43,8 @@ impl DateAndTime {
     /// The time at which the clocks of a zone show this date and time.
     ///
     /// # Errors
-    /// Fails if the clocks skip it, or show it twice, because daylight saving begins or ends. The problem names both
-    /// possible times, and the uploader chooses.
+    /// Fails if the time is out of range, or if the clocks skip it or show it twice because daylight saving begins or ends.
+    /// The problem then names both possible times, and the uploader must choose one.
     pub fn in_zone(self, zone: &Zone) -> Result<Timestamp, String> {
         let clocks = if self.is_utc { &TimeZone::UTC } else { &zone.0 };
         let at = |offset: Offset| {
@@ -56,11 +56,11 @@ impl DateAndTime {
             AmbiguousOffset::Fold { before, after } => ("shown twice", at(before)?, at(after)?),
         };
         let (zone, one, other) = (zone.name(), utc(one), utc(other));
-        Err(format!("{how} by the clocks of `{zone}`, expected `{one}` or `{other}`, whichever is meant"))
+        Err(format!("{how} by the clocks of `{zone}`, expected `{one}` or `{other}`"))
     }
 }
 
-/// Whether a text has digits and signs in the positions of a date and time to the minute.
+/// Returns whether a text has digits and separators in the positions of a date and time to the minute.
 fn has_shape(text: &str) -> bool {
     text.bytes().enumerate().all(|(at, byte)| match at {
         4 | 7 => byte == b'-',
@@ -82,7 +82,7 @@ fn split(value: &str) -> Option<(&str, &str, &str)> {
     (seconds.is_empty() || are_seconds).then_some((time, seconds, rest))
 }
 
-/// Explains why a text in the shape of a date and time is not one; `None` if it has another shape, or is one.
+/// Explains why a text in the form of a date and time is invalid. `None` if it is valid, or has another form.
 fn date_problem(text: &str) -> Option<String> {
     if !has_shape(text) || text.parse::<DateTime>().is_ok() {
         return None;
@@ -99,20 +99,20 @@ fn date_problem(text: &str) -> Option<String> {
 
 /// Suggests what to write for a date and time that does not exist, has an offset from UTC, or has seconds.
 pub(crate) fn suggest_time(value: &str) -> Option<Expected> {
-    if DateAndTime::read(value).is_some() {
+    if DateAndTime::parse(value).is_some() {
         return None;
     }
     let (time, seconds, rest) = split(value)?;
     if let Some(why) = date_problem(time) {
-        return Some(Expected(format!("a date and time that exist: {why}").into()));
+        return Some(Expected(format!("a valid date and time: {why}").into()));
     }
-    let shown = DateAndTime::read(time)?.shown;
-    let is_full_minute = DateAndTime::read(&format!("{time}{seconds}")).is_some();
-    if let Some((offset, plus)) = read_offset(rest) {
+    let shown = DateAndTime::parse(time)?.shown;
+    let is_full_minute = DateAndTime::parse(&format!("{time}{seconds}")).is_some();
+    if let Some((offset, remark)) = parse_offset(rest) {
         let minutes = if is_full_minute { "" } else { "whole minutes and " };
         let utc = offset.to_timestamp(shown).map(utc).ok()?;
         let zoned = format!("`{time}` and its zone in `ota:timezone`");
-        return Some(Expected(format!("{minutes}no offset{plus}: write `{utc}`, or {zoned}").into()));
+        return Some(Expected(format!("{minutes}no offset{remark}: write `{utc}`, or {zoned}").into()));
     }
     let minutes = if is_full_minute { "" } else { "whole minutes, such as " };
     let zone = match rest.trim().to_uppercase().as_str() {

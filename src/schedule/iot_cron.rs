@@ -9,9 +9,9 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-/// The openings of a maintenance window, in UTC: `cron(minute hour day-of-month month day-of-week year)`, one of the two days
-/// `?` (<https://docs.aws.amazon.com/iot/latest/developerguide/jobs-configurations-details.html>). The grammar of each field
-/// is that of EventBridge (<https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-cron-expressions.html>).
+/// The openings of a maintenance window, in UTC: `cron(minute hour day-of-month month day-of-week year)`. One of the two day
+/// fields is `?` (<https://docs.aws.amazon.com/iot/latest/developerguide/jobs-configurations-details.html>). The grammar of
+/// each field is that of EventBridge (<https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-cron-expressions.html>).
 #[derive(Debug, Clone)]
 pub(crate) struct Cron {
     /// All fields but the year.
@@ -64,7 +64,7 @@ fn parse(value: &str) -> Option<Cron> {
     parser().parse(&format!("{} *", cron.fields)).is_ok().then_some(cron)
 }
 
-/// Whether a field is a list of such words, of ranges and `*`, each with a step if the field allows steps.
+/// Returns whether a field is a list of words, ranges and `*`. With `has_steps`, each item may have a step.
 fn is_list(field: &str, is_word: impl Fn(&str) -> bool, has_steps: bool) -> bool {
     let is_range =
         |range: &str| range.split_once('-').map_or_else(|| is_word(range), |(a, b)| is_word(a) && is_word(b));
@@ -91,12 +91,12 @@ fn is_step(word: &str) -> bool {
     has_digits(word, 1..=3) && word.parse() != Ok(0)
 }
 
-/// Whether a field is a day of the month that cannot be in a list.
+/// Returns whether a field is a day of the month that lists do not allow.
 fn is_one_day_of_month(field: &str) -> bool {
     matches!(field, "L" | "LW") || field.strip_suffix('W').is_some_and(is_number)
 }
 
-/// Whether a field is a day of the week that cannot be in a list: `L`, or the last or `n`th such day of a month.
+/// Returns whether a field is a day of the week that lists do not allow: `L`, or the last or `n`th such day of a month.
 fn is_one_day_of_week(field: &str, is_weekday: impl Fn(&str) -> bool) -> bool {
     let day = field.strip_suffix('L').or_else(|| {
         let (day, number) = field.split_once('#')?;
@@ -116,7 +116,7 @@ fn parse_years(field: &str) -> Option<Vec<i16>> {
         let (first, last) = match range.split_once('-') {
             _ if range == "*" => (*YEARS.start(), *YEARS.end()),
             Some((first, last)) => (parse_year(first)?, parse_year(last)?),
-            // A step counts from its year on.
+            // A year with a step stands for the years from it on.
             None => (parse_year(range)?, step.map_or_else(|| parse_year(range), |_| Some(*YEARS.end()))?),
         };
         years.extend((first..=last).step_by(step.unwrap_or("1").parse().ok()?));
@@ -130,10 +130,10 @@ fn parser() -> CronParser {
 }
 
 impl Cron {
-    /// The first opening at or after a time; `None` if there is none.
+    /// The first opening at or after a time. `None` if the window does not open again.
     pub(crate) fn next(&self, from: Timestamp) -> Option<Timestamp> {
         let first = Offset::UTC.to_datetime(from).year();
-        // An expression that never opens is searched no longer than one for 29 February needs.
+        // The search stops after the longest wait for a 29 February, as an expression such as 30 February never opens.
         let years = if self.years.len() == YEARS.count() {
             format!("{first}-{}", first + MAX_LEAP_GAP)
         } else {

@@ -18,7 +18,7 @@ pub struct RequestedSchedule {
     pub start: Start,
     /// The end of the rollout.
     pub end: End,
-    /// What becomes of executions that are left at the end.
+    /// The handling of executions that are unfinished at the end.
     pub end_behavior: EndBehavior,
     /// The zone of dates, times and windows without a `Z`.
     pub zone: Zone,
@@ -51,7 +51,8 @@ impl RequestedSchedule {
     /// Resolves the times of a job that is created at `now`.
     ///
     /// # Errors
-    /// Fails if parts of the schedule break rules of AWS IoT; lists these parts and their problems, for the uploader.
+    /// Fails if parts of the schedule break rules of AWS IoT. The error lists these parts and their problems, which the
+    /// uploader must fix.
     pub fn at(&self, now: Timestamp, lead: LeadTime) -> Result<Schedule, Vec<(SchedulePart, String)>> {
         let start = match self.start {
             Start::Now => Ok(None),
@@ -61,7 +62,7 @@ impl RequestedSchedule {
         let (start, start_problem) = check(start, |start| self.start_problem(start, now, lead));
         let end = match self.end {
             End::Never => Ok(None),
-            // An end that counts from a bad start is reported only if it is too soon after any start.
+            // After a bad start, a relative end is reported only if it is too soon after any start.
             End::After(_) if start_problem.is_some() => self.end.problem_after_any_start().map_or(Ok(None), Err),
             End::After(after) => Ok(Some(minute_at_or_after(start.unwrap_or(now), after))),
             End::At(time) => time.in_zone(&self.zone).map(Some),
@@ -77,7 +78,7 @@ impl RequestedSchedule {
             && *first >= end
         {
             let expected = format!("a window that opens before the end at {}", utc(end));
-            return Err(vec![(SchedulePart::Window, format!("not open before {}, expected {expected}", utc(*first)))]);
+            return Err(vec![(SchedulePart::Window, format!("first open at {}, expected {expected}", utc(*first)))]);
         }
         Ok(Schedule { start, end, end_behavior: self.end_behavior, zone: self.zone.clone(), openings })
     }
@@ -105,7 +106,7 @@ impl RequestedSchedule {
         matches!(self.end, End::At(time) if self.is_local(time))
     }
 
-    /// Whether a time depends on a zone other than UTC.
+    /// Returns whether a time depends on a zone other than UTC.
     fn is_local(&self, time: DateAndTime) -> bool {
         !time.is_utc() && !self.zone.is_utc()
     }
@@ -119,7 +120,7 @@ impl RequestedSchedule {
         Some(Openings { crons, minutes: window.minutes, offset, first })
     }
 
-    /// Returns a warning with a local time of the job, if the sign in the name of the zone is the opposite of its offset.
+    /// Returns a warning with a local time of the job, if the zone's name has the opposite sign of its offset.
     pub(crate) fn opposite_sign(&self, now: Timestamp) -> Option<String> {
         let offset = self.zone.opposite_offset()?;
         let Schedule { start, end, openings, .. } = self.at(now, LeadTime::WhenCreated).ok()?;
@@ -129,7 +130,7 @@ impl RequestedSchedule {
         let times = [("start", start), ("first window", first.map(|openings| openings.first)), ("end", end)];
         let (what, time) = times.into_iter().find_map(|(what, time)| Some((what, time?)))?;
         let (name, local, utc) = (self.zone.name(), self.zone.local(time), utc(time));
-        Some(format!("`{name}` is {offset}, by the opposite of its sign: the {what} is {local}, which is {utc}"))
+        Some(format!("`{name}` is {offset}, as its sign is reversed: the {what} is {local}, which is {utc}"))
     }
 
     /// Returns warnings about changes of the clocks that move the maintenance windows within a year.
@@ -138,13 +139,13 @@ impl RequestedSchedule {
             let Schedule { start, end, openings, .. } = self.at(now, LeadTime::WhenCreated).ok()?;
             let year = start.unwrap_or(now).saturating_add(SignedDuration::from_mins(365 * DAY)).ok()?;
             let (window, Openings { offset, first, .. }) = (self.window.as_ref()?, openings?);
-            Some(window.changes(&self.zone, offset, first, end.map_or(year, |end| end.min(year))))
+            Some(window.clock_changes(&self.zone, offset, first, end.map_or(year, |end| end.min(year))))
         };
         changes().unwrap_or_default()
     }
 }
 
-/// Separates a time from its problem: the clocks do not show it, or it breaks a rule.
+/// Separates a time from its problem: the clocks skip it or show it twice, or it breaks a rule.
 fn check(
     time: Result<Option<Timestamp>, String>,
     problem: impl FnOnce(Timestamp) -> Option<String>,
@@ -155,7 +156,7 @@ fn check(
     }
 }
 
-/// Formats how far a time is away, and a local time in UTC, too.
+/// Formats the distance to a time. A local time is also shown in UTC.
 fn away(time: Timestamp, ahead: SignedDuration, is_local: bool) -> String {
     let away = distance(ahead, "ago", "ahead");
     if is_local { format!("{}, {away}", utc(time)) } else { away }

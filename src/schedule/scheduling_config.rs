@@ -30,29 +30,30 @@ pub(super) struct Openings {
 }
 
 impl Schedule {
-    /// The start of the rollout as AWS IoT accepts it; `None` if it starts at once.
+    /// The start of the rollout as AWS IoT accepts it. `None` if it starts at once.
     pub fn start_time(&self) -> Option<String> {
-        self.start.map(as_sent)
+        self.start.map(iot_time)
     }
 
-    /// The end of the rollout as AWS IoT accepts it; `None` if it has none.
+    /// The end of the rollout as AWS IoT accepts it. `None` if it has no end.
     pub fn end_time(&self) -> Option<String> {
-        self.end.map(as_sent)
+        self.end.map(iot_time)
     }
 
-    /// The time between start and end, in minutes; `None` if there is no end.
+    /// The time between start and end, in minutes. `None` if the job has no end.
     pub fn length(&self, now: Timestamp) -> Option<i64> {
         self.end.map(|end| end.duration_since(self.start.unwrap_or(now)).as_mins())
     }
 
-    /// Whether the rollout goes on after a time: until its end; without an end, until its first window or its start.
+    /// Returns whether the rollout continues after a time. It lasts until its end; without an end, until its first window or
+    /// its start.
     pub fn goes_on_after(&self, time: Timestamp) -> bool {
         let first = self.openings.as_ref().map(|openings| openings.first);
         self.end.or(first).or(self.start).is_some_and(|last| last > time)
     }
 
-    /// Whether one of these windows opens before the end, if they apply because the job has no window of its own. A window
-    /// that cannot be parsed counts as open.
+    /// Returns whether one of these windows of a job template opens before the end. Without such windows, or if the job has
+    /// its own window, the result is `true`. A window that cannot be parsed counts as open.
     pub(crate) fn opens(&self, windows: &[MaintenanceWindow], now: Timestamp) -> bool {
         if self.openings.is_some() || windows.is_empty() {
             return true;
@@ -65,16 +66,16 @@ impl Schedule {
         windows.iter().any(opens)
     }
 
-    /// The `schedulingConfig` of CreateJob, with the windows of a job template if the job has no window of its own. `None` if
+    /// The `schedulingConfig` of CreateJob, with these windows of a job template if the job has no window of its own. `None` if
     /// the job starts at once, without an end or windows. An end behavior is sent only with an end.
-    pub(crate) fn to_config(&self, others: &[MaintenanceWindow]) -> Result<Option<SchedulingConfig>, BuildError> {
+    pub(crate) fn to_config(&self, windows: &[MaintenanceWindow]) -> Result<Option<SchedulingConfig>, BuildError> {
         let behavior = match self.end_behavior {
             EndBehavior::StopRollout => JobEndBehavior::StopRollout,
             EndBehavior::Cancel => JobEndBehavior::Cancel,
             EndBehavior::ForceCancel => JobEndBehavior::ForceCancel,
         };
         let windows = match &self.openings {
-            None => others.to_vec(),
+            None => windows.to_vec(),
             Some(Openings { crons, minutes, .. }) => {
                 let window = |cron| MaintenanceWindow::builder().start_time(cron).duration_in_minutes(*minutes).build();
                 crons.iter().map(window).collect::<Result<_, _>>()?
@@ -91,7 +92,7 @@ impl Schedule {
         Ok(Some(config.build()))
     }
 
-    /// Logs the windows, and the times both in UTC and by the clocks of the zone; nothing without windows and in UTC.
+    /// Logs the windows, and the times in UTC and in the zone. Logs nothing for a schedule in UTC without windows.
     pub(crate) fn log(&self, job_id: &str) {
         if self.zone.is_utc() && self.openings.is_none() {
             return;
@@ -113,7 +114,8 @@ impl Schedule {
     }
 }
 
-fn as_sent(time: Timestamp) -> String {
+/// Formats a time as AWS IoT accepts it.
+fn iot_time(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M").to_string()
 }
 
@@ -140,7 +142,7 @@ mod tests {
         MaintenanceWindow::builder().start_time(cron).duration_in_minutes(minutes).build().unwrap()
     }
 
-    fn of_template(cron: &str) -> MaintenanceWindow {
+    fn template_window(cron: &str) -> MaintenanceWindow {
         maintenance_window(cron, 60)
     }
 
@@ -149,7 +151,7 @@ mod tests {
     const END: Option<&str> = Some("2026-11-25T00:00:00Z");
 
     #[test]
-    fn only_what_applies_is_sent() {
+    fn only_times_and_windows_that_are_set_are_sent() {
         let config = SchedulingConfig::builder;
         let from_start = config().start_time("2026-11-24T00:00").build();
         let to_end = config().end_time("2026-11-25T00:00").end_behavior(JobEndBehavior::Cancel).build();
@@ -179,7 +181,7 @@ mod tests {
 
     #[test]
     fn windows_of_a_job_template_are_sent_unless_the_job_has_its_own() {
-        let others = [of_template("cron(0 4 * * ? *)")];
+        let others = [template_window("cron(0 4 * * ? *)")];
         let sent = |schedule: Schedule| schedule.to_config(&others).unwrap().unwrap().maintenance_windows.unwrap();
         assert_eq!(sent(schedule(None, None)), others);
         assert!(!sent(with_window(schedule(None, None))).contains(&others[0]));
@@ -187,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_window_of_a_job_template_must_open_between_start_and_end() {
-        let opens = |schedule: &Schedule, cron: &str| schedule.opens(&[of_template(cron)], time(NOW));
+        let opens = |schedule: &Schedule, cron: &str| schedule.opens(&[template_window(cron)], time(NOW));
         let schedule = schedule(START, END);
         for (cron, expected) in [
             ("cron(59 23 23 11 ? 2026)", false),
@@ -203,7 +205,7 @@ mod tests {
         assert!(opens(&Schedule { start: None, ..schedule.clone() }, "cron(40 21 23 11 ? 2026)"));
         assert!(!opens(&Schedule { start: None, ..schedule.clone() }, "cron(39 21 23 11 ? 2026)"));
         assert!(opens(&with_window(schedule.clone()), "cron(0 2 * * ? 2020)"));
-        let windows = ["cron(0 2 * * ? 2020)", "cron(0 0 24 11 ? 2026)"].map(of_template);
+        let windows = ["cron(0 2 * * ? 2020)", "cron(0 0 24 11 ? 2026)"].map(template_window);
         assert!(schedule.opens(&windows, time(NOW)) && schedule.opens(&[], time(NOW)));
     }
 

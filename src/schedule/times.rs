@@ -44,7 +44,7 @@ impl FromStr for End {
 }
 
 impl End {
-    /// The problem of a duration that is too short after any start.
+    /// The problem of an end that is too soon after any start. `None` if the end is not relative to the start.
     pub(crate) fn problem_after_any_start(self) -> Option<String> {
         match self {
             Self::After(Minutes(minutes)) => length_problem(SignedDuration::from_mins(minutes)),
@@ -56,15 +56,15 @@ impl End {
 /// Parses a word, a duration, or a date and time.
 fn parse<T>(
     value: &str,
-    (word, meaning): (&str, T),
+    (word, result): (&str, T),
     after: fn(Minutes) -> T,
     at: fn(DateAndTime) -> T,
     duration: &str,
 ) -> Result<T, Expected> {
     if value == word {
-        return Ok(meaning);
+        return Ok(result);
     }
-    let time = || DateAndTime::read(value).map(at);
+    let time = || DateAndTime::parse(value).map(at);
     value.parse().map(after).ok().or_else(time).ok_or_else(|| expected(value, word, duration))
 }
 
@@ -79,7 +79,7 @@ fn expected(value: &str, word: &str, duration: &str) -> Expected {
     if lower == word || is_duration(&lower) {
         return Expected(format!("`{lower}`").into());
     }
-    if DateAndTime::read(trimmed).is_some() {
+    if DateAndTime::parse(trimmed).is_some() {
         return Expected(format!("`{trimmed}`").into());
     }
     suggest_time(trimmed).unwrap_or_else(|| {
@@ -89,12 +89,12 @@ fn expected(value: &str, word: &str, duration: &str) -> Expected {
     })
 }
 
-/// What becomes of the job executions that are left at the end.
+/// The handling of job executions that are unfinished at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndBehavior {
-    /// No further devices get the job; queued and running executions go on.
+    /// No further devices get the job; queued and running executions continue.
     StopRollout,
-    /// Queued executions are canceled; running ones go on.
+    /// Queued executions are canceled; running ones continue.
     Cancel,
     /// Queued and running executions are canceled.
     ForceCancel,
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_start_or_an_end_is_a_word_a_duration_or_a_time() {
-        let time = DateAndTime::read("2026-12-01T02:00Z").unwrap();
+        let time = DateAndTime::parse("2026-12-01T02:00Z").unwrap();
         assert_eq!("now".parse(), Ok(Start::Now));
         assert_eq!("90m".parse(), Ok(Start::After(Minutes(90))));
         assert_eq!("2026-12-01 02:00Z".parse(), Ok(Start::At(time)));

@@ -8,10 +8,10 @@ use crate::schedule::duration::{DAY, MAX_DURATION, Minutes};
 use jiff::SignedDuration;
 
 /// The minimum time from now to the start and to the end, in minutes: when the release is checked, and when its job is
-/// created. The minute between them is for the work between them.
+/// created. The difference of a minute is the time for signing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeadTime {
-    /// 31 minutes, as uploaders are promised.
+    /// 31 minutes, as documented for uploaders.
     WhenChecked = 31,
     /// 30 minutes, as AWS IoT requires.
     WhenCreated = 30,
@@ -24,7 +24,7 @@ const MAX_START: i64 = 365 * DAY;
 /// The maximum time from job creation to the end, in minutes.
 const MAX_END: i64 = MAX_DURATION;
 
-/// The expected distance of the start, if it is less than `min` minutes ahead or too far ahead.
+/// The expected distance to the start if it is less than `min` minutes ahead or too far ahead.
 pub(crate) fn expected_start(ahead: SignedDuration, min: i64) -> Option<String> {
     if ahead < SignedDuration::from_mins(min) {
         return Some(format!("`now` or at least {min} minutes ahead"));
@@ -32,7 +32,7 @@ pub(crate) fn expected_start(ahead: SignedDuration, min: i64) -> Option<String> 
     (ahead > SignedDuration::from_mins(MAX_START)).then(|| "less than a year (365 days) ahead".to_owned())
 }
 
-/// The expected distance of the end, if it is less than `min` minutes ahead or too far ahead.
+/// The expected distance to the end if it is less than `min` minutes ahead or too far ahead.
 pub(crate) fn expected_end(ahead: SignedDuration, min: i64) -> Option<String> {
     if ahead < SignedDuration::from_mins(min) {
         return Some(format!("at least {min} minutes ahead"));

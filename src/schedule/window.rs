@@ -3,7 +3,7 @@
 use crate::error::Expected;
 use crate::schedule::date_time::DateAndTime;
 use crate::schedule::duration::{DAY, Minutes};
-use crate::schedule::time_zone::{Zone, read_offset};
+use crate::schedule::time_zone::{Zone, parse_offset};
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
@@ -16,10 +16,10 @@ use std::str::FromStr;
 /// (<https://docs.aws.amazon.com/iot/latest/apireference/API_MaintenanceWindow.html>).
 const LENGTHS: RangeInclusive<i64> = 1..=1430;
 
-/// The maximum number of days from one opening to the next: two months, of which the first lacks the day.
+/// The maximum number of days from one opening to the next: two months, if the first of them does not have the day.
 const MAX_DAYS_BETWEEN: usize = 63;
 
-/// A recurring maintenance window: `<days> <HH:MM> <duration>`. Its time is in UTC if it ends in `Z`.
+/// A recurring maintenance window: `<days> <HH:MM> <duration>`. The time is in UTC if it ends in `Z`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
     pub(super) days: Days,
@@ -32,9 +32,9 @@ pub struct Window {
 /// The days on which a window opens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Days {
-    /// From Sunday on.
+    /// `true` for each day on which the window opens, Sunday first.
     OfWeek([bool; 7]),
-    /// 1 to 31; months that lack a day skip it.
+    /// The days 1 to 31. The window does not open in months without the day.
     OfMonth(BTreeSet<i8>),
 }
 
@@ -57,7 +57,7 @@ impl FromStr for Window {
 
 fn parse(days: &str, opens: &str, length: &str) -> Option<Window> {
     // The date does not matter.
-    let opens = DateAndTime::read(&format!("2026-12-01T{opens}"))?;
+    let opens = DateAndTime::parse(&format!("2026-12-01T{opens}"))?;
     let Minutes(minutes) = length.parse().ok()?;
     let minutes = LENGTHS.contains(&minutes).then(|| i32::try_from(minutes).ok())??;
     Some(Window { days: Days::parse(days)?, opens: opens.time(), is_utc: opens.is_utc(), minutes })
@@ -74,18 +74,18 @@ fn suggest_without_offset(parts: &[&str]) -> Option<Expected> {
         [days, opens, offset, length] => (days, opens, format!(" {offset}"), length),
         _ => return None,
     };
-    let (offset, plus) = read_offset(&offset)?;
+    let (offset, remark) = parse_offset(&offset)?;
     let window = parse(days, opens, length)?;
     let (shift, minute) = window.opens_in_utc(offset);
     let utc = |days: &str| format!("`{days} {:02}:{:02}Z {length}`, or ", minute / 60, minute % 60);
     let utc = match &window.days {
         Days::OfWeek(week) if shift != 0 && *week != [true; 7] => utc(&weekdays(*week, shift).join("/")),
-        // It may take more than one window.
+        // In UTC, the days may need several windows.
         Days::OfMonth(_) if shift != 0 => String::new(),
         _ => utc(days),
     };
     let zoned = format!("`{days} {opens} {length}` and its zone in `ota:timezone`");
-    Some(Expected(format!("no offset{plus}: write {utc}{zoned}").into()))
+    Some(Expected(format!("no offset{remark}: write {utc}{zoned}").into()))
 }
 
 impl Days {
@@ -116,7 +116,7 @@ impl Days {
         Some(Self::OfWeek(week))
     }
 
-    fn include(&self, day: Date) -> bool {
+    fn contains(&self, day: Date) -> bool {
         match self {
             Self::OfWeek(week) => week[usize::try_from(day.weekday().to_sunday_zero_offset()).unwrap_or_default()],
             Self::OfMonth(month) => month.contains(&day.day()),
@@ -140,7 +140,7 @@ pub(super) fn days(from: Date) -> impl Iterator<Item = Date> {
 }
 
 impl Window {
-    /// Whether its time is in UTC, whatever the time zone.
+    /// Returns whether the window's time ends in `Z`: it is in UTC, not in a time zone.
     pub fn is_utc(&self) -> bool {
         self.is_utc
     }
@@ -166,35 +166,35 @@ impl Window {
     /// The openings from the day of `from` on, by clocks with this offset from UTC.
     fn openings(&self, offset: Offset, from: Timestamp) -> impl Iterator<Item = DateTime> {
         let days = days(offset.to_datetime(from).date()).take(MAX_DAYS_BETWEEN);
-        days.filter(|day| self.days.include(*day)).map(|day| day.to_datetime(self.opens))
+        days.filter(|day| self.days.contains(*day)).map(|day| day.to_datetime(self.opens))
     }
 
-    /// Returns by how many days its days in UTC are later, and the minute of the day in UTC at which it opens.
+    /// Returns how many days later the window's days are in UTC, and the minute of the UTC day at which it opens.
     pub(super) fn opens_in_utc(&self, offset: Offset) -> (i64, i64) {
         let minute = i64::from(self.opens.hour()) * 60 + i64::from(self.opens.minute());
         let minute = minute - i64::from(offset.seconds()) / 60;
         (minute.div_euclid(DAY), minute.rem_euclid(DAY))
     }
 
-    /// Returns warnings if the offset of the zone differs from `offset` between the first opening and `until`: AWS IoT keeps
-    /// `offset`.
-    pub(crate) fn changes(&self, zone: &Zone, offset: Offset, first: Timestamp, until: Timestamp) -> Vec<String> {
+    /// Returns warnings if the zone's offset is not `offset` at the first opening, or changes between it and `until`. The
+    /// windows in AWS IoT keep `offset`.
+    pub(crate) fn clock_changes(&self, zone: &Zone, offset: Offset, first: Timestamp, until: Timestamp) -> Vec<String> {
         if self.is_utc {
             return Vec::new();
         }
         let name = zone.name();
         let early = (zone.offset(first) != offset).then(|| {
             let local = zone.local(first);
-            format!("the clocks of `{name}` change after the maintenance windows first open, which is at {local}")
+            format!("the first maintenance window opens at {local}, before the clocks of `{name}` change")
         });
         let mut changes = zone.changes(first).take_while(|change| change.timestamp() < until);
         let later = changes.find(|change| change.offset() != offset).map(|change| {
             let by = SignedDuration::from_secs(i64::from(change.offset().seconds() - offset.seconds())).as_mins();
-            let (way, then) = if by > 0 { ("forward", "later") } else { ("back", "earlier") };
+            let (direction, effect) = if by > 0 { ("forward", "later") } else { ("back", "earlier") };
             let (by, day) = (Minutes(by.abs()), offset.to_datetime(change.timestamp()).date());
             format!(
-                "the clocks of `{name}` go {way} by {by} on {day}, those of AWS IoT do not: from then on, the maintenance \
-                 windows open {by} {then} by them"
+                "the clocks of `{name}` go {direction} by {by} on {day}, but AWS IoT keeps the maintenance windows in \
+                 UTC: from then on, they open {by} {effect} in local time"
             )
         });
         early.into_iter().chain(later).collect()
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_window_with_an_offset_is_rejected_with_its_form_in_utc() {
-        let lost = " (its `+` was read as a space, and would be written `%2B`)";
+        let lost = " (its `+` was read as a space; a `+` is encoded as `%2B`)";
         for (text, lost, utc, zoned) in [
             ("sat/sun 02:00+01:00 2h", "", "`sat/sun 01:00Z 2h`, or ", "sat/sun 02:00 2h"),
             ("sat/sun 22:00-0530 2h", "", "`sun/mon 03:30Z 2h`, or ", "sat/sun 22:00 2h"),

@@ -1,6 +1,6 @@
 //! The days of a maintenance window in UTC, and AWS IoT's cron expressions for them.
 //!
-//! AWS IoT counts in UTC (<https://docs.aws.amazon.com/iot/latest/developerguide/jobs-configurations-details.html>),
+//! AWS IoT uses UTC (<https://docs.aws.amazon.com/iot/latest/developerguide/jobs-configurations-details.html>),
 //! where the day may be the one before or after the local day.
 
 use crate::schedule::iot_cron::YEARS;
@@ -20,16 +20,16 @@ pub(crate) fn crons(window: &Window, offset: Offset, year: i16) -> Vec<String> {
     days.into_iter().map(|days| format!("cron({} {} {days})", minute % 60, minute / 60)).collect()
 }
 
-/// The last four fields of cron for days of the month that are `shift` days later in UTC. One expression cannot name all
-/// of them.
+/// The last four fields of cron for days of the month that are `shift` days later in UTC. Days that one expression
+/// cannot combine have several.
 fn crons_of_month(month: &BTreeSet<i8>, shift: i64, year: i16) -> Vec<String> {
-    let mut together: BTreeMap<_, Vec<String>> = BTreeMap::new();
+    let mut groups: BTreeMap<_, Vec<String>> = BTreeMap::new();
     for UtcDay { day, months, years } in month.iter().flat_map(|day| in_utc(*day, shift)) {
         // AWS allows `L` only by itself.
-        let days = together.entry((years, months, day == LAST)).or_default();
+        let days = groups.entry((years, months, day == LAST)).or_default();
         days.push(if day == LAST { "L".to_owned() } else { day.to_string() });
     }
-    let fields = together.into_iter();
+    let fields = groups.into_iter();
     fields.map(|((years, months, _), days)| format!("{} {months} ? {}", days.join(","), years.field(year))).collect()
 }
 

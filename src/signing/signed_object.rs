@@ -131,9 +131,9 @@ impl SignedObject {
                     }
                     complete = size.is_some() && signature.is_some() && algorithm.is_some();
                     if !complete {
-                        let besides = left.take();
+                        let rest = left.take();
                         json.skip_value()?;
-                        left.set(besides);
+                        left.set(rest);
                     }
                     payload.replace(Payload::Embedded).is_some()
                 }

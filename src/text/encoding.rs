@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-/// The first bytes of files that cannot be decoded, and the words for them.
+/// The first bytes of files that cannot be decoded, and the names of their formats.
 const SIGNATURES: [(&[u8], &str); 5] = [
     (&[0xff, 0xfe, 0, 0], "text in UTF-32"),
     (&[0, 0, 0xfe, 0xff], "text in UTF-32"),
@@ -26,7 +26,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, String> {
         let (pairs, rest) = bytes[2..].as_chunks();
         let units: Vec<_> = pairs.iter().map(|pair| unit(*pair)).collect();
         let text = String::from_utf16(&units).ok().filter(|_| rest.is_empty());
-        text.map(Cow::Owned).ok_or_else(|| format!("it is damaged text in UTF-16, {expected}"))
+        text.map(Cow::Owned).ok_or_else(|| format!("it is invalid UTF-16, {expected}"))
     };
     match bytes {
         [0xff, 0xfe, ..] => return utf_16(u16::from_le_bytes),
@@ -39,7 +39,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, String> {
     }
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     str::from_utf8(text).map(Cow::Borrowed).map_err(|error| {
-        format!("its byte {} is not of UTF-8 (perhaps of Windows-1252), {expected}", error.valid_up_to() + 1)
+        format!("its byte {} is not UTF-8 (perhaps Windows-1252), {expected}", error.valid_up_to() + 1)
     })
 }
 
@@ -63,9 +63,9 @@ mod tests {
             (b"{\0}\0", "it is text in UTF-16 or UTF-32 without a byte order mark"),
             (b"\0{\0}", "it is text in UTF-16 or UTF-32 without a byte order mark"),
             (b"{\0\0\0}\0\0\0", "it is text in UTF-16 or UTF-32 without a byte order mark"),
-            (b"\xff\xfe{", "it is damaged text in UTF-16"),
-            (b"\xfe\xff\xd8\0", "it is damaged text in UTF-16"),
-            (b"{\"a\": \"gr\xfc\xdfer\"}", "its byte 10 is not of UTF-8 (perhaps of Windows-1252)"),
+            (b"\xff\xfe{", "it is invalid UTF-16"),
+            (b"\xfe\xff\xd8\0", "it is invalid UTF-16"),
+            (b"{\"a\": \"gr\xfc\xdfer\"}", "its byte 10 is not UTF-8 (perhaps Windows-1252)"),
         ] {
             assert_eq!(decode(bytes), Err(format!("{what}, expected text in UTF-8")), "{bytes:?}");
         }

@@ -10,7 +10,7 @@ use std::fmt;
 /// The maximum number of characters that a message quotes from a document.
 const MAX_QUOTED: usize = 64;
 
-/// The problems with a document, each a sentence that begins with the path of a member.
+/// The problems of a document, each a sentence that begins with the path of a member.
 pub(crate) type Problems = Vec<String>;
 
 /// A value, and its path from the root of the document.
@@ -49,7 +49,7 @@ pub(crate) fn truncated(text: &str, max: usize) -> String {
 }
 
 impl<'a> Node<'a> {
-    /// A number, a boolean or `null` as it is, other values by their type. A string is not shown: it may be a signature.
+    /// Formats a number, a boolean or `null`, and the type of other values. A string is not shown, as it may be a signature.
     fn shown(&self) -> String {
         let json = self.json.get();
         match json.as_bytes().first() {
@@ -65,13 +65,13 @@ impl<'a> Node<'a> {
         problems.push(format!("`{}` {problem}", self.path));
     }
 
-    /// Reports that this value is not an expected one.
+    /// Reports that this value is not the expected one.
     fn is_not<T>(&self, expected: &str, problems: &mut Problems) -> Option<T> {
         self.problem(problems, &format!("is {}, expected {expected}", self.shown()));
         None
     }
 
-    /// The value in a type of Rust, if its JSON begins with `start`. `None`, with a problem, if it cannot be read.
+    /// Parses the value, if its JSON begins with `start`. `None`, with a problem, if it cannot be parsed.
     fn parse<T: Deserialize<'a>>(&self, start: char, expected: &str, problems: &mut Problems) -> Option<T> {
         if !self.json.get().starts_with(start) {
             return self.is_not(expected, problems);
@@ -80,8 +80,8 @@ impl<'a> Node<'a> {
         value.map_err(|error| self.problem(problems, &format!("cannot be read: {error}"))).ok()
     }
 
-    /// Reads an object. If the value is not an object, this is the only problem: `read` finds no members, and none is
-    /// reported as missing.
+    /// Reads an object. If the value is not an object, this is the only problem: `read` finds no members, and missing
+    /// members are not reported.
     pub fn object<T>(&self, problems: &mut Problems, read: impl FnOnce(&mut Object<'a, '_>) -> T) -> T {
         let members = self.parse('{', "an object", problems).map(|Members(members)| members);
         let mut object = Object { path: self.path.clone(), members, known: Vec::new(), problems };
@@ -99,10 +99,10 @@ pub(crate) fn text(node: &Node<'_>, problems: &mut Problems) -> Option<String> {
 /// Reads one of these strings.
 pub(crate) fn word<'w>(words: &'w [&'w str]) -> impl Fn(&Node<'_>, &mut Problems) -> Option<&'w str> {
     move |node, problems| {
-        let given: String = node.parse('"', &one_of(words), problems)?;
-        let word = words.iter().find(|word| **word == given);
+        let value: String = node.parse('"', &one_of(words), problems)?;
+        let word = words.iter().find(|word| **word == value);
         if word.is_none() {
-            node.problem(problems, &format!("is `{}`, expected {}", quoted(&given), one_of(words)));
+            node.problem(problems, &format!("is `{}`, expected {}", quoted(&value), one_of(words)));
         }
         word.copied()
     }
@@ -203,7 +203,7 @@ impl<'a> Object<'a, '_> {
     fn reject_others(&mut self) {
         for (name, _) in self.members.take().unwrap_or_default() {
             let problem = if self.known.contains(&name) {
-                "is there twice".to_owned()
+                "occurs twice".to_owned()
             } else {
                 let nearest = nearest(&name, self.known.iter().map(String::as_str));
                 format!("is not known{}", suggestion(nearest))
@@ -280,7 +280,7 @@ mod tests {
                 "`list[2]` is null, expected a string",
                 "`refused` has no place here",
                 "`wohle` is not known, did you mean `whole`?",
-                "`word` is there twice",
+                "`word` occurs twice",
                 "`x y` is not known",
             ]
         );
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_string_is_never_quoted_where_none_was_expected_and_a_name_only_in_part() {
+    fn an_unexpected_string_is_not_quoted_and_a_long_name_is_truncated() {
         let secret = "s3cr3t".repeat(20);
         let json = json!({secret.as_str(): 1, "number": secret, "whole": [secret], "text": {"x": secret}});
         let problems = problems(&json.to_string()).unwrap().join("; ");

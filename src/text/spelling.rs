@@ -5,7 +5,7 @@ use std::fmt::Display;
 /// The minimum Jaro-Winkler similarity of a suggested name, from 0 to 1 for equal names. It favors a common beginning.
 const MIN_SIMILARITY: f64 = 0.75;
 
-/// The minimum share of letters that a suggested name has in common with the given one.
+/// The minimum share of letters that a suggested name has in common with the misspelt one.
 const MIN_IN_COMMON: f64 = 0.56;
 
 /// The minimum length of a name's beginning or end for which the name is suggested.
@@ -17,7 +17,7 @@ const MAX_LISTED: usize = 20;
 /// Pairs of a small letter of another script and the ASCII letter that it looks like.
 const LOOKALIKES: &str = "аaвbсcԁdеeһhіiјjкkмmоoрpѕsтtуyхxԝwαaεeιiκkνvοoρpτtυu";
 
-/// A letter in lower case, replaced by the ASCII letter of which it is the full-width form or which it looks like.
+/// Converts a letter to lower case, and a full-width letter or a lookalike to its ASCII letter.
 fn plain(letter: char) -> impl Iterator<Item = char> {
     let half = |letter: char| match u32::from(letter) {
         code @ 0xff01..=0xff5e => char::from_u32(code - 0xfee0).unwrap_or(letter),
@@ -30,42 +30,42 @@ fn plain(letter: char) -> impl Iterator<Item = char> {
     half(letter).to_lowercase().map(ascii)
 }
 
-/// A name in lower case and without blanks; letters that look like ASCII letters are replaced by these.
+/// Converts a name to lower case without blanks, and letters that look like ASCII letters to these.
 pub(crate) fn without_blanks(name: &str) -> String {
     name.chars().filter(|letter| !letter.is_whitespace()).flat_map(plain).collect()
 }
 
-/// A name in the form in which names are compared: in lower case, without blanks and `: - . _ / = + @`.
+/// Converts a name to the form in which names are compared: in lower case, without blanks and `: - . _ / = + @`.
 pub(crate) fn folded(name: &str) -> String {
     let mut name = without_blanks(name);
     name.retain(|letter| !":-._/=+@".contains(letter));
     name
 }
 
-/// The known name that is most similar to the given one, or the only one that begins or ends with it. `None` if none is
+/// The known name that is most similar to `name`, or the only one that begins or ends with it. `None` if no known name is
 /// similar.
-pub(crate) fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let given = folded(given);
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let unknown = folded(name);
     let names: Vec<_> = known.into_iter().map(|name| (folded(name), name)).collect();
-    let is_part = |name: &str| given.len() >= MIN_PART && (name.starts_with(&given) || name.ends_with(&given));
-    let is_exact = names.iter().any(|(name, _)| *name == given);
+    let is_part = |name: &str| unknown.len() >= MIN_PART && (name.starts_with(&unknown) || name.ends_with(&unknown));
+    let is_exact = names.iter().any(|(name, _)| *name == unknown);
     let parts: Vec<_> = names.iter().filter(|(name, _)| !is_exact && is_part(name)).collect();
     if let [(_, name)] = parts[..] {
         return Some(name);
     }
-    let similarities = names.iter().map(|(folded, name)| (strsim::jaro_winkler(folded, &given), folded, name));
+    let similarities = names.iter().map(|(folded, name)| (strsim::jaro_winkler(folded, &unknown), folded, name));
     let (similarity, folded, name) = similarities.max_by(|(one, ..), (other, ..)| one.total_cmp(other))?;
-    let in_common = strsim::normalized_damerau_levenshtein(folded, &given);
+    let in_common = strsim::normalized_damerau_levenshtein(folded, &unknown);
     let minimum = if parts.is_empty() { MIN_IN_COMMON } else { MIN_SIMILARITY };
     (similarity > MIN_SIMILARITY && in_common > minimum).then_some(name)
 }
 
-/// The end of a sentence on an unknown name: the suggestion, if there is one.
+/// Formats a suggestion for the end of a sentence about an unknown name; empty without a suggestion.
 pub(crate) fn suggestion(nearest: Option<&str>) -> String {
     nearest.map(|name| format!(", did you mean `{name}`?")).unwrap_or_default()
 }
 
-/// The names that are allowed, the first 20 of them: `` one of `a`, `b` and 3 more ``.
+/// Formats the allowed names, at most 20 of them: `` one of `a`, `b` and 3 more ``.
 pub(crate) fn one_of(names: impl IntoIterator<Item = impl Display>) -> String {
     let names: Vec<_> = names.into_iter().map(|name| format!("`{name}`")).collect();
     let more = names.len().saturating_sub(MAX_LISTED);
@@ -97,16 +97,16 @@ mod tests {
     #[test]
     fn the_most_similar_name_is_suggested() {
         let known = ["files", "description", "tags"];
-        for (given, expected) in
+        for (name, expected) in
             [("Files", "files"), ("file", "files"), ("DESCRIPTON", "description"), ("x", ""), ("es", "")]
         {
-            assert_eq!(nearest(given, known).unwrap_or_default(), expected, "{given}");
+            assert_eq!(nearest(name, known).unwrap_or_default(), expected, "{name}");
         }
         assert_eq!(nearest("files", []), None);
-        // The beginning or end of several names stands for none of them, unless it is similar to one.
+        // The beginning or end of several names suggests none of them, unless it is similar to one.
         let known = ["job-id", "job-template", "end", "end-behavior"];
-        for (given, expected) in [("job", ""), ("end", "end"), ("ends", "end"), ("behavior", "end-behavior")] {
-            assert_eq!(nearest(given, known).unwrap_or_default(), expected, "{given}");
+        for (name, expected) in [("job", ""), ("end", "end"), ("ends", "end"), ("behavior", "end-behavior")] {
+            assert_eq!(nearest(name, known).unwrap_or_default(), expected, "{name}");
         }
     }
 

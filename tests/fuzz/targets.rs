@@ -248,7 +248,7 @@ fn check_plan(plan: &RequestedSchedule, now: Timestamp) {
 fn parse_sent(text: &str) -> Timestamp {
     assert_eq!(text.len(), 16, "{text}");
     let time = format!("{text}:00Z").parse().expect("a date and a time");
-    assert_eq!(DateAndTime::read(text).expect("a date and a time").in_zone(&ZONES[0]), Ok(time));
+    assert_eq!(DateAndTime::parse(text).expect("a date and a time").in_zone(&ZONES[0]), Ok(time));
     time
 }
 

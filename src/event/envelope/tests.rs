@@ -5,7 +5,7 @@ use crate::event::tests::samples::{
 use serde_json::{Value, json};
 
 #[test]
-fn every_envelope_is_opened_and_changes_nothing() {
+fn an_event_in_any_envelope_is_read_like_the_event_itself() {
     let events = [
         json!({"Records": [record("a+b")]}),
         record("a+b"),
@@ -37,9 +37,9 @@ fn every_envelope_is_opened_and_changes_nothing() {
 fn an_envelope_without_an_event_fails() {
     for body in [json!("no JSON"), json!(""), Value::Null, json!("{\"Records\": ["), json!(5), json!({})] {
         let event = json!({"Records": [{"eventSource": "aws:sqs", "body": body}]});
-        assert!(problem(read(&event)).starts_with("it is no JSON ("), "{event}");
+        assert!(problem(read(&event)).starts_with("it is not JSON ("), "{event}");
         let event = json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": body}}]});
-        assert!(problem(read(&event)).starts_with("it is no JSON ("), "{event}");
+        assert!(problem(read(&event)).starts_with("it is not JSON ("), "{event}");
     }
 }
 
@@ -73,7 +73,7 @@ fn a_bare_detail_is_released_only_with_the_reason_of_an_upload() {
         let problem = problem(read(&detail(reason)));
         assert!(problem.starts_with("it is an object with the members `bucket`, "), "{reason:?}: {problem}");
     }
-    assert_eq!(problem(read(&json!({"reason": "PutObject"}))), "it names no bucket or no key");
+    assert_eq!(problem(read(&json!({"reason": "PutObject"}))), "its bucket or key is missing");
 }
 
 #[test]
@@ -109,9 +109,9 @@ fn an_event_has_at_most_a_thousand_records() {
     let event = |count| json!({"Records": vec![record("a"); count]});
     assert!(read_all(&event(1000)).iter().all(|record| record.upload.is_ok()));
     assert_eq!(read_all(&event(1000)).len(), 1000);
-    let expected = "it has more than 1000 records; nothing of it is released, send it in parts";
+    let expected = "it has more than 1000 records, and none is released; send it in parts";
     assert_eq!(problem(read(&event(1001))), expected);
-    // In any structure.
+    // The limit applies to records in any structure.
     let bodies = json!({"Records": vec![sqs(&event(10).to_string()); 101]});
     assert_eq!(problem(read(&bodies)), expected);
     assert_eq!(problem(read(&Value::from(vec![record("a"); 1001]))), expected);
@@ -136,7 +136,7 @@ fn batch(queue: &str, bodies: &[&str]) -> Value {
     json!({"Records": messages.collect::<Vec<_>>()})
 }
 
-/// Whether each record has an upload, and its consumed message.
+/// Returns whether each record has an upload, and its consumed message.
 fn consumed(event: &Value) -> Vec<(bool, Option<String>)> {
     let records = records(&event.to_string(), Some(QUEUE)).into_iter();
     records.map(|record| (record.upload.is_ok(), record.consumed)).collect()

@@ -10,7 +10,7 @@ fn with(path: &str, value: impl Into<Value>) -> Value {
     record
 }
 
-/// The list is the SDK's, not that of this file.
+/// The list comes from the SDK, not from the crate.
 #[test]
 fn every_event_type_of_the_s3_api_is_released_or_skipped() {
     let types: Vec<_> = Event::values().iter().map(|name| name.strip_prefix("s3:").unwrap()).collect();
@@ -53,7 +53,7 @@ fn every_detail_type_of_s3_is_released_or_skipped() {
     }
     for detail_type in ["", "object created", "Object Created ", "AWS API Call via CloudTrail", "Object Annotated"] {
         let problem = problem(read(&event_bridge(detail_type, Some("PutObject"))));
-        assert_eq!(problem, format!("its `detail-type` is `{detail_type}`, expected one of S3"));
+        assert_eq!(problem, format!("its `detail-type` is `{detail_type}`, expected a detail type of S3"));
     }
     let mut event = event_bridge("Object Created", Some("PutObject"));
     event["source"] = "aws.events".into();
@@ -91,7 +91,7 @@ fn members_that_no_release_needs_are_ignored() {
 }
 
 #[test]
-fn a_wrong_member_that_a_release_needs_fails() {
+fn a_member_of_the_wrong_type_that_a_release_needs_fails() {
     let junk = [json!(5), json!([]), json!({}), json!(true)];
     for path in ["/s3", "/s3/bucket", "/s3/object", "/s3/bucket/name", "/s3/object/key"] {
         for value in junk.iter().chain([&json!(null), &json!("x")]) {
@@ -134,20 +134,20 @@ fn an_empty_or_null_version_id_is_no_version() {
 
 #[test]
 fn every_record_reports_its_bucket_key_and_size() {
-    let named = |record: &Record| (record.bucket.clone(), record.key.clone(), record.size);
+    let parts = |record: &Record| (record.bucket.clone(), record.key.clone(), record.size);
     let expected = |key: &str, size| (Some("firmware-bucket".to_owned()), Some(key.to_owned()), size);
-    assert_eq!(named(&read(&record("a+b"))), expected("a b", Some(5)));
+    assert_eq!(parts(&read(&record("a+b"))), expected("a b", Some(5)));
     for size in [json!(-5), json!("5"), json!(5.5), json!(null), json!([])] {
-        assert_eq!(named(&read(&with("/s3/object/size", size))), expected("a", None));
+        assert_eq!(parts(&read(&with("/s3/object/size", size))), expected("a", None));
     }
     // The keys of other records stay encoded.
     for name in ["ObjectRemoved:Delete", "Other"] {
         let mut other = record("a+b");
         other["eventName"] = name.into();
-        assert_eq!(named(&read(&other)), expected("a+b", Some(5)), "{name}");
+        assert_eq!(parts(&read(&other)), expected("a+b", Some(5)), "{name}");
     }
     for detail_type in ["Object Created", "Object Deleted", "Other"] {
-        assert_eq!(named(&read(&event_bridge(detail_type, None))), expected("a b", Some(5)), "{detail_type}");
+        assert_eq!(parts(&read(&event_bridge(detail_type, None))), expected("a b", Some(5)), "{detail_type}");
     }
 }
 

@@ -156,7 +156,7 @@ fn malformed_json_is_reported() {
     }
     let twice =
         r#"{"files": [{"key": "firmware/a.bin", "key": "firmware/b.bin", "versionId": "v1"}], "tags": [], "tags": []}"#;
-    assert_eq!(read(twice).problems, ["`files[0].key` is there twice", "`tags` is there twice"]);
+    assert_eq!(read(twice).problems, ["`files[0].key` occurs twice", "`tags` occurs twice"]);
 }
 
 proptest! {

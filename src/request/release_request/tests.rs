@@ -222,7 +222,7 @@ fn tries_that_do_not_fit_before_the_end_and_the_clocks_of_the_zone_cause_warning
     for (list, expected) in [
         (&[(TIMEOUT, "16m")][..], "4 tries of 16m each do not fit into the 1h between start and end"),
         (&[window, (TIMEZONE, "Europe/Berlin")], "go forward by 1h on 2027-03-28"),
-        (&[window, (TIMEZONE, "Etc/GMT+2")], "`Etc/GMT+2` is UTC-02:00, by the opposite of its sign"),
+        (&[window, (TIMEZONE, "Etc/GMT+2")], "`Etc/GMT+2` is UTC-02:00, as its sign is reversed"),
     ] {
         let warnings = warnings(list);
         assert!(warnings.len() == 1 && warnings[0].contains(expected), "{warnings:?}");

@@ -41,12 +41,14 @@ fn every_tag_of_the_schedule_is_read() {
 
 #[test]
 fn an_end_behavior_without_an_end_is_rejected() {
-    let problem =
-        |tags: &[(&str, &str)]| read(&[tags, &[(END_BEHAVIOR, "cancel")]].concat()).map_err(|it| it.join("; "));
+    let problem = |tags: &[(&str, &str)]| {
+        read(&[tags, &[(END_BEHAVIOR, "cancel")]].concat()).map_err(|problems| problems.join("; "))
+    };
     let expected = |reason: &str| Err(format!("tag `ota:end-behavior` is `cancel`, expected no such tag, as {reason}"));
     assert_eq!(problem(&[(END, "never")]), expected("the release has no end"));
     for tag in [(WINDOW, "daily 02:00 2h"), (TARGET_SELECTION, "continuous")] {
         assert_eq!(problem(&[tag]), expected("a continuous release has no end without `ota:end`"));
+        assert_eq!(problem(&[tag, (END, "never")]), expected("the release has no end"));
         assert!(problem(&[tag, (END, "2d")]).is_ok());
     }
 }

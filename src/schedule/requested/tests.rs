@@ -22,7 +22,7 @@ fn resolve(zone: &str, start: &str, end: &str, window: Option<&str>) -> Resolved
 }
 
 #[test]
-fn relative_times_count_from_job_creation_rounded_up_and_local_times_by_their_zone() {
+fn relative_times_count_from_job_creation_rounded_up_and_local_times_use_their_zone() {
     for (start, end, expected) in [
         ("1h", "90m", ["2026-11-23T22:41Z", "2026-11-24T00:11Z"]),
         ("now", "31m", ["", "2026-11-23T22:12Z"]),
@@ -34,7 +34,7 @@ fn relative_times_count_from_job_creation_rounded_up_and_local_times_by_their_zo
 }
 
 #[test]
-fn a_broken_rule_is_reported_with_the_distance_of_the_time_and_a_local_time_in_utc() {
+fn a_broken_rule_is_reported_with_the_distance_to_the_time_and_a_local_time_in_utc() {
     use SchedulePart::{End, Start};
     let (utc, berlin) = ("UTC", "Europe/Berlin");
     let (now_or_later, later) = ("`now` or at least 31 minutes ahead", "at least 31 minutes ahead");
@@ -84,7 +84,7 @@ fn a_time_at_a_limit_is_accepted_and_a_minute_beyond_it_rejected() {
 }
 
 #[test]
-fn a_bad_end_is_reported_next_to_a_bad_start_unless_it_counts_from_it() {
+fn a_bad_end_is_reported_with_a_bad_start_unless_only_the_start_makes_it_bad() {
     use SchedulePart::{End, Start};
     for (start, end, expected) in [
         ("2027-03-28T02:30", "2026-11-23T22:00", &[Start, End][..]),
@@ -115,7 +115,7 @@ const FIRST_OPENINGS: [&str; 15] = [
     "America/New_York|2027-11-06T12:00|2027-11-07T05:30|sun 05:00 2h|0 10 ? * SUN *|2027-11-07T10:00Z|",
     "Australia/Lord_Howe|2027-04-03T12:00|2027-04-04T09:00|sun 05:00 2h|30 18 ? * SAT *|2027-04-03T18:30Z|",
     "Europe/Berlin|2027-03-01T12:00|never|day-31 05:00 2h|0 3 31 * ? *|2027-03-31T03:00Z|back by 1h",
-    // The clocks show the time twice, or skip it: the later windows are right.
+    // The clocks show the time twice, or skip it: the offset is the one of the later windows.
     "Europe/Berlin|2027-10-30T12:00|2027-11-01T12:00|sun 02:30 2h|30 1 ? * SUN *|2027-10-31T01:30Z|",
     "Europe/Berlin|2027-03-27T12:00|2027-03-29T12:00|sun 02:30 2h|30 0 ? * SUN *|2027-03-28T00:30Z|at 2027-03-28T01:30",
     // The window has just opened, and opens once more by the offset of the next day.
@@ -154,50 +154,49 @@ fn a_window_must_open_between_start_and_end() {
         ("2027-02-01T03:00", "28d", "day-29 02:00 2h", Some(("2027-03-29T02:00Z", "2027-03-01T03:00Z"))),
         ("1h", "never", "day-31 02:00 2h", None),
     ] {
-        let problem = late.map(|(first, end)| {
-            format!("not open before {first}, expected a window that opens before the end at {end}")
-        });
+        let problem = late
+            .map(|(first, end)| format!("first open at {first}, expected a window that opens before the end at {end}"));
         let expected = problem.map_or(Ok(()), |problem| Err(vec![(SchedulePart::Window, problem)]));
         assert_eq!(resolve("UTC", start, end, Some(window)).map(drop), expected, "{start} {end} {window}");
     }
 }
 
 #[test]
-fn a_change_of_the_clocks_within_a_year_and_before_the_end_is_warned_of() {
+fn a_clock_change_within_a_year_and_before_the_end_causes_a_warning() {
     let warning = |zone: &str, start: &str, end: &str, window: &str| {
         requested(zone, start, end, Some(window)).clock_changes(now()).join("; ")
     };
-    for (zone, start, change, then) in [
+    for (zone, start, change, effect) in [
         ("Europe/Berlin", "1h", "forward by 1h on 2027-03-28", "1h later"),
         ("America/New_York", "2027-07-01T02:00", "back by 1h on 2027-11-07", "1h earlier"),
         ("Australia/Lord_Howe", "1h", "back by 30m on 2027-04-04", "30m earlier"),
     ] {
         let expected = format!(
-            "the clocks of `{zone}` go {change}, those of AWS IoT do not: from then on, the maintenance windows open {then} \
-             by them"
+            "the clocks of `{zone}` go {change}, but AWS IoT keeps the maintenance windows in UTC: from then on, they \
+             open {effect} in local time"
         );
         assert_eq!(warning(zone, start, "never", "daily 02:00 2h"), expected);
     }
-    for (zone, end, window, is_warned_of) in [
+    for (zone, end, window, has_warning) in [
         ("Europe/Berlin", "2027-03-28T03:00", "daily 02:00 2h", false),
         ("Europe/Berlin", "2027-03-28T03:01", "daily 02:00 2h", true),
         ("Europe/Berlin", "never", "daily 02:00Z 2h", false),
         ("Asia/Kolkata", "never", "daily 02:00 2h", false),
     ] {
-        assert_eq!(!warning(zone, "1h", end, window).is_empty(), is_warned_of, "{zone} {end} {window}");
+        assert_eq!(!warning(zone, "1h", end, window).is_empty(), has_warning, "{zone} {end} {window}");
     }
     assert_eq!(requested("Europe/Berlin", "1h", "never", None).clock_changes(now()), Vec::<String>::new());
 }
 
 #[test]
-fn a_local_time_of_a_zone_whose_name_has_the_opposite_sign_is_warned_of() {
+fn a_local_time_in_a_zone_whose_name_has_the_opposite_sign_causes_a_warning() {
     let warning = |zone: &str, start: &str, end: &str, window: Option<&str>| {
         requested(zone, start, end, window).opposite_sign(now())
     };
     let (zone, start, end, window) = ("Etc/GMT+2", "2026-12-01T02:00", "2026-12-02 02:00", "daily 02:00 2h");
     let expected = |what: &str, date: &str| {
         let local = format!("{date}T02:00-02:00[Etc/GMT+2], which is {date}T04:00Z");
-        Some(format!("`Etc/GMT+2` is UTC-02:00, by the opposite of its sign: the {what} is {local}"))
+        Some(format!("`Etc/GMT+2` is UTC-02:00, as its sign is reversed: the {what} is {local}"))
     };
     assert_eq!(warning(zone, start, end, Some(window)), expected("start", "2026-12-01"));
     assert_eq!(warning(zone, "1h", end, Some(window)), expected("first window", "2026-11-24"));
@@ -221,7 +220,7 @@ proptest! {
     ) {
         let now = Timestamp::from_second(1_700_000_000 + second).unwrap();
         let at = |minutes: i64| now.checked_add(SignedDuration::from_mins(minutes)).unwrap().round(Unit::Minute).unwrap();
-        let at = |minutes: i64| DateAndTime::read(&utc(at(minutes))).unwrap();
+        let at = |minutes: i64| DateAndTime::parse(&utc(at(minutes))).unwrap();
         let requested = RequestedSchedule {
             start: start.map_or(Start::Now, |m| if relative { Start::After(Minutes(m.max(0))) } else { Start::At(at(m)) }),
             end: end.map_or(End::Never, |m| if relative { End::After(Minutes(m.max(0))) } else { End::At(at(m)) }),

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 const EXPECTED: &str = "the IANA name of a time zone such as `Europe/Berlin`";
 
-fn instead(value: &str) -> String {
+fn expected_form(value: &str) -> String {
     value.parse::<Zone>().unwrap_err().0.into_owned()
 }
 
@@ -24,7 +24,7 @@ fn every_zone_of_the_database_but_factory_is_accepted() {
         assert_eq!(zone.is_ok_and(|zone| zone.name() == name), name != "Factory", "{name}");
     }
     for name in ["Factory", "factory", "Facory", "Etc/Unknown", "posixrules", "localtime", ""] {
-        assert_eq!(instead(name), EXPECTED, "{name}");
+        assert_eq!(expected_form(name), EXPECTED, "{name}");
     }
 }
 
@@ -51,32 +51,31 @@ fn a_zone_whose_name_has_the_opposite_sign_is_recognized() {
 #[test]
 fn an_offset_is_rejected_with_the_zone_that_has_it() {
     let head = EXPECTED;
-    let lost = " (its `+` was read as a space, and would be written `%2B`)";
     let whole =
-        |offset: &str, name: &str| format!("{head}; UTC{offset} all year is `{name}`, whose sign is the opposite one");
+        |offset: &str, name: &str| format!("{head}; for UTC{offset} all year, use `{name}`, whose sign is reversed");
     for value in ["GMT+2", "UTC+2", "utc+2", "UTC+02:00", "UTC+0200", "GMT+02", "UTC +2", "+2", "+02:00"] {
-        assert_eq!(instead(value), whole("+02:00", "Etc/GMT-2"), "{value}");
+        assert_eq!(expected_form(value), whole("+02:00", "Etc/GMT-2"), "{value}");
     }
     for value in ["GMT 2", "UTC 02:00", "utc 2", "UTC  2", " 2", " 02:00"] {
-        assert_eq!(instead(value), whole("+02:00", "Etc/GMT-2") + lost, "{value}");
+        assert_eq!(expected_form(value), whole("+02:00", "Etc/GMT-2") + LOST_PLUS, "{value}");
     }
     for value in ["GMT-5", "UTC-5", "UTC-05:00", "-0500", "UTC - 5"] {
-        assert_eq!(instead(value), whole("-05:00", "Etc/GMT+5"), "{value}");
+        assert_eq!(expected_form(value), whole("-05:00", "Etc/GMT+5"), "{value}");
     }
     for value in ["UTC+0", "UTC-0", "UTC+00:00", "+00:00"] {
-        assert_eq!(instead(value), format!("{head}; UTC+00:00 is `UTC`"), "{value}");
+        assert_eq!(expected_form(value), format!("{head}; for UTC+00:00, use `UTC`"), "{value}");
     }
     assert_eq!(
-        instead("UTC+05:30"),
-        format!("{head}; UTC+05:30 all year is one of `Asia/Calcutta`, `Asia/Colombo`, `Asia/Kolkata`")
+        expected_form("UTC+05:30"),
+        format!("{head}; for UTC+05:30 all year, use one of `Asia/Calcutta`, `Asia/Colombo`, `Asia/Kolkata`")
     );
-    assert_eq!(instead("GMT-9:30"), format!("{head}; UTC-09:30 all year is `Pacific/Marquesas`"));
-    // No zone has them, or none all year; or they are not offsets.
+    assert_eq!(expected_form("GMT-9:30"), format!("{head}; for UTC-09:30 all year, use `Pacific/Marquesas`"));
+    // Offsets that no zone has all year, and texts that are not offsets.
     for value in ["GMT+15", "UTC-13", "UTC+3:17", "UTC-3:30", "GMT+2x", "GMT+", "UTC2", "Etc/GMT+15", "+", "2", "GMT5"]
     {
-        assert_eq!(instead(value), head, "{value}");
+        assert_eq!(expected_form(value), head, "{value}");
     }
-    assert_eq!(instead("Etc/GMT 5"), "`Etc/GMT+5`: its `+` was read as a space, write it as `%2B`");
+    assert_eq!(expected_form("Etc/GMT 5"), format!("`Etc/GMT+5`{LOST_PLUS}"));
 }
 
 #[test]
@@ -91,14 +90,14 @@ fn a_city_or_an_abbreviation_is_rejected_with_its_zone() {
         ("Z", "UTC"),
         ("z", "UTC"),
     ] {
-        assert_eq!(instead(value), format!("{head}, did you mean `{zone}`?"), "{value}");
+        assert_eq!(expected_form(value), format!("{head}, did you mean `{zone}`?"), "{value}");
     }
     for value in ["PST", "PDT", "CEST", "cest", "IST", "JST"] {
-        assert_eq!(instead(value), format!("{head}; the abbreviation `{value}` is that of several places"));
+        assert_eq!(expected_form(value), format!("{head}; several zones share the abbreviation `{value}`"));
     }
-    // Several zones end in it, or none.
+    // Ends of several zones' names, or of no zone's.
     for value in ["Indianapolis", "Atlantis", "A", "XYZ"] {
-        assert_eq!(instead(value), head, "{value}");
+        assert_eq!(expected_form(value), head, "{value}");
     }
 }
 
@@ -113,7 +112,7 @@ fn every_zone_is_whole_minutes_ahead_of_utc() {
 
 proptest! {
     #[test]
-    fn a_suggested_zone_has_the_offset_that_was_meant(
+    fn a_suggested_zone_has_the_offset_of_the_value(
         hours in -12..=14_i32, prefix in "(GMT|UTC|gmt|) ?", padded: bool, colon in "|:00|00",
     ) {
         let number = if padded || !colon.is_empty() { format!("{:02}", hours.abs()) } else { hours.abs().to_string() };
@@ -127,9 +126,9 @@ proptest! {
     }
 }
 
-/// No feature of the crate is enabled that reads a database of the system.
+/// Fails if a feature of the crate is enabled that reads the system's database.
 #[test]
-fn the_database_is_the_one_within_the_binary() {
+fn the_default_database_is_the_one_in_the_binary() {
     assert_eq!(format!("{:?}", jiff::tz::db()), format!("{:?}", TimeZoneDatabase::bundled()));
 }
 

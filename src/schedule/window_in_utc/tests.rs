@@ -39,7 +39,7 @@ fn a_window_has_cron_expressions_in_utc() {
     }
 }
 
-/// Whether a field of cron, parsed independently of the crate, includes a value.
+/// Returns whether a field of cron, parsed independently of the crate, includes a value.
 fn includes(field: &str, value: i16) -> bool {
     field == "*"
         || field == "?"
@@ -79,8 +79,8 @@ fn any_days() -> impl Strategy<Value = String> {
     prop_oneof![Just("daily".to_owned()), week, month, ends]
 }
 
-/// Whether a date is one of the days of a window, by their names alone.
-fn is_one(days: &str, date: Date) -> bool {
+/// Returns whether a date is one of the days of a window, by their names alone.
+fn is_open_on(days: &str, date: Date) -> bool {
     let weekday = format!("{:?}", date.weekday())[..3].to_lowercase();
     days == "daily"
         || days.split('/').any(|part| match part.split_once('-') {
@@ -108,7 +108,7 @@ proptest! {
         let mut opened: Vec<_> = crons.iter().flat_map(|cron| openings(cron, first, last)).collect();
         opened.sort_unstable();
 
-        let local = days(first).take_while(|date| *date <= last).filter(|date| is_one(&days_of_window, *date));
+        let local = days(first).take_while(|date| *date <= last).filter(|date| is_open_on(&days_of_window, *date));
         let time = Time::new(hour, minute, 0, 0).unwrap();
         let local: Vec<_> = local.map(|date| offset.to_timestamp(date.to_datetime(time)).unwrap()).collect();
         // Without the first and last day, which may be other days in UTC.

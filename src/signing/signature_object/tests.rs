@@ -31,7 +31,7 @@ fn a_signature_object_names_the_version_of_its_image() {
     assert_eq!(read(&all).unwrap_err().len(), 4, "{:?}", read(&all));
     assert_eq!(read(&json!({})).unwrap_err().len(), 3);
     let twice = "{\"versionId\":\"v1\",\"versionId\":\"v1\"}";
-    assert!(parse(twice.as_bytes(), "v1").unwrap_err().contains(&"`versionId` is there twice".to_owned()));
+    assert!(parse(twice.as_bytes(), "v1").unwrap_err().contains(&"`versionId` occurs twice".to_owned()));
     let shape = "expected `{\"versionId\":\"…\",\"signature\":\"…\",\"signatureAlgorithm\":\"…\"}`: ";
     for text in [&b""[..], b"[]", b"{", b"\x1f\x8b", b"{\0}\0"] {
         let problems = parse(text, "v1").unwrap_err();
