@@ -1,4 +1,4 @@
-//! The names of a release's tags, and what S3 accepts of tags.
+//! The names of release tags, and S3's limits on tags.
 
 use crate::text::json::quoted;
 use crate::text::spelling::{folded, nearest, without_blanks};
@@ -6,7 +6,7 @@ use aws_sdk_s3::types::Tag;
 use percent_encoding::percent_decode_str;
 use std::collections::BTreeMap;
 
-/// The start of every tag of a release.
+/// The prefix of every release tag.
 pub(crate) const TAG_PREFIX: &str = "ota:";
 /// The prefix without its colon.
 const BARE_PREFIX: &str = "ota";
@@ -33,7 +33,7 @@ pub(crate) const PACKAGE_VERSION: &str = "ota:package-version";
 pub(crate) const FILE_PATH: &str = "ota:file-path";
 pub(crate) const FILE_TYPE: &str = "ota:file-type";
 
-/// Every tag that a release may carry.
+/// Every tag that a release may have.
 pub const VOCABULARY: [&str; 21] = [
     THING_GROUP,
     THING,
@@ -58,7 +58,7 @@ pub const VOCABULARY: [&str; 21] = [
     FILE_TYPE,
 ];
 
-/// The tags that a manifest cannot carry: they describe one file, and each of its files has a member instead.
+/// The tags that a manifest cannot have. They describe one file; each file of a manifest has members instead.
 pub(crate) const FILE_TAGS: [&str; 6] =
     [SIGNING_JOB, SIGNATURE, SIGNATURE_ALGORITHM, CERTIFICATE, FILE_PATH, FILE_TYPE];
 
@@ -70,7 +70,7 @@ const MAX_KEY: usize = 128;
 /// The maximum length of a tag's value, in units of UTF-16.
 const MAX_VALUE: usize = 256;
 
-/// The tags of a release by their keys, and tags that misspell one. Other tags of the object are left out.
+/// The release tags of an object by key, including misspelt ones. Other tags of the object are left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Tags(pub BTreeMap<String, String>);
@@ -87,9 +87,10 @@ impl From<Vec<Tag>> for Tags {
     }
 }
 
-/// Whether a key is one of a release, or misspells one: it is `ota` or begins with `ota:`, in any case and with blanks
-/// anywhere; it equals a known one but for case, blanks, lookalikes and `: - . _ / = + @`; or it is a known one after a
-/// prefix that is one slip away from `ota`.
+/// Returns whether a key is a release tag, or misspells one:
+/// - It is `ota` or begins with `ota:`, in any case and with blanks anywhere.
+/// - It equals a known tag except for case, blanks, lookalikes and `: - . _ / = + @`.
+/// - It is a known tag after a prefix that is one typing error away from `ota`.
 fn is_release_tag(key: &str) -> bool {
     let plain = without_blanks(key);
     plain == BARE_PREFIX
@@ -101,12 +102,12 @@ fn is_release_tag(key: &str) -> bool {
 /// Returns the known tag that an unknown one most likely means, if one is near enough.
 pub(crate) fn nearest_tag(tag: &str) -> Option<String> {
     let (plain, folded) = (without_blanks(tag), folded(tag));
-    let given = after_misspelt_prefix(&plain).or_else(|| folded.strip_prefix(BARE_PREFIX)).unwrap_or(&folded);
-    nearest(given, VOCABULARY.map(without_prefix)).map(|name| format!("{TAG_PREFIX}{name}"))
+    let name = after_misspelt_prefix(&plain).or_else(|| folded.strip_prefix(BARE_PREFIX)).unwrap_or(&folded);
+    nearest(name, VOCABULARY.map(without_prefix)).map(|name| format!("{TAG_PREFIX}{name}"))
 }
 
-/// Returns the part of a key after its prefix, if the prefix is at most one slip away from `ota` and a known tag has the
-/// rest.
+/// Returns the part of a key after its prefix. `None` unless it is the name of a known tag, and the prefix is at most one
+/// typing error away from `ota`.
 fn after_misspelt_prefix(key: &str) -> Option<&str> {
     let (prefix, name) = key.split_once(':')?;
     let is_known = VOCABULARY.iter().any(|known| folded(without_prefix(known)) == folded(name));
@@ -120,9 +121,9 @@ fn without_prefix(tag: &str) -> &str {
 /// Tags in the form of the `x-amz-tagging` header: `key=value&key=value`, form-encoded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TagHeader {
-    /// The tags of the release. If a key is there twice, its last value.
+    /// The release tags. If a key occurs twice, the last value applies.
     pub tags: Tags,
-    /// Every reason for which S3 would reject the header, also on tags of others. Values are not quoted.
+    /// Every reason for which S3 would reject the header, whether or not the tag is a release tag. Values are not quoted.
     pub problems: Vec<String>,
 }
 
@@ -144,9 +145,9 @@ fn header_problems(tags: &[(String, String)]) -> Vec<String> {
     }
     for (at, (key, value)) in tags.iter().enumerate() {
         let shown = quoted(key);
-        // The second of several reports them all.
+        // Reports a repeated key once, at its second occurrence.
         if tags[..at].iter().filter(|(earlier, _)| earlier == key).count() == 1 {
-            problems.push(format!("tag `{shown}` is there more than once, expected each key once"));
+            problems.push(format!("tag `{shown}` occurs more than once, expected each key once"));
         }
         if key.to_lowercase().starts_with("aws:") {
             problems.push(format!("tag `{shown}` begins with `aws:`, which S3 does not allow"));
@@ -166,7 +167,7 @@ fn header_problems(tags: &[(String, String)]) -> Vec<String> {
     problems
 }
 
-/// Whether S3 allows the character in a tag.
+/// Returns whether S3 allows the character in a tag.
 fn is_allowed_by_s3(letter: char) -> bool {
     letter.is_alphanumeric() || (letter.is_whitespace() && !letter.is_control()) || "+-=._:/@".contains(letter)
 }

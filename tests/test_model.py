@@ -23,12 +23,12 @@ from program import ROOT, TARGET
 ENOUGH = 200
 # Rules that a schema cannot express: members that exclude each other, and values that only S3 or a deployment knows.
 NOT_IN_SCHEMA = re.compile(
-    r"`(files\[\d+\]\.fileId` is \d+, which|files\[\d+\]\.filePath` is .*, expected another path"
-    r"|destinationPackageVersions\[\d+\]` is of the package|tags\[\d+\]\.Key` is .*, which another tag has"
+    r"`(files\[\d+\]\.fileId` is \d+, which|files\[\d+\]\.filePath` is .*, which .* also has"
+    r"|destinationPackageVersions\[\d+\]` names the package|tags\[\d+\]\.Key` is .*, which another tag has"
     r"|jobExecutionsRetryConfig\.criteriaList` is `(failed|timed-out):\d+ (failed|timed-out):\d+`)"
     r"|[0-9.]+, expected at most \d decimals|, expected a cron expression"
     # Validators differ in the classes of letters beyond ASCII.
-    r"|letters, digits, spaces and signs of ASCII$|\.Value` is |` is of no use, "
+    r"|letters, digits, spaces and ASCII punctuation$|\.Value` is |` requires HTTP, "
 )
 SERVICES = {"StartSigningJob": "signer", "CreateStream": "iot", "CreateJob": "iot"}
 

@@ -23,7 +23,7 @@ impl FromStr for FilePath {
 }
 
 impl FilePath {
-    /// The default path: the file name, with `_` for each character that some devices do not accept.
+    /// Returns the default path: the file name, with `_` for each character that some devices reject.
     pub(crate) fn from_file_name(name: &str) -> Self {
         let letter = |letter: char| if is_name_character(letter, PUNCTUATION) { letter } else { '_' };
         Self(name.chars().map(letter).take(MAX_PATH).collect())
@@ -49,7 +49,7 @@ mod tests {
     use crate::options::name::tests::assert_grammar;
 
     #[test]
-    fn a_path_and_a_type_are_those_that_every_device_accepts() {
+    fn paths_and_types_that_some_devices_reject_are_invalid() {
         assert_grammar::<FileType>(&["0", "255"], &["", "256", "-1", "+1"], "a number from 0 to 255");
         assert_grammar::<FilePath>(
             &["/", "/app/a-b_c.bin", &"x".repeat(64)],

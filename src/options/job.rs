@@ -11,14 +11,14 @@ use aws_sdk_iot::types::{JobExecutionsRetryConfig, RetryCriteria, RetryableFailu
 use std::fmt;
 use std::str::FromStr;
 
-/// The maximum length of a job ID, with its prefix, that all devices keep whole.
+/// The maximum length of a job ID with its prefix. Some devices truncate longer IDs.
 const MAX_JOB_ID: usize = 63;
 
-/// The maximum number of retries of one device, after all kinds of failures.
+/// The maximum number of retries of one device, for all kinds of failures together.
 const MAX_RETRIES: i64 = 10;
 
-/// A job ID of the uploader's choice, without the `AFR_OTA-` before it: up to 55 of `[a-zA-Z0-9_-]`. It never has the form
-/// of a default ID: default IDs are computable, so an upload could otherwise occupy the ID of another.
+/// A job ID that the uploader chose, without the prefix `AFR_OTA-`: up to 55 of `[a-zA-Z0-9_-]`. It never has the form of a
+/// default ID. Default IDs are computable, so an upload could otherwise occupy the ID of another upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobId(String);
 
@@ -31,7 +31,7 @@ impl FromStr for JobId {
     }
 }
 
-/// Whether an ID without its prefix ends as default IDs do: in `-` and 12 hex digits, or it is 12 hex digits.
+/// Returns whether an ID without its prefix has the form of a default ID: it ends in 12 hex digits, alone or after `-`.
 fn has_default_form(id: &str) -> bool {
     let last = id.rsplit('-').next().unwrap_or_default();
     last.len() == 12 && last.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
@@ -69,8 +69,8 @@ impl FromStr for Retries {
             None => value.split(' ').map(parse_criterion).collect(),
         };
         criteria.map(Self).filter(Self::is_valid).ok_or(Expected(
-            "a number such as `3` (after all failures), or `timed-out:3`, `failed:2` or both with a space between, 10 in \
-             all at most"
+            "a number such as `3` (after any failure), or `timed-out:3`, `failed:2` or both with a space between, at most \
+             10 in total"
                 .into(),
         ))
     }
@@ -87,7 +87,7 @@ impl fmt::Display for Retries {
 }
 
 impl Retries {
-    /// Whether AWS IoT accepts the retries in a job: each kind of failure once, `All` alone, and 10 retries in total.
+    /// Returns whether AWS IoT accepts the retries: each kind of failure once, `All` alone, and at most 10 in total.
     fn is_valid(&self) -> bool {
         let are_distinct = match &self.0[..] {
             [_] => true,
@@ -107,7 +107,7 @@ impl Retries {
         if retries.is_valid() { Ok(retries) } else { Err(retries) }
     }
 
-    /// The number of retries of a device after all kinds of failures.
+    /// The number of retries of a device for all kinds of failures together.
     pub(crate) fn total(&self) -> i64 {
         self.0.iter().map(|(_, count)| i64::from(*count)).sum()
     }
@@ -149,8 +149,8 @@ impl Timeout {
     }
 }
 
-/// The things that get the job: those in its targets when it is created (snapshot), or also things that are added to the
-/// targets later (continuous).
+/// The things that get the job. With `snapshot`, these are the things in the targets when the job is created. With
+/// `continuous`, things that are added to the targets later get it, too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetSelection(pub types::TargetSelection);
 
@@ -165,14 +165,14 @@ impl FromStr for TargetSelection {
     }
 }
 
-/// The protocols by which devices may fetch the image. Of two, each device uses the one that it supports.
+/// The protocols by which devices may fetch the image. If there are two, each device uses one that it supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocols {
     /// From an IoT stream.
     Mqtt,
     /// By a URL that AWS IoT presigns when a device requests the job document.
     Http,
-    /// Either.
+    /// Both, of which each device chooses one.
     MqttAndHttp,
 }
 
@@ -236,14 +236,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_default_id_can_be_chosen(key in any::<String>(), version in any::<String>()) {
+        fn an_uploader_cannot_choose_a_default_id(key in any::<String>(), version in any::<String>()) {
             let default = Upload::new("b".into(), key, version).default_job_id();
             prop_assert!(default.strip_prefix(ID_PREFIX).unwrap().parse::<JobId>().is_err(), "{}", default);
         }
     }
 
     #[test]
-    fn a_job_id_has_up_to_55_characters_and_not_the_form_of_a_default_id() {
+    fn a_job_id_of_over_55_characters_or_in_the_form_of_a_default_id_is_invalid() {
         assert_grammar::<JobId>(
             &[
                 "-",
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn retries_are_10_in_total() {
+    fn a_device_retries_at_most_10_times_in_total() {
         assert_grammar::<Retries>(
             &["0", "10", "timed-out:0 failed:0", "timed-out:5 failed:5", "failed:10"],
             &[
@@ -277,7 +277,7 @@ mod tests {
                 "3 failed:1",
                 "failed:0 timed-out:0 failed:0",
             ],
-            "a number such as `3` (after all failures), or ",
+            "a number such as `3` (after any failure), or ",
         );
     }
 
@@ -286,7 +286,7 @@ mod tests {
         use RetryableFailureType::{All, Failed, TimedOut};
         let read = |criteria: &[(RetryableFailureType, i32)]| {
             let config = Retries(criteria.to_vec()).to_config().unwrap();
-            Retries::from_config(&config).map(|retries| retries.to_string()).map_err(|given| given.to_string())
+            Retries::from_config(&config).map(|retries| retries.to_string()).map_err(|invalid| invalid.to_string())
         };
         for (criteria, expected) in [
             (&[(All, 10)][..], Ok("10")),
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn other_options_of_a_job_accept_their_own_values_alone() {
+    fn each_other_option_of_a_job_accepts_only_its_own_values() {
         let timeout = "a duration of 1 minute to 7 days, ";
         assert_grammar::<Timeout>(&["1m", "10080m", "7d"], &["0m", "7d1m", "10", "90s", ""], timeout);
         let selection = "`snapshot` or `continuous`";

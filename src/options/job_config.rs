@@ -8,7 +8,7 @@ use aws_sdk_iot::types::{
 };
 use std::ops::RangeInclusive;
 
-/// The configuration of a job in a job template, a manifest or both; all checked.
+/// The checked configuration of a job, from a job template, a manifest or both.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct JobConfig {
     /// The rollout rates.
@@ -55,12 +55,12 @@ pub(crate) struct UncheckedJobConfig {
 }
 
 impl UncheckedJobConfig {
-    /// Checks every value that AWS IoT would reject in a job; it accepts some of them in a template
+    /// Finds every value that AWS IoT would reject in a job. AWS IoT accepts some of these values in a template
     /// (<https://docs.aws.amazon.com/iot/latest/developerguide/jobs-configurations-details.html>). `windows_at` is the path
     /// of the maintenance windows.
     ///
-    /// Returns the configuration, which cannot be used if there are problems, and every problem: the path of the member,
-    /// and the rest of a sentence on it.
+    /// Returns the configuration and its problems. If there are problems, the configuration cannot be used. Each problem
+    /// has the path of the member, and the rest of a sentence that begins with the path.
     pub fn check(self, windows_at: &str) -> (JobConfig, Vec<(String, String)>) {
         let mut checks = Checker { problems: Vec::new() };
         if let Some(rollout) = &self.rollout {
@@ -75,8 +75,8 @@ impl UncheckedJobConfig {
         }
         let packages = self.package_versions.len();
         if packages > MAX_PACKAGES {
-            let expected = format!("{MAX_PACKAGES} at most");
-            checks.problem("destinationPackageVersions".to_owned(), &format!("of {packages} versions"), &expected);
+            let problem = format!("has {packages} members, expected at most {MAX_PACKAGES}");
+            checks.problems.push(("destinationPackageVersions".to_owned(), problem));
         }
         let minutes = self.timeout.and_then(|config| config.in_progress_timeout_in_minutes);
         let timeout = minutes.and_then(|minutes| {
@@ -84,9 +84,9 @@ impl UncheckedJobConfig {
             Timeout::from_minutes(minutes).map_err(|_| checks.problem(path, &minutes.to_string(), "1 to 10080")).ok()
         });
         let retries = self.retries.and_then(|config| {
-            let expected = "`ALL`, or `FAILED`, `TIMED_OUT` or both, with 0 to 10 retries and 10 in all at most";
+            let expected = "`ALL`, or `FAILED`, `TIMED_OUT` or both, with 0 to 10 retries each and at most 10 in total";
             let path = "jobExecutionsRetryConfig.criteriaList".to_owned();
-            Retries::from_config(&config).map_err(|given| checks.problem(path, &format!("`{given}`"), expected)).ok()
+            Retries::from_config(&config).map_err(|value| checks.problem(path, &format!("`{value}`"), expected)).ok()
         });
         let Self { rollout, abort, windows, package_versions, .. } = self;
         (JobConfig { rollout, abort, timeout, retries, windows, package_versions }, checks.problems)
@@ -98,8 +98,8 @@ struct Checker {
 }
 
 impl Checker {
-    fn problem(&mut self, path: String, given: &str, expected: &str) {
-        self.problems.push((path, format!("is {given}, expected {expected}")));
+    fn problem(&mut self, path: String, value: &str, expected: &str) {
+        self.problems.push((path, format!("is {value}, expected {expected}")));
     }
 
     fn range(&mut self, path: String, value: f64, range: RangeInclusive<f64>) {
@@ -110,7 +110,7 @@ impl Checker {
         }
     }
 
-    /// Checks a number with decimals; the decimals counted are those of the shortest text that parses to the same number.
+    /// Checks a number and its decimals. Counts the decimals of the shortest text that parses to the same number.
     fn decimal(&mut self, path: String, value: f64, range: RangeInclusive<f64>, max_decimals: usize) {
         let shown = value.to_string();
         let decimals = shown.split_once('.').map_or(0, |(_, decimals)| decimals.len());
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_percentage_is_in_its_range_and_has_two_decimals_at_most() {
+    fn a_percentage_out_of_range_or_with_over_two_decimals_is_a_problem() {
         let decimals = ", expected at most 2 decimals";
         for (value, shown, expected) in [
             (0.0, "", ""),
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn rollout_rates_and_abort_criteria_are_those_that_aws_iot_accepts() {
+    fn rollout_rates_and_abort_criteria_that_aws_iot_rejects_are_problems() {
         let problem = |criteria: RateIncreaseCriteria, base: i32, factor: f64| {
             let rate = ExponentialRolloutRate::builder().base_rate_per_minute(base).increment_factor(factor);
             let rate = rate.rate_increase_criteria(criteria).build().unwrap();
@@ -247,12 +247,12 @@ mod tests {
             package_versions: vec![String::new(); 26],
             ..UncheckedJobConfig::default()
         };
-        let most = UncheckedJobConfig { package_versions: vec![String::new(); 25], ..UncheckedJobConfig::default() };
-        assert_eq!(problems(most), Vec::<String>::new());
+        let full = UncheckedJobConfig { package_versions: vec![String::new(); 25], ..UncheckedJobConfig::default() };
+        assert_eq!(problems(full), Vec::<String>::new());
         let problems = unchecked.check("w").1.into_iter().map(|(path, problem)| format!("{path} {problem}"));
         let [windows, packages, timeout, retries] = problems.collect::<Vec<_>>().try_into().unwrap();
         assert_eq!(windows, "w[0].durationInMinutes is 1431, expected 1 to 1430");
-        assert_eq!(packages, "destinationPackageVersions is of 26 versions, expected 25 at most");
+        assert_eq!(packages, "destinationPackageVersions has 26 members, expected at most 25");
         assert_eq!(timeout, "timeoutConfig.inProgressTimeoutInMinutes is 0, expected 1 to 10080");
         assert!(retries.starts_with("jobExecutionsRetryConfig.criteriaList is ``, expected `ALL`, or "), "{retries}");
     }

@@ -1,4 +1,4 @@
-//! The values of single options, as tags, settings, manifests and job templates give them.
+//! The values of single options in tags, settings, manifests and job templates.
 
 pub mod name;
 

@@ -3,17 +3,20 @@
 use crate::error::Expected;
 use std::ops::RangeInclusive;
 
-/// Whether a name that has this punctuation may have the character: ASCII letters and digits are always allowed.
+/// Returns whether the character is an ASCII letter, a digit or in this punctuation.
 pub(crate) fn is_name_character(letter: char, punctuation: &str) -> bool {
     letter.is_ascii_alphanumeric() || punctuation.contains(letter)
 }
 
-/// Whether a text consists of ASCII letters, digits and this punctuation, and has an allowed length.
+/// Returns whether a text has an allowed length, and consists of ASCII letters, digits and this punctuation.
 pub(crate) fn is_name(text: &str, lengths: RangeInclusive<usize>, punctuation: &str) -> bool {
     lengths.contains(&text.len()) && text.chars().all(|letter| is_name_character(letter, punctuation))
 }
 
-/// Returns a value that is valid, and the form that is expected in place of one that is not.
+/// Returns the value if it is valid.
+///
+/// # Errors
+/// Fails with the expected form if the value is invalid.
 pub(crate) fn validated(value: &str, is_valid: bool, expected: &'static str) -> Result<String, Expected> {
     if is_valid { Ok(value.to_owned()) } else { Err(Expected(expected.into())) }
 }
@@ -23,7 +26,7 @@ pub(crate) mod tests {
     use super::*;
     use std::str::FromStr;
 
-    /// Checks which values an option accepts, and how the description of what it expects in place of others begins.
+    /// Checks which values an option accepts, and how its description of the expected form begins.
     pub(crate) fn assert_grammar<T: FromStr<Err = Expected>>(good: &[&str], bad: &[&str], expected: &str) {
         for value in good {
             assert!(value.parse::<T>().is_ok(), "{value}");

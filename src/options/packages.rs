@@ -9,9 +9,9 @@ use std::str::FromStr;
 /// (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateJob.html>).
 pub(crate) const MAX_PACKAGES: usize = 25;
 
-/// The package versions of a device after a successful update, as pairs of package and version. AWS IoT has two more forms
-/// of the ARN, `…/version/$default` (the package's default version) and `…/version/$null` (the package is uninstalled).
-/// A tag cannot contain them, as S3 does not allow `$`.
+/// The package versions of a device after a successful update, as pairs of package and version. AWS IoT also accepts
+/// `$default` (the package's default version) and `$null` (the package is uninstalled) as versions. A tag cannot contain
+/// them, because S3 does not allow `$`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackageVersions(pub(crate) Vec<(String, String)>);
 
@@ -21,36 +21,37 @@ impl FromStr for PackageVersions {
         let mut packages = BTreeSet::new();
         let parse = |text| {
             let (package, version) = str::split_once(text, ':')?;
-            let is_good = is_package(package) && is_package_version(version) && packages.insert(package);
-            is_good.then(|| (package.to_owned(), version.to_owned()))
+            let is_valid = is_package(package) && is_package_version(version) && packages.insert(package);
+            is_valid.then(|| (package.to_owned(), version.to_owned()))
         };
         let versions: Option<Vec<_>> = value.split(' ').map(parse).collect();
         versions.filter(|versions| versions.len() <= MAX_PACKAGES).map(Self).ok_or(Expected(
-            "`package:version`, up to 25 with one space between and each package once, of letters, digits, `.`, `_` and \
-             `-` (no `+`): up to 128 for a package and 64 for a version, such as `blinky:1.2.0`"
+            "1 to 25 of `package:version` with one space between, each package once: up to 128 letters, digits, `.`, `_` \
+             and `-` (no `+`) for the package and 64 for the version, such as `blinky:1.2.0`"
                 .into(),
         ))
     }
 }
 
-/// Whether AWS IoT accepts the name of a software package.
+/// Returns whether AWS IoT accepts the name of a software package.
 pub(crate) fn is_package(name: &str) -> bool {
     is_package_name(name, 128)
 }
 
-/// Whether AWS IoT accepts the name of a version of a software package.
+/// Returns whether AWS IoT accepts the name of a version of a software package.
 pub(crate) fn is_package_version(name: &str) -> bool {
     is_package_name(name, 64)
 }
 
-/// (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreatePackageVersion.html>)
+/// Returns whether AWS IoT accepts the name of a package or a version
+/// (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreatePackageVersion.html>).
 fn is_package_name(name: &str, max: usize) -> bool {
-    // In the path of a lookup, `.` and `..` would address another resource.
+    // In the path of a request, `.` and `..` would address another resource.
     is_name(name, 1..=max, "-_.") && !matches!(name, "." | "..")
 }
 
 impl PackageVersions {
-    /// The resource parts of their ARNs.
+    /// The resource parts of the package versions' ARNs.
     pub(crate) fn resources(&self) -> impl Iterator<Item = String> {
         self.0.iter().map(|(package, version)| format!("package/{package}/version/{version}"))
     }
@@ -83,7 +84,7 @@ mod tests {
                 &version(65),
                 &packages(26),
             ],
-            "`package:version`, up to 25 with one space between and each package once, ",
+            "1 to 25 of `package:version` with one space between, each package once: ",
         );
     }
 }

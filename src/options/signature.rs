@@ -33,7 +33,8 @@ impl FromStr for SigningJobId {
     }
 }
 
-/// The value of `ota:signature` for a signature in an object of its own, whose key is that of the image with this suffix.
+/// The suffix that a signature object's key adds to the key of its image. As the value of `ota:signature`, it refers to
+/// that object.
 pub(crate) const SIGNATURE_SUFFIX: &str = ".sig";
 
 /// A signature that the uploader provides, and the path of its certificate on the device.
@@ -50,7 +51,7 @@ pub struct CustomSigning {
 pub enum CustomSignature {
     /// The signature in base64, and its algorithm.
     Inline(String, SignatureAlgorithm),
-    /// In the object next to the image.
+    /// The signature is in the object next to the image.
     Object,
 }
 
@@ -79,7 +80,7 @@ pub enum SignatureAlgorithm {
 }
 
 impl SignatureAlgorithm {
-    /// Its name, as Signer writes it.
+    /// The name of the algorithm in Signer.
     pub fn name(self) -> &'static str {
         match self {
             Self::Sha256WithEcdsa => "SHA256withECDSA",
@@ -100,27 +101,27 @@ impl FromStr for SignatureAlgorithm {
     }
 }
 
-/// Checks that a text has the form of a signature by this algorithm: base64 of an ECDSA signature in DER, or of as many
-/// bytes as a signature by an RSA key of 2048, 3072 or 4096 bits has.
+/// Checks that a text is base64 and has the form of a signature by this algorithm. ECDSA signatures are in DER; RSA
+/// signatures are as long as a key of 2048, 3072 or 4096 bits.
 ///
 /// # Errors
-/// Fails if it has another form; the error describes it.
+/// Fails with the problem of a text in another form. The uploader must correct the signature.
 pub fn check_form(signature: &str, algorithm: SignatureAlgorithm) -> Result<(), String> {
     let bytes = BASE64_STANDARD.decode(signature).map_err(|_| base64_problem(signature).to_owned())?;
     match algorithm {
         SignatureAlgorithm::Sha256WithEcdsa | SignatureAlgorithm::Sha1WithEcdsa => {
-            // At most 521 bits, which is the largest curve.
+            // The largest curve has 521 bits.
             let is_number = |number: &UintRef<'_>| {
                 let bytes = number.as_bytes();
                 bytes.len() <= 66 && bytes.iter().any(|byte| *byte != 0)
             };
             let numbers = Vec::<UintRef<'_>>::from_der(&bytes);
             let is_signature = numbers.is_ok_and(|numbers| numbers.len() == 2 && numbers.iter().all(is_number));
-            is_signature.then_some(()).ok_or_else(|| format!("its {} bytes are no ECDSA signature in DER", bytes.len()))
+            is_signature.then_some(()).ok_or(format!("its {} bytes are not an ECDSA signature in DER", bytes.len()))
         }
         SignatureAlgorithm::Sha256WithRsa | SignatureAlgorithm::Sha1WithRsa => match bytes.len() {
             256 | 384 | 512 => Ok(()),
-            length => Err(format!("it has {length} bytes, an RSA signature has 256, 384 or 512")),
+            length => Err(format!("its {length} bytes are not an RSA signature of 256, 384 or 512 bytes")),
         },
     }
 }
@@ -132,16 +133,16 @@ fn base64_problem(text: &str) -> &'static str {
     if bare.len() < 8 {
         "it is not base64"
     } else if BASE64_STANDARD_NO_PAD.decode(bare).is_ok() {
-        "its padding is wrong, expected `=` at its end up to a multiple of 4 letters"
+        "its padding is wrong, expected `=` at the end up to a multiple of 4 characters"
     } else if BASE64_URL_SAFE_NO_PAD.decode(bare).is_ok() {
-        "it is base64url, expected `+` for `-`, `/` for `_`, and `=` at its end up to a multiple of 4 letters"
+        "it is base64url, expected `+` for `-`, `/` for `_`, and `=` at the end up to a multiple of 4 characters"
     } else {
         "it is not base64"
     }
 }
 
-/// Returns the signature in a tag, whose spaces replace `+`: S3 decodes a `+` in the header of an upload to a space. Spaces
-/// around the signature are removed unless it is only valid with a `+` for each.
+/// Returns the signature in a tag, with `+` for each space: S3 decodes a `+` in the header of an upload to a space. Spaces
+/// around the signature are removed, unless the signature is valid with `+` in their places.
 pub(crate) fn restore_plus_signs(signature: &str, algorithm: SignatureAlgorithm) -> String {
     let [whole, trimmed] = [signature, signature.trim()].map(|signature| signature.replace(' ', "+"));
     if check_form(&whole, algorithm).is_ok() { whole } else { trimmed }

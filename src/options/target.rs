@@ -1,4 +1,4 @@
-//! Things and thing groups: their names, and the rules on which of them uploads may target.
+//! The names of things and thing groups, and the rules on which of them uploads may target.
 
 use crate::error::Expected;
 use crate::options::name::{is_name, validated};
@@ -24,7 +24,7 @@ impl fmt::Display for Target {
     }
 }
 
-/// Whether AWS IoT accepts the name of a thing or a thing group: 1–128 of `[a-zA-Z0-9:_-]`
+/// Returns whether AWS IoT accepts the name of a thing or a thing group: 1–128 of `[a-zA-Z0-9:_-]`
 /// (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateThingGroup.html>).
 pub(crate) fn is_target_name(name: &str) -> bool {
     is_name(name, 1..=128, ":_-")
@@ -39,13 +39,12 @@ impl FromStr for Names {
         let mut names = BTreeSet::new();
         let are_names = value.split(' ').all(|name| is_target_name(name) && names.insert(name));
         are_names.then(|| Self(value.split(' ').map(str::to_owned).collect())).ok_or(Expected(
-            "names with one space between, none twice, each of letters, digits, `:`, `_` and `-`, such as `lab eu-west`"
-                .into(),
+            "distinct names of letters, digits, `:`, `_` and `-` with one space between, such as `lab eu-west`".into(),
         ))
     }
 }
 
-/// A thing (group) name, or the beginning of one followed by `*`.
+/// The name of a thing or thing group, or the beginning of a name and `*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamePattern(String);
 
@@ -54,8 +53,8 @@ impl FromStr for NamePattern {
     fn from_str(value: &str) -> Result<Self, Expected> {
         let fixed = value.strip_suffix('*').unwrap_or(value);
         let is_pattern = is_target_name(fixed) || value == "*";
-        let expected = "names with commas between, each of letters, digits, `:`, `_` and `-`, or the beginning of one and \
-                        `*`, such as `lab,eu-*`";
+        let expected = "names of letters, digits, `:`, `_` and `-`, or beginnings of names and `*`, with commas between, such \
+                        as `lab,eu-*`";
         validated(value, is_pattern, expected).map(Self)
     }
 }
@@ -72,7 +71,7 @@ impl NamePattern {
     }
 }
 
-/// Values with commas between; spaces around them do not count. Empty text is an empty list.
+/// Comma-separated values. Spaces around a value are ignored. An empty text is an empty list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommaSeparated<T>(pub Vec<T>);
 
@@ -93,17 +92,17 @@ impl CommaSeparated<TargetRule> {
         self.0.iter().filter(move |rule| rule.prefix == folder).map(|rule| &rule.pattern)
     }
 
-    /// Whether uploads to this folder may target this name.
+    /// Returns whether uploads to this folder may target this name.
     pub fn allows(&self, folder: &str, name: &str) -> bool {
         self.patterns(folder).any(|pattern| pattern.matches(name))
     }
 }
 
-/// A rule on the things or thing groups that uploads may target: those that match the pattern, for all uploads or, as in
-/// `lab/=lab-*`, for those below a prefix that follows the upload prefix.
+/// A rule on the things or thing groups that uploads may target: those that match the pattern. The rule `lab/=lab-*`
+/// applies only to uploads below `lab/` within the upload prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetRule {
-    /// Empty for all uploads.
+    /// The folder below the upload prefix. Empty if the rule has none.
     pub(crate) prefix: String,
     pattern: NamePattern,
 }
@@ -131,11 +130,11 @@ mod tests {
     use crate::options::name::tests::assert_grammar;
 
     #[test]
-    fn names_are_distinct_and_have_no_other_characters_than_aws_iot_allows() {
+    fn names_are_distinct_and_have_only_characters_that_aws_iot_allows() {
         assert_grammar::<Names>(
             &["lab", "lab eu-west eu-", "thing-1 thing-a:b_c", &"x".repeat(128)],
             &["", "lab ", "lab lab", "lab/x", "lаb", "../lab", "thing-1  thing-2", &"x".repeat(129)],
-            "names with one space between, none twice, each of letters, digits, ",
+            "distinct names of letters, digits, ",
         );
         let Names(names) = "b a c".parse().ok().unwrap();
         assert_eq!(names, ["b", "a", "c"]);
@@ -146,7 +145,7 @@ mod tests {
         assert_grammar::<CommaSeparated<TargetRule>>(
             &["", "*", "lab", "a:b , c*", "bench/=bench-*", "a/b.c_d-e/=*"],
             &["lab,", "l*b", "**", "lab/="],
-            "names with commas between, each of letters, ",
+            "names of letters, digits, ",
         );
         assert_grammar::<CommaSeparated<TargetRule>>(
             &[],
@@ -156,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_allows_names_for_its_folder_alone() {
+    fn a_rule_allows_names_only_for_its_folder() {
         let rules: CommaSeparated<TargetRule> = "lab,eu-*,lab/=lab-*".parse().unwrap();
         for (folder, name, allowed) in [
             ("", "lab", true),

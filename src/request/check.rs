@@ -10,7 +10,7 @@ use jiff::Timestamp;
 /// Checks the request of an upload, and the size in bytes of each file if it is known.
 ///
 /// # Errors
-/// Rejects the release if there is any problem, with all of them.
+/// Rejects the release with all problems, if there are any. The uploader must correct them.
 pub(crate) fn check(
     inputs: Inputs<'_>,
     sizes: &[Option<u64>],
@@ -19,17 +19,17 @@ pub(crate) fn check(
 ) -> Result<ReleaseRequest, NotReleased> {
     let max = settings.max_image_bytes.0;
     let objects = sizes.iter().enumerate().filter_map(|(at, size)| {
-        let place = inputs.manifest.map(|manifest| format!("`files[{}]`: ", manifest.files[at].at));
-        let place = place.unwrap_or_default();
+        let location = inputs.manifest.map(|manifest| format!("`files[{}]`: ", manifest.files[at].at));
+        let location = location.unwrap_or_default();
         match size {
             _ if inputs.upload.file_name().is_empty() => Some("the key ends in `/`, expected a file name".to_owned()),
-            Some(0) => Some(format!("{place}the object is empty, expected a firmware image")),
-            Some(size) if *size > max => Some(format!("{place}the object has {size} bytes, expected at most {max}")),
+            Some(0) => Some(format!("{location}the object is empty, expected a firmware image")),
+            Some(size) if *size > max => Some(format!("{location}the object has {size} bytes, expected at most {max}")),
             _ => None,
         }
     });
-    let no_firmware = file_kind::problem(&inputs.upload.key).map(|problem| format!("the object {problem}"));
-    let objects: Vec<_> = no_firmware.into_iter().chain(objects).collect();
+    let kind_problem = file_kind::problem(&inputs.upload.key).map(|problem| format!("the object {problem}"));
+    let objects: Vec<_> = kind_problem.into_iter().chain(objects).collect();
     match ReleaseRequest::check(inputs, settings, now) {
         Ok(request) if objects.is_empty() => Ok(request),
         Ok(_) => Err(NotReleased::Rejected(RejectionKind::Object, objects)),
@@ -40,7 +40,7 @@ pub(crate) fn check(
     }
 }
 
-/// Rejects an upload to a bucket that keeps no versions.
+/// Rejects an upload to a bucket without versioning.
 pub(crate) fn check_version(upload: &Upload) -> Result<(), NotReleased> {
     if upload.has_version() {
         return Ok(());

@@ -16,32 +16,32 @@ use crate::upload::Upload;
 pub struct FileRequest {
     /// The object version that is signed.
     pub source: Upload,
-    /// The key prefix of its signed object and its raw copy. No other file has the same.
+    /// The key prefix of the signed object and the raw copy, which no other file has.
     pub signed_prefix: String,
-    /// Its ID in the stream and in the job document.
+    /// The ID of the file in the stream and in the job document.
     pub id: u8,
-    /// Its path on the device.
+    /// The path of the file on the device.
     pub path: FilePath,
-    /// Its type for devices.
+    /// The type of the file for devices.
     pub kind: FileType,
-    /// The origin of its signature.
+    /// The source of the signature.
     pub signed_by: SignedBy,
     location: Location,
 }
 
 impl FileRequest {
-    /// The name of one of its options, as the subject of a sentence.
+    /// The name of an option of the file, as the subject of a sentence.
     pub(crate) fn option_name(&self, tag: &str) -> String {
         self.location.option_name(tag)
     }
 
-    /// Returns the result of a release whose object version is gone. An upload that is gone was withdrawn.
+    /// Returns the result of a release whose object version no longer exists. Without its upload, a release is withdrawn.
     pub(crate) fn gone(&self) -> NotReleased {
         match self.location {
             Location::Tags => NotReleased::Skipped(SkipReason::Withdrawn),
             Location::File(_) => NotReleased::Rejected(
                 RejectionKind::Manifest,
-                vec![self.problem("is gone, expected the version that the manifest names")],
+                vec![self.problem("no longer exists, expected the version that the manifest names")],
             ),
         }
     }
@@ -55,7 +55,7 @@ impl FileRequest {
     }
 }
 
-/// The origin of a file's signature.
+/// The source of a file's signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SignedBy {
     /// A new signing job with this profile.
@@ -66,7 +66,7 @@ pub enum SignedBy {
     Custom(CustomSigning),
 }
 
-/// Reads the files of a manifest. The profile in the tags is the default of each.
+/// Reads the files of a manifest. The profile in the tags is the default for each file.
 pub(crate) fn read_files(
     reader: &mut Reader<'_>,
     upload: &Upload,
@@ -76,7 +76,7 @@ pub(crate) fn read_files(
     let options = reader.options;
     for tag in FILE_TAGS.into_iter().filter(|tag| options.contains_key(*tag)) {
         let member = member_name(tag);
-        let problem = format!("tag `{tag}` is not taken of a manifest, whose `files` have `{member}` instead");
+        let problem = format!("tag `{tag}` is not allowed on a manifest, expected `{member}` in its `files`");
         reader.problems.push(problem);
     }
     let profile = read_profile(reader, &settings.signing_profile, settings);
@@ -91,11 +91,11 @@ pub(crate) fn read_files(
         reader.problems.append(&mut file_reader.problems);
         let default_path = FilePath::from_file_name(file.source.file_name());
         let path = file.options.get(FILE_PATH).map_or(Ok(default_path), |path| path.parse());
-        // A file without a key, which has been reported, has no path either.
+        // A file without a key is already reported, and has no path.
         let Some(path) = path.ok().filter(|path| !path.0.is_empty()) else { continue };
         if let Some((FilePath(path), other_key)) = paths.iter().find(|(other, _)| *other == path) {
             let (name, other_key) = (file_reader.location.option_name(FILE_PATH), quoted(other_key));
-            let problem = format!("{name} is `{path}`, expected another path than that of `{other_key}`");
+            let problem = format!("{name} is `{path}`, which `{other_key}` also has, expected another path");
             reader.problems.push(problem);
         }
         paths.push((path, &file.source.key));
@@ -130,7 +130,7 @@ fn read_profile(reader: &mut Reader<'_>, default: &ProfileName, settings: &Setti
 fn read_signed_by(reader: &mut Reader<'_>, default_profile: &ProfileName, settings: &Settings) -> Option<SignedBy> {
     let signing_job = reader.read(SIGNING_JOB);
     let profile = read_profile(reader, default_profile, settings);
-    reader.reject_beside(SIGNING_PROFILE, SIGNING_JOB);
+    reader.reject_together(SIGNING_PROFILE, SIGNING_JOB);
     match (read_custom_signing(reader, settings).ok()?, signing_job.ok()?) {
         (Some(custom), _) => Some(SignedBy::Custom(custom)),
         (None, Some(id)) => Some(SignedBy::SigningJob(id)),
@@ -146,7 +146,7 @@ mod tests {
     use crate::tags::SIGNATURE;
     use serde_json::{Value, json};
 
-    /// Reads the files of a manifest whose own tags are these.
+    /// Reads the files of a manifest with these tags.
     fn read(files: &Value, tags: &[(&str, &str)]) -> Result<Vec<FileRequest>, Vec<String>> {
         let settings = settings(&[("ALLOWED_SIGNING_PROFILES", "Other,Third")]).unwrap();
         let upload = Upload::new("b".into(), "firmware/a.ota.json".into(), "v1".into());
@@ -171,10 +171,10 @@ mod tests {
     }
 
     #[test]
-    fn tags_of_single_files_are_rejected_on_a_manifest() {
+    fn a_manifest_with_tags_for_a_single_file_is_rejected() {
         let files = json!([{"key": "firmware/a.bin", "versionId": "v1"}]);
         for (tag, member) in [(FILE_PATH, "filePath"), (SIGNATURE, "signature")] {
-            let problem = format!("tag `{tag}` is not taken of a manifest, whose `files` have `{member}` instead");
+            let problem = format!("tag `{tag}` is not allowed on a manifest, expected `{member}` in its `files`");
             assert_eq!(read(&files, &[(tag, "x")]), Err(vec![problem]));
         }
     }
@@ -190,7 +190,7 @@ mod tests {
             [
                 "`files[1].signingProfile` is `Unknown`, expected one of `OtaSigning`, `Other`, `Third` (signing profiles \
                  that this deployment allows)",
-                "`files[1].filePath` is `a.bin`, expected another path than that of `firmware/x/a.bin`",
+                "`files[1].filePath` is `a.bin`, which `firmware/x/a.bin` also has, expected another path",
             ]
         );
     }

@@ -24,7 +24,7 @@ const TEXT_EXTENSIONS: [&str; 3] = [".json", ".jsn", ".txt"];
 /// The kind of an object that is not firmware.
 enum FileKind<'a> {
     Manifest,
-    /// The name is similar to that of a manifest.
+    /// The name resembles that of a manifest.
     LikeManifest,
     /// A signature of the object with this key.
     Signature(&'a str),
@@ -47,7 +47,7 @@ fn name(key: &str) -> &str {
     key.rsplit('/').next().unwrap_or_default()
 }
 
-/// Removes a suffix in any case. `None` if the key has another.
+/// Removes a suffix in any case. `None` if the key does not have it.
 fn without_suffix<'a>(key: &'a str, suffix: &str) -> Option<&'a str> {
     let (start, end) = key.split_at_checked(key.len().checked_sub(suffix.len())?)?;
     end.eq_ignore_ascii_case(suffix).then_some(start)
@@ -68,7 +68,7 @@ fn without_added_suffixes(mut key: &str) -> &str {
     }
 }
 
-/// Whether a name has `.ota` and a word like `json`, with at most separators and a number in parentheses between.
+/// Returns whether a name has `.ota` before a word like `json`. Only separators and digits may be between them.
 fn is_like_manifest(name: &str) -> bool {
     let name = name.to_lowercase();
     let [ota, json] = MANIFEST_SUFFIX_PARTS;
@@ -81,12 +81,12 @@ fn is_like_manifest(name: &str) -> bool {
     })
 }
 
-/// Whether a key is that of a manifest, in any case.
+/// Returns whether a key ends like that of a manifest, in any case.
 pub(crate) fn is_manifest(key: &str) -> bool {
     matches!(FileKind::from_key(key), Some(FileKind::Manifest))
 }
 
-/// Whether a key is that of JSON or other text.
+/// Returns whether a file name contains an extension of JSON or other text.
 pub(crate) fn is_text(key: &str) -> bool {
     let name = name(key).to_lowercase();
     TEXT_EXTENSIONS.iter().any(|text| name.contains(text))
@@ -112,12 +112,13 @@ pub(crate) fn problem(key: &str) -> Option<String> {
         FileKind::Signature(signed) => {
             let (kind, hint) =
                 if is_manifest(signed) { ("manifest", ", which needs no signature") } else { ("image", "") };
-            Some(format!("is a signature and no firmware; put the tags on the {kind} `{signed}`{hint}"))
+            Some(format!("is a signature, not firmware; put the tags on the {kind} `{signed}`{hint}"))
         }
     }
 }
 
-/// Whether a text names files as a manifest does, in any case of its members; damaged JSON does if it contains their names.
+/// Returns whether a text has the members of a manifest that name files, in any case. In damaged JSON, the names of these
+/// members are enough.
 pub(crate) fn names_files(bytes: &[u8]) -> bool {
     let text = decode(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).replace('\0', "").into());
     let Ok(json) = serde_json::from_str::<Value>(&text) else {
@@ -198,9 +199,9 @@ mod tests {
 
     #[test]
     fn the_problem_of_a_signature_names_the_object_that_it_signs() {
-        let image = |key: &str| format!("is a signature and no firmware; put the tags on the image `{key}`");
+        let image = |key: &str| format!("is a signature, not firmware; put the tags on the image `{key}`");
         let manifest =
-            "is a signature and no firmware; put the tags on the manifest `a.ota.json`, which needs no signature";
+            "is a signature, not firmware; put the tags on the manifest `a.ota.json`, which needs no signature";
         for (key, expected) in [
             ("firmware/İ.BIN.SIG", image("firmware/İ.BIN")),
             ("a.bin.sig (1).txt", image("a.bin")),

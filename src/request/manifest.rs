@@ -12,30 +12,30 @@ use crate::text::json::{Object, document};
 use crate::upload::Upload;
 use aws_sdk_iot::types::Tag;
 
-/// The maximum size of a manifest: many times the size of one with ten files and a full job.
+/// The maximum size of a manifest, many times the size of one with ten files and all options.
 pub(crate) const MAX_BYTES: u64 = 64 * 1024;
 
 /// The maximum number of problems that are reported for a manifest, so that they fit into one log event.
 const MAX_PROBLEMS: usize = 50;
 
-/// The members of CreateJob that no manifest may have, and what is expected instead.
+/// The members of CreateJob that a manifest must not have, each with the alternative or the reason.
 const NOT_ALLOWED: [(&str, &str); 10] = [
-    ("jobId", "the tag `ota:job-id`"),
-    ("targets", "the tags `ota:thing-group` and `ota:thing`"),
-    ("targetSelection", "the tag `ota:target-selection`"),
-    ("jobTemplateArn", "the tag `ota:job-template`"),
-    ("document", "nothing, as the release writes the document"),
-    ("documentSource", "nothing, as the release writes the document"),
-    ("documentParameters", "nothing, as the release writes the document"),
-    ("roleArn", "nothing, as the role is the deployment's"),
-    ("maintenanceWindows", "them in `schedulingConfig`"),
-    ("namespaceId", "nothing, as devices of an OTA update look for jobs without one"),
+    ("jobId", "expected the tag `ota:job-id`"),
+    ("targets", "expected the tags `ota:thing-group` and `ota:thing`"),
+    ("targetSelection", "expected the tag `ota:target-selection`"),
+    ("jobTemplateArn", "expected the tag `ota:job-template`"),
+    ("document", "as the function writes the job document"),
+    ("documentSource", "as the function writes the job document"),
+    ("documentParameters", "as the function writes the job document"),
+    ("roleArn", "as the deployment sets the role"),
+    ("maintenanceWindows", "expected `schedulingConfig.maintenanceWindows`"),
+    ("namespaceId", "as OTA devices get only jobs without a namespace"),
 ];
 
-/// The content of a manifest, all checked but for the options of the files.
+/// The content of a manifest. Everything is checked except the options of the files.
 #[derive(Debug, Default)]
 pub struct Manifest {
-    /// In the order of the manifest.
+    /// The files in the order of the manifest.
     pub(crate) files: Vec<ManifestFile>,
     /// The configuration of the job.
     pub(crate) config: JobConfig,
@@ -45,15 +45,15 @@ pub struct Manifest {
     pub(crate) description: Option<String>,
     /// The lifetime of a presigned URL.
     pub(crate) url_expiry: Option<UrlExpiry>,
-    /// The SHA-256 of the manifest's own bytes, in hexadecimal digits.
+    /// The SHA-256 of the manifest, in hexadecimal digits.
     pub(crate) sha256: Option<String>,
     /// Every problem, each a sentence with the path of the member at fault.
     pub(crate) problems: Vec<String>,
 }
 
 impl Manifest {
-    /// Reads an uploaded manifest: JSON in UTF-8, or in the encodings of editors on Windows. Whatever is wrong with it is
-    /// among its problems.
+    /// Reads an uploaded manifest: JSON in UTF-8, or in the encodings of editors on Windows. Problems do not fail it; the
+    /// manifest lists them.
     pub fn read(bytes: &[u8], upload: &Upload, settings: &Settings) -> Self {
         let mut problems = Vec::new();
         let read = decode(bytes)
@@ -64,21 +64,21 @@ impl Manifest {
                 problems.extend(config_problems.into_iter().map(|(path, problem)| format!("`{path}` {problem}")));
                 Self { config, ..manifest }
             }
-            Err(problem) => Self::unreadable(&format!("the manifest is no JSON object: {problem}")),
+            Err(problem) => Self::unreadable(&format!("the manifest is not a JSON object: {problem}")),
         };
         manifest.problems.append(&mut problems);
         let count = manifest.problems.len();
         if count > MAX_PROBLEMS {
             manifest.problems.truncate(MAX_PROBLEMS);
-            manifest.problems.push(format!("the manifest has {} problems more", count - MAX_PROBLEMS));
+            manifest.problems.push(format!("the manifest has {} more problems", count - MAX_PROBLEMS));
         }
         manifest
     }
 
     fn read_members(object: &mut Object<'_, '_>, upload: &Upload, settings: &Settings) -> (Self, UncheckedJobConfig) {
         object.optional("$schema", |_, _| Some(()));
-        for (name, instead) in NOT_ALLOWED {
-            object.refuse(name, &format!("is not taken of a manifest, expected {instead}"));
+        for (name, hint) in NOT_ALLOWED {
+            object.refuse(name, &format!("is not allowed in a manifest, {hint}"));
         }
         let manifest = Self {
             files: object

@@ -20,18 +20,18 @@ const MAX_S3_NAME: usize = 1024;
 /// One file of an update in a manifest.
 #[derive(Debug)]
 pub(crate) struct ManifestFile {
-    /// Its index in `files`.
+    /// The index of the file in `files`.
     pub at: usize,
     pub source: Upload,
-    /// Whether its key and version are valid, and the manifest may release what lies there.
+    /// The key and the version are valid, and the manifest may release this object version.
     pub has_valid_source: bool,
-    /// Its ID in the stream and in the job document.
+    /// The ID of the file in the stream and in the job document.
     pub id: u8,
-    /// Its other members, by the tags of the same meaning.
+    /// The other members of the file, by the tags of the same meaning.
     pub options: BTreeMap<String, String>,
 }
 
-/// Reads `files`. Returns no more than a stream can have.
+/// Reads `files`. Returns at most as many files as a stream can have.
 pub(crate) fn files(
     node: &Node<'_>,
     problems: &mut Problems,
@@ -67,7 +67,7 @@ fn file(
     let id = file_id(object, at);
     if let Some(id) = id {
         if let Some((_, other)) = ids.iter().find(|(other_id, _)| *other_id == id) {
-            let problem = format!("is {id}, which `files[{other}]` has; without one it is the place in the list");
+            let problem = format!("is {id}, which `files[{other}]` also has, expected another ID (default: the index)");
             object.problem("fileId", &problem);
         }
         ids.push((id, at));
@@ -90,8 +90,8 @@ fn file_id(object: &mut Object<'_, '_>, at: usize) -> Option<u8> {
     id.ok()
 }
 
-/// Checks that a key is that of an image below the upload prefix, in the folder of the manifest: with access to one folder,
-/// an uploader must not release images of another.
+/// Checks that a key is that of an image below the upload prefix, in the folder of the manifest. With access to one folder,
+/// an uploader must not release images of another folder.
 fn check_key(object: &mut Object<'_, '_>, key: &str, upload: &Upload, settings: &Settings) -> bool {
     let (prefix, folder) = (&settings.upload_prefix.0, settings.folder(&upload.key));
     let kind = file_kind::kind_name(key);
@@ -104,9 +104,9 @@ fn check_key(object: &mut Object<'_, '_>, key: &str, upload: &Upload, settings: 
         } else {
             kind.map(|kind| format!(", which is {kind}")).unwrap_or_default()
         };
-        let in_no_folder =
-            if is_image && folder.is_empty() { ", and in no folder that groups or things are bound to" } else { "" };
-        let expected = format!("the key of a firmware image below `{prefix}{folder}`{in_no_folder}");
+        let outside_folders =
+            if is_image && folder.is_empty() { ", in no folder to which thing groups or things are bound" } else { "" };
+        let expected = format!("the key of a firmware image below `{prefix}{folder}`{outside_folders}");
         object.problem("key", &format!("is `{}`{reason}, expected {expected}", quoted(key)));
     }
     is_allowed
@@ -115,7 +115,7 @@ fn check_key(object: &mut Object<'_, '_>, key: &str, upload: &Upload, settings: 
 fn check_version_id(object: &mut Object<'_, '_>, version_id: &str) -> bool {
     let is_version = !version_id.is_empty() && version_id != NO_VERSION && version_id.len() <= MAX_S3_NAME;
     if !is_version {
-        let expected = "the version ID that S3 told when the file was uploaded";
+        let expected = "the version ID that S3 returned when the file was uploaded";
         object.problem("versionId", &format!("is `{}`, expected {expected}", quoted(version_id)));
     }
     is_version

@@ -1,7 +1,7 @@
-//! Reads the members of a manifest that CreateJob has under the same names.
+//! Reads the members of a manifest that have the same names in CreateJob.
 //!
-//! A bad value is reported and replaced by a good one, so that the others are checked, too. A manifest with problems
-//! is not released.
+//! An invalid value is reported and replaced by a valid one, so that the other values are checked, too. A manifest with
+//! problems is not released.
 
 use crate::error::Expected;
 use crate::options::job::UrlExpiry;
@@ -19,10 +19,10 @@ const MAX_TAGS: usize = 50;
 /// The punctuation that AWS IoT accepts in a tag.
 const TAG_PUNCTUATION: &str = " _.:/=+-@";
 
-/// The maximum number of maintenance windows in a manifest. AWS documents no limit of its own.
+/// The maximum number of maintenance windows in a manifest. AWS does not document a limit.
 const MAX_WINDOWS: usize = 50;
 
-/// Whether AWS IoT accepts the character in a description. It also accepts some others, which it does not document.
+/// Returns whether AWS IoT accepts the character in a description. AWS IoT does not document the others that it accepts.
 fn is_description_character(letter: char) -> bool {
     letter.is_alphanumeric() || letter == ' ' || letter.is_ascii_graphic()
 }
@@ -31,11 +31,11 @@ fn is_description_character(letter: char) -> bool {
 /// (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateJob.html>).
 pub(crate) fn description(node: &Node<'_>, problems: &mut Problems) -> Option<String> {
     let description = text(node, problems)?;
-    let is_good = (1..=MAX_DESCRIPTION).contains(&description.chars().count())
+    let is_valid = (1..=MAX_DESCRIPTION).contains(&description.chars().count())
         && description.chars().all(is_description_character);
-    if !is_good {
-        let expected = format!("expected 1 to {MAX_DESCRIPTION} letters, digits, spaces and signs of ASCII");
-        node.problem(problems, &format!("cannot be taken, {expected}"));
+    if !is_valid {
+        let expected = format!("expected 1 to {MAX_DESCRIPTION} letters, digits, spaces and ASCII punctuation");
+        node.problem(problems, &format!("is not valid, {expected}"));
     }
     Some(description)
 }
@@ -62,12 +62,12 @@ fn tag(node: &Node<'_>, others: &[String], problems: &mut Problems) -> Option<ty
         let value = object.optional("Value", text).unwrap_or_default();
         if let Some(key) = &key {
             if !is_name(key, 1..=128, TAG_PUNCTUATION) || is_reserved(key) {
-                let expected = "1 to 128 letters and digits of ASCII, spaces, `_`, `.`, `:`, `/`, `=`, `+`, `-` and `@`, \
+                let expected = "1 to 128 ASCII letters, digits, spaces, `_`, `.`, `:`, `/`, `=`, `+`, `-` and `@`, \
                                 not beginning with `aws:`";
                 object.problem("Key", &format!("is `{}`, expected {expected}", quoted(key)));
             }
             if others.contains(key) {
-                object.problem("Key", &format!("is `{}`, which another tag has", quoted(key)));
+                object.problem("Key", &format!("is `{}`, which another tag has, expected another key", quoted(key)));
             }
         }
         let is_allowed = |letter: char| letter.is_alphanumeric() || TAG_PUNCTUATION.contains(letter);
@@ -83,12 +83,12 @@ fn tag(node: &Node<'_>, others: &[String], problems: &mut Problems) -> Option<ty
 /// `presignedUrlConfig`.
 pub(crate) fn url_expiry(node: &Node<'_>, problems: &mut Problems, settings: &Settings) -> Option<UrlExpiry> {
     node.object(problems, |object| {
-        object.refuse("roleArn", "is not taken of a manifest, expected nothing, as the role is the deployment's");
+        object.refuse("roleArn", "is not allowed in a manifest, as the deployment sets the role");
         let seconds = object.optional("expiresInSec", whole_number)?;
         match seconds.to_string().parse() {
             Ok(expiry @ UrlExpiry(seconds)) if seconds <= settings.url_expiry.0 => Some(expiry),
             _ => {
-                let expected = format!("60 to {}, which is what the deployment allows", settings.url_expiry.0);
+                let expected = format!("60 to {}, the maximum of this deployment", settings.url_expiry.0);
                 object.problem("expiresInSec", &format!("is {seconds}, expected {expected}"));
                 None
             }
@@ -96,11 +96,11 @@ pub(crate) fn url_expiry(node: &Node<'_>, problems: &mut Problems, settings: &Se
     })
 }
 
-/// `schedulingConfig`, which may only have maintenance windows in a manifest.
+/// `schedulingConfig`, which may have only maintenance windows in a manifest.
 pub(crate) fn windows(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<types::MaintenanceWindow>> {
     node.object(problems, |object| {
         for (member, tag) in [("startTime", "ota:start"), ("endTime", "ota:end"), ("endBehavior", "ota:end-behavior")] {
-            object.refuse(member, &format!("is not taken of a manifest, expected the tag `{tag}`"));
+            object.refuse(member, &format!("is not allowed in a manifest, expected the tag `{tag}`"));
         }
         let windows = object.optional("maintenanceWindows", list(window))?;
         if !(1..=MAX_WINDOWS).contains(&windows.len()) {
@@ -138,7 +138,7 @@ pub(crate) fn package_versions(node: &Node<'_>, problems: &mut Problems, setting
                 node.problem(problems, &format!("is `{}`, expected `{prefix}PACKAGE/version/VERSION`", quoted(&arn)));
             }
             Some((package, _)) if packages.iter().any(|other| other == package) => {
-                let problem = format!("is of the package `{}`, of which another version is named", quoted(package));
+                let problem = format!("names the package `{}` again, expected each package once", quoted(package));
                 node.problem(problems, &problem);
             }
             Some((package, _)) => packages.push(package.to_owned()),

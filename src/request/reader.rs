@@ -40,7 +40,7 @@ impl Location {
         }
     }
 
-    /// A value for a message. S3 limits the length of a tag's value; nothing limits that of a member.
+    /// The value in a message. S3 limits the length of a tag's value, but nothing limits a member's.
     fn quoted(self, value: &str) -> Cow<'_, str> {
         match self {
             Self::Tags => value.into(),
@@ -59,15 +59,15 @@ pub(crate) fn member_name(tag: &str) -> String {
     })
 }
 
-/// Reads options, and continues after a bad one.
+/// Reads options, and continues after an invalid one.
 pub(crate) struct Reader<'a> {
     pub location: Location,
-    /// The values by tag, at every location.
+    /// The values by tag, also for members of a file.
     pub options: &'a BTreeMap<String, String>,
     pub problems: Vec<String>,
 }
 
-/// An option has an invalid value, which has been reported.
+/// The error of an option whose invalid value is already reported.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Invalid;
 
@@ -80,7 +80,7 @@ impl<'a> Reader<'a> {
         self.options.contains_key(tag)
     }
 
-    /// Reports a bad value.
+    /// Reports an invalid value.
     pub fn report(&mut self, tag: &str, value: &str, expected: &str) {
         let value = self.location.quoted(value);
         self.problems.push(format!("{} is `{value}`, expected {expected}", self.location.option_name(tag)));
@@ -100,22 +100,22 @@ impl<'a> Reader<'a> {
         self.read(tag).ok().map(|value| value.unwrap_or_else(|| default.clone()))
     }
 
-    /// Reports an option that is set and must not be. The reason follows "expected no such tag" directly.
+    /// Reports an option that must not be set, if it is. The reason follows "expected no such tag" directly.
     pub fn reject(&mut self, tag: &str, reason: &str) {
         if let Some(value) = self.options.get(tag) {
             self.report(tag, value, &format!("no such {}{reason}", self.location.option_kind()));
         }
     }
 
-    /// Reports an option that is set next to another, which excludes it.
-    pub fn reject_beside(&mut self, tag: &str, other: &str) {
+    /// Reports an option that is set together with another option that excludes it.
+    pub fn reject_together(&mut self, tag: &str, other: &str) {
         if self.has(other) {
-            self.reject(tag, &format!(" beside {}", self.location.short_name(other)));
+            self.reject(tag, &format!(" together with {}", self.location.short_name(other)));
         }
     }
 
-    /// Reports every tag that is not known, with the known tag that is most like it. The first that is like none is
-    /// reported with the list of all.
+    /// Reports every unknown tag with the nearest known tag. The first unknown tag without a near one is reported with the
+    /// list of all tags.
     pub fn report_unknown(&mut self) {
         let mut all = format!(", expected one of `{}`", VOCABULARY.join("`, `"));
         for tag in self.options.keys().filter(|tag| !VOCABULARY.contains(&tag.as_str())) {
@@ -174,7 +174,7 @@ pub(crate) mod tests {
             let options = [(FILE_TYPE, &*long), (FILE_PATH, "a")];
             let read = read(location, &options, |reader| {
                 assert!(reader.read::<FileType>(FILE_TYPE).is_err());
-                reader.reject_beside(FILE_PATH, FILE_TYPE);
+                reader.reject_together(FILE_PATH, FILE_TYPE);
             });
             read.unwrap_err().join("; ")
         };
@@ -182,14 +182,14 @@ pub(crate) mod tests {
             problems(Location::Tags),
             format!(
                 "tag `ota:file-type` is `{long}`, expected a number from 0 to 255; tag `ota:file-path` is `a`, expected no \
-                 such tag beside `ota:file-type`"
+                 such tag together with `ota:file-type`"
             )
         );
         assert_eq!(
             problems(Location::File(2)),
             format!(
                 "`files[2].fileType` is `{}…`, expected a number from 0 to 255; `files[2].filePath` is `a`, expected no such \
-                 member beside `fileType`",
+                 member together with `fileType`",
                 &long[1..]
             )
         );

@@ -29,8 +29,8 @@ pub struct Inputs<'a> {
     pub tags: &'a Tags,
     /// The manifest, if the upload is one.
     pub manifest: Option<&'a Manifest>,
-    /// The configuration in the job template. `None` before the template is looked up; options that depend on it are not
-    /// checked then.
+    /// The configuration in the job template. `None` until the template is looked up; options that depend on the template
+    /// are then not checked.
     pub template: Option<&'a JobConfig>,
 }
 
@@ -41,7 +41,7 @@ pub struct ReleaseRequest {
     pub targets: Vec<Target>,
     /// The schedule of the job.
     pub schedule: RequestedSchedule,
-    /// Whether things that are added to the targets later get the job, too.
+    /// The target selection of the job.
     pub target_selection: TargetSelection,
     /// The retries of a device.
     pub retries: Retries,
@@ -57,8 +57,8 @@ pub struct ReleaseRequest {
     pub files: Vec<FileRequest>,
     /// The job template, if the tags or the settings name one.
     pub job_template: Option<JobTemplateId>,
-    /// The configuration in the manifest, with that of the job template for what the manifest does not set. Tags take
-    /// precedence over both.
+    /// The configuration in the manifest, with the values of the job template for what the manifest does not set. Tags
+    /// take precedence over both.
     pub config: JobConfig,
     /// The configuration in the manifest alone.
     pub(crate) manifest_config: JobConfig,
@@ -74,8 +74,8 @@ impl ReleaseRequest {
     /// Checks the request of a release whose job would be created at `now`.
     ///
     /// # Errors
-    /// Fails if there is any problem, with a sentence on each: the tag or member, its value and what was expected. The
-    /// uploader must correct them.
+    /// Fails with all problems, if there are any. Each is a sentence with the tag or member, its value and the expected
+    /// form. The uploader must correct them.
     pub fn check(inputs: Inputs<'_>, settings: &Settings, now: Timestamp) -> Result<Self, Vec<String>> {
         let Inputs { upload, tags, manifest, template } = inputs;
         let mut reader = Reader::new(Location::Tags, &tags.0);
@@ -103,7 +103,7 @@ impl ReleaseRequest {
         let protocols = reader.read_or(PROTOCOLS, &Protocols::Mqtt);
         let url_expiry = manifest.and_then(|manifest| manifest.url_expiry);
         if url_expiry.is_some() && protocols.is_some_and(|protocols| !protocols.has_http()) {
-            let problem = format!("`presignedUrlConfig` is of no use, expected `http` in the tag `{PROTOCOLS}`");
+            let problem = format!("`presignedUrlConfig` requires HTTP, expected `http` in the tag `{PROTOCOLS}`");
             reader.problems.push(problem);
         }
         let job_id = reader.read(JOB_ID);
@@ -152,14 +152,14 @@ impl ReleaseRequest {
         Some(self.config.package_versions.clone()).filter(|arns| !arns.is_empty())
     }
 
-    /// Returns the result of a release whose job template does not exist: the uploader is rejected for a template that the
-    /// tags name; the operator must act on one that the settings name.
+    /// Returns the result of a release whose job template does not exist. The release is rejected if the tags name the
+    /// template. It fails if the settings name the template, and the operator must correct them.
     pub(crate) fn missing_template(&self, tags: &Tags, failure: Failure) -> NotReleased {
         match &self.job_template {
             Some(template) if tags.0.contains_key(JOB_TEMPLATE) => NotReleased::Rejected(
                 RejectionKind::JobTemplate,
                 vec![format!(
-                    "tag `{JOB_TEMPLATE}` is `{template}`, expected the ID of a job template that AWS IoT has in the \
+                    "tag `{JOB_TEMPLATE}` is `{template}`, which does not exist, expected the ID of a job template of the \
                      deployment's account and region"
                 )],
             ),
@@ -210,7 +210,7 @@ impl ReleaseRequest {
             .then(|| format!("the certificate of the signature expires at {expires_at}, before the job ends"))
     }
 
-    /// Returns sentences for the log on options that are valid, but hardly intended.
+    /// Returns sentences for the log on options that are valid, but probably not intended.
     pub(crate) fn warnings(&self, now: Timestamp) -> Vec<String> {
         let (timeout, tries) = (self.timeout.minutes(), self.retries.total() + 1);
         let length = self.schedule.at(now, LeadTime::WhenCreated).ok().and_then(|times| times.length(now));

@@ -12,21 +12,21 @@ use aws_sdk_iot::types::MaintenanceWindow;
 use aws_sdk_iot::types::TargetSelection::{Continuous, Snapshot};
 use jiff::Timestamp;
 
-/// Everything but tags that the schedule of a release depends on.
+/// The inputs of a schedule other than tags.
 #[derive(Clone, Copy)]
 pub(crate) struct Context<'a> {
     pub settings: &'a Settings,
     /// The maintenance windows of the manifest or the job template.
     pub windows: &'a [MaintenanceWindow],
-    /// The manifest or the job template, for a message on its windows.
+    /// The source of the windows, for messages: the manifest or the job template.
     pub windows_origin: &'a str,
-    /// Whether the job template still has to be looked up. If it has maintenance windows, the release has no default end.
+    /// The job template is not looked up yet. A template with maintenance windows leaves the release without a default end.
     pub is_template_pending: bool,
     pub now: Timestamp,
 }
 
-/// Reads the schedule. Invalid options are left out, so that the others are checked all the same; so are those that depend
-/// on them.
+/// Reads the schedule. Invalid options, and options that depend on them, are left out, so that the others are still
+/// checked.
 pub(crate) fn read_schedule(
     reader: &mut Reader<'_>,
     context: &Context<'_>,
@@ -52,7 +52,7 @@ pub(crate) fn read_schedule(
     let known_end = end.filter(|end| match end {
         End::Never => true,
         _ if may_lack_end => false,
-        // It counts from the start.
+        // This end is relative to the start.
         End::After(_) => known_start.is_some(),
         End::At(time) => is_known(time.is_utc()),
     });
@@ -82,14 +82,14 @@ fn read_target_selection(reader: &mut Reader<'_>, context: &Context<'_>) -> Opti
     let selection = reader.read_or(TARGET_SELECTION, &default)?;
     if has_window && selection.0 == Snapshot {
         let origin = if reader.has(WINDOW) { &format!("`{WINDOW}`") } else { context.windows_origin };
-        let expected = format!("`continuous`, as AWS IoT takes maintenance windows ({origin}) of no other jobs");
+        let expected = format!("`continuous`, which AWS IoT requires for maintenance windows ({origin})");
         reader.report(TARGET_SELECTION, "snapshot", &expected);
         return None;
     }
     Some(selection)
 }
 
-/// Reports the broken rules of AWS IoT, each with the tag or the setting at fault.
+/// Reports the broken rules of AWS IoT, each with the tag or the setting that breaks it.
 fn report_broken_rules(reader: &mut Reader<'_>, broken_rules: Vec<(SchedulePart, String)>) {
     for (part, problem) in broken_rules {
         let tag = match part {
@@ -106,7 +106,7 @@ fn report_broken_rules(reader: &mut Reader<'_>, broken_rules: Vec<(SchedulePart,
     }
 }
 
-/// Reports configured maintenance windows of which none opens between start and end.
+/// Reports the maintenance windows of the manifest or the job template if none opens between start and end.
 fn report_windows_that_never_open(reader: &mut Reader<'_>, schedule: &RequestedSchedule, context: &Context<'_>) {
     let Ok(times) = schedule.at(context.now, LeadTime::WhenChecked) else { return };
     if times.opens(context.windows, context.now) {

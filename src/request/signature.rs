@@ -8,8 +8,8 @@ use crate::request::reader::{Invalid, Location, Reader};
 use crate::settings::Settings;
 use crate::tags::{CERTIFICATE, SIGNATURE, SIGNATURE_ALGORITHM, SIGNING_JOB, SIGNING_PROFILE};
 
-/// Reads the signature of a file, its algorithm and its certificate. Messages never quote the signature, as they are
-/// logged.
+/// Reads the signature of a file, its algorithm and its certificate. Messages never quote the signature, because messages
+/// are logged.
 pub(crate) fn read_custom_signing(
     reader: &mut Reader<'_>,
     settings: &Settings,
@@ -30,11 +30,11 @@ pub(crate) fn read_custom_signing(
             location.option_name(SIGNATURE)
         ));
     }
-    reader.reject_beside(SIGNING_PROFILE, SIGNATURE);
-    reader.reject_beside(SIGNING_JOB, SIGNATURE);
+    reader.reject_together(SIGNING_PROFILE, SIGNATURE);
+    reader.reject_together(SIGNING_JOB, SIGNATURE);
     if let Ok(None) = cert_file {
         reader.problems.push(format!(
-            "{} is missing, expected the path of the certificate on the device beside {}",
+            "{} is missing, expected the path of the certificate on the device, which {} requires",
             location.option_name(CERTIFICATE),
             location.short_name(SIGNATURE)
         ));
@@ -54,14 +54,14 @@ fn read_signature(
         Location::File(_) => remove_whitespace(value),
     };
     if signature == SIGNATURE_SUFFIX {
-        reader.reject(SIGNATURE_ALGORITHM, ", as the object beside the image tells it");
+        reader.reject(SIGNATURE_ALGORITHM, ", as the object next to the image names the algorithm");
         return Ok(CustomSignature::Object);
     }
     let algorithm = algorithm?;
     if let Err(problem) = check_form(&signature, algorithm) {
         reader.problems.push(format!(
-            "{} is no signature by {}: {problem}; expected one in base64, or `{SIGNATURE_SUFFIX}` for that in the object \
-             beside the image",
+            "{} is not a signature by {}: {problem}; expected base64, or `{SIGNATURE_SUFFIX}` for the signature in the \
+             object next to the image",
             reader.location.option_name(SIGNATURE),
             algorithm.name()
         ));

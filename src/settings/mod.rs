@@ -1,4 +1,4 @@
-//! The settings of the deployment, read from environment variables at the start.
+//! The settings of the deployment, read from environment variables when the process starts.
 
 pub mod values;
 
@@ -82,7 +82,7 @@ impl Settings {
         Self::from_lookup(|name| env::var(name).ok())
     }
 
-    /// Reads the settings from `lookup`. An empty variable counts as not set: a template cannot omit one.
+    /// Reads the settings from `lookup`. An empty variable counts as not set, because a template cannot omit variables.
     ///
     /// # Errors
     /// Fails if settings are missing or invalid. The operator must correct them.
@@ -117,7 +117,7 @@ impl Settings {
         if reader.problems.is_empty() { Ok(settings) } else { Err(SettingsError(reader.problems)) }
     }
 
-    /// The problems of default times that no release could use.
+    /// Returns the problems of default times that no release could use.
     fn schedule_problems(&self) -> impl Iterator<Item = String> {
         let defaults = RequestedSchedule {
             start: self.default_start,
@@ -126,7 +126,7 @@ impl Settings {
             zone: self.default_timezone.clone(),
             window: None,
         };
-        // At a time between two full minutes. As it is in 1970, dates are too far ahead.
+        // A time between two full minutes. As it is in 1970, every date in a setting is too far ahead.
         let any_time = Timestamp::UNIX_EPOCH.saturating_add(SignedDuration::from_secs(1)).unwrap_or_default();
         let problems = defaults.at(any_time, LeadTime::WhenChecked).err().into_iter().flatten();
         problems.map(|(part, problem)| format!("setting `{}` is {problem}", format!("DEFAULT_{part}").to_uppercase()))
@@ -136,8 +136,8 @@ impl Settings {
         let (uploads, signed) = (&self.upload_prefix.0, &self.signed_prefix.0);
         (uploads.starts_with(signed) || signed.starts_with(uploads)).then(|| {
             format!(
-                "settings `UPLOAD_PREFIX` is `{uploads}` and `SIGNED_PREFIX` is `{signed}`, expected two prefixes of \
-                 which neither lies in the other: what the function writes would be released again"
+                "setting `UPLOAD_PREFIX` is `{uploads}` and `SIGNED_PREFIX` is `{signed}`, expected prefixes that do not \
+                 overlap: the function would release its own signed images"
             )
         })
     }
@@ -147,7 +147,7 @@ impl Settings {
         format!("{}{}/", self.signed_prefix.0, upload.folder_name())
     }
 
-    /// Whether `ota:signing-profile` may name this profile.
+    /// Returns whether `ota:signing-profile` may name this profile.
     pub fn allows_profile(&self, profile: &ProfileName) -> bool {
         self.allowed_profiles().any(|allowed| allowed == profile)
     }
@@ -157,14 +157,14 @@ impl Settings {
         [&self.signing_profile].into_iter().chain(&self.allowed_signing_profiles.0)
     }
 
-    /// The profiles that may sign a release, for a message on another one.
+    /// The profiles that may sign a release, for messages.
     pub(crate) fn expected_profile(&self) -> String {
         let names: Vec<_> = self.allowed_profiles().map(|profile| &profile.0).collect();
         format!("{} (signing profiles that this deployment allows)", one_of(names))
     }
 
-    /// Returns the folder of an upload, without the upload prefix: the longest prefix of its key that any rule on targets
-    /// has, or an empty text. Only the rules of this folder apply to the upload.
+    /// Returns the folder of an upload, without the upload prefix: the longest prefix of its key that a rule on targets
+    /// has. Returns an empty text if there is no such rule. Only the rules of this folder apply to the upload.
     pub fn folder(&self, key: &str) -> &str {
         let key = key.strip_prefix(&self.upload_prefix.0).unwrap_or_default();
         let rules = self.allowed_thing_groups.0.iter().chain(&self.allowed_things.0);
@@ -203,8 +203,8 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         self.optional(name).unwrap_or_else(parse)
     }
 
-    /// Reads a variable that must be set. After a problem, the example is returned in its place: reading goes on, and the
-    /// settings are not used.
+    /// Reads a required variable. If it is missing or invalid, returns the example, so that the other variables are
+    /// checked, too.
     fn required<T: FromStr<Err = Expected>>(&mut self, name: &str, example: &'static str) -> T {
         self.required_text(name, example);
         self.with_default(name, example)
@@ -221,14 +221,14 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         let Flag(is_on) = self.with_default("DRY_RUN", "false");
         let [tags, manifest] = ["DRY_RUN_TAGS", "DRY_RUN_MANIFEST"].map(|name| self.value(name));
         if manifest.is_some() && tags.is_none() {
-            self.problems.push("setting `DRY_RUN_MANIFEST` is set, expected `DRY_RUN_TAGS` beside it".to_owned());
+            self.problems.push("setting `DRY_RUN_MANIFEST` is set, expected `DRY_RUN_TAGS` with it".to_owned());
         }
         match tags {
             None if is_on => DryRun::OfRealTags,
             None => DryRun::Off,
             Some(tags) if is_on => DryRun::Offline(TagHeader::from(tags.as_str()), manifest),
             Some(tags) => {
-                self.problems.push(format!("setting `DRY_RUN_TAGS` is `{tags}`, expected `DRY_RUN=true` beside it"));
+                self.problems.push(format!("setting `DRY_RUN_TAGS` is `{tags}`, expected `DRY_RUN=true` with it"));
                 DryRun::Off
             }
         }

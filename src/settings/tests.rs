@@ -153,7 +153,7 @@ fn a_default_time_that_no_release_could_use_is_reported() {
 }
 
 #[test]
-fn a_dry_run_is_of_real_tags_or_of_those_in_the_settings() {
+fn a_dry_run_uses_the_tags_of_uploads_or_of_the_settings() {
     let dry_run = |variables: &[(&str, &str)]| settings(variables).map(|settings| settings.dry_run);
     let (on, tags) = (("DRY_RUN", "true"), ("DRY_RUN_TAGS", "ota:thing-group=lab+eu-1"));
     assert_eq!(dry_run(&[on, tags]), Ok(DryRun::Offline(TagHeader::from(tags.1), None)));
@@ -167,16 +167,16 @@ fn a_dry_run_is_of_real_tags_or_of_those_in_the_settings() {
 }
 
 #[test]
-fn neither_prefix_contains_the_other() {
+fn overlapping_prefixes_are_rejected() {
     for (uploads, signed) in [("firmware/", "firmware/signed/"), ("a/b/", "a/"), ("a/", "a/")] {
         let problem = settings(&[("UPLOAD_PREFIX", uploads), ("SIGNED_PREFIX", signed)]).unwrap_err().to_string();
-        assert!(problem.contains("neither lies in the other"), "{problem}");
+        assert!(problem.contains("expected prefixes that do not overlap"), "{problem}");
     }
     assert!(settings(&[("UPLOAD_PREFIX", "firmware/"), ("SIGNED_PREFIX", "firmware-signed/")]).is_ok());
 }
 
 #[test]
-fn a_rule_for_a_folder_applies_to_uploads_below_it_alone() {
+fn a_rule_for_a_folder_applies_only_to_uploads_below_it() {
     let groups = ("ALLOWED_THING_GROUPS", "lab/=lab-*,lab/=bench,lab/eu/=lab-eu, prod/=prod-*,shared");
     let settings = settings(&[groups, ("ALLOWED_THINGS", "desk/=desk-*")]).unwrap();
     for (key, reached) in [
@@ -187,7 +187,7 @@ fn a_rule_for_a_folder_applies_to_uploads_below_it_alone() {
         ("a.bin", vec!["shared"]),
         ("lab", vec!["shared"]),
         ("other/lab/a.bin", vec!["shared"]),
-        // A folder of a rule on things is a folder for groups, too.
+        // A folder in a rule on things is a folder for groups, too.
         ("desk/a.bin", vec![]),
     ] {
         let names = ["lab-1", "lab-eu", "bench", "prod-1", "shared", "other"];

@@ -5,14 +5,14 @@ use crate::options::name::validated;
 use crate::tags::TagHeader;
 use std::str::FromStr;
 
-/// Whether releases are only checked.
+/// The kind of dry run, in which releases are only checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DryRun {
     /// Releases create jobs.
     Off,
     /// Everything is read and checked, and nothing is created.
     OfRealTags,
-    /// AWS is not called at all: the tags, and the manifest if there is one, come from the settings.
+    /// AWS is not called at all. The tags, and the manifest if any, come from the settings.
     Offline(TagHeader, Option<String>),
 }
 
@@ -27,7 +27,7 @@ impl FromStr for Flag {
     }
 }
 
-/// A key prefix: not empty, ends in `/`.
+/// A key prefix, which is not empty and ends in `/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prefix(pub String);
 
@@ -39,7 +39,7 @@ impl FromStr for Prefix {
     }
 }
 
-/// A number of bytes, from 1 to the 24 MB that a stream's file may have
+/// A number of bytes, from 1 to 24 MB, which is the maximum size of a file in a stream
 /// (<https://docs.aws.amazon.com/general/latest/gr/iot-core.html>).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ByteCount(pub u64);
@@ -48,7 +48,7 @@ impl FromStr for ByteCount {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
         let bytes = value.parse().ok().filter(|bytes| (1..=24 * 1024 * 1024).contains(bytes));
-        bytes.map(Self).ok_or(Expected("a number of bytes up to 25165824, the 24 MB of a stream's file".into()))
+        bytes.map(Self).ok_or(Expected("a number of bytes from 1 to 25165824 (24 MB, the maximum in a stream)".into()))
     }
 }
 
@@ -97,11 +97,11 @@ mod tests {
     use crate::options::name::tests::assert_grammar;
 
     #[test]
-    fn settings_accept_their_own_values_alone() {
+    fn each_setting_accepts_only_its_own_values() {
         assert_grammar::<Flag>(&["true", "false"], &["", "1", "True"], "`true` or `false`");
         let prefix = "a key prefix that ends in `/`, ";
         assert_grammar::<Prefix>(&["firmware/", "a/b/"], &["", "/", "/firmware/", "signed"], prefix);
-        let bytes = "a number of bytes up to 25165824, ";
+        let bytes = "a number of bytes from 1 to 25165824 ";
         assert_grammar::<ByteCount>(&["1", "25165824"], &["", "0", "25165825", "-1", "1k"], bytes);
         assert_grammar::<RoleArn>(
             &["arn:aws:iam::111122223333:role/ota", "arn:aws-cn:iam::111122223333:role/path/a:b"],

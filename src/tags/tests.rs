@@ -3,7 +3,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use proptest::prelude::*;
 
 #[test]
-fn a_misspelt_tag_belongs_to_the_release_and_is_near_to_the_right_one() {
+fn a_misspelt_tag_belongs_to_the_release_and_is_nearest_to_the_correct_one() {
     for known in VOCABULARY {
         let words = without_prefix(known);
         for tag in [
@@ -26,7 +26,7 @@ fn a_misspelt_tag_belongs_to_the_release_and_is_near_to_the_right_one() {
 }
 
 #[test]
-fn a_tag_is_near_to_one_that_it_is_like_or_a_part_of() {
+fn an_unknown_tag_is_nearest_to_a_similar_tag_or_one_that_contains_it() {
     let cases = [
         ("ota:group", THING_GROUP),
         ("ota:path", FILE_PATH),
@@ -49,7 +49,7 @@ fn a_tag_is_near_to_one_that_it_is_like_or_a_part_of() {
 }
 
 #[test]
-fn tags_of_others_are_left_out() {
+fn tags_that_are_not_release_tags_are_left_out() {
     let tag = |key: &str| Tag::builder().key(key).value("x").build().unwrap();
     let others =
         ["team", "thing-group", "otastarts", "ota-x", "", "iota:color", ":start", "ot:x", "team:ota", "data:start"];
@@ -71,7 +71,7 @@ fn a_header_that_s3_rejects_has_problems() {
         format!("tag `{tag}` has {found}, expected {expected}, which S3 allows")
     };
     let letters = "letters, digits, spaces and `+ - = . _ : / @`";
-    let twice = "tag `a` is there more than once, expected each key once".to_owned();
+    let twice = "tag `a` occurs more than once, expected each key once".to_owned();
     for (bad, expected) in [
         (&*many(11), vec!["the object has 11 tags, expected at most 10, as S3 allows no more".to_owned()]),
         ("a=1&b=2&a=1&a", vec![twice]),

@@ -126,7 +126,7 @@ async fn a_dry_run_rejects_tags_that_s3_would_reject() {
         reasons[..3],
         [
             "the object has 11 tags, expected at most 10, as S3 allows no more",
-            "tag `ota:thing-group` is there more than once, expected each key once",
+            "tag `ota:thing-group` occurs more than once, expected each key once",
             "tag `team` has 257 characters in its value, expected 0 to 256, which S3 allows",
         ]
     );

@@ -147,7 +147,7 @@ async fn a_missing_template_is_rejected_if_a_tag_names_it_and_a_failure_if_the_s
     assert_eq!(rejected["outcome"], "rejected");
     assert_eq!(
         rejected["reasons"],
-        json!(["tag `ota:job-template` is `canari`, expected the ID of a job template that AWS IoT has in the \
+        json!(["tag `ota:job-template` is `canari`, which does not exist, expected the ID of a job template of the \
                 deployment's account and region"])
     );
     assert_nothing_created(&fake);
@@ -207,12 +207,12 @@ async fn a_template_is_rejected_with_every_rule_that_it_breaks() {
             has("abortConfig.criteriaList[0].thresholdPercentage", "100.5", "0 to 100"),
             has("abortConfig.criteriaList[0].minNumberOfExecutedThings", "0", "at least 1"),
             has("maintenanceWindows[0].durationInMinutes", "1431", "1 to 1430"),
-            has("destinationPackageVersions", "of 26 versions", "25 at most"),
+            "`destinationPackageVersions` of job template `canary` has 26 members, expected at most 25",
             has("timeoutConfig.inProgressTimeoutInMinutes", "10081", "1 to 10080"),
             has(
                 "jobExecutionsRetryConfig.criteriaList",
                 "`failed:6 timed-out:5`",
-                "`ALL`, or `FAILED`, `TIMED_OUT` or both, with 0 to 10 retries and 10 in all at most",
+                "`ALL`, or `FAILED`, `TIMED_OUT` or both, with 0 to 10 retries each and at most 10 in total",
             ),
         ])
     );
@@ -245,8 +245,8 @@ async fn windows_of_the_template_require_a_continuous_job_and_an_end_for_an_end_
     assert_eq!(
         release(&fake, &upload).await["reasons"],
         json!([
-            "tag `ota:target-selection` is `snapshot`, expected `continuous`, as AWS IoT takes maintenance windows (job \
-             template `canary`) of no other jobs",
+            "tag `ota:target-selection` is `snapshot`, expected `continuous`, which AWS IoT requires for maintenance \
+             windows (job template `canary`)",
             "tag `ota:end-behavior` is `cancel`, expected no such tag, as a continuous release has no end without `ota:end`",
         ])
     );

@@ -34,8 +34,7 @@ async fn every_missing_target_is_rejected_with_all_other_problems() {
     assert_eq!(
         reasons,
         json!([
-            "tag `ota:job-template` is `canari`, expected the ID of a job template that AWS IoT has in the deployment's \
-             account and region",
+            missing("ota:job-template", "canari", "the ID of a job template"),
             missing("ota:package-version", "blinky:9.9", "a package version"),
             "tag `ota:job-id` requests the job ID `AFR_OTA-taken`, which another job has; choose another and upload again",
             missing("ota:thing-group", "eu-none", "a thing group"),

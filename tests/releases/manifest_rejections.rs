@@ -15,10 +15,10 @@ async fn a_manifest_is_rejected_with_every_reason_at_once() {
     assert_eq!(
         release(&fake, &upload).await["reasons"],
         json!([
-            "tag `ota:retries` is `lots`, expected a number such as `3` (after all failures), or `timed-out:3`, \
-             `failed:2` or both with a space between, 10 in all at most",
-            "tag `ota:file-path` is not taken of a manifest, whose `files` have `filePath` instead",
-            "`jobId` is not taken of a manifest, expected the tag `ota:job-id`",
+            "tag `ota:retries` is `lots`, expected a number such as `3` (after any failure), or `timed-out:3`, \
+             `failed:2` or both with a space between, at most 10 in total",
+            "tag `ota:file-path` is not allowed on a manifest, expected `filePath` in its `files`",
+            "`jobId` is not allowed in a manifest, expected the tag `ota:job-id`",
             "`files[1]`: S3 has no version `gone` of `firmware/radio.bin`",
             "`files[0].fileType` is `256`, expected a number from 0 to 255",
         ])
@@ -29,7 +29,7 @@ async fn a_manifest_is_rejected_with_every_reason_at_once() {
 #[tokio::test]
 async fn every_problem_of_every_file_is_reported() {
     let path = |at: usize| {
-        format!("`files[{at}].filePath` is `/radio.bin`, expected another path than that of `firmware/radio.bin`")
+        format!("`files[{at}].filePath` is `/radio.bin`, which `firmware/radio.bin` also has, expected another path")
     };
     let kind = |at: usize| format!("`files[{at}].fileType` is `256`, expected a number from 0 to 255");
     // All files have an invalid option.
@@ -149,7 +149,9 @@ async fn a_file_deleted_during_the_release_is_reported() {
     fake.before_next("CopyObject", move |state| drop(state.objects.remove(&key)));
     assert_eq!(
         release(&fake, &upload).await["reasons"],
-        json!(["`files[0]`: the object `firmware/app 1.bin` is gone, expected the version that the manifest names"])
+        json!([
+            "`files[0]`: the object `firmware/app 1.bin` no longer exists, expected the version that the manifest names"
+        ])
     );
     assert!(fake.state().jobs.is_empty());
 }
@@ -160,7 +162,7 @@ async fn an_expiry_without_a_presigned_url_is_rejected() {
         upload_manifest(&[], |manifest| manifest["presignedUrlConfig"] = json!({"expiresInSec": 600}));
     assert_eq!(
         release(&fake, &upload).await["reasons"],
-        json!(["`presignedUrlConfig` is of no use, expected `http` in the tag `ota:protocols`"])
+        json!(["`presignedUrlConfig` requires HTTP, expected `http` in the tag `ota:protocols`"])
     );
 }
 

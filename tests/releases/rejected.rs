@@ -20,8 +20,8 @@ async fn every_problem_is_reported_before_anything_is_created() {
             "tag `ota:tmeout` is not known, did you mean `ota:timeout`?",
             "tag `ota:thing-group` is `prod`, expected one of `lab`, `eu-*` (thing groups that this deployment allows)",
             "tag `ota:start` is `10m`, which is 10m ahead, expected `now` or at least 31 minutes ahead",
-            "tag `ota:retries` is `lots`, expected a number such as `3` (after all failures), or `timed-out:3`, `failed:2` \
-             or both with a space between, 10 in all at most",
+            "tag `ota:retries` is `lots`, expected a number such as `3` (after any failure), or `timed-out:3`, `failed:2` \
+             or both with a space between, at most 10 in total",
             "the object is empty, expected a firmware image",
         ]
     );
@@ -52,14 +52,14 @@ async fn an_unknown_tag_is_rejected_with_a_suggestion() {
 async fn a_helper_file_with_release_tags_is_rejected() {
     let fake = Fake::new();
     for (key, problem) in [
-        ("firmware/app.bin.sig", "is a signature and no firmware; put the tags on the image `firmware/app.bin`"),
-        ("firmware/APP.BIN.SIG", "is a signature and no firmware; put the tags on the image `firmware/APP.BIN`"),
+        ("firmware/app.bin.sig", "is a signature, not firmware; put the tags on the image `firmware/app.bin`"),
+        ("firmware/APP.BIN.SIG", "is a signature, not firmware; put the tags on the image `firmware/APP.BIN`"),
         ("firmware/a.ota.json.txt", "looks like a manifest; expected a name that ends in `.ota.json`"),
         (
             "firmware/gw.ota.json.sig",
-            "is a signature and no firmware; put the tags on the manifest `firmware/gw.ota.json`, which needs no signature",
+            "is a signature, not firmware; put the tags on the manifest `firmware/gw.ota.json`, which needs no signature",
         ),
-        ("firmware/app.bin.sig.txt", "is a signature and no firmware; put the tags on the image `firmware/app.bin`"),
+        ("firmware/app.bin.sig.txt", "is a signature, not firmware; put the tags on the image `firmware/app.bin`"),
         ("firmware/gw.ota (1).json", "looks like a manifest; expected a name that ends in `.ota.json`"),
         ("firmware/a.OTA.JSON ", "looks like a manifest; expected a name that ends in `.ota.json`"),
     ] {

@@ -5,12 +5,12 @@ use proptest::prelude::*;
 const ECDSA: SignatureAlgorithm = SignatureAlgorithm::Sha256WithEcdsa;
 const RSA: SignatureAlgorithm = SignatureAlgorithm::Sha256WithRsa;
 
-fn of(bytes: &[u8]) -> String {
+fn base64(bytes: &[u8]) -> String {
     BASE64_STANDARD.encode(bytes)
 }
 
 #[test]
-fn the_form_of_a_signature_is_that_of_its_algorithm() {
+fn a_signature_has_the_form_of_its_algorithm() {
     let number = |length: usize| [&[2, u8::try_from(length).unwrap()], &vec![1; length][..]].concat();
     let pair = |first: Vec<u8>, second: Vec<u8>| {
         let both = [first, second].concat();
@@ -19,10 +19,10 @@ fn the_form_of_a_signature_is_that_of_its_algorithm() {
         [head, both].concat()
     };
     for length in [1, 31, 32, 48, 66] {
-        assert_eq!(check_form(&of(&pair(number(length), number(32))), ECDSA), Ok(()), "{length}");
+        assert_eq!(check_form(&base64(&pair(number(length), number(32))), ECDSA), Ok(()), "{length}");
     }
     // A number whose first bit is set has a zero before it.
-    assert_eq!(check_form(&of(&pair([&[2, 33, 0], &[255; 32][..]].concat(), number(32))), ECDSA), Ok(()));
+    assert_eq!(check_form(&base64(&pair([&[2, 33, 0], &[255; 32][..]].concat(), number(32))), ECDSA), Ok(()));
     let whole = pair(number(32), number(32));
     for bad in [
         vec![],
@@ -35,14 +35,14 @@ fn the_form_of_a_signature_is_that_of_its_algorithm() {
         pair(vec![2, 1, 255], number(32)),
         pair(vec![2, 2, 0, 1], number(32)),
     ] {
-        let problem = format!("its {} bytes are no ECDSA signature in DER", bad.len());
-        assert_eq!(check_form(&of(&bad), ECDSA), Err(problem), "{bad:?}");
+        let problem = format!("its {} bytes are not an ECDSA signature in DER", bad.len());
+        assert_eq!(check_form(&base64(&bad), ECDSA), Err(problem), "{bad:?}");
     }
     for length in [256, 384, 512] {
-        assert_eq!(check_form(&of(&vec![7; length]), RSA), Ok(()));
+        assert_eq!(check_form(&base64(&vec![7; length]), RSA), Ok(()));
     }
     for (bad, problem) in [
-        (&*of(&[7; 255]), "it has 255 bytes, an RSA signature has 256, 384 or 512"),
+        (&*base64(&[7; 255]), "its 255 bytes are not an RSA signature of 256, 384 or 512 bytes"),
         ("sig", "it is not base64"),
         ("MEUC!", "it is not base64"),
         ("-+-+-+-+-+", "it is not base64"),
@@ -58,18 +58,17 @@ fn the_form_of_a_signature_is_that_of_its_algorithm() {
 }
 
 #[test]
-fn a_space_in_a_tag_becomes_a_plus_sign_if_that_is_a_signature() {
-    // It begins and ends with a `+`.
+fn a_space_in_a_tag_becomes_a_plus_sign_if_the_result_is_a_signature() {
     let plus = format!("+{}+", "A".repeat(510));
-    for given in [plus.clone(), plus.replace('+', " "), format!(" {plus}"), format!("{plus}  ")] {
-        assert_eq!(restore_plus_signs(&given, RSA), plus);
+    for value in [plus.clone(), plus.replace('+', " "), format!(" {plus}"), format!("{plus}  ")] {
+        assert_eq!(restore_plus_signs(&value, RSA), plus);
     }
-    let plain = of(&[7; 256]);
+    let plain = base64(&[7; 256]);
     assert_eq!(restore_plus_signs(&format!("  {plain} \t"), RSA), plain);
 }
 
 #[test]
-fn the_options_of_a_signature_accept_their_own_values_alone() {
+fn each_option_of_a_signature_accepts_only_its_own_values() {
     assert_grammar::<ProfileName>(
         &["x_", "OtaSigning", &"x".repeat(64)],
         &["", "x", "a-b", &"x".repeat(65)],
@@ -95,6 +94,6 @@ fn whitespace_in_base64_is_removed() {
 proptest! {
     #[test]
     fn no_bytes_make_the_check_panic(bytes: Vec<u8>) {
-        let _ = check_form(&of(&bytes), ECDSA);
+        let _ = check_form(&base64(&bytes), ECDSA);
     }
 }

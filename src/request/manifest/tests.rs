@@ -12,7 +12,7 @@ fn problems(members: &Value) -> Vec<String> {
     read(members.to_string()).problems
 }
 
-/// The problems of a manifest that is good but for this member.
+/// The problems of a manifest that is valid except for this member.
 fn problems_with(name: &str, value: Value) -> Vec<String> {
     let mut members = json!({"files": [{"key": "firmware/a.bin", "versionId": "v1"}]});
     members[name] = value;
@@ -62,9 +62,9 @@ fn every_member_is_read() {
 }
 
 #[test]
-fn a_member_that_is_not_allowed_is_reported_with_its_alternative() {
-    for (name, instead) in NOT_ALLOWED {
-        let expected = format!("`{name}` is not taken of a manifest, expected {instead}");
+fn a_member_that_is_not_allowed_is_reported_with_the_alternative_or_reason() {
+    for (name, hint) in NOT_ALLOWED {
+        let expected = format!("`{name}` is not allowed in a manifest, {hint}");
         assert_eq!(problems_with(name, json!("x")), [expected]);
     }
     assert_eq!(problems_with("jobID", json!({})), ["`jobID` is not known, did you mean `jobId`?"]);
@@ -79,7 +79,7 @@ fn an_invalid_configuration_is_reported_with_its_path() {
     );
 }
 
-/// The places of all values in another, as JSON pointers.
+/// The JSON pointers to all values within a value.
 fn places(value: &Value, at: &str) -> Vec<String> {
     let members: Vec<_> = match value {
         Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), value)).collect(),
@@ -137,10 +137,10 @@ fn no_two_mistakes_in_a_manifest_hide_each_other() {
 #[test]
 fn at_most_50_problems_are_reported() {
     let problems = |count: usize| problems_with("destinationPackageVersions", json!(vec![""; count]));
-    // The maximum number of package versions is one more problem.
-    assert_eq!((problems(49).len(), problems(49)[49].ends_with("expected 25 at most")), (50, true));
+    // Too many package versions are one more problem.
+    assert_eq!((problems(49).len(), problems(49)[49].ends_with("expected at most 25")), (50, true));
     let many = problems(15_000);
-    assert_eq!((many.len(), many[50].as_str()), (51, "the manifest has 14951 problems more"));
+    assert_eq!((many.len(), many[50].as_str()), (51, "the manifest has 14951 more problems"));
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn malformed_json_is_reported() {
         (b"[]", "it is a list"),
         (b"{\"files\": [,]}", "expected value at line 1 column 12"),
     ] {
-        assert_eq!(read(bytes).problems, [format!("the manifest is no JSON object: {problem}")]);
+        assert_eq!(read(bytes).problems, [format!("the manifest is not a JSON object: {problem}")]);
     }
     let twice =
         r#"{"files": [{"key": "firmware/a.bin", "key": "firmware/b.bin", "versionId": "v1"}], "tags": [], "tags": []}"#;

@@ -15,7 +15,7 @@ fn read(manifest_key: &str, files_json: &Value, variables: &[(&str, &str)]) -> (
     (read.unwrap().unwrap_or_default(), problems)
 }
 
-/// The problems of a file that is good but for these members.
+/// The problems of a file that is valid except for these members.
 fn problems_with(members: Value) -> Vec<String> {
     let mut file = json!({"key": "firmware/a.bin", "versionId": "v1"});
     let Value::Object(members) = members else { panic!("{members}") };
@@ -38,7 +38,7 @@ fn the_members_of_a_file_are_read() {
 fn a_bad_member_of_a_file_is_reported_with_its_path() {
     assert_eq!(problems_with(json!({})), Vec::<String>::new());
     let key = "expected the key of a firmware image below `firmware/`";
-    let version = "expected the version ID that S3 told when the file was uploaded";
+    let version = "expected the version ID that S3 returned when the file was uploaded";
     let long = format!("firmware/{}", "x".repeat(1016));
     let long_key = quoted(&long);
     for (members, member, problem) in [
@@ -78,7 +78,7 @@ fn every_bad_member_of_every_file_is_reported() {
 }
 
 #[test]
-fn there_are_one_to_ten_files_each_with_an_id_of_its_own() {
+fn a_manifest_has_one_to_ten_files_with_distinct_ids() {
     let files = |count: usize| -> Value {
         (0..count).map(|at| json!({"key": format!("firmware/{at}.bin"), "versionId": "v1"})).collect()
     };
@@ -94,17 +94,17 @@ fn there_are_one_to_ten_files_each_with_an_id_of_its_own() {
     duplicate[0]["fileId"] = json!(2);
     assert_eq!(
         read(&duplicate).1,
-        ["`files[2].fileId` is 2, which `files[0]` has; without one it is the place in the list"]
+        ["`files[2].fileId` is 2, which `files[0]` also has, expected another ID (default: the index)"]
     );
 }
 
 #[test]
-fn a_manifest_names_files_of_its_own_folder() {
+fn a_manifest_names_only_files_of_its_own_folder() {
     let rules = [("ALLOWED_THING_GROUPS", "lab/=lab-*,prod/=prod")];
     let problems = |manifest: &str, key: &str| read(manifest, &json!([{"key": key, "versionId": "v1"}]), &rules).1;
     assert_eq!(problems("firmware/lab/a.ota.json", "firmware/lab/deep/a.bin"), Vec::<String>::new());
     assert_eq!(problems("firmware/a.ota.json", "firmware/b/a.bin"), Vec::<String>::new());
-    let elsewhere = "`firmware/`, and in no folder that groups or things are bound to";
+    let elsewhere = "`firmware/`, in no folder to which thing groups or things are bound";
     for (manifest, key, below) in [
         ("firmware/lab/a.ota.json", "firmware/prod/a.bin", "`firmware/lab/`"),
         ("firmware/lab/a.ota.json", "firmware/a.bin", "`firmware/lab/`"),

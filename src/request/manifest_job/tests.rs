@@ -14,7 +14,7 @@ fn problems<T>(value: &Value, read: impl FnOnce(&Node<'_>, &mut Problems) -> Opt
 
 #[test]
 fn a_description_has_up_to_2001_characters_without_controls() {
-    let problem = "`x` cannot be taken, expected 1 to 2001 letters, digits, spaces and signs of ASCII";
+    let problem = "`x` is not valid, expected 1 to 2001 letters, digits, spaces and ASCII punctuation";
     for good in ["Größe {1}", &"x".repeat(2001)] {
         assert_eq!(problems(&json!(good), description), Vec::<String>::new());
     }
@@ -25,7 +25,7 @@ fn a_description_has_up_to_2001_characters_without_controls() {
 
 #[test]
 fn job_tags_have_distinct_keys_and_allowed_characters() {
-    let key = "expected 1 to 128 letters and digits of ASCII, ";
+    let key = "expected 1 to 128 ASCII letters, digits, spaces, ";
     let value = "expected at most 256 letters, digits, spaces, ";
     let tag = |key: &str, value: &str| json!([{"Key": key, "Value": value}]);
     assert_eq!(problems(&tag(&"k".repeat(128), &"ü".repeat(256)), tags), Vec::<String>::new());
@@ -40,7 +40,7 @@ fn job_tags_have_distinct_keys_and_allowed_characters() {
         (tag("a", "Aws:b"), format!("`x[0].Value` is `Aws:b`, {value}")),
         (tag("a", "b;"), format!("`x[0].Value` is `b;`, {value}")),
         (tag("a", &"v".repeat(257)), format!("`x[0].Value` is `{}…`, {value}", "v".repeat(64))),
-        (same_key, "`x[1].Key` is `a`, which another tag has".to_owned()),
+        (same_key, "`x[1].Key` is `a`, which another tag has, expected another key".to_owned()),
         (json!([["team", "gateways"]]), "`x[0]` is a list, expected an object".to_owned()),
         (many(51), "`x` has 51 members, expected at most 50".to_owned()),
     ] {
@@ -50,25 +50,25 @@ fn job_tags_have_distinct_keys_and_allowed_characters() {
 }
 
 #[test]
-fn the_lifetime_of_a_url_is_at_most_that_of_the_deployment() {
+fn a_url_is_valid_at_most_as_long_as_the_deployment_allows() {
     let settings = settings(&[]).unwrap();
     let problems = |config: &Value| problems(config, |node, problems| url_expiry(node, problems, &settings));
     for seconds in [60, 1800] {
         assert_eq!(problems(&json!({"expiresInSec": seconds})), Vec::<String>::new());
     }
     for seconds in [59, 1801] {
-        let expected = "expected 60 to 1800, which is what the deployment allows";
+        let expected = "expected 60 to 1800, the maximum of this deployment";
         let problem = format!("`x.expiresInSec` is {seconds}, {expected}");
         assert_eq!(problems(&json!({"expiresInSec": seconds})), [problem]);
     }
     assert_eq!(
         problems(&json!({"roleArn": "arn:aws:iam::111122223333:role/mine"})),
-        ["`x.roleArn` is not taken of a manifest, expected nothing, as the role is the deployment's"]
+        ["`x.roleArn` is not allowed in a manifest, as the deployment sets the role"]
     );
 }
 
 #[test]
-fn a_scheduling_configuration_has_one_to_fifty_windows_and_nothing_else() {
+fn a_scheduling_configuration_has_only_one_to_fifty_windows() {
     let window = json!({"startTime": "cron(0 2 * * ? *)", "durationInMinutes": 60});
     let list = |count: usize| json!({"maintenanceWindows": vec![window.clone(); count]});
     for count in [1, 50] {
@@ -79,7 +79,7 @@ fn a_scheduling_configuration_has_one_to_fifty_windows_and_nothing_else() {
         assert_eq!(problems(&list(count), windows), [problem]);
     }
     for (member, tag) in [("startTime", START), ("endTime", END), ("endBehavior", END_BEHAVIOR)] {
-        let problem = format!("`x.{member}` is not taken of a manifest, expected the tag `{tag}`");
+        let problem = format!("`x.{member}` is not allowed in a manifest, expected the tag `{tag}`");
         assert_eq!(problems(&json!({member: "x"}), windows), [problem]);
     }
     let window = json!({"maintenanceWindows": [{"startTime": "0 2 * * *"}]});
@@ -90,7 +90,7 @@ fn a_scheduling_configuration_has_one_to_fifty_windows_and_nothing_else() {
 }
 
 #[test]
-fn package_versions_are_those_of_the_deployment_one_of_each_package() {
+fn package_versions_are_in_the_deployment_and_name_each_package_once() {
     let settings = settings(&[]).unwrap();
     let problems = |list: &Value| problems(list, |node, problems| package_versions(node, problems, &settings));
     let arn = |name: &str| format!("arn:aws:iot:us-east-1:111122223333:package/{name}");
@@ -99,7 +99,7 @@ fn package_versions_are_those_of_the_deployment_one_of_each_package() {
     assert_eq!(problems(&json!([])), ["`x` is empty, expected at least one"]);
     assert_eq!(
         problems(&json!([arn("a/version/1"), arn("a/version/$null")])),
-        ["`x[1]` is of the package `a`, of which another version is named"]
+        ["`x[1]` names the package `a` again, expected each package once"]
     );
     let foreign = "arn:aws:iot:us-east-1:444455556666:package/a/version/1".to_owned();
     for bad in [foreign, arn("a/version/$latest"), arn("a"), arn("../version/1")] {

@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 
 const NOW: &str = "2026-11-23T21:40:30Z";
 const LAB: (&str, &str) = (THING_GROUP, "lab");
-/// By OpenSSL, with a P-256 key.
+/// A signature by OpenSSL with a P-256 key.
 const ECDSA: &str = "MEUCIQCmZkeFLQJCxL1qpWyDLLXDvWmsHEV9QSSyffjVG8FdlwIgZ7TWtM4HyXoQj4OwVLbYM940AfuF6KHencQldf9c2hg=";
 
-/// Collects tags; of two values of one tag, the last.
+/// Collects tags. If a tag occurs twice, the last value applies.
 fn tags(tags: &[(&str, &str)]) -> Tags {
     Tags(tags.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect())
 }
@@ -77,7 +77,7 @@ fn every_tag_is_read() {
 }
 
 #[test]
-fn a_bad_value_of_any_tag_is_reported_with_the_tag() {
+fn an_invalid_value_is_reported_with_its_tag() {
     let (signature, certificate) = ((SIGNATURE, ECDSA), (CERTIFICATE, "c"));
     for tag in VOCABULARY {
         let others = match tag {
@@ -121,7 +121,7 @@ fn a_lifetime_of_presigned_urls_requires_http() {
     for protocols in ["http", "mqtt http"] {
         assert_eq!(url_expiry(protocols), Ok(60));
     }
-    let problem = "`presignedUrlConfig` is of no use, expected `http` in the tag `ota:protocols`".to_owned();
+    let problem = "`presignedUrlConfig` requires HTTP, expected `http` in the tag `ota:protocols`".to_owned();
     assert_eq!(url_expiry("mqtt"), Err(vec![problem]));
 }
 
@@ -155,7 +155,7 @@ fn each_value_is_logged_with_its_source() {
 }
 
 #[test]
-fn a_missing_job_template_rejects_the_uploader_only_if_a_tag_names_it() {
+fn a_missing_job_template_rejects_the_release_only_if_a_tag_names_it() {
     let result = |list: &[(&str, &str)], variables: &[(&str, &str)]| {
         let tags = tags(list);
         let failure = Failure::request("describing the job template", "it does not exist");
@@ -168,7 +168,7 @@ fn a_missing_job_template_rejects_the_uploader_only_if_a_tag_names_it() {
 }
 
 #[test]
-fn options_that_depend_on_the_job_template_are_checked_once_it_is_known() {
+fn options_that_depend_on_the_job_template_are_checked_after_its_lookup() {
     let tags = tags(&[LAB, (JOB_TEMPLATE, "a"), (START, "now")]);
     let check = |template: Option<&JobConfig>| check(&tags, None, template, &[("DEFAULT_END", "30m")]);
     assert!(check(None).is_ok());
@@ -179,13 +179,13 @@ fn options_that_depend_on_the_job_template_are_checked_once_it_is_known() {
 }
 
 #[test]
-fn a_signed_file_is_not_signed_again() {
+fn a_file_with_a_signing_job_or_a_signature_is_not_signed_again() {
     let job = (SIGNING_JOB, "6ae5ef0e-1f2b-4c0e-8d9a-3b1c5d7e9f01");
     let signed_by = request(&[LAB, job]).unwrap().files.remove(0).signed_by;
     assert_eq!(signed_by, SignedBy::SigningJob(job.1.parse().unwrap()));
     assert_eq!(
         request(&[LAB, job, (SIGNING_PROFILE, "Other_2")]).unwrap_err(),
-        ["tag `ota:signing-profile` is `Other_2`, expected no such tag beside `ota:signing-job`"]
+        ["tag `ota:signing-profile` is `Other_2`, expected no such tag together with `ota:signing-job`"]
     );
     let custom = request(&[LAB, (SIGNATURE, ECDSA), (CERTIFICATE, "c")]).unwrap().files.remove(0).signed_by;
     assert!(matches!(custom, SignedBy::Custom(_)));
@@ -275,7 +275,7 @@ fn the_documented_values_are_accepted() {
 }
 
 #[test]
-fn the_documented_defaults_are_those_of_the_code() {
+fn the_documented_defaults_match_the_code() {
     let default = request(&[LAB]).unwrap();
     let is_signed_by_default = default.files[0].signed_by == SignedBy::Profile("OtaSigning".parse().unwrap());
     let custom =

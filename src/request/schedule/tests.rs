@@ -9,7 +9,7 @@ fn context(settings: &Settings) -> Context<'_> {
     Context { settings, windows: &[], windows_origin: "", is_template_pending: false, now: NOW.parse().unwrap() }
 }
 
-/// Reads the schedule of tags alone.
+/// Reads the schedule of tags without a manifest or job template.
 fn read(tags: &[(&str, &str)]) -> Result<(RequestedSchedule, TargetSelection), Vec<String>> {
     read_in(&context(&settings(&[]).unwrap()), tags)
 }
@@ -92,8 +92,8 @@ fn configured_windows_are_those_of_a_continuous_job_and_open_before_its_end() {
     assert!(read("cron(0 2 L-3 * ? *)", &[(END, "2d")]).is_ok());
     assert_eq!(
         read(saturdays, &[(TARGET_SELECTION, "snapshot")]).unwrap_err(),
-        ["tag `ota:target-selection` is `snapshot`, expected `continuous`, as AWS IoT takes maintenance windows (job \
-          template `a`) of no other jobs"]
+        ["tag `ota:target-selection` is `snapshot`, expected `continuous`, which AWS IoT requires for maintenance \
+          windows (job template `a`)"]
     );
 }
 
@@ -114,7 +114,7 @@ fn a_broken_rule_is_reported_with_the_tag_or_the_setting() {
 }
 
 #[test]
-fn no_bad_option_hides_another() {
+fn an_invalid_option_does_not_hide_another() {
     for (tags, expected) in [
         ([(START, "10m"), (END, "yesterday")], [END, START]),
         ([(START, "soon"), (END, "2026-11-23T21:00")], [START, END]),

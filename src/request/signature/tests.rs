@@ -2,7 +2,7 @@ use super::*;
 use crate::request::reader::tests;
 use crate::settings::tests::settings;
 
-/// By OpenSSL, with a P-256 key.
+/// A signature by OpenSSL with a P-256 key.
 const ECDSA: &str = "MEUCIQCmZkeFLQJCxL1qpWyDLLXDvWmsHEV9QSSyffjVG8FdlwIgZ7TWtM4HyXoQj4OwVLbYM940AfuF6KHencQldf9c2hg=";
 
 fn read(allowed: &str, location: Location, options: &[(&str, &str)]) -> Result<Option<CustomSigning>, Vec<String>> {
@@ -27,7 +27,7 @@ fn a_signature_has_an_algorithm_and_a_certificate() {
 }
 
 #[test]
-fn base64_is_read_as_tags_and_manifests_contain_it() {
+fn spaces_in_tags_and_line_breaks_in_manifests_do_not_change_a_signature() {
     let certificate = (CERTIFICATE, "c");
     // S3 decodes each `+` of a tag in a header to a space.
     let plus = "MEQCIAz78v/+Zg4hOkHXhRZbVxrTPNj0uCg9q7iOzVf9AiAMAiAB+AECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHg==";
@@ -41,13 +41,13 @@ fn base64_is_read_as_tags_and_manifests_contain_it() {
 
 #[test]
 fn a_malformed_signature_is_rejected() {
-    let form = "expected one in base64, or `.sig` for that in the object beside the image";
+    let form = "expected base64, or `.sig` for the signature in the object next to the image";
     for (value, algorithm, problem) in [
-        ("", "SHA256withECDSA", "its 0 bytes are no ECDSA signature in DER"),
-        (ECDSA, "SHA1withRSA", "it has 71 bytes, an RSA signature has 256, 384 or 512"),
+        ("", "SHA256withECDSA", "its 0 bytes are not an ECDSA signature in DER"),
+        (ECDSA, "SHA1withRSA", "its 71 bytes are not an RSA signature of 256, 384 or 512 bytes"),
     ] {
         let tags = [(SIGNATURE, value), (SIGNATURE_ALGORITHM, algorithm), (CERTIFICATE, "c")];
-        let problem = format!("tag `ota:signature` is no signature by {algorithm}: {problem}; {form}");
+        let problem = format!("tag `ota:signature` is not a signature by {algorithm}: {problem}; {form}");
         assert_eq!(read_tags(&tags), Err(vec![problem]));
     }
 }
@@ -55,16 +55,16 @@ fn a_malformed_signature_is_rejected() {
 #[test]
 fn a_signature_excludes_and_requires_other_tags() {
     let (signature, certificate) = ((SIGNATURE, ECDSA), (CERTIFICATE, "cert.pem"));
-    let missing =
-        "tag `ota:certificate` is missing, expected the path of the certificate on the device beside `ota:signature`";
+    let missing = "tag `ota:certificate` is missing, expected the path of the certificate on the device, which \
+                   `ota:signature` requires";
     assert_eq!(read_tags(&[signature]), Err(vec![missing.to_owned()]));
     let (algorithm, in_object) = ((SIGNATURE_ALGORITHM, "SHA1withRSA"), (SIGNATURE, ".sig"));
     for (others, (tag, value), reason) in [
         (&[][..], certificate, " without `ota:signature`"),
         (&[], algorithm, " without `ota:signature`"),
-        (&[in_object, certificate], algorithm, ", as the object beside the image tells it"),
-        (&[signature, certificate], (SIGNING_PROFILE, "OtaSigning"), " beside `ota:signature`"),
-        (&[signature, certificate], (SIGNING_JOB, "x"), " beside `ota:signature`"),
+        (&[in_object, certificate], algorithm, ", as the object next to the image names the algorithm"),
+        (&[signature, certificate], (SIGNING_PROFILE, "OtaSigning"), " together with `ota:signature`"),
+        (&[signature, certificate], (SIGNING_JOB, "x"), " together with `ota:signature`"),
     ] {
         let problem = format!("tag `{tag}` is `{value}`, expected no such tag{reason}");
         assert_eq!(read_tags(&[others, &[(tag, value)]].concat()), Err(vec![problem]));
