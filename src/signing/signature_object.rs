@@ -28,7 +28,7 @@ pub(crate) fn parse(bytes: &[u8], version_id: &str) -> Result<(String, Signature
             });
             let (signature, algorithm) = (remove_whitespace(&signature?), algorithm.ok()?);
             if let Err(problem) = check_form(&signature, algorithm) {
-                from.problem("signature", &format!("is no signature by {}: {problem}", algorithm.name()));
+                from.problem("signature", &format!("is not a signature by {}: {problem}", algorithm.name()));
             }
             Some((signature, algorithm))
         })

@@ -19,7 +19,7 @@ fn a_signature_object_names_the_version_of_its_image() {
     for (member, value, problem) in [
         ("versionId", "v2", "`versionId` is `v2`, expected `v1`, that of the image".to_owned()),
         ("signatureAlgorithm", "RSA", format!("`signatureAlgorithm` is `RSA`, expected {algorithms}")),
-        ("signature", "?", "`signature` is no signature by SHA256withRSA: it is not base64".to_owned()),
+        ("signature", "?", "`signature` is not a signature by SHA256withRSA: it is not base64".to_owned()),
         ("comment", "x", "`comment` is not known".to_owned()),
         ("Signature", "x", "`Signature` is not known, did you mean `signature`?".to_owned()),
     ] {
