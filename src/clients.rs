@@ -1,6 +1,6 @@
 //! The AWS clients with their time-outs and retries.
 //!
-//! They are built once at init, without a request.
+//! The clients are built once at init, without a request.
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -22,13 +22,13 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Clients for the region, credentials and endpoints of the environment.
+    /// Creates clients for the region, credentials and endpoints of the environment.
     pub async fn from_env() -> Self {
         Self::new(&aws_config::load_defaults(BehaviorVersion::latest()).await)
     }
 
-    /// Clients for this configuration: 3 attempts an operation, each with a time-out of 10 s. A copy within S3 has 60
-    /// s.
+    /// Creates clients for this configuration: 3 attempts for each operation, each with a time-out of 10 s. A copy
+    /// within S3 has 60 s.
     pub fn new(config: &SdkConfig) -> Self {
         let config = config
             .to_builder()
@@ -82,7 +82,7 @@ impl ClassifyRetry for NoRetryOnLimitExceeded {
     }
 }
 
-/// Rejects a truncated XML response of S3, which the SDK would parse as complete: a release would lack tags.
+/// Rejects a truncated XML response of S3, which the SDK would parse as complete. Otherwise, a release could lack tags.
 #[derive(Debug)]
 struct RejectTruncatedXml;
 
@@ -98,15 +98,15 @@ impl Intercept for RejectTruncatedXml {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         match context.response().body().bytes() {
-            Some(body) if !is_whole(body) => Err("the response is incomplete".into()),
+            Some(body) if !is_complete(body) => Err("the response is incomplete".into()),
             _ => Ok(()),
         }
     }
 }
 
-/// Returns whether XML ends with its root element, and tags have everything that S3 always writes. Anything but XML
-/// counts as complete.
-fn is_whole(body: &[u8]) -> bool {
+/// Returns whether a response is complete: its XML ends with the root element, and tags have every element that S3
+/// always writes. Anything but XML counts as complete.
+fn is_complete(body: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(body) else { return true };
     let text = text.trim();
     let element = match text.strip_prefix("<?xml") {
@@ -117,13 +117,13 @@ fn is_whole(body: &[u8]) -> bool {
     let Some(start) = element.strip_prefix('<') else { return element == text };
     let Some((tag, rest)) = start.split_once('>') else { return false };
     let name = tag.split([' ', '/', '\n', '\t']).next().unwrap_or_default();
-    let is_ended = (tag.ends_with('/') && rest.is_empty()) || rest.ends_with(&format!("</{name}>"));
-    is_ended && (name != "Tagging" || has_tags(rest))
+    let has_end = (tag.ends_with('/') && rest.is_empty()) || rest.ends_with(&format!("</{name}>"));
+    has_end && (name != "Tagging" || has_complete_tags(rest))
 }
 
 /// Returns whether the content of `Tagging` has a `TagSet`, with a key and a value for each tag. S3 escapes `<` in
 /// keys and values.
-fn has_tags(content: &str) -> bool {
+fn has_complete_tags(content: &str) -> bool {
     let count = |element: &str| {
         let starts =
             content.match_indices(element).filter(|(at, _)| content[at + element.len()..].starts_with(['>', '/', ' ']));
@@ -137,24 +137,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_beginning_of_an_answer_is_whole() {
+    fn a_truncated_response_is_incomplete() {
         let prolog = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
         let tags = "<Tagging xmlns=\"http://s3/\"><TagSet><Tag><Key>a</Key><Value/></Tag></TagSet></Tagging>";
         for element in [tags, "<Tagging><TagSet/></Tagging>", "<A>ü</A>", "<Empty/>"] {
             for text in [element.to_owned(), format!("{prolog}{element}"), format!("{prolog}{element}\n")] {
-                assert!(is_whole(text.as_bytes()), "{text}");
+                assert!(is_complete(text.as_bytes()), "{text}");
                 let trimmed = text.trim_end();
                 for end in (1..trimmed.len()).filter(|end| trimmed.is_char_boundary(*end)) {
-                    assert!(!is_whole(&trimmed.as_bytes()[..end]), "{}", &trimmed[..end]);
+                    assert!(!is_complete(&trimmed.as_bytes()[..end]), "{}", &trimmed[..end]);
                 }
             }
         }
         for element in ["<Key>a</Key>", "<Value/>", "<TagSet><Tag><Key>a</Key><Value/></Tag></TagSet>"] {
-            assert!(!is_whole(tags.replace(element, "").as_bytes()), "without {element}");
+            assert!(!is_complete(tags.replace(element, "").as_bytes()), "without {element}");
         }
-        assert!(!is_whole(b"<Tagging/>"));
+        assert!(!is_complete(b"<Tagging/>"));
         for other in ["", "{\"json\": 1}", "\u{7f}ELF"] {
-            assert!(is_whole(other.as_bytes()), "{other}");
+            assert!(is_complete(other.as_bytes()), "{other}");
         }
     }
 }

@@ -33,9 +33,9 @@ use aws_sdk_iot::error::BoxError;
 use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Stands for what only Signer knows before the release.
+/// The placeholder for values that Signer returns during a release.
 const FROM_SIGNER: &str = "<from Signer>";
-/// Stands for what only S3 knows before the release.
+/// The placeholder for values that S3 returns during a release.
 const FROM_S3: &str = "<from S3>";
 
 /// The known facts of a file: its size in bytes, and its signature if the uploader provides it.
@@ -57,7 +57,7 @@ pub(crate) async fn rehearse(scope: Scope<'_>, planned: &Planned) -> Result<Outc
     report(scope, &planned.request, &planned.record.job_id, &known.collect::<Vec<_>>(), None).await
 }
 
-/// A dry run that sends no request at all: it knows what the event and the settings say.
+/// Reports the requests of a release from the event and the settings alone. Sends no request to AWS.
 ///
 /// # Errors
 /// Skips or rejects the release.
@@ -85,7 +85,7 @@ pub(crate) async fn offline(
             "setting `DRY_RUN_MANIFEST` is not set, expected the JSON of this manifest, as no request is sent to AWS",
         ),
     });
-    // The size in the event of a manifest is its own.
+    // The size in the event is that of the manifest, not of its files.
     let sizes = manifest.as_ref().map_or_else(|| vec![size], |manifest| vec![None; manifest.files.len()]);
     let inputs = Inputs { upload, tags, manifest: manifest.as_ref(), template: None };
     let checked = combine(combine(check_version(upload), header), check(inputs, &sizes, settings, now));
@@ -102,7 +102,7 @@ pub(crate) async fn offline(
     report(scope, &request, &request.job_id(upload), &known, note).await
 }
 
-/// Reports the requests of a release, with what is known of each file.
+/// Reports the requests of a release, with the known facts of each file.
 async fn report(
     scope: Scope<'_>,
     request: &ReleaseRequest,
@@ -111,7 +111,7 @@ async fn report(
     note: Option<String>,
 ) -> Result<Outcome, NotReleased> {
     let upload = scope.upload;
-    let signed: Vec<_> = request.files.iter().zip(known).map(|(file, known)| signed(file, *known)).collect();
+    let signed: Vec<_> = request.files.iter().zip(known).map(|(file, known)| signed_image(file, *known)).collect();
     let copy = |(file, signed): (&FileRequest, &SignedImage)| RawCopy {
         file_id: file.id,
         key: signed.key.clone(),
@@ -128,7 +128,7 @@ async fn report(
     for unknown in [FROM_SIGNER, FROM_S3] {
         document = document.replace(&encoded(unknown).to_string(), unknown);
     }
-    // No image that is released is empty.
+    // A size of 0 means that the size is unknown: no released image is empty.
     document = document.replace("\"filesize\":0,", &format!("\"filesize\":\"{FROM_S3}\","));
     let (schedule, create_job) = create::request(scope, request, (job_id, &mark(FROM_RECORD), &document))?;
 
@@ -148,18 +148,18 @@ async fn report(
     if let Some(stream_id) = &stream_id {
         let call = stream::request(scope, &copies).customize();
         let _not_sent = call.interceptor(capture.clone()).send().await;
-        requests.create_stream = Some(with("streamId", stream_id, capture.take()));
+        requests.create_stream = Some(with_member("streamId", stream_id, capture.take()));
     }
     let _not_sent = create_job.customize().interceptor(capture.clone()).send().await;
-    requests.create_job = with("jobId", job_id, capture.take());
+    requests.create_job = with_member("jobId", job_id, capture.take());
     scope.warn(warnings);
     let (start_time, end_time) = (schedule.start_time(), schedule.end_time());
     let job = JobReport { job_id: Some(job_id.to_owned()), stream_id, start_time, end_time, ..JobReport::default() };
     Ok(Outcome::DryRun { job, requests: Box::new(requests), note })
 }
 
-/// A file as it would be signed.
-fn signed(file: &FileRequest, known: KnownFile<'_>) -> SignedImage {
+/// The signed image of a file, with placeholders for unknown values.
+fn signed_image(file: &FileRequest, known: KnownFile<'_>) -> SignedImage {
     let prefix = &file.signed_prefix;
     let (key, custom) = match &file.signed_by {
         SignedBy::Profile(_) => (format!("{prefix}{FROM_SIGNER}"), None),
@@ -173,7 +173,7 @@ fn signed(file: &FileRequest, known: KnownFile<'_>) -> SignedImage {
     SignedImage {
         key,
         signature: signature.map_or(unknown, |provided| &provided.signature).to_owned(),
-        // The algorithm of the two platforms for which most devices are built.
+        // The algorithm of the two signing platforms for which most devices are built.
         algorithm: signature.map_or(SignatureAlgorithm::Sha256WithEcdsa, |provided| provided.algorithm),
         cert_file: signature.map_or(cert_file, |provided| &provided.cert_file).to_owned(),
         size: known.size.unwrap_or_default(),
@@ -181,13 +181,13 @@ fn signed(file: &FileRequest, known: KnownFile<'_>) -> SignedImage {
     }
 }
 
-/// The body of a request, and in it the member that is sent as a part of its path.
-fn with(member: &str, value: &str, mut body: Value) -> Value {
+/// Returns the body of a request with a member that the SDK sends in the path.
+fn with_member(member: &str, value: &str, mut body: Value) -> Value {
     body[member] = value.into();
     body
 }
 
-/// Keeps the body of a request and ends the operation there: before credentials are looked for, and anything is sent.
+/// Keeps the body of a request, and ends the operation before the SDK loads credentials or sends anything.
 #[derive(Debug, Clone, Default)]
 struct Capture(Arc<Mutex<Value>>);
 

@@ -13,8 +13,8 @@ use tokio::task::JoinError;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected(pub Cow<'static, str>);
 
-/// The cause of a failure. Its properties are read from the code and status of the response: messages contain names
-/// that uploaders choose.
+/// The cause of a failure. Its properties come from the code, status and headers of the response. Messages are not
+/// parsed, because they contain names that uploaders choose.
 #[derive(Debug)]
 pub struct Cause {
     error: Box<dyn Error + Send + Sync>,
@@ -29,11 +29,11 @@ impl<E: ProvideErrorMetadata + Error + Send + Sync + 'static> From<SdkError<E, H
         let status = response.map(|response| response.status().as_u16());
         // Regions that AWS opened after March 2019 answer 400 in place of 301
         // (https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html).
-        let moved = matches!(status, Some(301 | 307))
+        let is_other_region = matches!(status, Some(301 | 307))
             || matches!(error.code(), Some("AuthorizationHeaderMalformed" | "IllegalLocationConstraintException"))
             || (status == Some(400) && error.code().is_none());
-        let moved = response.filter(|_| moved);
-        let bucket_region = moved.and_then(|response| response.headers().get("x-amz-bucket-region"));
+        let response = response.filter(|_| is_other_region);
+        let bucket_region = response.and_then(|response| response.headers().get("x-amz-bucket-region"));
         Self {
             // The response to a HEAD has no body, so no code.
             is_throttled: is_throttled(error.code()) || (error.code().is_none() && matches!(status, Some(429 | 503))),
@@ -74,7 +74,7 @@ pub(crate) fn is_throttled(code: Option<&str>) -> bool {
     matches!(code, Some("ThrottlingException" | "TooManyRequestsException" | "SlowDown"))
 }
 
-/// Returns a member of a response. A response without that member decides nothing, and the release is retried.
+/// Returns a member of a response. A response without that member fails the attempt, and the release is retried.
 ///
 /// # Errors
 /// `Failure::Incomplete` if the member is absent.
@@ -90,29 +90,30 @@ pub(crate) fn required_text<'a>(text: &'a str, name: &'static str) -> Result<&'a
     required(Some(text).filter(|text| !text.is_empty()), name)
 }
 
-/// A failure that Lambda retries, and that an operator must act on if it stays. [`Failure::chain`] is the whole
-/// message.
+/// A failure that Lambda retries. The operator must act if it persists. [`Failure::chain`] is the whole message.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages name the fields")]
 pub enum Failure {
-    /// The event is not one that this function reads.
+    /// The function cannot read the event.
     #[error("the event is not understood: {problem}")]
     Event { problem: String },
-    /// The event is read, and stays in the failure queue for a later version of the function or another sender.
+    /// The function can read the event, but does not support it. The event stays in the failure queue until the
+    /// function or the sender changes.
     #[error("the event is not supported: {problem}")]
     Unsupported { problem: String },
     /// A request to AWS failed, or its response cannot be used.
     #[error("{purpose}")]
     Request { purpose: String, source: Cause },
-    /// A response lacks a member, so it decides nothing.
+    /// A response lacks a member that the function needs.
     #[error("a response of AWS lacks `{member}`")]
     Incomplete { member: &'static str },
-    /// The signature is not one over the upload.
+    /// The signature does not verify over the uploaded bytes.
     #[error(
         "the signature of `{object}` does not verify with the certificate `{certificate}`: {problem}; nothing is offered to devices"
     )]
     Signature { object: String, certificate: String, problem: String },
-    /// Another attempt wrote the record first. This attempt starts again, and fails only if it still does not find it.
+    /// Another attempt wrote the record first. This attempt starts again, and fails only if it still does not find that
+    /// record.
     #[error("another attempt wrote the record `{key}`, but S3 does not list it")]
     Overtaken { key: String },
     /// Another stream or job has the ID of this release.
@@ -121,13 +122,13 @@ pub enum Failure {
     /// The function ends the invocation before Lambda does.
     #[error("the invocation's time ended while {step}; the next attempt continues from there")]
     OutOfTime { step: Step },
-    /// Anything else; the message has all of it.
+    /// Any other failure, with its whole message.
     #[error("{0}")]
     Other(String),
 }
 
 impl Failure {
-    /// A request that failed: what it was for, as in ``reading the tags of `…` ``, and why.
+    /// The failure of a request. `purpose` is a phrase such as ``reading the tags of `…` ``.
     pub(crate) fn request(purpose: impl Into<String>, source: impl Into<Cause>) -> Self {
         Self::Request { purpose: purpose.into(), source: source.into() }
     }
@@ -157,7 +158,7 @@ mod tests {
     use super::*;
     use aws_sdk_iot::operation::create_job::CreateJobError;
 
-    /// An error as an SDK makes it: of an operation with a response.
+    /// The cause of an SDK error, for a response with this status, headers and code.
     fn response(status: u16, headers: &[(&'static str, &'static str)], code: Option<&str>, message: &str) -> Cause {
         let mut response = HttpResponse::new(status.try_into().unwrap(), aws_sdk_s3::primitives::SdkBody::empty());
         for (name, value) in headers {

@@ -27,8 +27,8 @@ use tokio::time::Instant;
 /// Margin before Lambda's time-out, so that the failure is still reported.
 const MARGIN: Duration = Duration::from_secs(2);
 
-/// The records of an event that are worked on at the same time, so that memory does not depend on their number.
-const RECORDS_AT_ONCE: usize = 4;
+/// The maximum of records that are processed at the same time. It bounds the memory of an event with many records.
+const MAX_CONCURRENT: usize = 4;
 
 /// The function: settings and clients, for one event after another.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub struct Function {
     metrics: Option<Metrics>,
 }
 
-/// At least one record of the event failed; the others are done.
+/// The failures of at least one record. All other records of the event are done.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.join("; "))]
 pub struct InvocationFailed(pub Vec<String>);
@@ -51,30 +51,31 @@ impl From<InvocationFailed> for Diagnostic {
 }
 
 impl Function {
-    /// A function with these settings and clients.
+    /// Creates a function with these settings and clients.
     pub fn new(settings: Settings, aws: Clients) -> Self {
         Self { settings, aws, clock: Timestamp::now, metrics: None }
     }
 
-    /// The same function with another clock.
+    /// Replaces the clock.
     #[must_use]
     pub fn with_clock(self, clock: fn() -> Timestamp) -> Self {
         Self { clock, ..self }
     }
 
-    /// The same function, which writes metrics to standard output under the name that Lambda has for it.
+    /// Enables metrics, which are written to standard output under the name of the Lambda function.
     #[must_use]
     pub fn with_metrics(self, function_name: String) -> Self {
         Self { metrics: Some(Metrics { function_name }), ..self }
     }
 
-    /// Works on every record of an event, which is JSON. A record that fails does not keep others from being released.
+    /// Releases the uploads of all records of an event, which is JSON. A failed record does not stop the others.
     ///
     /// # Errors
-    /// The records that failed, once all are done: Lambda retries the event, and what is done is adopted.
+    /// Fails with all failed records, once every record is done. Lambda retries the event, and the next attempt adopts
+    /// the jobs that exist.
     pub async fn handle(&self, event: &str, deadline: SystemTime) -> Result<Releases, InvocationFailed> {
-        let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
-        let deadline = Instant::now() + left.saturating_sub(MARGIN);
+        let time_left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
+        let deadline = Instant::now() + time_left.saturating_sub(MARGIN);
         let started = (self.clock)();
         if let Some(task) = Scheduled::parse(event) {
             return self.run_scheduled(task).await.map_err(|failure| {
@@ -83,17 +84,17 @@ impl Function {
             });
         }
         let records = envelope::records(event, self.settings.failure_queue.as_ref().map(|queue| queue.0.as_str()));
-        let work = records.into_iter().enumerate();
-        let work = work.map(async |(at, record)| (at, self.work_on(record, started, deadline).await));
-        // Unordered, as a slow record would keep later ones from being begun.
-        let mut releases: Vec<_> = futures::stream::iter(work).buffer_unordered(RECORDS_AT_ONCE).collect().await;
+        let releases = records.into_iter().enumerate();
+        let releases = releases.map(async |(at, record)| (at, self.process(record, started, deadline).await));
+        // Unordered: otherwise, a slow record would delay the start of later ones.
+        let mut releases: Vec<_> = futures::stream::iter(releases).buffer_unordered(MAX_CONCURRENT).collect().await;
         releases.sort_by_key(|(at, _)| *at);
         let releases: Vec<_> = releases.into_iter().filter_map(|(_, release)| release).collect();
         let failures: Vec<_> = releases.iter().filter_map(Release::failure).collect();
         if failures.is_empty() { Ok(Releases { releases }) } else { Err(InvocationFailed(failures)) }
     }
 
-    /// Reports what a schedule of the stack requests. Does nothing in a dry run without AWS.
+    /// Runs a scheduled task of the stack, and reports its metric. Does nothing in a dry run without AWS.
     async fn run_scheduled(&self, task: Scheduled) -> Result<Releases, Failure> {
         let Self { settings, aws, clock, .. } = self;
         if let (Some(metrics), DryRun::Off | DryRun::OfRealTags) = (&self.metrics, &settings.dry_run) {
@@ -112,9 +113,9 @@ impl Function {
         Ok(Releases { releases: Vec::new() })
     }
 
-    /// Works on one record to its end, which is logged. `None` for a record that is consumed unread: it is logged and counted,
-    /// and no release.
-    async fn work_on(&self, record: Record, started: Timestamp, deadline: Instant) -> Option<Release> {
+    /// Processes one record, and logs its outcome. `None` if the record is an unreadable message of the failure queue:
+    /// it is logged, counted and consumed.
+    async fn process(&self, record: Record, started: Timestamp, deadline: Instant) -> Option<Release> {
         if let (Some(message), Err(NotReleased::Failed(failure))) = (&record.consumed, &record.upload) {
             tracing::error!(
                 bucket = record.bucket,

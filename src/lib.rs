@@ -1,10 +1,11 @@
-//! An AWS Lambda function behind an S3 upload trigger. The function signs the uploaded firmware with AWS Signer, streams it,
-//! and creates the AWS IoT job that updates the fleet. It does what `CreateOTAUpdate` does, with all that `CreateJob` can do.
+//! An AWS Lambda function behind an S3 upload trigger. The function signs the uploaded firmware with AWS Signer,
+//! streams it, and creates the AWS IoT job that updates the fleet. The job is what `CreateOTAUpdate` creates, plus all
+//! that `CreateJob` supports.
 //!
-//! # One way, from event to job
+//! # From upload to job
 //!
-//! A release is a chain of values. Each is made from the one before by one function of one module, and carries what later
-//! steps need:
+//! A release is a chain of values. One function makes each value from the previous one. The value carries everything
+//! that later steps need:
 //!
 //! ```text
 //! Upload ───► Inspected ───► Planned ────► SignedFile ──► Delivery ───► Job
@@ -14,15 +15,15 @@
 //!             record         looked up
 //! ```
 //!
-//! - [`release`] is the recipe.
+//! - [`release`] runs these steps in their order.
 //! - [`handler`] reads an event and releases each upload.
 //! - [`dry_run`] reports the requests of a planned release instead of sending them.
 //! - [`outcome`] is what the function returns and logs.
 //!
 //! # Modules
 //!
-//! A file uses only files above it. `docs/developer/architecture.md` has the picture and the list of files in that order, and a test
-//! compares both with the code.
+//! A file uses only files above it in the table of `docs/developer/architecture.md`. A test compares the table with the
+//! code.
 
 pub mod text;
 

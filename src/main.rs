@@ -29,18 +29,20 @@ async fn main() -> Result<(), Error> {
     .await
 }
 
-/// The time at which Lambda ends the invocation. `cargo lambda watch` reports a deadline in 1970 and enforces none. Lambda's
-/// maximum of 15 minutes counts then (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).
+/// The time at which Lambda ends the invocation. `cargo lambda watch` reports a deadline in 1970 and enforces none. The
+/// function then assumes Lambda's maximum of 15 minutes
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).
 fn deadline(invocation: &Context) -> SystemTime {
     let deadline = invocation.deadline();
     let is_enforced = deadline > UNIX_EPOCH + Duration::from_hours(365 * 24);
     if is_enforced { deadline } else { SystemTime::now() + Duration::from_mins(15) }
 }
 
-/// Logs JSON lines, or text, from the level that Lambda is set to
+/// Logs JSON lines or text, at the log level that is set in Lambda
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-advanced.html>).
 ///
-/// Other crates log warnings and errors only, at any level: the wire logs of the SDK show signatures and credentials.
+/// Other crates log only warnings and errors, whatever the level: the SDK's wire logs contain signatures and
+/// credentials.
 fn log_to_stdout() {
     let level = match env::var("AWS_LAMBDA_LOG_LEVEL").unwrap_or_default().to_uppercase().as_str() {
         "TRACE" => LevelFilter::TRACE,
@@ -55,10 +57,10 @@ fn log_to_stdout() {
         // The span that carries the request ID.
         .with_target("lambda_runtime", LevelFilter::INFO)
         .with_default(level.min(LevelFilter::WARN));
-    let lines = tracing_subscriber::registry().with(filter);
+    let subscriber = tracing_subscriber::registry().with(filter);
     if env::var("AWS_LAMBDA_LOG_FORMAT").is_ok_and(|format| format.eq_ignore_ascii_case("text")) {
-        lines.with(fmt::layer().with_ansi(false)).init();
+        subscriber.with(fmt::layer().with_ansi(false)).init();
     } else {
-        lines.with(fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false)).init();
+        subscriber.with(fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false)).init();
     }
 }

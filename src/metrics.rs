@@ -1,6 +1,6 @@
 //! Writes the metrics for CloudWatch to the log.
 //!
-//! They are in the embedded metric format
+//! The metrics have the embedded metric format
 //! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>),
 //! one line for each record.
 
@@ -17,13 +17,12 @@ use tracing::Level;
 /// The namespace of all metrics. The dimension `FunctionName` distinguishes deployments, as in Lambda's own metrics.
 pub const NAMESPACE: &str = "ota-on-upload";
 
-/// A metric of one record. Dimensions have few values, all of them words of this function: each combination is billed
-/// as a metric.
+/// A metric of one record. Dimensions have few, fixed values, because CloudWatch bills each combination as a metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Metric {
     /// The outcome of the record.
     Outcome(&'static str),
-    /// `Rejected`, by what is rejected.
+    /// `Rejected`, by the part that is rejected.
     RejectedBy(RejectionKind),
     /// `Failed`, by the step that was under way.
     FailedBy(Step),
@@ -33,7 +32,7 @@ enum Metric {
     SignatureRefused,
     /// The duration of a step.
     Seconds(Step, f64),
-    /// Streams that the account has.
+    /// The number of the account's streams.
     Streams(usize),
     /// 1 if the bucket lacks configuration that the stack depends on, else 0.
     BucketUnguarded(bool),
@@ -91,12 +90,12 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// Reports what became of a record.
+    /// Reports the outcome of a record, and the duration of its steps.
     pub fn report(&self, release: &Release, progress: &Progress, now: Timestamp) {
-        self.write(release.outcome.level(), &of(release, progress), now);
+        self.write(release.outcome.level(), &metrics_of(release, progress), now);
     }
 
-    /// Reports how many streams the account has.
+    /// Reports the number of the account's streams.
     pub fn report_streams(&self, count: usize, now: Timestamp) {
         // The alarm needs this metric at every log level.
         self.write(Level::ERROR, &[Metric::Streams(count)], now);
@@ -125,27 +124,27 @@ impl Metrics {
         members.insert("level".to_owned(), level.as_str().into());
         members.insert("FunctionName".to_owned(), self.function_name.clone().into());
         let mut directives = Vec::new();
-        let (plain, by): (Vec<Metric>, Vec<_>) = metrics.iter().partition(|metric| metric.dimension().is_none());
-        let defined = |metric: &Metric| json!({ "Name": metric.name(), "Unit": metric.unit() });
+        let (plain, dimensioned): (Vec<Metric>, _) = metrics.iter().partition(|metric| metric.dimension().is_none());
+        let definition = |metric: &Metric| json!({ "Name": metric.name(), "Unit": metric.unit() });
         let mut add = |dimensions: Value, metrics: &[Metric]| {
-            let metrics: Vec<_> = metrics.iter().map(defined).collect();
+            let metrics: Vec<_> = metrics.iter().map(definition).collect();
             directives.push(json!({ "Namespace": NAMESPACE, "Dimensions": [dimensions], "Metrics": metrics }));
         };
         add(json!(["FunctionName"]), &plain);
-        for metric in by {
+        for metric in dimensioned {
             if let Some((dimension, value)) = metric.dimension() {
                 add(json!(["FunctionName", dimension]), &[metric]);
                 members.insert(dimension.to_owned(), value.into());
             }
         }
         members.extend(metrics.iter().map(|metric| (metric.name().to_owned(), metric.value())));
-        let about = json!({ "Timestamp": now.as_millisecond(), "CloudWatchMetrics": directives });
-        members.insert("_aws".to_owned(), about);
+        let metadata = json!({ "Timestamp": now.as_millisecond(), "CloudWatchMetrics": directives });
+        members.insert("_aws".to_owned(), metadata);
         Value::Object(members)
     }
 }
 
-fn of(release: &Release, progress: &Progress) -> Vec<Metric> {
+fn metrics_of(release: &Release, progress: &Progress) -> Vec<Metric> {
     let outcome = &release.outcome;
     let (name, by, is_signature_refused) = match outcome {
         Outcome::Created(_) => ("Created", None, false),
@@ -204,20 +203,20 @@ mod tests {
 
     fn line(release: &Release, progress: &Progress) -> Value {
         let now = "2026-11-23T21:40:00.5Z".parse().unwrap();
-        let line = metrics().line(release.outcome.level(), &of(release, progress), now);
+        let line = metrics().line(release.outcome.level(), &metrics_of(release, progress), now);
         check(&line);
         line
     }
 
-    /// Holds a line against the rules of the specification, and against our own on the values of dimensions.
+    /// Checks a line by the rules of the specification, and by this project's rule that dimensions have fixed values.
     fn check(line: &Value) {
         let members = line.as_object().unwrap();
-        let about = &members["_aws"];
+        let metadata = &members["_aws"];
         let names = |object: &Value| object.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
         assert_eq!(names(&members["_aws"]), ["CloudWatchMetrics", "Timestamp"]);
-        assert!(about["Timestamp"].is_u64());
+        assert!(metadata["Timestamp"].is_u64());
         let words: BTreeSet<_> = KINDS.map(|(_, word)| word).into_iter().chain(STEPS).chain(["firmware"]).collect();
-        for directive in about["CloudWatchMetrics"].as_array().unwrap() {
+        for directive in metadata["CloudWatchMetrics"].as_array().unwrap() {
             assert_eq!(names(directive), ["Dimensions", "Metrics", "Namespace"]);
             assert_eq!(directive["Namespace"], NAMESPACE);
             for set in directive["Dimensions"].as_array().unwrap() {
@@ -268,7 +267,7 @@ mod tests {
     fn each_outcome_is_counted_by_its_word() {
         let outcomes = [
             (created(true), "Created"),
-            (release(Outcome::Adopted { job: JobReport::default(), has_other_tags: false }), "Adopted"),
+            (release(Outcome::Adopted { job: JobReport::default(), tags_changed: false }), "Adopted"),
             (release(Outcome::DryRun { job: JobReport::default(), requests: Box::default(), note: None }), "DryRun"),
             (not_released(NotReleased::Skipped(SkipReason::NoTags)), "Skipped"),
             (not_released(NotReleased::Rejected(RejectionKind::Tags, vec!["a".into()])), "Rejected"),
@@ -291,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_rejected_is_counted_by_kind_and_what_fails_by_step() {
+    fn rejections_are_counted_by_kind_and_failures_by_step() {
         for (kind, word) in KINDS {
             let release = not_released(NotReleased::Rejected(kind, vec!["secret".into()]));
             let rejected = line(&release, &Progress::default());

@@ -1,13 +1,13 @@
-//! How a release ends without a job of its own: skipped, rejected or failed.
+//! The reasons why an upload gets no job: it is skipped, rejected or failed.
 
 use crate::error::Failure;
 
-/// Why an upload gets no job.
+/// The reason why an upload gets no job.
 #[derive(Debug)]
 pub enum NotReleased {
     /// By design: no action is needed.
     Skipped(SkipReason),
-    /// The uploader must act. Every problem found, each a sentence; a retry cannot help.
+    /// The uploader must act; a retry cannot help. Has every problem, each as a sentence.
     Rejected(RejectionKind, Vec<String>),
     /// Lambda retries; after its last attempt the event goes to the failure queue, and the operator must act.
     Failed(Failure),
@@ -19,8 +19,8 @@ impl From<Failure> for NotReleased {
     }
 }
 
-/// Combines two results: both values, or all reasons of both rejections. A rejection is reported before a failure, which may
-/// be over once the uploader has acted.
+/// Combines two results: both values, or all reasons of both rejections. A rejection takes precedence over a failure,
+/// which may have cleared once the uploader has acted.
 pub(crate) fn combine<A, B>(one: Result<A, NotReleased>, other: Result<B, NotReleased>) -> Result<(A, B), NotReleased> {
     match (one, other) {
         (Ok(one), Ok(other)) => Ok((one, other)),
@@ -34,10 +34,10 @@ pub(crate) fn combine<A, B>(one: Result<A, NotReleased>, other: Result<B, NotRel
     }
 }
 
-/// Combines results as [`combine`] does.
-pub(crate) fn combine_all<T>(each: impl IntoIterator<Item = Result<T, NotReleased>>) -> Result<Vec<T>, NotReleased> {
+/// Combines any number of results as [`combine`] does.
+pub(crate) fn combine_all<T>(results: impl IntoIterator<Item = Result<T, NotReleased>>) -> Result<Vec<T>, NotReleased> {
     let mut all = Ok(Vec::new());
-    for one in each {
+    for one in results {
         all = combine(all, one).map(|(mut all, one)| {
             all.push(one);
             all
@@ -46,7 +46,7 @@ pub(crate) fn combine_all<T>(each: impl IntoIterator<Item = Result<T, NotRelease
     all
 }
 
-/// The part of a release that is rejected. If several are rejected, the first.
+/// The part of a release that is rejected. If several parts are rejected, the first one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RejectionKind {
     /// The bucket, key or version of the upload.
@@ -67,7 +67,7 @@ pub enum RejectionKind {
     PackageVersion,
     /// The requested job ID, which another job has.
     JobId,
-    /// The start, end or window, which came too near while the image was signed.
+    /// The start, end or window, which came too near, or passed, while the image was signed.
     TooLate,
 }
 
@@ -89,7 +89,7 @@ impl RejectionKind {
     }
 }
 
-/// Why an upload was skipped.
+/// The reason why an upload was skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SkipReason {
     /// The object has no `ota:` tag: it is not a release.
@@ -106,8 +106,7 @@ pub enum SkipReason {
     Withdrawn,
     /// An operator deleted the job of this version. The function never creates it again.
     JobDeleted,
-    /// The object was copied onto itself. Its key, bytes and tags are those of the previous version, which has its
-    /// job.
+    /// The object was copied onto itself. Its bytes and tags equal those of the previous version, which has a job.
     Unchanged,
 }
 

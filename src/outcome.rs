@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::borrow::Cow;
 use tracing::Level;
 
-/// The results of an event: one release a record.
+/// The result of an event: one release for each record.
 #[derive(Debug, Serialize)]
 pub struct Releases {
     /// In the order of the event.
@@ -38,13 +38,13 @@ pub enum Outcome {
         /// The job.
         job: JobReport,
         /// `true` if the tags have changed since the job was created.
-        has_other_tags: bool,
+        tags_changed: bool,
     },
     /// No release, by design.
     Skipped {
-        /// Why.
+        /// The reason.
         reason: SkipReason,
-        /// The ID of the job that was deleted, if that is why.
+        /// The ID of the deleted job, if the reason is that it was deleted.
         job_id: Option<String>,
     },
     /// The uploader must change the object or its tags.
@@ -54,25 +54,25 @@ pub enum Outcome {
         /// Every problem.
         reasons: Vec<String>,
     },
-    /// Everything is checked, and nothing was created.
+    /// Everything was checked, and nothing was created.
     DryRun {
-        /// The job as it would be.
+        /// The job that the release would create.
         job: JobReport,
         /// The requests of the release.
         requests: Box<PlannedRequests>,
-        /// The part that the requests lack, if they are incomplete.
+        /// The part that is missing from the requests, if they are incomplete.
         note: Option<String>,
     },
     /// Lambda retries; after its last attempt the operator must act.
     Failed {
-        /// Why.
+        /// The failure.
         failure: Failure,
         /// The known facts of the job, which may exist.
         job: JobReport,
     },
 }
 
-/// The requests that a release would make, in AWS's own member names.
+/// The requests that a release would send, with AWS's member names.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlannedRequests {
@@ -142,7 +142,7 @@ impl Outcome {
 
     fn reason(&self) -> Option<Cow<'_, str>> {
         match self {
-            Self::Adopted { has_other_tags: true, .. } => Some(
+            Self::Adopted { tags_changed: true, .. } => Some(
                 "the tags have changed since the job was created; to release with these, cancel the job and upload \
                  again"
                     .into(),
@@ -174,7 +174,7 @@ impl Outcome {
     pub(crate) fn level(&self) -> Level {
         match self {
             Self::Rejected { .. } | Self::Failed { .. } => Level::ERROR,
-            Self::Adopted { has_other_tags: true, .. }
+            Self::Adopted { tags_changed: true, .. }
             | Self::Skipped {
                 reason: SkipReason::Superseded | SkipReason::Withdrawn | SkipReason::JobDeleted, ..
             } => Level::WARN,
@@ -212,7 +212,7 @@ impl Release {
         Some(self.key.as_ref().map_or_else(|| reason.clone(), |key| format!("`{key}`: {reason}")))
     }
 
-    /// Logs the final line of the record, with all that is known of it.
+    /// Logs the final line of the record, with all known facts.
     pub(crate) fn log(&self, progress: &Progress) {
         let ms = |step| progress.duration(step).and_then(|duration| u64::try_from(duration.as_millis()).ok());
         let report = self.report();
@@ -278,8 +278,8 @@ mod tests {
         release(Outcome::Created(job()))
     }
 
-    fn adopted(has_other_tags: bool) -> Release {
-        release(Outcome::Adopted { job: job(), has_other_tags })
+    fn adopted(tags_changed: bool) -> Release {
+        release(Outcome::Adopted { job: job(), tags_changed })
     }
 
     fn dry_run() -> Release {

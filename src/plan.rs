@@ -50,11 +50,11 @@ pub(crate) enum Plan {
     Release(Box<Planned>),
 }
 
-/// Plans the release of an upload. A job that exists is adopted, whatever became of its targets and signing profiles.
+/// Plans the release of an upload. An existing job is adopted, even if its targets or signing profiles no longer exist.
 ///
 /// # Errors
-/// Skips an upload that is not current. Rejects the release with every problem. [`Failure::Overtaken`] if another attempt has
-/// written a record meanwhile.
+/// Skips an upload that is not current. Rejects the release with every problem. [`Failure::Overtaken`] if another
+/// attempt has written the record meanwhile.
 pub(crate) async fn plan(
     scope: Scope<'_>,
     Inspected { tags, image, attempts, record, current }: Inspected,
@@ -72,13 +72,13 @@ pub(crate) async fn plan(
         None => JobRecord::new(scope.upload, request.job_id(scope.upload), tags.clone())?,
     };
     let files: Vec<(&FileRequest, &Image)> = request.files.iter().zip(images.iter().flatten()).collect();
-    let resolve =
+    let check_with =
         |template: &JobConfig| check(Inputs { template: Some(template), ..inputs }, &sizes, scope.settings, now);
     let look_up = join4(
         check_job_id(scope, &request, &record),
         lookup::targets(scope, &request),
         source::find(scope, &files, &record.signature_versions),
-        resolve_template(scope, &request, &tags, resolve),
+        resolve_template(scope, &request, &tags, check_with),
     );
     let (state, targets, files, resolved) = progress.time(Step::Preflight, look_up).await;
     let state = match state {
@@ -87,14 +87,14 @@ pub(crate) async fn plan(
         state => state,
     };
     let ((resolved, (state, ())), files) = combine(combine(resolved, combine(state, targets)), files)?;
-    let (request, drafts) = resolved;
-    if let Some(origins) = request.value_sources(&tags) {
-        tracing::info!(key = scope.upload.key, "{origins}");
+    let (request, draft_warnings) = resolved;
+    if let Some(sources) = request.value_sources(&tags) {
+        tracing::info!(key = scope.upload.key, "{sources}");
     }
-    scope.warn([request.warnings(now), drafts].concat());
+    scope.warn([request.warnings(now), draft_warnings].concat());
     let mut record = record;
-    if let JobIdState::Taken(of) = state {
-        avoid_default_id(scope, &mut record, &of);
+    if let JobIdState::InUse(owner) = state {
+        replace_default_id(scope, &mut record, &owner);
     }
     if !record.is_written {
         record.signature_versions = signature_versions(&files);
@@ -102,8 +102,9 @@ pub(crate) async fn plan(
     Ok(Plan::Release(Box::new(Planned { request, files, record, tags, manifest, attempts })))
 }
 
-/// Returns the request with the values of its job template, which `check` resolves, and warnings about its package versions.
-/// Package versions in tags and manifest take precedence over the template, so both are looked up at the same time.
+/// Returns the request with the values of its job template, and warnings about its package versions. `check` checks the
+/// request together with the template. Package versions in tags or manifest take precedence over those of the template,
+/// so they are looked up at the same time as the template.
 async fn resolve_template(
     scope: Scope<'_>,
     request: &ReleaseRequest,
@@ -115,21 +116,21 @@ async fn resolve_template(
         let missing = |failure| request.missing_template(tags, failure);
         check(&job_template::describe(scope, template, missing).await?)
     };
-    let (resolved, drafts) = join(resolved, lookup::package_versions(scope, request, tags)).await;
-    let (resolved, mut drafts) = combine(resolved, drafts)?;
+    let (resolved, draft_warnings) = join(resolved, lookup::package_versions(scope, request, tags)).await;
+    let (resolved, mut draft_warnings) = combine(resolved, draft_warnings)?;
     if request.package_arns(scope.settings).is_none() {
-        drafts = lookup::package_versions(scope, &resolved, tags).await?;
+        draft_warnings = lookup::package_versions(scope, &resolved, tags).await?;
     }
-    Ok((resolved, drafts))
+    Ok((resolved, draft_warnings))
 }
 
-/// Gives a release another job ID than the default one, which the job of another upload has.
-fn avoid_default_id(scope: Scope<'_>, record: &mut JobRecord, of: &str) {
-    let other = match scope.settings.dry_run {
-        DryRun::Off => record.other_job_id(scope.upload),
+/// Replaces the default job ID of a release, because the job of another upload has it.
+fn replace_default_id(scope: Scope<'_>, record: &mut JobRecord, owner: &str) {
+    let replacement = match scope.settings.dry_run {
+        DryRun::Off => record.fallback_job_id(scope.upload),
         _ => scope.upload.job_id_with(FROM_RECORD),
     };
-    let default = std::mem::replace(&mut record.job_id, other);
-    let other = &record.job_id;
-    scope.warn([format!("the job ID `{default}` is that of {of}; this release uses `{other}` instead")]);
+    let default = std::mem::replace(&mut record.job_id, replacement);
+    let replacement = &record.job_id;
+    scope.warn([format!("the job ID `{default}` is that of {owner}; this release uses `{replacement}` instead")]);
 }

@@ -1,4 +1,4 @@
-//! How far a release has got: its step, the duration of each step, and what is known of its job.
+//! The progress of a release: its step, the duration of each step, and the known facts of its job.
 
 use serde::Serialize;
 use std::fmt;
@@ -24,7 +24,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// All of them, in their order.
+    /// All steps in their order.
     pub const ALL: [Self; 6] = [Self::Inspect, Self::Preflight, Self::Sign, Self::Copy, Self::Stream, Self::Job];
 
     /// The step's word in metrics.
@@ -88,7 +88,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Does the work of a step, or a part of it, and adds up how long it took.
+    /// Runs a step or a part of it, and adds its duration to that of the step.
     pub fn time<'a, T>(&'a mut self, step: Step, work: impl Future<Output = T> + 'a) -> impl Future<Output = T> + 'a {
         self.step = step;
         // Boxed, as the state of all calls together is large.
@@ -106,7 +106,7 @@ impl Progress {
         *duration = Some(duration.unwrap_or_default() + more);
     }
 
-    /// How long a step took; `None` if it was never finished.
+    /// The duration of a step. `None` if no part of it has finished.
     pub fn duration(&self, step: Step) -> Option<Duration> {
         self.durations[step as usize]
     }

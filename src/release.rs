@@ -1,6 +1,6 @@
-//! The recipe of a release: its steps in their order.
+//! Releases an upload: runs all steps of a release in their order.
 //!
-//! Each step makes a value from the one before, and can be repeated.
+//! Each step makes a value from the previous one, and can be repeated.
 
 use crate::backoff::Backoff;
 use crate::delivery::deliver::deliver;
@@ -26,23 +26,23 @@ use futures::future::join;
 use std::time::Duration;
 use tokio::time::{sleep, timeout_at};
 
-/// The pauses before a throttled release goes on.
+/// The first and the longest pause before a throttled release is tried again.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(8);
 
-/// Releases an upload, which CopyObject wrote if `is_copy`, within the time of the invocation. Throttled releases go on after a
-/// pause: a burst of uploads outlasts Lambda's retries.
+/// Releases an upload before the deadline of the invocation. `is_copy` is `true` if CopyObject wrote the upload. A
+/// throttled release is tried again after a pause, because a burst of uploads outlasts Lambda's retries.
 ///
 /// # Errors
 /// Skips, rejects or fails the release. [`Failure::OutOfTime`] at the deadline.
 pub(crate) async fn release(scope: Scope<'_>, is_copy: bool, progress: &mut Progress) -> Result<Outcome, NotReleased> {
     let attempts = async {
         let mut backoff = Backoff::new(FIRST_PAUSE, MAX_PAUSE, scope.deadline);
-        let mut is_restarted = false;
+        let mut was_overtaken = false;
         loop {
             match attempt(scope, is_copy, progress).await {
-                // The next one goes by the record of the attempt that was first.
-                Err(NotReleased::Failed(Failure::Overtaken { .. })) if !is_restarted => is_restarted = true,
+                // The next iteration uses the record of the other attempt.
+                Err(NotReleased::Failed(Failure::Overtaken { .. })) if !was_overtaken => was_overtaken = true,
                 Err(NotReleased::Failed(failure))
                     if failure.is_throttled()
                         && let Some(pause) = backoff.next() =>
@@ -59,11 +59,11 @@ pub(crate) async fn release(scope: Scope<'_>, is_copy: bool, progress: &mut Prog
     outcome.unwrap_or_else(|_| Err(Failure::OutOfTime { step: progress.step }.into()))
 }
 
-/// The recipe. What an earlier attempt left is found and used.
+/// Runs all steps once. Finds and uses the record, signatures, stream and job of earlier attempts.
 async fn attempt(scope: Scope<'_>, is_copy: bool, progress: &mut Progress) -> Result<Outcome, NotReleased> {
     let inspected = progress.time(Step::Inspect, inspect(scope, is_copy)).await?;
-    // The job of a record is adopted as it is: neither bad tags nor a newer version change it.
-    if let Some(released) = find_recorded(scope, &inspected, progress).await? {
+    // An existing job is adopted even if the tags are invalid by now, or a newer version is current.
+    if let Some(released) = find_recorded_job(scope, &inspected, progress).await? {
         return adopt(scope, released, progress).await;
     }
     let planned = match plan(scope, inspected, progress).await? {
@@ -100,17 +100,16 @@ async fn attempt(scope: Scope<'_>, is_copy: bool, progress: &mut Progress) -> Re
     }
 }
 
-/// The SHA-256 of the one image in hexadecimal digits. `None` if it was not read.
+/// The SHA-256 of the only image in hexadecimal digits. `None` if the image was not read.
 fn sha256(signed: &[SignedFile]) -> Option<String> {
     signed.first()?.digests.as_ref().map(Digests::sha256_hex)
 }
 
-/// The job that the record of this version names. `None` if there is no record, or an attempt died before it created the job.
+/// Finds the job that the record of this upload names. `None` if there is no record, or the job was not created yet.
 ///
 /// # Errors
-/// Skips an unchanged copy. Skips a version whose job was created and is gone: an operator deleted it, and it is never created
-/// again.
-async fn find_recorded(
+/// Skips an unchanged copy. Skips an upload whose job an operator deleted: the function never creates that job again.
+async fn find_recorded_job(
     scope: Scope<'_>,
     inspected: &Inspected,
     progress: &mut Progress,
@@ -129,7 +128,7 @@ async fn find_recorded(
     Ok(job.map(|job| Released { job, record: record.clone(), tags: inspected.tags.clone() }))
 }
 
-/// Reports the existing job of this version, and writes its receipt if it is missing.
+/// Reports the existing job of this upload, and writes its receipt if it is missing.
 async fn adopt(
     scope: Scope<'_>,
     Released { job, record, tags }: Released,
@@ -138,7 +137,7 @@ async fn adopt(
     progress.job.job_id = Some(record.job_id.clone());
     job.add_to(&mut progress.job);
     progress.job.verified = progress.job.verified.or(record.verified);
-    let has_other_tags = record.tags != tags;
+    let tags_changed = record.tags != tags;
     if record.job_arn.is_none() && scope.settings.dry_run == DryRun::Off {
         let sha256 = match record.sha256 {
             None => unchanged::sha256(scope).await?,
@@ -146,5 +145,5 @@ async fn adopt(
         };
         job.receipt(JobRecord { sha256, ..record }).write(scope).await?;
     }
-    Ok(Outcome::Adopted { job: progress.job.clone(), has_other_tags })
+    Ok(Outcome::Adopted { job: progress.job.clone(), tags_changed })
 }

@@ -13,19 +13,19 @@ pub(crate) struct Scope<'a> {
     pub settings: &'a Settings,
     pub upload: &'a Upload,
     pub clock: fn() -> Timestamp,
-    /// When the invocation began.
+    /// The start of the invocation.
     pub started: Timestamp,
-    /// When the invocation must have ended.
+    /// The time at which the function ends the invocation.
     pub deadline: Instant,
 }
 
 impl<'a> Scope<'a> {
-    /// A scope for another object version: a file of a manifest, or an earlier version.
+    /// Returns the scope for another object version: a file of a manifest, or an earlier version.
     pub fn with_upload(self, upload: &'a Upload) -> Self {
         Self { upload, ..self }
     }
 
-    /// The prefix of everything that is made from the upload.
+    /// The prefix of all objects that the function writes for the upload.
     pub fn prefix(&self) -> String {
         self.settings.prefix_of(self.upload)
     }
@@ -39,7 +39,7 @@ impl<'a> Scope<'a> {
         (self.clock)()
     }
 
-    /// Logs warnings of what is allowed but probably not meant.
+    /// Logs warnings about values that are allowed, but probably a mistake.
     pub fn warn(&self, warnings: impl IntoIterator<Item = String>) {
         for warning in warnings {
             tracing::warn!(key = self.upload.key, "{warning}");

@@ -21,7 +21,7 @@ pub(crate) enum Delivery {
 }
 
 impl Delivery {
-    /// The delivery by these protocols. What they do not need is dropped.
+    /// Makes the delivery by these protocols. Drops the stream or the URLs if they do not need them.
     pub fn new(protocols: Protocols, stream: Stream, urls: Vec<PresignedUrl>) -> Self {
         match protocols {
             Protocols::Mqtt => Self::Mqtt(stream),
@@ -58,7 +58,7 @@ impl Delivery {
 /// Copies the signed files to where AWS IoT may read them, and creates the stream if the protocols need one.
 ///
 /// # Errors
-/// Skips an upload that is no longer current.
+/// Skips an upload that is no longer current. Fails if a request fails.
 pub(crate) async fn deliver(
     scope: Scope<'_>,
     protocols: Protocols,
@@ -71,7 +71,7 @@ pub(crate) async fn deliver(
     let delivery = async {
         Ok::<_, Failure>(match protocols {
             Protocols::Http => Delivery::Http(urls),
-            _ => Delivery::new(protocols, stream::ensure(scope, &copies).await?, urls),
+            _ => Delivery::new(protocols, stream::create_or_adopt(scope, &copies).await?, urls),
         })
     };
     let (delivery, current) = progress.time(Step::Stream, join(delivery, object::check_current(scope))).await;

@@ -10,7 +10,7 @@ use crate::upload::{Upload, encoded};
 pub(crate) struct PresignedUrl(pub String);
 
 impl PresignedUrl {
-    /// The URL in it is path style, with everything encoded that AWS IoT expects encoded.
+    /// Makes the placeholder of a raw copy. Its URL is path-style, and percent-encoded as AWS IoT requires.
     pub fn of(settings: &Settings, upload: &Upload, copy: &RawCopy) -> Self {
         let (region, key, version) = (&settings.region, encoded(&copy.key), encoded(&copy.version_id));
         let domain = match settings.ota_role.partition.as_str() {
@@ -27,7 +27,7 @@ impl PresignedUrl {
     }
 
     /// Returns whether a URL in a job document is below the prefix of the upload. No other upload has that prefix.
-    pub fn is_of(url: &str, settings: &Settings, upload: &Upload) -> bool {
+    pub fn is_for(url: &str, settings: &Settings, upload: &Upload) -> bool {
         url.contains(&format!("/{}", encoded(&settings.prefix_of(upload))))
     }
 }
@@ -64,7 +64,7 @@ mod tests {
             ["v1", "v2"].map(|version| Upload::new("b".into(), "firmware/a.bin".into(), version.into()));
         let copy = copy(format!("{}job", settings.prefix_of(&first)), "v");
         let url = PresignedUrl::of(&settings, &first, &copy).0;
-        assert!(PresignedUrl::is_of(&url, &settings, &first) && !PresignedUrl::is_of(&url, &settings, &second));
-        assert!(!PresignedUrl::is_of("", &settings, &first));
+        assert!(PresignedUrl::is_for(&url, &settings, &first) && !PresignedUrl::is_for(&url, &settings, &second));
+        assert!(!PresignedUrl::is_for("", &settings, &first));
     }
 }

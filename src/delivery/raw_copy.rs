@@ -13,7 +13,7 @@ use aws_sdk_s3::types::{ChecksumAlgorithm, TaggingDirective};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-/// A version of a file's very bytes, where AWS IoT may read them.
+/// An object version with the bytes of a file, where AWS IoT may read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RawCopy {
     /// The ID of the file.
@@ -26,11 +26,11 @@ pub(crate) struct RawCopy {
     pub sha256: Option<Vec<u8>>,
 }
 
-/// Copies a file over its signed object, as CreateOTAUpdate does, or next to it. The copy has the bytes of the very
-/// version that was signed. It has no tags, so it is no release.
+/// Copies a file over its signed object, as CreateOTAUpdate does. A file with a provided signature is copied to the key
+/// `image`. The copy has the bytes of the version that was signed. It has no tags, so it is not a release.
 ///
-/// Every attempt copies again: nothing records whether an earlier copy was verified. S3 must return the SHA-256 of the
-/// file for the copy, if it returns one and the file was read.
+/// Every attempt copies again: nothing records whether an earlier copy was verified. If S3 returns a SHA-256 of the
+/// copy and the file was read, the two must be equal.
 pub(crate) async fn copy(scope: Scope<'_>, signed: &SignedFile) -> Result<RawCopy, NotReleased> {
     let SignedFile { file, image, signed, digests } = signed;
     let (upload, key, account) = (&file.source, &signed.key, scope.account());
@@ -51,7 +51,7 @@ pub(crate) async fn copy(scope: Scope<'_>, signed: &SignedFile) -> Result<RawCop
         .config_override(Clients::copy_timeouts());
     let copy = match call.send().await {
         Ok(copy) => copy,
-        // The version was deleted for good meanwhile.
+        // The version was permanently deleted meanwhile.
         Err(error) if is_gone(error.code()) => return Err(file.gone()),
         Err(error) => return Err(Failure::request(purpose(), error).into()),
     };

@@ -19,7 +19,7 @@ pub struct Stream {
     pub id: String,
 }
 
-/// CreateStream of raw copies.
+/// Builds CreateStream for raw copies.
 pub(crate) fn request(scope: Scope<'_>, copies: &[RawCopy]) -> CreateStreamFluentBuilder {
     let upload = scope.upload;
     let files = copies.iter().map(|RawCopy { file_id, key, version_id, .. }| {
@@ -30,13 +30,13 @@ pub(crate) fn request(scope: Scope<'_>, copies: &[RawCopy]) -> CreateStreamFluen
     call.role_arn(&scope.settings.ota_role.arn).description(upload.description())
 }
 
-/// Creates the stream of raw copies, or adopts an existing one that offers the bytes of this upload. An earlier
-/// attempt created that one, whatever CreateStream answers.
+/// Creates the stream of raw copies, or adopts an existing one that offers the bytes of this upload. An earlier attempt
+/// created that stream, whatever CreateStream answers.
 ///
 /// # Errors
-/// Fails if a request fails, or the existing stream offers something else. The ID of a stream is computable, so anyone
-/// with the right to create streams can have created it. An operator must act.
-pub(crate) async fn ensure(scope: Scope<'_>, copies: &[RawCopy]) -> Result<Stream, Failure> {
+/// Fails if a request fails, or the existing stream offers something else. The operator must act: anyone with the right
+/// to create streams can compute the ID and create a stream with it.
+pub(crate) async fn create_or_adopt(scope: Scope<'_>, copies: &[RawCopy]) -> Result<Stream, Failure> {
     let id = scope.upload.stream_id();
     let Err(error) = request(scope, copies).send().await else { return Ok(Stream { id }) };
     let exists = error.as_service_error().is_some_and(CreateStreamError::is_resource_already_exists_exception);
@@ -68,7 +68,7 @@ pub(crate) async fn count(aws: &Clients) -> Result<usize, Failure> {
     Ok(count)
 }
 
-/// The reason why a stream does not offer the raw copies, with the place that it points at. `None` if it offers them.
+/// Returns why a stream does not offer the raw copies, with the place of its file. `None` if it offers them.
 ///
 /// Each file of the stream must be in the folder of its raw copy, in a version with the bytes of the upload. AWS IoT
 /// must read the files with the role of the deployment.
@@ -87,18 +87,18 @@ async fn problem(scope: Scope<'_>, copies: &[RawCopy], stream: &StreamInfo) -> R
         let Some((_, bucket, key, version)) = places.iter().find(|(id, ..)| *id == i32::from(copy.file_id)) else {
             return Ok(Some(format!("it has no file {}", copy.file_id)));
         };
-        let points = || {
+        let place = || {
             let version = version.map_or_else(|| "no version".to_owned(), |version| format!("version {version}"));
             format!("its file {} points at s3://{bucket}/{key} {version}", copy.file_id).escape_debug().to_string()
         };
-        let is_placed = *bucket == scope.upload.bucket && folder(key) == folder(&copy.key);
-        let Some(version) = version.filter(|_| is_placed) else { return Ok(Some(points())) };
+        let is_in_folder = *bucket == scope.upload.bucket && folder(key) == folder(&copy.key);
+        let Some(version) = version.filter(|_| is_in_folder) else { return Ok(Some(place())) };
         if !has_bytes_of(scope, copy, (key, version)).await? {
-            return Ok(Some(format!("{}, which has other bytes", points())));
+            return Ok(Some(format!("{}, which has other bytes", place())));
         }
     }
-    let is_more = places.len() > copies.len();
-    Ok(is_more.then(|| format!("it has {} files, expected {}", places.len(), copies.len())))
+    let has_more = places.len() > copies.len();
+    Ok(has_more.then(|| format!("it has {} files, expected {}", places.len(), copies.len())))
 }
 
 fn folder(key: &str) -> Option<&str> {

@@ -15,7 +15,8 @@ use aws_sdk_iot::operation::create_job::builders::CreateJobFluentBuilder;
 use aws_sdk_iot::operation::create_job::{CreateJobError, CreateJobOutput};
 use aws_sdk_iot::types::PresignedUrlConfig;
 
-/// The CreateJob request of a release now, and the times of its job. The description of the job ends in the mark.
+/// Builds CreateJob for a release, and resolves the times of its job from the current time. The description of the job
+/// ends in the mark.
 ///
 /// # Errors
 /// Rejects the release if its start, end or window has come too near since the tags were checked.
@@ -26,12 +27,12 @@ pub(crate) fn request(
 ) -> Result<(Schedule, CreateJobFluentBuilder), NotReleased> {
     let Scope { settings, upload, .. } = scope;
     let now = scope.now();
-    let schedule = request.schedule.at(now, LeadTime::WhenCreated).map_err(|broken| {
+    let schedule = request.schedule.at(now, LeadTime::WhenCreated).map_err(|problems| {
         let too_late = |(part, problem)| match part {
             SchedulePart::Window => format!("the {part} has passed while the image was signed: it is {problem}"),
             _ => format!("the {part} has come too near while the image was signed: it is {problem}"),
         };
-        NotReleased::Rejected(RejectionKind::TooLate, broken.into_iter().map(too_late).collect())
+        NotReleased::Rejected(RejectionKind::TooLate, problems.into_iter().map(too_late).collect())
     })?;
     let config = &request.config;
     if !schedule.opens(&config.windows, now) {
@@ -76,8 +77,8 @@ pub(crate) enum Created {
     ByEarlierAttempt(Job),
 }
 
-/// Creates the job, or finds the one that an earlier attempt created. An existing job of this upload is that one,
-/// whatever CreateJob answers.
+/// Creates the job, or finds the one that an earlier attempt created. CreateJob may have had its effect even if its
+/// response is an error, so the job is looked up after any error.
 ///
 /// # Errors
 /// Rejects the release, or fails, if another job has the ID. Fails if a request fails.
@@ -89,7 +90,7 @@ pub(crate) async fn create(
     let job_id = record.job_id.as_str();
     let (schedule, call) = match request(scope, release, (job_id, &record.mark(), &document.text)) {
         Ok(request) => request,
-        // Another attempt may have been in time.
+        // Another attempt may have created the job in time.
         Err(error) => {
             return existing::find_own(scope, record).await?.map(Created::ByEarlierAttempt).ok_or(error);
         }
@@ -109,7 +110,7 @@ pub(crate) async fn create(
     match existing::find_by_id(scope, record).await {
         Ok(Some(JobWithId::Own(job))) => Ok(Created::ByEarlierAttempt(job)),
         Ok(Some(JobWithId::Other(other))) => Err(other.into_error(release)),
-        Err(unclear) if exists => Err(unclear.into()),
+        Err(lookup_failure) if exists => Err(lookup_failure.into()),
         _ => Err(failure.into()),
     }
 }

@@ -8,7 +8,7 @@ use crate::signing::signed_image::SignedImage;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-/// The buffer into which AWS's OTA demos copy a job message, without checking its size
+/// The size of the buffer into which AWS's OTA demos copy a job message without a check
 /// (<https://github.com/FreeRTOS/iot-reference-esp32c3>).
 const JOB_MESSAGE_BYTES: usize = 2048;
 
@@ -17,7 +17,7 @@ const JOB_MESSAGE_FRAME: &str = "{\"clientToken\":\"0:\",\"timestamp\":170000000
                                  \"queuedAt\":1700000000,\"lastUpdatedAt\":1700000000,\"versionNumber\":1,\
                                  \"executionNumber\":1,\"jobDocument\":}}";
 
-/// The bytes by which a presigned URL is longer than its placeholder: mostly the session token of the role.
+/// The difference in length between a presigned URL and its placeholder: mostly the session token of the role.
 const PRESIGNED_QUERY_BYTES: usize = 1230;
 
 /// `otaconfigMAX_BLOCK_BITMAP_SIZE` (128) × 8 blocks of 4 KiB, the defaults of
@@ -47,10 +47,10 @@ pub(crate) fn warnings(job_id: &str, document: &str, files: &[(&FileRequest, &Si
             files.len()
         )
     });
-    too_long.into_iter().chain(several).chain(files.iter().flat_map(|(file, signed)| of_file(file, signed))).collect()
+    too_long.into_iter().chain(several).chain(files.iter().flat_map(|(file, signed)| per_file(file, signed))).collect()
 }
 
-fn of_file(file: &FileRequest, signed: &SignedImage) -> impl Iterator<Item = String> {
+fn per_file(file: &FileRequest, signed: &SignedImage) -> impl Iterator<Item = String> {
     let name = &file.source.key;
     let image = (signed.size > OTA_LIBRARY_IMAGE_BYTES).then(|| {
         format!(
@@ -111,8 +111,8 @@ mod tests {
         let upload = Upload::new("firmware-bucket".into(), "firmware/blinky-1.2.0.bin".into(), "v".repeat(32));
         let tags = [("ota:thing-group", "lab"), ("ota:protocols", protocols)];
         let tags = Tags(tags.map(|(tag, value)| (tag.to_owned(), value.to_owned())).into());
-        let asked = Inputs { upload: &upload, tags: &tags, manifest: None, template: None };
-        let request = ReleaseRequest::check(asked, &settings, "2026-11-23T21:40:30Z".parse().unwrap()).unwrap();
+        let inputs = Inputs { upload: &upload, tags: &tags, manifest: None, template: None };
+        let request = ReleaseRequest::check(inputs, &settings, "2026-11-23T21:40:30Z".parse().unwrap()).unwrap();
         let files: Vec<_> = signed.iter().map(|signed| (&request.files[0], signed)).collect();
         let key = format!("{}{}", settings.prefix_of(&upload), "j".repeat(36));
         let copies = vec![RawCopy { file_id: 0, key, version_id: "v".repeat(32), size: 1, sha256: None }; signed.len()];
@@ -157,7 +157,7 @@ mod tests {
     fn several_files_are_a_warning_about_what_each_library_installs() {
         let warnings = warnings_of("mqtt", &[signed(ECDSA, 71, "cert", 1), signed(ECDSA, 71, "cert", 1)]);
         assert!(matches!(&warnings[..], [one] if one.starts_with("the job has 2 files; ")), "{warnings:?}");
-        // Ten of them exceed the buffer as well.
+        // Ten files also exceed the buffer.
         let ten = warnings_of("mqtt", &vec![signed(ECDSA, 71, "cert", 1); 10]);
         assert!(ten[0].starts_with("the job message has about 2"), "{ten:?}");
         assert!(ten[1].starts_with("the job has 10 files"), "{ten:?}");

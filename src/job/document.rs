@@ -100,8 +100,8 @@ mod tests {
         let upload = Upload::new("b".into(), key.into(), "v1".into());
         let tags =
             tags.iter().chain(&[("ota:thing-group", "lab")]).map(|(tag, value)| ((*tag).into(), (*value).into()));
-        let asked = Inputs { upload: &upload, tags: &Tags(tags.collect()), manifest: None, template: None };
-        let request = ReleaseRequest::check(asked, &settings(&[]).unwrap(), Timestamp::UNIX_EPOCH).unwrap();
+        let inputs = Inputs { upload: &upload, tags: &Tags(tags.collect()), manifest: None, template: None };
+        let request = ReleaseRequest::check(inputs, &settings(&[]).unwrap(), Timestamp::UNIX_EPOCH).unwrap();
         let (stream, urls) = (Stream { id: upload.stream_id() }, vec![PresignedUrl("${aws:iot:…}".to_owned())]);
         document(&[(&request.files[0], signed)], &Delivery::new(request.protocols, stream, urls)).unwrap().text
     }

@@ -10,22 +10,22 @@ use futures::future::join_all;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// How many earlier versions of a key are looked at for unfinished jobs.
-const EARLIER: i32 = 5;
+/// The maximum of earlier versions of a key whose jobs are looked up.
+const MAX_EARLIER_VERSIONS: i32 = 5;
 
-/// How long the lookup may take: what it finds is only logged.
+/// The time-out of the lookup. It is short, because the results are only logged.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// A warning for each unfinished job of an earlier version. What cannot be looked up is left out: a release does not depend on
-/// it.
+/// Returns a warning for each unfinished job of an earlier version. Leaves out jobs that cannot be looked up, because a
+/// release does not depend on them.
 pub(crate) async fn warnings(scope: Scope<'_>) -> Vec<String> {
     let look_up = async {
-        let earlier = earlier_versions(scope, EARLIER).await.ok()?;
+        let earlier = earlier_versions(scope, MAX_EARLIER_VERSIONS).await.ok()?;
         Some(join_all(earlier.iter().map(|version| unfinished(scope, version))).await)
     };
     let found = timeout(MAX_WAIT, look_up).await.ok().flatten().unwrap_or_default();
     let mut jobs: Vec<_> = found.into_iter().flatten().collect();
-    // Unchanged copies have the job of the version that they are copies of.
+    // An unchanged copy has the same job as its original.
     jobs.dedup();
     jobs
 }

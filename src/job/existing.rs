@@ -1,4 +1,4 @@
-//! The existing job with the ID of a release: the release's own, or another.
+//! Looks up the job with the ID of a release, and decides whether it is the release's own job.
 
 use crate::delivery::presigned_url::PresignedUrl;
 use crate::error::{Failure, required};
@@ -18,14 +18,14 @@ pub(crate) struct Job {
     pub arn: String,
     pub status: Option<JobStatus>,
     pub description: Option<String>,
-    /// The stream that devices may fetch the image from, if its document was written or read here.
+    /// The stream in the job's document. `None` if there is no stream, or the document was not read.
     pub stream_id: Option<String>,
     pub start_time: Option<String>,
     pub end_time: Option<String>,
 }
 
 impl Job {
-    /// Adds this job to what is known of it.
+    /// Adds the ARN, stream and times of this job to a report.
     pub fn add_to(&self, report: &mut JobReport) {
         report.job_arn = Some(self.arn.clone());
         report.stream_id.clone_from(&self.stream_id);
@@ -33,7 +33,7 @@ impl Job {
         report.end_time.clone_from(&self.end_time);
     }
 
-    /// The receipt for this job, in place of the record that only fixed its ID.
+    /// Makes the receipt for this job from the record, which only fixed its ID.
     pub fn receipt(&self, record: JobRecord) -> JobRecord {
         let (job_arn, stream_id) = (Some(self.arn.clone()), self.stream_id.clone());
         let (start_time, end_time) = (self.start_time.clone(), self.end_time.clone());
@@ -59,22 +59,23 @@ pub(crate) struct OtherJob {
     has_default_id: bool,
     /// The mark at the end of the description of the release's own job.
     mark: String,
-    /// The upload of the job, if its description names one.
-    of: String,
+    /// A phrase that names the upload in the job's description, or `another job`.
+    owner: String,
 }
 
 impl OtherJob {
-    /// The end of a release whose job would have this ID. The release is rejected if a tag requests the ID.
+    /// Rejects or fails a release whose job would have the ID of this job. The release is rejected if the uploader can
+    /// choose or get another ID.
     pub fn into_error(self, request: &ReleaseRequest) -> NotReleased {
-        let Self { job_id, names_upload, has_default_id, mark, of } = self;
+        let Self { job_id, names_upload, has_default_id, mark, owner } = self;
         let is_requested = request.job_id.as_ref().is_some_and(|requested| requested.to_string() == job_id);
         if !names_upload && (is_requested || !has_default_id) {
             let problem = if is_requested {
                 format!(
-                    "tag `ota:job-id` requests the job ID `{job_id}`, which {of} has; choose another and upload again"
+                    "tag `ota:job-id` requests the job ID `{job_id}`, which {owner} has; choose another and upload again"
                 )
             } else {
-                format!("the record of this release has the job ID `{job_id}`, which {of} has; upload again")
+                format!("the record of this release has the job ID `{job_id}`, which {owner} has; upload again")
             };
             return NotReleased::Rejected(RejectionKind::JobId, vec![problem]);
         }
@@ -84,7 +85,7 @@ impl OtherJob {
                  created it, or changed its description"
             )
         } else {
-            format!("it belongs to {of}")
+            format!("it belongs to {owner}")
         };
         let remedy = format!(
             "Find out who did so (`aws iot describe-job --job-id {job_id}`); if no release needs it, `aws iot delete-job \
@@ -94,22 +95,22 @@ impl OtherJob {
     }
 }
 
-/// The job ID of a release, before anything is created.
+/// The state of a release's job ID, before anything is created.
 #[derive(Debug)]
 pub(crate) enum JobIdState {
-    /// No job has it.
+    /// No job has the ID.
     Free,
-    /// The release's own job has it.
+    /// The release's own job has the ID.
     Own(Job),
-    /// Another job has the default ID. This is the upload of that job.
-    Taken(String),
+    /// Another job has the default ID. Has a phrase that names its upload.
+    InUse(String),
 }
 
 /// Looks up the job with the ID of a record.
 ///
 /// # Errors
-/// [`Failure::Overtaken`] if another attempt has written a record meanwhile. Rejects the release, or fails, if another job has
-/// the ID and the release cannot have another one.
+/// [`Failure::Overtaken`] if another attempt has written the record meanwhile. Rejects the release, or fails, if
+/// another job has the ID and the release cannot use another ID.
 pub(crate) async fn check_job_id(
     scope: Scope<'_>,
     request: &ReleaseRequest,
@@ -120,17 +121,18 @@ pub(crate) async fn check_job_id(
         Some(JobWithId::Own(job)) => return Ok(JobIdState::Own(job)),
         Some(JobWithId::Other(other)) => other,
     };
-    // An attempt writes the record before it creates the job: was another one faster than this?
+    // The job may be that of another attempt, which writes the record before it creates the job.
     if !record.is_written && !record_versions(scope).await?.is_empty() {
         return Err(overtaken(scope).into());
     }
     if record.is_written || other.names_upload || request.job_id.is_some() {
         return Err(other.into_error(request));
     }
-    Ok(JobIdState::Taken(other.of))
+    Ok(JobIdState::InUse(other.owner))
 }
 
-/// The job of a receipt, if it exists and is the release's own. Another job may take the ID of a deleted one.
+/// Finds the job of a receipt, if it exists and is the release's own. After the job was deleted, another job may have
+/// its ID.
 pub(crate) async fn find_by_receipt(scope: Scope<'_>, receipt: &JobRecord) -> Result<Option<Job>, Failure> {
     if receipt.nonce.is_none() {
         return describe(scope, &receipt.job_id).await;
@@ -141,7 +143,7 @@ pub(crate) async fn find_by_receipt(scope: Scope<'_>, receipt: &JobRecord) -> Re
     find_own(scope.with_upload(original.as_ref().unwrap_or(scope.upload)), receipt).await
 }
 
-/// The job with the ID of a record, if it exists and is the release's own.
+/// Finds the job with the ID of a record, if it exists and is the release's own.
 pub(crate) async fn find_own(scope: Scope<'_>, record: &JobRecord) -> Result<Option<Job>, Failure> {
     match find_by_id(scope, record).await? {
         Some(JobWithId::Own(job)) => Ok(Some(job)),
@@ -149,8 +151,8 @@ pub(crate) async fn find_own(scope: Scope<'_>, record: &JobRecord) -> Result<Opt
     }
 }
 
-/// The job with the ID of a record. A job is the release's own if its document names the upload, and its description
-/// ends in the mark of the record.
+/// Finds the job with the ID of a record. The job is the release's own if its document names the upload, and its
+/// description ends in the mark of the record.
 ///
 /// The document names the stream of the upload, or a URL of the upload if the job has no stream. Anyone can compute
 /// the IDs of jobs and streams, but not the mark.
@@ -167,19 +169,19 @@ pub(crate) async fn find_by_id(scope: Scope<'_>, record: &JobRecord) -> Result<O
         *stream_id == upload.stream_id()
     } else {
         let url = ota["files"][0]["update_data_url"].as_str();
-        url.is_some_and(|url| PresignedUrl::is_of(url, scope.settings, upload))
+        url.is_some_and(|url| PresignedUrl::is_for(url, scope.settings, upload))
     };
     let description = job.description.as_deref().unwrap_or_default();
     if names_upload && description.ends_with(&record.mark()) {
         return Ok(Some(JobWithId::Own(Job { stream_id, ..job })));
     }
-    let of = upload_of(description).unwrap_or_else(|| "another job".to_owned());
-    let has_default_id = [upload.default_job_id(), record.other_job_id(upload)].iter().any(|id| id == job_id);
+    let owner = upload_of(description).unwrap_or_else(|| "another job".to_owned());
+    let has_default_id = [upload.default_job_id(), record.fallback_job_id(upload)].iter().any(|id| id == job_id);
     let (job_id, mark) = (job_id.to_owned(), record.mark());
-    Ok(Some(JobWithId::Other(OtherJob { job_id, names_upload, has_default_id, mark, of })))
+    Ok(Some(JobWithId::Other(OtherJob { job_id, names_upload, has_default_id, mark, owner })))
 }
 
-/// The job with this ID. `None` if it does not exist.
+/// Looks up a job. `None` if it does not exist.
 async fn describe(scope: Scope<'_>, job_id: &str) -> Result<Option<Job>, Failure> {
     match scope.aws.iot.describe_job().job_id(job_id).send().await {
         Ok(response) => {
@@ -205,11 +207,11 @@ fn looking_up(job_id: &str) -> String {
     format!("looking up the job `{job_id}`")
 }
 
-/// The most characters of an upload that are shown.
+/// The maximum of characters of an upload in a message.
 const MAX_SHOWN: usize = 300;
 
 /// The upload that a job's description names. Anyone who creates a job writes its description, so only the form that
-/// releases write is shown.
+/// releases write is returned.
 fn upload_of(description: &str) -> Option<String> {
     let place = description.split(' ').next()?;
     let is_encoded = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~%:?=".contains(&byte);

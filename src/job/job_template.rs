@@ -1,4 +1,4 @@
-//! The options of an IoT job template.
+//! Reads the options of an AWS IoT job template.
 
 use crate::error::Failure;
 use crate::not_released::{NotReleased, RejectionKind};
@@ -8,10 +8,11 @@ use crate::scope::Scope;
 use aws_sdk_iot::error::ProvideErrorMetadata;
 use aws_sdk_iot::operation::describe_job_template::DescribeJobTemplateOutput;
 
-/// Looks a job template up. Its document, and what concerns that alone, is left out: a release has its own.
+/// Looks up a job template. Leaves out its document, because a release has its own.
 ///
 /// # Errors
-/// Rejects the release if the template breaks rules of CreateJob. If it does not exist, `missing` says what that means.
+/// Rejects the release if the template breaks rules of CreateJob. If it does not exist, `missing` decides between a
+/// rejection and a failure.
 pub(crate) async fn describe(
     scope: Scope<'_>,
     id: &JobTemplateId,
@@ -36,7 +37,7 @@ fn read(template: DescribeJobTemplateOutput) -> Result<JobConfig, Vec<(String, S
     let rollout = rollout.filter(|rates| rates.maximum_per_minute.is_some() || rates.exponential_rate.is_some());
     let abort = template.abort_config.filter(|config| !config.criteria_list().is_empty());
     let retries = template.job_executions_retry_config.filter(|config| !config.criteria_list().is_empty());
-    let said = UncheckedJobConfig {
+    let unchecked = UncheckedJobConfig {
         rollout,
         abort,
         timeout: template.timeout_config,
@@ -44,6 +45,6 @@ fn read(template: DescribeJobTemplateOutput) -> Result<JobConfig, Vec<(String, S
         windows: template.maintenance_windows.unwrap_or_default(),
         package_versions: template.destination_package_versions.unwrap_or_default(),
     };
-    let (config, problems) = said.check("maintenanceWindows");
+    let (config, problems) = unchecked.check("maintenanceWindows");
     if problems.is_empty() { Ok(config) } else { Err(problems) }
 }

@@ -13,20 +13,20 @@ use aws_sdk_iot::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_iot::types::PackageVersionStatus;
 use futures::{StreamExt, stream};
 
-/// Requests at the same time: AWS IoT allows ten a second for each of these operations
+/// The maximum of requests at the same time. AWS IoT allows ten a second for each of these operations
 /// (<https://docs.aws.amazon.com/general/latest/gr/iot_device_management.html>).
-const CONCURRENT: usize = 10;
+const MAX_CONCURRENT_LOOKUPS: usize = 10;
 
 /// Checks that every target exists.
 ///
 /// # Errors
 /// Rejects the release with all missing targets: the uploader must name others, or have them created.
 pub(crate) async fn targets(scope: Scope<'_>, request: &ReleaseRequest) -> Result<(), NotReleased> {
-    let lookups = stream::iter(&request.targets).map(|target| describe(scope, target));
-    combine_all(lookups.buffered(CONCURRENT).collect::<Vec<_>>().await).map(drop)
+    let lookups = stream::iter(&request.targets).map(|target| check_target(scope, target));
+    combine_all(lookups.buffered(MAX_CONCURRENT_LOOKUPS).collect::<Vec<_>>().await).map(drop)
 }
 
-async fn describe(scope: Scope<'_>, target: &Target) -> Result<(), NotReleased> {
+async fn check_target(scope: Scope<'_>, target: &Target) -> Result<(), NotReleased> {
     let iot = &scope.aws.iot;
     let (tag, name, kind, described) = match target {
         Target::ThingGroup(name) => {
@@ -59,19 +59,19 @@ fn does_not_exist(place: &str, value: &str, kind: &str) -> String {
     format!("{place} is `{value}`, which does not exist, expected {kind} of the deployment's account and region")
 }
 
-/// A package version that CreateJob would be given.
+/// A package version of the CreateJob request.
 struct PackageVersion {
     package: String,
     version: String,
-    /// The value and its place in tags, manifest or template.
+    /// The value in the tags, manifest or template, and its place there.
     value: String,
     place: String,
 }
 
 /// Checks that every package version of the request exists. Returns a warning for each that cannot be deployed yet.
 ///
-/// `$default` and `$null` name no version that could be looked up. Neither are versions of other accounts or regions,
-/// which only a job template can name.
+/// Does not look up `$default` and `$null`. Neither does it look up versions of other accounts or regions, which only a
+/// job template can name.
 ///
 /// # Errors
 /// Rejects the release with all missing versions if a tag, the manifest or the job template of a tag names them: the
@@ -81,16 +81,17 @@ pub(crate) async fn package_versions(
     request: &ReleaseRequest,
     tags: &Tags,
 ) -> Result<Vec<String>, NotReleased> {
-    let (origin, versions) = named(request, scope.settings, tags);
-    let lookups = stream::iter(versions).map(|version| get(scope, origin, version));
-    let warnings = combine_all(lookups.buffered(CONCURRENT).collect::<Vec<_>>().await)?;
+    let (reject_as, versions) = requested_versions(request, scope.settings, tags);
+    let lookups = stream::iter(versions).map(|version| check(scope, reject_as, version));
+    let warnings = combine_all(lookups.buffered(MAX_CONCURRENT_LOOKUPS).collect::<Vec<_>>().await)?;
     Ok(warnings.into_iter().flatten().collect())
 }
 
-/// The kind of a rejection for missing versions; `None` if they are the operator's.
-type Origin = Option<RejectionKind>;
+/// The kind of the rejection for missing versions. `None` if the operator named them, so that the release fails
+/// instead.
+type RejectAs = Option<RejectionKind>;
 
-fn named(request: &ReleaseRequest, settings: &Settings, tags: &Tags) -> (Origin, Vec<PackageVersion>) {
+fn requested_versions(request: &ReleaseRequest, settings: &Settings, tags: &Tags) -> (RejectAs, Vec<PackageVersion>) {
     if let Some(versions) = &request.package_versions {
         let named = versions.0.iter().map(|(package, version)| PackageVersion {
             package: package.clone(),
@@ -101,7 +102,7 @@ fn named(request: &ReleaseRequest, settings: &Settings, tags: &Tags) -> (Origin,
         return (Some(RejectionKind::PackageVersion), named.collect());
     }
     let template = request.job_template.as_ref().filter(|_| request.manifest_config.package_versions.is_empty());
-    let (origin, whose) = match template {
+    let (reject_as, of_template) = match template {
         None => (Some(RejectionKind::PackageVersion), String::new()),
         Some(id) => {
             let kind = tags.0.contains_key(JOB_TEMPLATE).then_some(RejectionKind::JobTemplate);
@@ -115,13 +116,13 @@ fn named(request: &ReleaseRequest, settings: &Settings, tags: &Tags) -> (Origin,
             package: package.to_owned(),
             version: version.to_owned(),
             value: arn.clone(),
-            place: format!("`destinationPackageVersions[{at}]`{whose}"),
+            place: format!("`destinationPackageVersions[{at}]`{of_template}"),
         })
     });
-    (origin, named.collect())
+    (reject_as, named.collect())
 }
 
-async fn get(scope: Scope<'_>, origin: Origin, named: PackageVersion) -> Result<Option<String>, NotReleased> {
+async fn check(scope: Scope<'_>, reject_as: RejectAs, named: PackageVersion) -> Result<Option<String>, NotReleased> {
     let PackageVersion { package, version, value, place } = named;
     match scope.aws.iot.get_package_version().package_name(&package).version_name(&version).send().await {
         Ok(found) => match found.status {
@@ -132,7 +133,7 @@ async fn get(scope: Scope<'_>, origin: Origin, named: PackageVersion) -> Result<
             ))),
             Some(_) => Ok(None),
         },
-        Err(error) => Err(match (error.code(), origin) {
+        Err(error) => Err(match (error.code(), reject_as) {
             (Some("ResourceNotFoundException"), Some(kind)) => {
                 NotReleased::Rejected(kind, vec![does_not_exist(&place, &value, "a package version")])
             }

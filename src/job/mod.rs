@@ -1,4 +1,4 @@
-//! The AWS IoT job: what it needs, whether it exists, its document, and CreateJob.
+//! The AWS IoT job: its targets, package versions, template and document, the existing job, and CreateJob.
 
 pub mod create;
 pub mod device_limits;

@@ -8,22 +8,22 @@ use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::ObjectVersion;
 use std::cmp::Reverse;
 
-/// The maximum of pages of a list below one prefix, of 1000 versions each. An attempt writes two versions a file, and
-/// only the function writes there: a release never has more pages.
+/// The maximum of pages in a list of object versions below one prefix, with 1000 versions each. Only the function
+/// writes there, and each attempt writes two versions for each file. So a release never has more pages.
 const MAX_PAGES: usize = 10;
 
-/// The most signing jobs of earlier attempts that are looked up for one file.
+/// The maximum of earlier signing jobs that are looked up for one file.
 const MAX_SIGNING_JOBS: usize = 3;
 
 /// The object versions that earlier attempts left.
 #[derive(Debug, Default)]
 pub struct EarlierAttempts {
-    /// The version IDs of the record, the newest first. A delete marker hides none of them.
-    pub record: Vec<String>,
+    /// The version IDs of the record, the newest first. Versions below a delete marker are among them.
+    pub record_versions: Vec<String>,
     signed_objects: Vec<SignedObjectVersion>,
 }
 
-/// The signed object of a signing job: the oldest version of its key, as raw copies were put over it.
+/// The signed object of a signing job: the oldest version of its key, because raw copies overwrite it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SignedObjectVersion {
     pub signing_job: String,
@@ -33,10 +33,10 @@ pub(crate) struct SignedObjectVersion {
 }
 
 impl EarlierAttempts {
-    /// Lists them. Keys of any other form are ignored.
+    /// Lists the versions of the record and of signed objects. Ignores all other keys.
     ///
     /// # Errors
-    /// Fails if the list fails, or goes on beyond all that attempts leave.
+    /// Fails if a request fails, or the list has more pages than attempts can leave.
     pub(crate) async fn list(scope: Scope<'_>) -> Result<Self, Failure> {
         let prefix = scope.prefix();
         let mut attempts = Self::default();
@@ -49,7 +49,7 @@ impl EarlierAttempts {
     fn add(&mut self, prefix: &str, version: ObjectVersion) -> Result<(), Failure> {
         let key = required(version.key, "Key")?;
         if key == record_key(prefix) {
-            self.record.push(required(version.version_id, "VersionId")?);
+            self.record_versions.push(required(version.version_id, "VersionId")?);
             return Ok(());
         }
         let Some((_, signing_job)) = key.rsplit_once('/').filter(|(_, last)| last.parse::<SigningJobId>().is_ok())
@@ -70,7 +70,7 @@ impl EarlierAttempts {
         Ok(())
     }
 
-    /// The newest signed objects in a file's own prefix, the newest first.
+    /// The newest signed objects directly below a file's prefix, the newest first.
     pub(crate) fn signed_objects(&self, prefix: &str) -> Vec<&SignedObjectVersion> {
         let is_below = |signed: &&SignedObjectVersion| signed.key.strip_prefix(prefix) == Some(&signed.signing_job);
         let mut signed: Vec<_> = self.signed_objects.iter().filter(is_below).collect();
@@ -87,12 +87,12 @@ pub(crate) async fn record_versions(scope: Scope<'_>) -> Result<Vec<String>, Fai
 
 /// The version IDs of a key, the newest first.
 pub(crate) async fn versions_of(scope: Scope<'_>, key: &str) -> Result<Vec<String>, Failure> {
-    // S3 lists keys in their order: longer ones that begin with this one come after it.
+    // S3 lists keys in lexicographic order: longer keys that begin with this key come after it.
     let versions = versions(scope, key, |listed| listed == key).await?;
     versions.into_iter().map(|version| required(version.version_id, "VersionId")).collect()
 }
 
-/// The object versions below a prefix, up to the first key that is not wanted.
+/// Lists the object versions below a prefix, up to the first key that is not wanted.
 async fn versions(
     scope: Scope<'_>,
     prefix: &str,
@@ -122,7 +122,7 @@ async fn versions(
     )))
 }
 
-/// The key of the record.
+/// The key of the record of the upload with this prefix.
 pub(crate) fn record_key(prefix: &str) -> String {
     format!("{prefix}release.json")
 }
@@ -177,7 +177,7 @@ mod tests {
         let keys = others.into_iter().chain(no_ids.iter().map(String::as_str)).map(|key| (key, "v", 1));
         let record = [("release.json", "new", 1), ("release.json", "old", 1)];
         let found = attempts(&record.into_iter().chain(keys).collect::<Vec<_>>());
-        assert_eq!(found.record, ["new", "old"]);
+        assert_eq!(found.record_versions, ["new", "old"]);
         let below =
             |prefix: &str| -> Vec<_> { found.signed_objects(prefix).iter().map(|signed| signed.key.clone()).collect() };
         assert_eq!(below(PREFIX), [format!("{PREFIX}{own}")]);

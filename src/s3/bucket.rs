@@ -1,6 +1,6 @@
 //! Checks the configuration of a bucket that the stack did not create.
 //!
-//! Its owner can remove configuration that the stack depends on.
+//! The owner of the bucket can remove configuration that the stack depends on.
 
 use crate::clients::Clients;
 use crate::error::{Cause, Failure, required};
@@ -10,20 +10,20 @@ use aws_sdk_s3::types::BucketVersioningStatus;
 use futures::try_join;
 use serde_json::Value;
 
-/// Returns the configuration that the bucket lacks. `make attach` set it: versioning, events for EventBridge, and a
-/// denial in the bucket policy with each of these statement IDs. Each problem completes a sentence that begins with
-/// the bucket.
+/// Returns a problem for each part of the configuration of `make attach` that the bucket lacks. The parts are
+/// versioning, events for EventBridge, and a `Deny` statement in the bucket policy with each of these IDs. Each problem
+/// completes a sentence that begins with the bucket.
 ///
 /// # Errors
-/// S3 does not return the configuration; the operator must act.
+/// Fails if S3 does not return the configuration. The operator must act.
 pub(crate) async fn problems(
     aws: &Clients,
     settings: &Settings,
     statements: &[String],
 ) -> Result<Vec<String>, Failure> {
-    let (has_versions, sends_events, denials) =
-        try_join!(has_versions(aws, settings), sends_events(aws, settings), denials(aws, settings))?;
-    let missing = statements.iter().filter(|statement| !denials.contains(statement));
+    let (has_versions, sends_events, deny_ids) =
+        try_join!(has_versions(aws, settings), sends_events(aws, settings), deny_statement_ids(aws, settings))?;
+    let missing = statements.iter().filter(|statement| !deny_ids.contains(statement));
     let missing =
         missing.map(|statement| format!("has no statement `{statement}` in its policy that denies something"));
     let versions = (!has_versions).then(|| "has no versioning".to_owned());
@@ -51,7 +51,7 @@ async fn sends_events(aws: &Clients, settings: &Settings) -> Result<bool, Failur
 }
 
 /// The IDs of the statements of the bucket's policy that deny something.
-async fn denials(aws: &Clients, settings: &Settings) -> Result<Vec<String>, Failure> {
+async fn deny_statement_ids(aws: &Clients, settings: &Settings) -> Result<Vec<String>, Failure> {
     let call = aws.s3.get_bucket_policy().bucket(&settings.upload_bucket);
     let policy = match call.expected_bucket_owner(&settings.ota_role.account).send().await {
         Ok(response) => required(response.policy, "Policy")?,

@@ -1,13 +1,13 @@
 //! The digests of an object version, read in constant memory.
 
 use crate::error::Failure;
-use crate::s3::object::{Image, get_upload, is_no_version};
+use crate::s3::object::{Image, get_upload, is_gone_or_invalid};
 use crate::scope::Scope;
 use crate::upload::hex;
 use aws_lc_rs::digest::{Context, Digest, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 use aws_sdk_s3::error::ProvideErrorMetadata;
 
-/// The digests of an image that signature algorithms sign.
+/// The digests of an image, over which signatures are made.
 #[derive(Debug)]
 pub(crate) struct Digests {
     pub sha256: Digest,
@@ -15,13 +15,13 @@ pub(crate) struct Digests {
 }
 
 impl Digests {
-    /// Reads the upload, and returns its digests and its size. `None` if S3 has no such version. Stops reading an object that
-    /// is larger than expected once that shows.
+    /// Reads the upload, and returns its digests and its size. `None` if S3 has no such version. Stops reading as soon
+    /// as the object exceeds the expected size.
     pub async fn read(scope: Scope<'_>, expected_size: u64) -> Result<Option<(Self, u64)>, Failure> {
         let purpose = || format!("reading `{}`", scope.upload);
         let mut body = match get_upload(scope).send().await {
             Ok(response) => response.body,
-            Err(error) if is_no_version(error.code()) => return Ok(None),
+            Err(error) if is_gone_or_invalid(error.code()) => return Ok(None),
             Err(error) => return Err(Failure::request(purpose(), error)),
         };
         let (mut sha256, mut sha1, mut size) = (Context::new(&SHA256), Context::new(&SHA1_FOR_LEGACY_USE_ONLY), 0);
@@ -36,7 +36,7 @@ impl Digests {
         Ok(Some((Self { sha256: sha256.finish(), sha1: sha1.finish() }, size)))
     }
 
-    /// The digests of the upload.
+    /// Reads the upload, whose size is known, and returns its digests.
     ///
     /// # Errors
     /// Fails if the version is gone, or its size is not that of the image.

@@ -15,7 +15,7 @@ use futures::future::join4;
 /// An upload before anything else is looked up.
 #[derive(Debug)]
 pub(crate) struct Inspected {
-    /// At least one.
+    /// At least one `ota:` tag.
     pub tags: Tags,
     /// A rejection if S3 does not return its bytes.
     pub image: Result<Image, NotReleased>,
@@ -26,10 +26,10 @@ pub(crate) struct Inspected {
     pub current: Result<(), NotReleased>,
 }
 
-/// Inspects an upload, which CopyObject wrote if `is_copy`.
+/// Inspects an upload. `is_copy` is `true` if CopyObject wrote it.
 ///
 /// # Errors
-/// Skips what is no release; rejects an upload without a version.
+/// Skips an object that is not a release. Rejects an upload without a version.
 pub(crate) async fn inspect(scope: Scope<'_>, is_copy: bool) -> Result<Inspected, NotReleased> {
     if let Err(rejection) = check_version(scope.upload) {
         return Err(without_version(scope, rejection).await?);
@@ -47,15 +47,15 @@ pub(crate) async fn inspect(scope: Scope<'_>, is_copy: bool) -> Result<Inspected
     let image = object?.ok_or(NotReleased::Skipped(SkipReason::Withdrawn))?.image();
     let attempts = attempts?;
     let record = match image.as_ref().ok().filter(|_| is_copy) {
-        _ if !attempts.record.is_empty() => JobRecord::read(scope, &attempts.record).await?,
+        _ if !attempts.record_versions.is_empty() => JobRecord::read(scope, &attempts.record_versions).await?,
         Some(image) => unchanged::record(scope, image, &tags).await?,
         None => None,
     };
     Ok(Inspected { tags, image, attempts, record, current })
 }
 
-/// Returns the end of a release whose upload has no version. The release is rejected for that, and for every problem
-/// with its tags.
+/// Returns the rejection of an upload without a version, with every problem of its tags. Returns a skip if it has no
+/// tags.
 async fn without_version(scope: Scope<'_>, rejection: NotReleased) -> Result<NotReleased, Failure> {
     let Some(tags) = object::tags(scope).await? else { return Ok(rejection) };
     if tags.0.is_empty() {

@@ -10,8 +10,8 @@ use percent_encoding::percent_decode_str;
 
 /// Lists object versions below `prefix` in the upload's bucket, with decoded keys.
 ///
-/// S3 is requested to URL-encode the keys. XML 1.0 has no form for some characters of keys, so one such key would make
-/// the list unreadable (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html>).
+/// Requests URL-encoded keys. XML 1.0 cannot express some characters of keys, so one such key would make the whole list
+/// unreadable (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html>).
 ///
 /// # Errors
 /// Fails if the request fails.
@@ -33,7 +33,7 @@ pub(crate) async fn page(
     Ok(page)
 }
 
-/// The versions of the same object before the upload, the newest first; at most `max`.
+/// Lists at most `max` versions of the same key before the upload, the newest first.
 pub(crate) async fn earlier_versions(scope: Scope<'_>, max: i32) -> Result<Vec<Upload>, Failure> {
     let upload = scope.upload;
     let call = scope.aws.s3.list_object_versions().key_marker(&upload.key).version_id_marker(&upload.version_id);

@@ -14,8 +14,8 @@ use aws_sdk_s3::error::ProvideErrorMetadata;
 use futures::future::try_join_all;
 use sha2::{Digest, Sha256};
 
-/// The manifest, if the upload is one, and what S3 has of each file: of the upload itself, if it is no manifest. `None` for a
-/// file that S3 does not have or does not return; that is among the problems of the manifest.
+/// Returns the manifest, if the upload is one, and the image of each file. Without a manifest, the upload is the only
+/// file. An image is `None` if S3 does not have or return it. The problems of the manifest then name it.
 pub(crate) async fn files(
     scope: Scope<'_>,
     image: Option<Image>,
@@ -42,23 +42,24 @@ pub(crate) async fn files(
     Ok((Some(manifest), images.collect()))
 }
 
-/// Reads an upload that is a manifest by its name, or by its content, which is a problem then. `None` if it is an image.
+/// Reads a manifest, which is recognized by its name or its content. A manifest under another name has a problem.
+/// `None` if the upload is an image.
 async fn read(scope: Scope<'_>, image: &Image) -> Result<Option<Manifest>, NotReleased> {
-    let is_named = is_manifest(&scope.upload.key);
-    if !is_named && !is_text(&scope.upload.key) {
+    let has_manifest_name = is_manifest(&scope.upload.key);
+    if !has_manifest_name && !is_text(&scope.upload.key) {
         return Ok(None);
     }
     if image.size > MAX_BYTES {
         let problem = format!("the manifest has {} bytes, expected at most {MAX_BYTES}", image.size);
-        return Ok(is_named.then(|| Manifest::unreadable(&problem)));
+        return Ok(has_manifest_name.then(|| Manifest::unreadable(&problem)));
     }
     let bytes = fetch(scope, image).await?;
-    if !is_named && !names_files(&bytes) {
+    if !has_manifest_name && !names_files(&bytes) {
         return Ok(None);
     }
     let sha256 = Some(hex(&Sha256::digest(&bytes)));
     let mut manifest = Manifest { sha256, ..Manifest::read(&bytes, scope.upload, scope.settings) };
-    if !is_named && file_kind::problem(&scope.upload.key).is_none() {
+    if !has_manifest_name && file_kind::problem(&scope.upload.key).is_none() {
         let problem = "the object names files as a manifest does; expected a name that ends in `.ota.json`";
         manifest.problems.insert(0, problem.to_owned());
     }

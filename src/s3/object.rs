@@ -37,7 +37,7 @@ pub(crate) enum StoredObject {
 }
 
 impl StoredObject {
-    /// The image.
+    /// Returns the image.
     ///
     /// # Errors
     /// Rejects the release if S3 does not return the bytes: the uploader must act.
@@ -51,18 +51,18 @@ impl StoredObject {
     }
 }
 
-/// GetObject of a key in the upload's bucket: of this version, or of the current one.
+/// Builds GetObject for a key in the upload's bucket. `None` as version ID stands for the current version.
 pub(crate) fn get(scope: Scope<'_>, key: &str, version_id: Option<&str>) -> GetObjectFluentBuilder {
     let call = scope.aws.s3.get_object().bucket(&scope.upload.bucket).key(key);
     call.set_version_id(version_id.map(str::to_owned)).expected_bucket_owner(scope.account())
 }
 
-/// GetObject of the upload.
+/// Builds GetObject for the upload.
 pub(crate) fn get_upload(scope: Scope<'_>) -> GetObjectFluentBuilder {
     get(scope, &scope.upload.key, Some(&scope.upload.version_id))
 }
 
-/// The tags of the upload. `None` if this version is gone.
+/// Reads the tags of the upload. `None` if this version is gone.
 pub(crate) async fn tags(scope: Scope<'_>) -> Result<Option<Tags>, Failure> {
     let upload = scope.upload;
     let call = scope.aws.s3.get_object_tagging().bucket(&upload.bucket).key(&upload.key);
@@ -73,14 +73,14 @@ pub(crate) async fn tags(scope: Scope<'_>) -> Result<Option<Tags>, Failure> {
     }
 }
 
-/// The upload in S3. `None` if this version is gone.
+/// Looks up the upload in S3. `None` if this version is gone.
 pub(crate) async fn find(scope: Scope<'_>) -> Result<Option<StoredObject>, Failure> {
     match head(scope, Some(&scope.upload.version_id)).await {
-        // Or a delete marker.
+        // S3 answers 405 for a delete marker.
         Ok(None) | Err(HeadFailure { status: 405, .. }) => Ok(None),
-        Ok(Some(head)) if let Some(problem) = archived(&head) => Ok(Some(StoredObject::Unreadable(problem))),
+        Ok(Some(head)) if let Some(problem) = archive_problem(&head) => Ok(Some(StoredObject::Unreadable(problem))),
         Ok(Some(head)) => Image::from_head(head).map(StoredObject::Image).map(Some),
-        Err(HeadFailure { status: 400, failure }) => explain(scope, failure).await,
+        Err(HeadFailure { status: 400, failure }) => explain_bad_request(scope, failure).await,
         Err(HeadFailure { failure, .. }) => Err(failure),
     }
 }
@@ -99,13 +99,14 @@ fn check_is_current(scope: Scope<'_>, current: &str) -> Result<(), NotReleased> 
     if current == scope.upload.version_id { Ok(()) } else { Err(NotReleased::Skipped(SkipReason::Superseded)) }
 }
 
-/// A HEAD that failed. Its response has no body that could say more than the status.
+/// A failed HeadObject. Its response has no body, so only the status is known.
 struct HeadFailure {
     status: u16,
     failure: Failure,
 }
 
-/// HeadObject of a version, or of the current one. `None` if the version does not exist.
+/// Sends HeadObject for a version. `None` as version ID stands for the current version. Returns `None` if the version
+/// does not exist.
 async fn head(scope: Scope<'_>, version_id: Option<&str>) -> Result<Option<HeadObjectOutput>, HeadFailure> {
     let call = scope.aws.s3.head_object().bucket(&scope.upload.bucket).key(&scope.upload.key);
     let call = call.set_version_id(version_id.map(str::to_owned)).expected_bucket_owner(scope.account());
@@ -120,24 +121,24 @@ async fn head(scope: Scope<'_>, version_id: Option<&str>) -> Result<Option<HeadO
     }
 }
 
-/// The upload in S3, if S3 answered 400 to its HEAD. GetObject returns the cause.
-async fn explain(scope: Scope<'_>, head: Failure) -> Result<Option<StoredObject>, Failure> {
-    let Err(error) = get_upload(scope).range("bytes=0-0").send().await else { return Err(head) };
-    match (unreadable(error.code()), error.code()) {
+/// Looks up an upload for which S3 answered 400 to HeadObject. GetObject returns the error code.
+async fn explain_bad_request(scope: Scope<'_>, head_failure: Failure) -> Result<Option<StoredObject>, Failure> {
+    let Err(error) = get_upload(scope).range("bytes=0-0").send().await else { return Err(head_failure) };
+    match (unreadable_problem(error.code()), error.code()) {
         (Some(problem), _) => Ok(Some(StoredObject::Unreadable(problem.to_owned()))),
-        (None, code) if is_no_version(code) => Ok(None),
+        (None, code) if is_gone_or_invalid(code) => Ok(None),
         (None, _) => Err(Failure::request(format!("reading `{}`", scope.upload), error)),
     }
 }
 
-/// Skips an upload that is not the current version by the list of versions. S3 answers 400 to HeadObject if the
-/// current version is encrypted with a customer's key.
-async fn check_listed_current(scope: Scope<'_>, head: Failure) -> Result<(), NotReleased> {
+/// Does the same as [`check_current`] with the list of versions. S3 answers 400 to HeadObject if the current version is
+/// encrypted with a customer's key.
+async fn check_listed_current(scope: Scope<'_>, head_failure: Failure) -> Result<(), NotReleased> {
     let call = scope.aws.s3.list_object_versions().max_keys(1);
     let page = listing::page(scope, &scope.upload.key, call).await?;
-    let Some(version) = page.versions().first() else { return Err(head.into()) };
+    let Some(version) = page.versions().first() else { return Err(head_failure.into()) };
     if required(version.key(), "Key")? != scope.upload.key || !required(version.is_latest(), "IsLatest")? {
-        return Err(head.into());
+        return Err(head_failure.into());
     }
     check_is_current(scope, required(version.version_id(), "VersionId")?)
 }
@@ -147,8 +148,8 @@ const ARCHIVED: &str = "InvalidObjectState";
 /// GetObject's code for an object under a customer's key, if the request has no key.
 const UNDER_CUSTOMER_KEY: &str = "InvalidRequest";
 
-/// The problem of an object that S3 never returns as it is, by GetObject's error code.
-pub(crate) fn unreadable(code: Option<&str>) -> Option<&'static str> {
+/// Returns the problem of an object whose bytes S3 does not return, by GetObject's error code.
+pub(crate) fn unreadable_problem(code: Option<&str>) -> Option<&'static str> {
     match code? {
         ARCHIVED => Some("is archived, expected an object that S3 returns at once: restore it, or upload it again"),
         UNDER_CUSTOMER_KEY => Some(
@@ -160,13 +161,13 @@ pub(crate) fn unreadable(code: Option<&str>) -> Option<&'static str> {
 }
 
 /// Returns whether GetObject's error code means that the version does not exist, or that no version can have this ID.
-pub(crate) fn is_no_version(code: Option<&str>) -> bool {
+pub(crate) fn is_gone_or_invalid(code: Option<&str>) -> bool {
     is_gone(code) || code == Some("InvalidArgument")
 }
 
-/// The problem of an archived object, whose bytes S3 does not return. `None` if the object is readable, or was
+/// Returns the problem of an archived object, whose bytes S3 does not return. `None` if the object is readable, or was
 /// restored (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html>).
-fn archived(head: &HeadObjectOutput) -> Option<String> {
+fn archive_problem(head: &HeadObjectOutput) -> Option<String> {
     let class = head.storage_class.as_ref();
     let class = class.filter(|class| matches!(class, StorageClass::Glacier | StorageClass::DeepArchive));
     let archive = class.map(StorageClass::as_str).or(head.archive_status.as_ref().map(ArchiveStatus::as_str))?;
@@ -179,8 +180,8 @@ fn archived(head: &HeadObjectOutput) -> Option<String> {
     Some(format!("is archived (`{archive}`){state}, {expected}: restore it and put its tags again, or upload it again"))
 }
 
-/// Returns whether S3's error code means that a version does not exist. S3 "does not allow" to read the tags of a
-/// delete marker.
+/// Returns whether S3's error code means that a version does not exist. S3 answers `MethodNotAllowed` for a delete
+/// marker.
 pub(crate) fn is_gone(code: Option<&str>) -> bool {
     matches!(code, Some("NoSuchKey" | "NoSuchVersion" | "MethodNotAllowed"))
 }
@@ -209,25 +210,25 @@ mod tests {
             (Some("INTELLIGENT_TIERING"), Some("ARCHIVE_ACCESS"), None, Some("is archived (`ARCHIVE_ACCESS`), ")),
         ] {
             let head = HeadObjectOutput::builder().set_storage_class(class.map(StorageClass::from));
-            let head = head.set_archive_status(status.map(ArchiveStatus::from));
-            check_beginning(archived(&head.set_restore(restore.map(str::to_owned)).build()).as_deref(), expected);
+            let head = head.set_archive_status(status.map(ArchiveStatus::from)).set_restore(restore.map(str::to_owned));
+            check_beginning(archive_problem(&head.build()).as_deref(), expected);
         }
     }
 
     #[test]
-    fn codes_of_get_object_explain_what_it_does_not_return() {
+    fn error_codes_of_get_object_explain_unreadable_objects() {
         for (code, expected) in [
             (Some("InvalidObjectState"), Some("is archived")),
             (Some("InvalidRequest"), Some("is encrypted with a customer-provided key")),
             (Some("NoSuchVersion"), None),
             (None, None),
         ] {
-            check_beginning(unreadable(code), expected);
+            check_beginning(unreadable_problem(code), expected);
         }
     }
 
     #[test]
-    fn what_cannot_be_read_is_no_image() {
+    fn an_unreadable_object_is_rejected() {
         assert!(StoredObject::Image(Image { size: 1, e_tag: "e".to_owned() }).image().is_ok());
         let unreadable = StoredObject::Unreadable("is archived".to_owned()).image();
         let Err(NotReleased::Rejected(RejectionKind::Object, reasons)) = unreadable else { panic!("{unreadable:?}") };
@@ -248,11 +249,11 @@ mod tests {
     }
 
     #[test]
-    fn a_version_is_gone_where_s3_says_so() {
+    fn error_codes_of_missing_versions_are_recognized() {
         for code in ["NoSuchKey", "NoSuchVersion", "MethodNotAllowed"] {
-            assert!(is_gone(Some(code)) && is_no_version(Some(code)), "{code}");
+            assert!(is_gone(Some(code)) && is_gone_or_invalid(Some(code)), "{code}");
         }
-        assert!(!is_gone(Some("InvalidArgument")) && is_no_version(Some("InvalidArgument")));
-        assert!(!is_no_version(Some("AccessDenied")) && !is_no_version(None));
+        assert!(!is_gone(Some("InvalidArgument")) && is_gone_or_invalid(Some("InvalidArgument")));
+        assert!(!is_gone_or_invalid(Some("AccessDenied")) && !is_gone_or_invalid(None));
     }
 }

@@ -13,11 +13,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Stands in a dry run for what only the record of the release has.
+/// The placeholder in a dry run for values that depend on the record.
 pub(crate) const FROM_RECORD: &str = "<from the record>";
 
-/// The versions of a record that are read at the same time.
-const READ_AT_ONCE: usize = 10;
+/// The maximum of versions of a record that are read at the same time.
+const MAX_CONCURRENT_READS: usize = 10;
 
 /// The record of an upload's job. A record without the job's ARN fixes the job's ID for all attempts. A record with
 /// the ARN is the receipt: the job was created, and the function never creates it again.
@@ -36,19 +36,19 @@ pub struct JobRecord {
     /// of earlier versions of the function.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonce: Option<String>,
-    /// By the key of the image, the version IDs of the signature objects that the first attempt read.
+    /// The version IDs of the signature objects that the first attempt read, by the keys of their images.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub signature_versions: BTreeMap<String, String>,
-    /// The ID of the stream of the job that was made, where it has one.
+    /// The stream ID of the created job. `None` if the job has no stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream_id: Option<String>,
-    /// The ARN of the job that was made.
+    /// The ARN of the created job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job_arn: Option<String>,
-    /// The start of the job that was made, in UTC.
+    /// The start of the created job, in UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_time: Option<String>,
-    /// The end of the job that was made, in UTC.
+    /// The end of the created job, in UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_time: Option<String>,
     /// `true` if the signature of the job was verified.
@@ -57,10 +57,10 @@ pub struct JobRecord {
     /// The SHA-256 of the uploaded bytes, in hexadecimal digits. `None` if they were not read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
-    /// The version ID that the job was made for, if this version is an unchanged copy of it.
+    /// The version ID for which the job was created, if this version is an unchanged copy of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unchanged_since: Option<String>,
-    /// The tags as they were read.
+    /// The tags of the upload, as the attempt that wrote the record read them.
     pub tags: Tags,
     /// `true` if the record is in S3.
     #[serde(skip)]
@@ -68,7 +68,7 @@ pub struct JobRecord {
 }
 
 impl JobRecord {
-    /// The record of a job that is to be created.
+    /// Makes the record of a job that is not created yet.
     ///
     /// # Errors
     /// Fails if the system has no random bytes.
@@ -86,23 +86,23 @@ impl JobRecord {
         })
     }
 
-    /// The digits of the nonce's hash for one purpose. `None` if the record has no nonce.
-    fn digits(&self, purpose: &str) -> Option<String> {
+    /// Derives hexadecimal digits from the nonce for one purpose. `None` if the record has no nonce.
+    fn derived_digits(&self, purpose: &str) -> Option<String> {
         Some(hex(&hash_of([purpose.as_bytes(), self.nonce.as_ref()?.as_bytes()])))
     }
 
-    /// The end of the description of the release's job. Nobody can compute it before the record exists.
+    /// The mark at the end of the description of the release's own job. Nobody can compute it before the record exists.
     pub fn mark(&self) -> String {
-        self.digits("description").map(|digits| mark(&digits[..16])).unwrap_or_default()
+        self.derived_digits("description").map(|digits| mark(&digits[..16])).unwrap_or_default()
     }
 
     /// The job ID of a release whose default ID belongs to another job.
-    pub(crate) fn other_job_id(&self, upload: &Upload) -> String {
-        let digits = self.digits("job ID").unwrap_or_default();
+    pub(crate) fn fallback_job_id(&self, upload: &Upload) -> String {
+        let digits = self.derived_digits("job ID").unwrap_or_default();
         upload.job_id_with(digits.get(..12).unwrap_or_default())
     }
 
-    /// The record of the upload. `None` if it does not exist.
+    /// Finds the record of the upload. `None` if it does not exist.
     ///
     /// # Errors
     /// Fails if it cannot be listed or read.
@@ -110,10 +110,10 @@ impl JobRecord {
         Self::read(scope, &record_versions(scope).await?).await
     }
 
-    /// The record in these versions, which are listed from the newest to the oldest. `None` if the list is empty.
+    /// Reads the record from its versions, the newest first. `None` if there are no versions.
     ///
-    /// A version with the job's ARN takes precedence. Otherwise the oldest version counts: S3 accepts another claim
-    /// over a delete marker.
+    /// A version with the job's ARN takes precedence. Otherwise the oldest version is the record, because S3 accepts a
+    /// second claim over a delete marker.
     ///
     /// # Errors
     /// Fails if a version cannot be read.
@@ -124,7 +124,7 @@ impl JobRecord {
             return Ok(Some(newest));
         }
         let older = stream::iter(older).map(|version| Self::read_version(scope, version));
-        let mut older: Vec<_> = older.buffered(READ_AT_ONCE).try_collect().await?;
+        let mut older: Vec<_> = older.buffered(MAX_CONCURRENT_READS).try_collect().await?;
         let receipt = older.iter().position(|record| record.job_arn.is_some());
         Ok(receipt.map(|at| older.swap_remove(at)).or_else(|| older.pop()))
     }
@@ -139,14 +139,14 @@ impl JobRecord {
         Ok(Self { is_written: true, ..record })
     }
 
-    /// Writes this record if S3 has none, and returns its version ID: this attempt's claim to decide the job ID. S3
-    /// also accepts the claim over a delete marker: see [`Self::holds`].
+    /// Writes this record if S3 has none. Returns its version ID, which is this attempt's claim to decide the job ID.
+    /// S3 also accepts a claim over a delete marker, so [`Self::claim_holds`] must check it.
     ///
     /// # Errors
     /// [`Failure::Overtaken`] if there is a record. Fails if the record cannot be written.
     pub(crate) async fn claim(&self, scope: Scope<'_>) -> Result<String, Failure> {
         let mut put = self.put(scope, Some("*")).await;
-        // S3: another such put was under way, try again.
+        // Another conditional PutObject of the same key was under way.
         if put.as_ref().is_err_and(|error| error.code() == Some("ConditionalRequestConflict")) {
             put = self.put(scope, Some("*")).await;
         }
@@ -157,11 +157,11 @@ impl JobRecord {
         }
     }
 
-    /// Returns whether a claim holds: it is the only version of the record.
+    /// Returns whether a claim holds, which means that it is the only version of the record.
     ///
     /// # Errors
     /// Fails if the record cannot be listed.
-    pub(crate) async fn holds(scope: Scope<'_>, claim: &str) -> Result<bool, Failure> {
+    pub(crate) async fn claim_holds(scope: Scope<'_>, claim: &str) -> Result<bool, Failure> {
         Ok(record_versions(scope).await? == [claim])
     }
 
@@ -186,12 +186,12 @@ fn write_failure(scope: Scope<'_>, error: SdkError<PutObjectError>) -> Failure {
     Failure::request(format!("writing the record `{}`", record_key(&scope.prefix())), error)
 }
 
-/// The failure of an attempt whose upload has the record of another one.
+/// The failure of an attempt if another attempt wrote the record first.
 pub(crate) fn overtaken(scope: Scope<'_>) -> Failure {
     Failure::Overtaken { key: record_key(&scope.prefix()) }
 }
 
-/// The end of the description of a job.
+/// The mark at the end of a job's description.
 pub(crate) fn mark(digits: &str) -> String {
     format!(" (release {digits})")
 }
@@ -206,13 +206,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_derived_from_a_nonce_is_of_that_record_alone() {
+    fn each_record_has_its_own_mark_and_fallback_job_id() {
         let record = || JobRecord::new(&upload(), "AFR_OTA-a".into(), Tags::default()).unwrap();
         let (one, other) = (record(), record());
         assert_eq!(one.nonce.as_ref().map(String::len), Some(32));
         assert_ne!(one.mark(), other.mark());
-        assert_ne!(one.other_job_id(&upload()), other.other_job_id(&upload()));
-        let [mark, id] = [one.mark(), one.other_job_id(&upload())];
+        assert_ne!(one.fallback_job_id(&upload()), other.fallback_job_id(&upload()));
+        let [mark, id] = [one.mark(), one.fallback_job_id(&upload())];
         assert_eq!(mark.len() + MAX_DESCRIPTION, 2028);
         assert!(mark.starts_with(" (release ") && mark.ends_with(')'), "{mark}");
         assert!(id.starts_with("AFR_OTA-a-bin-") && id.len() == upload().default_job_id().len(), "{id}");

@@ -1,7 +1,7 @@
 //! Recognizes an object that was copied onto itself.
 //!
 //! Such a copy changes metadata, encryption or storage class. The new version has the bytes and tags of the previous
-//! one, which the fleet has already.
+//! version, which the fleet already has.
 
 use crate::error::Failure;
 use crate::request::file_kind::is_manifest;
@@ -14,22 +14,22 @@ use crate::scope::Scope;
 use crate::settings::values::DryRun;
 use crate::tags::Tags;
 
-/// Returns and writes the [`receipt`] of a version that CopyObject wrote, if the copy is unchanged. A dry run does not
-/// write it. If another attempt was first, the record of that attempt is returned.
+/// Writes and returns the [`receipt`] of a version that CopyObject wrote. `None` if the copy has changes. A dry run
+/// does not write the receipt. If another attempt was first, returns the record of that attempt.
 pub(crate) async fn record(scope: Scope<'_>, image: &Image, tags: &Tags) -> Result<Option<JobRecord>, Failure> {
     let Some(receipt) = receipt(scope, image, tags).await? else { return Ok(None) };
     if scope.settings.dry_run != DryRun::Off {
         return Ok(Some(receipt));
     }
     match receipt.claim(scope).await {
-        Ok(claim) if JobRecord::holds(scope, &claim).await? => Ok(Some(receipt)),
+        Ok(claim) if JobRecord::claim_holds(scope, &claim).await? => Ok(Some(receipt)),
         Ok(_) | Err(Failure::Overtaken { .. }) => JobRecord::find(scope).await,
         Err(failure) => Err(failure),
     }
 }
 
-/// The SHA-256 of the upload in hexadecimal digits, for its receipt. `None` if the version is gone, or the deployment reads no
-/// bytes to verify signatures.
+/// Reads the SHA-256 of the upload in hexadecimal digits, for its receipt. `None` if the version is gone, or if the
+/// deployment verifies no signatures and so reads no images.
 pub(crate) async fn sha256(scope: Scope<'_>) -> Result<Option<String>, Failure> {
     if !scope.settings.verify_signatures.0 && !is_manifest(&scope.upload.key) {
         return Ok(None);
@@ -38,7 +38,7 @@ pub(crate) async fn sha256(scope: Scope<'_>) -> Result<Option<String>, Failure> 
     Ok(digests.map(|(digests, _)| digests.sha256_hex()))
 }
 
-/// Returns the receipt of the previous version for a version that CopyObject wrote, if bytes and tags are the same.
+/// Returns the receipt of the previous version, changed to the version ID of the copy, if bytes and tags are the same.
 /// `None` if anything differs or is unknown, for example with a delete marker in between.
 ///
 /// ETags are not compared: encryption and uploads in parts change them.
@@ -52,7 +52,7 @@ async fn receipt(scope: Scope<'_>, image: &Image, tags: &Tags) -> Result<Option<
     if receipt.job_arn.is_none() || receipt.sha256.is_none() {
         return Ok(None);
     }
-    // Tags that were changed after the job was created did not change the job.
+    // The previous version may have been tagged again after its job was created.
     if receipt.tags != *tags && object::tags(previous_scope).await?.as_ref() != Some(tags) {
         return Ok(None);
     }

@@ -31,7 +31,7 @@ impl Certificate {
             let (_, rest) = pem.split_once(&format!("-----BEGIN {label}-----"))?;
             Some((rest.len(), rest.split_once(&format!("-----END {label}-----"))?.0))
         };
-        // The first has the most text after it.
+        // The first block has the most text after it.
         let first = LABELS.into_iter().filter_map(block).max_by_key(|(rest, _)| *rest);
         let (_, base64) = first.ok_or("it is not X.509: it has no PEM block `CERTIFICATE`")?;
         let base64: String = base64.split_ascii_whitespace().collect();
@@ -41,7 +41,7 @@ impl Certificate {
     }
 }
 
-/// The public key and the end of the validity, by their places in a `Certificate`
+/// Reads the public key and the end of the validity by their positions in a `Certificate`
 /// (<https://www.rfc-editor.org/rfc/rfc5280#section-4.1>).
 fn read(der: &[u8]) -> der::Result<(Vec<u8>, Option<Timestamp>)> {
     let certificate = AnyRef::from_der(der)?;
@@ -69,13 +69,14 @@ fn fields(sequence: AnyRef<'_>) -> der::Result<&[u8]> {
     }
 }
 
-/// The second of the two times of a `Validity`. A time past the last that [`Timestamp`] has is that one.
+/// Reads the second time of a `Validity`. Returns [`Timestamp::MAX`] if the time is later than that. `None` if it
+/// cannot be read.
 fn not_after(validity: AnyRef<'_>) -> Option<Timestamp> {
     let mut times = SliceReader::new(validity.value()).ok()?;
     AnyRef::decode(&mut times).ok()?;
     let time = AnyRef::decode(&mut times).ok()?;
     let digits = str::from_utf8(time.value()).ok()?;
-    // A year of two digits is one from 1950 to 2049.
+    // A year of two digits is in the range from 1950 to 2049.
     let century = match time.tag() {
         Tag::UtcTime if digits < "50" => "20",
         Tag::UtcTime => "19",

@@ -5,16 +5,16 @@ use crate::options::signature::SignatureAlgorithm;
 use crate::s3::attempts::versions_of;
 use crate::s3::object::{Image, get, is_gone};
 use crate::scope::Scope;
-use crate::signing::signed_object::{NotSigned, SignedObject};
+use crate::signing::signed_object::{ReadError, SignedObject};
 use crate::signing::signing_job::SigningError;
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use tokio_util::io::SyncIoBridge;
 
-/// Reads the signed object of a key, also if an image was copied over it: the signed object is the oldest version then.
+/// Reads the signed object of a key: its current version, or its oldest one if a raw copy has overwritten it.
 ///
 /// # Errors
-/// Unusable if no version of the key is a signed object of the upload.
-pub(crate) async fn read_under_copy(
+/// [`SigningError::Unusable`] if neither version is a signed object of the upload.
+pub(crate) async fn read_current_or_oldest(
     scope: Scope<'_>,
     image: &Image,
     key: &str,
@@ -28,10 +28,11 @@ pub(crate) async fn read_under_copy(
     }
 }
 
-/// Reads a version of a signed object, or the latest, as it comes in and no further than needed, and checks it.
+/// Reads a version of a signed object as a stream, and no further than needed, and checks it. `None` stands for the
+/// current version.
 ///
 /// # Errors
-/// Unusable if it is not a signed object of the upload.
+/// [`SigningError::Unusable`] if it is not a signed object of the upload.
 pub(crate) async fn read(
     scope: Scope<'_>,
     image: &Image,
@@ -48,8 +49,8 @@ pub(crate) async fn read(
     let body = SyncIoBridge::new(response.body.into_async_read());
     let parsed = tokio::task::spawn_blocking(move || SignedObject::read(body)).await;
     match parsed.map_err(|error| Failure::request(purpose(), error))? {
-        Err(NotSigned::Unread(error)) => Err(Failure::request(purpose(), error).into()),
-        Err(NotSigned::Because(problem)) => Err(SigningError::Unusable(problem)),
+        Err(ReadError::Io(error)) => Err(Failure::request(purpose(), error).into()),
+        Err(ReadError::Invalid(problem)) => Err(SigningError::Unusable(problem)),
         Ok(object) => object.check(scope.upload, image, length).map_err(SigningError::Unusable),
     }
 }

@@ -1,4 +1,4 @@
-//! The signing profile, and its certificate on the device.
+//! Checks signing profiles: their state, the path of the certificate on the device, and the size of images.
 
 use crate::error::{Failure, is_throttled, required};
 use crate::not_released::{NotReleased, RejectionKind};
@@ -12,8 +12,8 @@ use aws_sdk_signer::types::SigningProfileStatus;
 use jiff::Timestamp;
 use std::collections::HashMap;
 
-/// Checks the state of a signing profile, its path of the certificate on the device, and the size of each image.
-/// Signing jobs would fail, or their signatures could not be used, if one of them were wrong.
+/// Checks the state of a signing profile, its path of the certificate on the device, and the size of each image. With
+/// an error in one of these, a signing job would fail, or devices could not use its signature.
 pub(crate) async fn check_before_signing(
     scope: Scope<'_>,
     profile: &ProfileName,
@@ -21,7 +21,7 @@ pub(crate) async fn check_before_signing(
 ) -> Result<(), NotReleased> {
     let described = match scope.aws.signer.get_signing_profile().profile_name(&profile.0).send().await {
         Ok(described) => described,
-        // Signer allows 3 such requests a second for an account, and StartSigningJob has the same checks.
+        // Not an error: Signer allows 3 such requests a second for an account, and StartSigningJob has the same checks.
         Err(error) if is_throttled(error.code()) => return Ok(()),
         Err(error) => return Err(Failure::request(looking_up(&profile.0), error).into()),
     };
@@ -38,10 +38,10 @@ pub(crate) async fn check_before_signing(
     if too_large.is_empty() { Ok(()) } else { Err(NotReleased::Rejected(RejectionKind::Object, too_large)) }
 }
 
-/// Returns the problem of a profile that has signed already, if its signatures cannot be used any more.
+/// Checks that the existing signatures of a profile can still be used. The inner `Err` is the problem.
 ///
 /// # Errors
-/// Fails if it cannot be looked up, also if AWS throttles: nothing else would notice.
+/// Fails if the profile cannot be looked up, also if AWS throttles: no later step has this check.
 pub(crate) async fn check_after_signing(scope: Scope<'_>, profile: &str) -> Result<Result<(), String>, Failure> {
     let described = scope.aws.signer.get_signing_profile().profile_name(profile).send().await;
     check_state(&described.map_err(|error| Failure::request(looking_up(profile), error))?, scope.now())
@@ -56,10 +56,10 @@ pub(crate) fn unusable(profile: &str, problem: &str) -> Failure {
     Failure::Other(format!("the signing profile `{profile}` cannot be used: {problem}"))
 }
 
-/// Returns the problem of a profile that cannot sign, or whose signatures are not trusted.
+/// Checks that a profile can sign, and that its signatures are trusted. The inner `Err` is the problem.
 ///
 /// # Errors
-/// Fails if the response lacks the status, or from when a revocation is effective.
+/// Fails if the response lacks the status, or the time at which a revocation becomes effective.
 fn check_state(described: &GetSigningProfileOutput, now: Timestamp) -> Result<Result<(), String>, Failure> {
     let status = required(described.status(), "status")?;
     if *status != SigningProfileStatus::Active {
@@ -81,7 +81,7 @@ fn max_bytes(platform: &str) -> Option<u64> {
 /// IoT would read `${` as a placeholder.
 ///
 /// # Errors
-/// The problem if it is missing, or devices cannot read it.
+/// Fails with the problem if `certname` is missing, or devices cannot read it.
 pub(crate) fn cert_file(parameters: Option<&HashMap<String, String>>) -> Result<String, String> {
     match parameters.and_then(|parameters| parameters.get("certname")) {
         Some(name) if name.contains(['"', '\\']) || name.contains(char::is_control) || name.contains("${") => {

@@ -7,7 +7,7 @@ use crate::options::signature::{
 };
 use crate::request::file::FileRequest;
 use crate::s3::attempts::image_key;
-use crate::s3::object::{Image, get, is_gone, unreadable};
+use crate::s3::object::{Image, get, is_gone, unreadable_problem};
 use crate::scope::Scope;
 use crate::signing::signature_object::MAX_BYTES;
 use crate::signing::signed_image::SignedImage;
@@ -26,14 +26,14 @@ pub(crate) struct ProvidedSignature {
     pub algorithm: SignatureAlgorithm,
     /// The certificate's path on the device.
     pub cert_file: String,
-    /// The ARN of the certificate in ACM. `None` if the certificate is not there.
+    /// The ARN of the certificate in ACM. `None` for custom code signing, or if signatures are not verified.
     pub certificate: Option<String>,
     /// The version ID of the object next to the image, if the signature is in one.
     pub version_id: Option<String>,
 }
 
-/// The signature of a signing job that the uploader names. The job must be a finished one of this account, over this
-/// object version. Its profile must be allowed and still good, its signature valid, and its signed object readable for
+/// Reads the signature of a signing job that the uploader names. The job must be a finished one of this account, over
+/// this object version. Its profile must be allowed and active, its signature valid, and its signed object readable for
 /// the deployment.
 ///
 /// # Errors
@@ -59,34 +59,34 @@ pub(crate) async fn by_signing_job(
         }
         Err(error) => return Err(Failure::request(format!("looking up the signing job `{id}`"), error).into()),
     };
-    let UsableJob { signed_object: (_, key), profile, cert_file } = check(scope, &job).map_err(rejected)?;
+    let UsableJob { signed_object: (_, key), profile, cert_file } = check_job(scope, &job).map_err(rejected)?;
     let state = profile::check_after_signing(scope, profile).await?;
     state.map_err(|problem| unusable(format!("its profile `{profile}`: {problem}")))?;
-    let signature = fetch::read_under_copy(scope, image, key).await;
+    let signature = fetch::read_current_or_oldest(scope, image, key).await;
     let (signature, algorithm) =
-        signature.map_err(|error| rejected(error.about(|problem| format!("its signed object: {problem}"))))?;
+        signature.map_err(|error| rejected(error.wrap(|problem| format!("its signed object: {problem}"))))?;
     let certificate = scope.settings.verify_signatures.0.then(|| certificate_arn(&job).map(str::to_owned));
     Ok(ProvidedSignature { signature, algorithm, cert_file, certificate: certificate.transpose()?, version_id: None })
 }
 
-fn check<'a>(scope: Scope<'_>, job: &'a DescribeSigningJobOutput) -> Result<UsableJob<'a>, SigningError> {
+fn check_job<'a>(scope: Scope<'_>, job: &'a DescribeSigningJobOutput) -> Result<UsableJob<'a>, SigningError> {
     let Scope { settings, upload, .. } = scope;
     let usable = signing_job::check(job, upload, scope.now())?;
     let owner = required(job.job_owner(), "jobOwner")?;
-    let (ours, (bucket, key)) = (&upload.bucket, usable.signed_object);
+    let (own_bucket, (bucket, key)) = (&upload.bucket, usable.signed_object);
     let by_hand = format!("{}by-hand/", settings.signed_prefix.0);
     Err(SigningError::Unusable(if owner != scope.account() {
         format!("its owner is the account `{owner}`, expected `{}`", scope.account())
     } else if !settings.allows_profile(&ProfileName(usable.profile.to_owned())) {
         format!("its profile is `{}`, expected {}", usable.profile, settings.expected_profile())
-    } else if bucket != ours || !(key.starts_with(&by_hand) || key.starts_with(&scope.prefix())) {
-        format!("its signed object is s3://{bucket}/{key}, which does not lie below s3://{ours}/{by_hand}")
+    } else if bucket != own_bucket || !(key.starts_with(&by_hand) || key.starts_with(&scope.prefix())) {
+        format!("its signed object is s3://{bucket}/{key}, which does not lie below s3://{own_bucket}/{by_hand}")
     } else {
         return Ok(usable);
     }))
 }
 
-/// The signature of custom code signing, as its tag has it. `None` if it is in an object of its own.
+/// The signature of custom code signing in its tag. `None` if the signature is in the object next to the image.
 pub(crate) fn inline(custom: &CustomSigning) -> Option<ProvidedSignature> {
     match &custom.signature {
         CustomSignature::Inline(signature, algorithm) => Some(ProvidedSignature {
@@ -100,8 +100,8 @@ pub(crate) fn inline(custom: &CustomSigning) -> Option<ProvidedSignature> {
     }
 }
 
-/// The signature of custom code signing, from its tag or from the object next to the image: this version of it, or the current
-/// one.
+/// Reads the signature of custom code signing from its tag, or from the object next to the image. `version` is the
+/// version of that object; `None` stands for the current one.
 ///
 /// # Errors
 /// Rejects the release if that object cannot be used.
@@ -128,7 +128,7 @@ pub(crate) async fn custom(
         Err(error) if is_gone(error.code()) => {
             return Err(rejected(vec!["it does not exist; upload it first".to_owned()]));
         }
-        Err(error) if let Some(problem) = unreadable(error.code()) => {
+        Err(error) if let Some(problem) = unreadable_problem(error.code()) => {
             return Err(rejected(vec![format!("it {problem}")]));
         }
         Err(error) => return Err(Failure::request(purpose(), error).into()),
@@ -144,7 +144,8 @@ pub(crate) async fn custom(
 }
 
 impl ProvidedSignature {
-    /// The image with this signature, verified if the deployment verifies and the certificate is in ACM.
+    /// Returns the image with this signature. Verifies the signature if the deployment verifies signatures and the
+    /// certificate is in ACM.
     pub async fn into_signed_image(
         self,
         file: &FileRequest,

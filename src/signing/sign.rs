@@ -1,4 +1,4 @@
-//! Signs files with AWS Signer, or finds the signatures that earlier attempts had made.
+//! Signs files with AWS Signer, or uses the signatures of earlier attempts.
 
 use crate::backoff::Backoff;
 use crate::error::{Failure, is_throttled, required};
@@ -9,7 +9,7 @@ use crate::s3::object::Image;
 use crate::s3::record::{JobRecord, overtaken};
 use crate::scope::Scope;
 use crate::signing::certificate::Certificate;
-use crate::signing::fetch::{read, read_under_copy};
+use crate::signing::fetch::{read, read_current_or_oldest};
 use crate::signing::signed_image::{SignedFile, SignedImage};
 use crate::signing::signing_job::{SigningError, UsableJob, certificate_arn};
 use crate::signing::source::{FileToSign, SignatureSource};
@@ -26,22 +26,22 @@ use tokio::time::Instant;
 
 /// The maximum of files that are signed at the same time. Signer allows 3 starts a second for an account
 /// (<https://docs.aws.amazon.com/general/latest/gr/signer.html>).
-const SIGNED_AT_ONCE: usize = 3;
+const MAX_CONCURRENT_FILES: usize = 3;
 
 /// The pauses between two requests for the state of a signing job. Signer allows 6 of them a second for an account
 /// (<https://docs.aws.amazon.com/general/latest/gr/signer.html>).
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const MAX_PAUSE: Duration = Duration::from_secs(4);
 
-/// The maximum of unusable signing jobs of one version that are passed over for one that can still be started.
-const MAX_UNUSABLE: u32 = 50;
+/// The maximum of unusable signing jobs of one file after which another one is started.
+const MAX_UNUSABLE_JOBS: u32 = 50;
 
-/// Signs each file. If the release had no record, this attempt claims it first, and looks up while Signer works
-/// whether its claim holds.
+/// Signs each file. If the release has no record, this attempt claims it first, and checks its claim while Signer
+/// works.
 ///
 /// # Errors
-/// [`Failure::Overtaken`] if another attempt has written the record first. Fails if a request fails or a signature is not
-/// good.
+/// [`Failure::Overtaken`] if another attempt has written the record first. Fails if a request fails or a signature does
+/// not verify.
 pub(crate) async fn sign_all(
     scope: Scope<'_>,
     record: &JobRecord,
@@ -49,18 +49,18 @@ pub(crate) async fn sign_all(
     attempts: &EarlierAttempts,
 ) -> Result<Vec<SignedFile>, Failure> {
     let claim = if record.is_written { None } else { Some(record.claim(scope).await?) };
-    let holds = async {
+    let claim_holds = async {
         match &claim {
-            Some(claim) => JobRecord::holds(scope, claim).await,
+            Some(claim) => JobRecord::claim_holds(scope, claim).await,
             None => Ok(true),
         }
     };
-    let each = stream::iter(files).map(|file| sign(scope, file, record.nonce.as_deref(), attempts));
-    let (holds, signed) = try_join(holds, each.buffered(SIGNED_AT_ONCE).try_collect()).await?;
-    if holds { Ok(signed) } else { Err(overtaken(scope)) }
+    let signed = stream::iter(files).map(|file| sign(scope, file, record.nonce.as_deref(), attempts));
+    let (claim_holds, signed) = try_join(claim_holds, signed.buffered(MAX_CONCURRENT_FILES).try_collect()).await?;
+    if claim_holds { Ok(signed) } else { Err(overtaken(scope)) }
 }
 
-/// Signs one file, and reads it meanwhile if signatures are verified.
+/// Signs one file. If signatures are verified, reads the file at the same time.
 async fn sign(
     scope: Scope<'_>,
     FileToSign { file, image, source }: FileToSign,
@@ -69,19 +69,19 @@ async fn sign(
 ) -> Result<SignedFile, Failure> {
     let scope = scope.with_upload(&file.source);
     let verification = scope.settings.verify_signatures.0.then(|| Verification::new(scope, &image));
-    let verified = verification.as_ref();
+    let verifier = verification.as_ref();
     let signed = async {
         match source {
             SignatureSource::Signer(profile) => {
                 let signing =
-                    Signing { scope, file: &file, image: &image, profile: &profile, nonce, verification: verified };
+                    Signing { scope, file: &file, image: &image, profile: &profile, nonce, verification: verifier };
                 signing.sign(attempts).await
             }
-            SignatureSource::Provided(signature) => signature.into_signed_image(&file, &image, verified).await,
+            SignatureSource::Provided(signature) => signature.into_signed_image(&file, &image, verifier).await,
         }
     };
     let digests = async {
-        match verified {
+        match verifier {
             Some(verification) => verification.digests().await.map(drop),
             None => Ok(()),
         }
@@ -93,14 +93,14 @@ async fn sign(
 
 /// The token of a signing job. Signer answers a known token with its signing job, so attempts share that job. Nobody
 /// else can have used the token, as it is derived from the record's nonce.
-fn token(file: &FileRequest, profile: &ProfileName, unusable: u32, nonce: Option<&str>) -> String {
-    let unusable = unusable.to_string();
-    let inputs = [&profile.0, &file.signed_prefix, &unusable];
+fn token(file: &FileRequest, profile: &ProfileName, unusable_jobs: u32, nonce: Option<&str>) -> String {
+    let unusable_jobs = unusable_jobs.to_string();
+    let inputs = [&profile.0, &file.signed_prefix, &unusable_jobs];
     let inputs: Vec<_> = inputs.into_iter().map(String::as_str).chain(nonce).collect();
     file.source.token(&inputs)
 }
 
-/// StartSigningJob of a file.
+/// Builds StartSigningJob for a file.
 pub(crate) fn request(
     scope: Scope<'_>,
     file: &FileRequest,
@@ -120,8 +120,8 @@ fn starting(file: &FileRequest, profile: &ProfileName) -> String {
     format!("starting a signing job of `{}` with the signing profile `{}`", file.source, profile.0)
 }
 
-/// Retries a throttled request to Signer until the deadline. Signer's quotas are per account, and a burst of uploads outlasts
-/// Lambda's retries. The SDK's own retries in between make the pauses random.
+/// Retries a throttled request to Signer until the deadline. Signer's quotas are per account, and a burst of uploads
+/// outlasts Lambda's retries. The SDK's own retries in between add jitter.
 async fn retry_throttled<T, E: ProvideErrorMetadata>(
     deadline: Instant,
     call: impl AsyncFn() -> Result<T, SdkError<E>>,
@@ -149,23 +149,23 @@ struct Signing<'a> {
 }
 
 impl Signing<'_> {
-    /// Signs the file, or finds the signature that an earlier attempt had made with the same profile.
+    /// Signs the file, or uses the signature that an earlier attempt made with the same profile.
     async fn sign(&self, attempts: &EarlierAttempts) -> Result<SignedImage, Failure> {
         for signed in attempts.signed_objects(&self.file.signed_prefix) {
-            if let Some(signed) = self.earlier(signed).await? {
+            if let Some(signed) = self.reuse(signed).await? {
                 return Ok(signed);
             }
         }
-        self.fresh().await
+        self.sign_anew().await
     }
 
-    /// The image as an earlier attempt signed it. `None` if that signature cannot be used.
-    async fn earlier(&self, signed: &SignedObjectVersion) -> Result<Option<SignedImage>, Failure> {
+    /// Returns the image with the signature of an earlier attempt. `None` if that signature cannot be used.
+    async fn reuse(&self, signed: &SignedObjectVersion) -> Result<Option<SignedImage>, Failure> {
         let SignedObjectVersion { signing_job, key, version_id, .. } = signed;
         let call = self.scope.aws.signer.describe_signing_job().job_id(signing_job);
         let job = match retry_throttled(self.scope.deadline, async || call.clone().send().await).await {
             Ok(job) => job,
-            // It is not of this account.
+            // The signing job is not one of this account.
             Err(error) if matches!(error.code(), Some("ResourceNotFoundException" | "AccessDeniedException")) => {
                 return Ok(None);
             }
@@ -179,8 +179,8 @@ impl Signing<'_> {
         }
     }
 
-    /// Fails if the profile is not good any more by which an earlier signature was made. Nothing else would notice, as
-    /// Signer is not requested to sign again.
+    /// Fails if signatures of the profile can no longer be used. Nothing else checks the profile of an existing
+    /// signature, because Signer does not sign again.
     async fn check_profile(&self) -> Result<(), Failure> {
         let profile = &self.profile.0;
         let state = profile::check_after_signing(self.scope, profile).await?;
@@ -189,23 +189,23 @@ impl Signing<'_> {
 
     /// Starts a signing job and waits for it. Every attempt gets the same signing job, by the same token.
     ///
-    /// If that job was completed before this invocation and cannot be used, another is started: the operator has
+    /// If that job was completed before this invocation and cannot be used, starts another one: the operator may have
     /// removed the cause.
-    async fn fresh(&self) -> Result<SignedImage, Failure> {
-        let mut unusable = 0;
+    async fn sign_anew(&self) -> Result<SignedImage, Failure> {
+        let mut unusable_jobs = 0;
         loop {
-            let signing_job = self.start(unusable).await?;
+            let signing_job = self.start(unusable_jobs).await?;
             let job = self.wait(&signing_job).await?;
-            // Some seconds for clocks that differ.
+            // Clocks may differ by some seconds.
             let completed = job.completed_at.map_or(i64::MAX, |time| time.secs());
             let is_old = completed.saturating_add(5) < self.scope.started.as_second();
             let key = format!("{}{signing_job}", self.file.signed_prefix);
-            let signature = read_under_copy(self.scope, self.image, &key);
+            let signature = read_current_or_oldest(self.scope, self.image, &key);
             match self.use_job(&signing_job, &job, signature).await {
                 Err(SigningError::Unusable(_) | SigningError::Failed(Failure::Signature { .. }))
-                    if is_old && unusable < MAX_UNUSABLE =>
+                    if is_old && unusable_jobs < MAX_UNUSABLE_JOBS =>
                 {
-                    unusable += 1;
+                    unusable_jobs += 1;
                 }
                 Err(SigningError::Unusable(message)) => return Err(Failure::Other(message)),
                 Err(SigningError::Failed(failure)) => return Err(failure),
@@ -215,8 +215,8 @@ impl Signing<'_> {
         }
     }
 
-    async fn start(&self, unusable: u32) -> Result<String, Failure> {
-        let token = token(self.file, self.profile, unusable, self.nonce);
+    async fn start(&self, unusable_jobs: u32) -> Result<String, Failure> {
+        let token = token(self.file, self.profile, unusable_jobs, self.nonce);
         let call = request(self.scope, self.file, self.profile, token)?;
         let response = retry_throttled(self.scope.deadline, async || call.clone().send().await).await;
         let response = response.map_err(|error| Failure::request(starting(self.file, self.profile), error))?;
@@ -243,7 +243,8 @@ impl Signing<'_> {
         }
     }
 
-    /// The image with the signature that is read from the job's signed object, verified if the deployment verifies.
+    /// Returns the image with the signature from the job's signed object. Verifies the signature if the deployment
+    /// verifies signatures.
     async fn use_job(
         &self,
         signing_job: &str,
@@ -255,7 +256,7 @@ impl Signing<'_> {
         let certificate = async { self.certificate(job).await.map_err(SigningError::from) };
         let reading = Box::pin(try_join(signature, certificate)).await;
         let ((signature, algorithm), certificate) = reading.map_err(|error| {
-            error.about(|problem| format!("the signed object `{key}` is not one of this upload: {problem}"))
+            error.wrap(|problem| format!("the signed object `{key}` is not one of this upload: {problem}"))
         })?;
         let mut verified_until = None;
         if let (Some(verification), Some(certificate)) = (self.verification, certificate) {
@@ -265,8 +266,8 @@ impl Signing<'_> {
         Ok(SignedImage { key, signature, algorithm, cert_file, size: self.image.size, verified_until })
     }
 
-    /// Checks that a signing job has succeeded, and is of this version, with this profile, into the file's own prefix. Returns
-    /// the path of the certificate on the device.
+    /// Checks that a signing job has succeeded over this version, with this profile, and has written below the file's
+    /// own prefix. Returns the path of the certificate on the device.
     fn check(&self, signing_job: &str, job: &DescribeSigningJobOutput) -> Result<String, SigningError> {
         let upload = self.scope.upload;
         if job.status == Some(SigningStatus::Failed) {
@@ -286,7 +287,7 @@ impl Signing<'_> {
             }
         });
         usable.map_err(|error| {
-            error.about(|problem| format!("the signing job `{signing_job}` does not match this release: {problem}"))
+            error.wrap(|problem| format!("the signing job `{signing_job}` does not match this release: {problem}"))
         })
     }
 

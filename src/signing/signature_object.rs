@@ -5,13 +5,13 @@ use crate::options::signature::{SignatureAlgorithm, check_form, remove_whitespac
 use crate::text::encoding::decode;
 use crate::text::json::{document, text};
 
-/// The most bytes of such an object: many times what it needs.
+/// The maximum size of a signature object in bytes, many times what it needs.
 pub(crate) const MAX_BYTES: i64 = 4096;
 
 /// Reads the signature object: the signature in base64, and its algorithm.
 ///
 /// # Errors
-/// Every problem, each a sentence: the object has another form, or is not of this version.
+/// Fails with every problem, each a sentence, if the object has another form or belongs to another version.
 pub(crate) fn parse(bytes: &[u8], version_id: &str) -> Result<(String, SignatureAlgorithm), Vec<String>> {
     let mut problems = Vec::new();
     let read = decode(bytes).and_then(|json| {

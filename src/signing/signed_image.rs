@@ -9,7 +9,7 @@ use jiff::Timestamp;
 /// A signature over a file, and everything that a device needs to check it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedImage {
-    /// The key that the raw copy gets: that of the signed object, if Signer wrote it for this release.
+    /// The key of the raw copy. It is that of the signed object if Signer wrote one for this release.
     pub key: String,
     /// The signature, in base64.
     pub signature: String,
@@ -19,7 +19,8 @@ pub struct SignedImage {
     pub cert_file: String,
     /// The size of the image that was signed, in bytes.
     pub size: u64,
-    /// Until when the certificate is valid with which the signature was verified. `None` if it was not verified.
+    /// The end of the validity of the certificate that verified the signature. `None` if the signature was not
+    /// verified.
     pub verified_until: Option<Timestamp>,
 }
 
@@ -29,6 +30,6 @@ pub(crate) struct SignedFile {
     pub file: FileRequest,
     pub image: Image,
     pub signed: SignedImage,
-    /// The digests of what was signed, if they were read.
+    /// The digests of the image, if they were read.
     pub digests: Option<Digests>,
 }

@@ -10,10 +10,10 @@ use std::cell::Cell;
 use std::io::{Error, ErrorKind, Read};
 use struson::reader::{JsonReader, JsonStreamReader, ReaderError, ValueType};
 
-/// The longest string that is kept of a signed object: an RSA signature with 4096 bits has 684 characters in base64.
-const LONGEST_STRING: u64 = 1024;
+/// The maximum length of a string in a signed object. An RSA signature with 4096 bits has 684 characters in base64.
+const MAX_STRING_BYTES: u64 = 1024;
 
-/// The bytes of a signed object at which reading ends, its embedded payload aside: many times what Signer writes.
+/// The size at which a signed object is too long, without its embedded payload. It is many times what Signer writes.
 const MAX_BYTES: usize = 64 * 1024;
 
 /// The JSON that Signer writes, with the image embedded in base64 (`payload`) or located elsewhere (`payloadLocation`).
@@ -44,52 +44,53 @@ struct S3Location {
     version: String,
 }
 
-/// The reason why an object is not a signed object.
+/// The error of reading a signed object.
 #[derive(Debug)]
-pub enum NotSigned {
-    /// It could not be read to its end.
-    Unread(Error),
-    /// It is something else.
-    Because(String),
+pub enum ReadError {
+    /// The object could not be read to its end.
+    Io(Error),
+    /// The object is not a signed object, for this reason.
+    Invalid(String),
 }
 
-impl From<ReaderError> for NotSigned {
+impl From<ReaderError> for ReadError {
     fn from(error: ReaderError) -> Self {
-        Self::Because(format!("it is not a signed object's JSON: {error}"))
+        Self::Invalid(format!("it is not a signed object's JSON: {error}"))
     }
 }
 
-/// State that the JSON reader and its source share.
-struct Shared {
+/// The state of a [`LimitedReader`] while the JSON reader owns it.
+struct ReaderState {
     /// The bytes that may still be read. `None` while a payload is skipped.
-    left: Cell<Option<usize>>,
+    bytes_left: Cell<Option<usize>>,
     /// The error of the source. The JSON reader does not distinguish I/O errors from syntax errors.
     error: Cell<Option<Error>>,
 }
 
-struct Source<'a, R> {
+/// Reads from a source until the limit.
+struct LimitedReader<'a, R> {
     inner: R,
-    shared: &'a Shared,
+    state: &'a ReaderState,
 }
 
-impl<R: Read> Read for Source<'_, R> {
+impl<R: Read> Read for LimitedReader<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let left = self.shared.left.get();
-        if left == Some(0) {
+        let bytes_left = self.state.bytes_left.get();
+        if bytes_left == Some(0) {
             let problem = format!("it is too long: it has {MAX_BYTES} bytes or more without its payload");
             return Err(Error::new(ErrorKind::FileTooLarge, problem));
         }
-        let end = left.map_or(buffer.len(), |left| left.min(buffer.len()));
+        let end = bytes_left.map_or(buffer.len(), |bytes_left| bytes_left.min(buffer.len()));
         match self.inner.read(&mut buffer[..end]) {
             Ok(read) => {
-                self.shared.left.set(left.map(|left| left - read));
+                self.state.bytes_left.set(bytes_left.map(|bytes_left| bytes_left - read));
                 Ok(read)
             }
             Err(error) => {
                 let kind = error.kind();
-                // An interrupted read is tried again.
+                // An interrupted read is retried.
                 if kind != ErrorKind::Interrupted {
-                    self.shared.error.set(Some(error));
+                    self.state.error.set(Some(error));
                 }
                 Err(kind.into())
             }
@@ -103,37 +104,37 @@ impl SignedObject {
     ///
     /// # Errors
     /// Fails if the object cannot be read, is not the JSON of a signed object, or is too long for one.
-    pub fn read(json: impl Read) -> Result<Self, NotSigned> {
-        let shared = Shared { left: Cell::new(Some(MAX_BYTES)), error: Cell::new(None) };
-        let object = Self::parse(JsonStreamReader::new(Source { inner: json, shared: &shared }), &shared.left);
-        shared.error.take().map_or(object, |error| Err(NotSigned::Unread(error)))
+    pub fn read(inner: impl Read) -> Result<Self, ReadError> {
+        let state = ReaderState { bytes_left: Cell::new(Some(MAX_BYTES)), error: Cell::new(None) };
+        let object = Self::parse(JsonStreamReader::new(LimitedReader { inner, state: &state }), &state.bytes_left);
+        state.error.take().map_or(object, |error| Err(ReadError::Io(error)))
     }
 
-    fn parse(mut json: impl JsonReader, left: &Cell<Option<usize>>) -> Result<Self, NotSigned> {
+    fn parse(mut json: impl JsonReader, bytes_left: &Cell<Option<usize>>) -> Result<Self, ReadError> {
         let (mut size, mut signature, mut algorithm, mut payload) = (None, None, None, None);
         json.begin_object()?;
-        let mut complete = false;
-        while !complete && json.has_next()? {
+        let mut is_complete = false;
+        while !is_complete && json.has_next()? {
             let name = json.next_name_owned()?;
-            let twice = match name.as_str() {
+            let is_duplicate = match name.as_str() {
                 "rawPayloadSize" => size.replace(whole_number(&mut json)?).is_some(),
                 "signature" => signature.replace(short_string(&mut json)?).is_some(),
                 "signatureAlgorithm" => algorithm.replace(short_string(&mut json)?).is_some(),
                 "payloadLocation" => {
                     let location = json.deserialize_next().map_err(|error| {
-                        NotSigned::Because(format!("its `payloadLocation` cannot be read: {error}"))
+                        ReadError::Invalid(format!("its `payloadLocation` cannot be read: {error}"))
                     })?;
                     payload.replace(Payload::Located(location)).is_some()
                 }
                 "payload" => {
                     if json.peek()? != ValueType::String {
-                        return Err(NotSigned::Because("its `payload` is not a string".to_owned()));
+                        return Err(ReadError::Invalid("its `payload` is not a string".to_owned()));
                     }
-                    complete = size.is_some() && signature.is_some() && algorithm.is_some();
-                    if !complete {
-                        let rest = left.take();
+                    is_complete = size.is_some() && signature.is_some() && algorithm.is_some();
+                    if !is_complete {
+                        let rest = bytes_left.take();
                         json.skip_value()?;
-                        left.set(rest);
+                        bytes_left.set(rest);
                     }
                     payload.replace(Payload::Embedded).is_some()
                 }
@@ -142,15 +143,15 @@ impl SignedObject {
                     false
                 }
             };
-            if twice {
-                return Err(NotSigned::Because(format!("it has `{name}` twice, or two payloads")));
+            if is_duplicate {
+                return Err(ReadError::Invalid(format!("it has `{name}` twice, or two payloads")));
             }
         }
-        if !complete {
+        if !is_complete {
             json.end_object()?;
             json.consume_trailing_whitespace()?;
         }
-        let missing = |name| NotSigned::Because(format!("it has no `{name}`"));
+        let missing = |name| ReadError::Invalid(format!("it has no `{name}`"));
         Ok(Self {
             raw_payload_size: size.ok_or_else(|| missing("rawPayloadSize"))?,
             signature: signature.ok_or_else(|| missing("signature"))?,
@@ -163,7 +164,7 @@ impl SignedObject {
     /// base64, and the algorithm.
     ///
     /// # Errors
-    /// The first difference from the upload, or property that devices do not support.
+    /// Fails with the first difference from the upload, or the first property that devices do not support.
     pub fn check(self, upload: &Upload, image: &Image, length: u64) -> Result<(String, SignatureAlgorithm), String> {
         if self.raw_payload_size != image.size {
             return Err(format!("its `rawPayloadSize` is {}, expected {}", self.raw_payload_size, image.size));
@@ -191,18 +192,18 @@ impl SignedObject {
     }
 }
 
-fn whole_number(json: &mut impl JsonReader) -> Result<u64, NotSigned> {
+fn whole_number(json: &mut impl JsonReader) -> Result<u64, ReadError> {
     let number = json.next_number_as_string()?;
-    number.parse().map_err(|_| NotSigned::Because(format!("its `rawPayloadSize` is `{number}`, not a whole number")))
+    number.parse().map_err(|_| ReadError::Invalid(format!("its `rawPayloadSize` is `{number}`, not a whole number")))
 }
 
-fn short_string(json: &mut impl JsonReader) -> Result<String, NotSigned> {
+fn short_string(json: &mut impl JsonReader) -> Result<String, ReadError> {
     let mut text = String::new();
-    let read = json.next_string_reader()?.take(LONGEST_STRING + 1).read_to_string(&mut text);
+    let read = json.next_string_reader()?.take(MAX_STRING_BYTES + 1).read_to_string(&mut text);
     match read {
-        Ok(_) if text.len() as u64 <= LONGEST_STRING => Ok(text),
-        Ok(_) => Err(NotSigned::Because("its `signature` or `signatureAlgorithm` is too long".to_owned())),
-        Err(error) => Err(NotSigned::Because(format!("it is not a signed object's JSON: {error}"))),
+        Ok(_) if text.len() as u64 <= MAX_STRING_BYTES => Ok(text),
+        Ok(_) => Err(ReadError::Invalid("its `signature` or `signatureAlgorithm` is too long".to_owned())),
+        Err(error) => Err(ReadError::Invalid(format!("it is not a signed object's JSON: {error}"))),
     }
 }
 
@@ -310,7 +311,7 @@ mod tests {
         assert_eq!(check(7).unwrap_err(), "it has 7 bytes, too few for a `payload` of 8");
     }
 
-    /// A connection that is lost.
+    /// A lost connection.
     struct CutOff;
 
     impl Read for CutOff {
@@ -322,15 +323,15 @@ mod tests {
     #[test]
     fn a_lost_connection_is_distinguished_from_other_content() {
         for raw_image in [&b"{\"\xff"[..], b"{\"signature\":\"\xff\xfe\"}", b"{\"signature\":\"cut off"] {
-            assert!(matches!(SignedObject::read(raw_image), Err(NotSigned::Because(_))), "{raw_image:?}");
+            assert!(matches!(SignedObject::read(raw_image), Err(ReadError::Invalid(_))), "{raw_image:?}");
         }
         for beginning in ["", "{", "{\"signature\":\"ME"] {
             let object = SignedObject::read(beginning.as_bytes().chain(CutOff));
-            assert!(matches!(object, Err(NotSigned::Unread(_))), "{beginning}");
+            assert!(matches!(object, Err(ReadError::Io(_))), "{beginning}");
         }
     }
 
-    /// Counts what is read of it.
+    /// Counts the bytes that are read.
     struct Counted<'a, R>(R, &'a Cell<usize>);
 
     impl<R: Read> Read for Counted<'_, R> {
@@ -349,32 +350,33 @@ mod tests {
         assert!(read.get() < 16 * 1024, "{}", read.get());
     }
 
-    /// JSON without an end, as good as: after a beginning, the same letter a million times.
-    fn refused_after(beginning: &str, letter: u8) -> (String, usize) {
+    /// Reads a beginning that is followed by the same letter a million times. Returns the problem, and the number of
+    /// bytes read.
+    fn read_endless(beginning: &str, letter: u8) -> (String, usize) {
         let read = Cell::new(0);
         let endless = beginning.as_bytes().chain(std::io::repeat(letter).take(1 << 20));
         match SignedObject::read(Counted(endless, &read)) {
-            Err(NotSigned::Because(problem)) => (problem, read.get()),
+            Err(ReadError::Invalid(problem)) => (problem, read.get()),
             object => panic!("{object:?}"),
         }
     }
 
     #[test]
-    fn what_has_no_end_is_refused_before_it_fills_the_memory() {
+    fn endless_json_is_rejected_before_it_fills_the_memory() {
         let location = "{\"payloadLocation\":{\"s3\":{\"bucketName\":\"";
         let number = "{\"rawPayloadSize\":1";
         for (beginning, letter) in
             [("", b' '), ("{\"", b'A'), ("{\"more\":\"", b'A'), (location, b'A'), (number, b'0'), (number, b' ')]
         {
-            let (problem, read) = refused_after(beginning, letter);
+            let (problem, read) = read_endless(beginning, letter);
             let expected = "it is too long: it has 65536 bytes or more without its payload";
             assert!(problem.contains(expected) && read == MAX_BYTES, "{beginning}: {read} {problem}");
         }
-        assert!(refused_after("{\"signature\":\"", b'A').1 <= 4096);
+        assert!(read_endless("{\"signature\":\"", b'A').1 <= 4096);
     }
 
     #[test]
-    fn what_lies_around_a_payload_is_bounded_and_the_payload_is_not() {
+    fn the_size_is_bounded_except_for_the_payload() {
         let around = |before: usize, after: usize| {
             let payload = "A".repeat(4 * MAX_BYTES);
             let (before, after) = (" ".repeat(before), " ".repeat(after));
@@ -382,7 +384,7 @@ mod tests {
         };
         let half = MAX_BYTES / 2;
         assert!(around(half - 2048, half - 2048).is_ok());
-        let Err(NotSigned::Because(problem)) = around(half + 1024, half + 1024) else { panic!() };
+        let Err(ReadError::Invalid(problem)) = around(half + 1024, half + 1024) else { panic!() };
         assert!(problem.contains("it is too long"), "{problem}");
     }
 

@@ -22,8 +22,8 @@ impl From<Failure> for SigningError {
 }
 
 impl SigningError {
-    /// Says in a message what the problem is about.
-    pub fn about(self, message: impl FnOnce(String) -> String) -> Self {
+    /// Replaces the problem with a message that names its subject. Leaves a failure as it is.
+    pub fn wrap(self, message: impl FnOnce(String) -> String) -> Self {
         match self {
             Self::Unusable(problem) => Self::Unusable(message(problem)),
             Self::Failed(failure) => Self::Failed(failure),
@@ -42,10 +42,11 @@ pub(crate) struct UsableJob<'a> {
 }
 
 /// Checks that a signing job has succeeded over the upload, that its signature is valid, and that devices can find its
-/// certificate. Its profile and the place of its signed object are for the caller to check.
+/// certificate. The caller must check its profile and the place of its signed object.
 ///
 /// # Errors
-/// Unusable if any of that is not so. Fails if the response lacks what decides it.
+/// [`SigningError::Unusable`] if one of these checks fails. [`SigningError::Failed`] if the response lacks a member
+/// that they need.
 pub(crate) fn check<'a>(
     job: &'a DescribeSigningJobOutput,
     upload: &Upload,
@@ -76,7 +77,8 @@ pub(crate) fn check<'a>(
     })
 }
 
-/// Returns the problem of a signature that is not valid any more. On platforms without a validity, it stays valid.
+/// Fails with the problem of a signature that is no longer valid. A signature of a platform without an expiry stays
+/// valid.
 fn check_validity(job: &DescribeSigningJobOutput, now: Timestamp) -> Result<(), String> {
     if job.revocation_record.is_some() {
         return Err("it is revoked".to_owned());

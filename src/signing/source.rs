@@ -27,8 +27,8 @@ pub(crate) struct FileToSign {
     pub source: SignatureSource,
 }
 
-/// Finds the signatures that uploaders provide, and what would keep Signer from signing the other files. Of a signature object
-/// whose version is recorded, that version is read.
+/// Reads the signatures that uploaders provide, and checks that Signer can sign the other files. `recorded` has the
+/// versions of the signature objects that must be read, by the keys of their images.
 ///
 /// # Errors
 /// Rejects the release, or fails, with every problem.

@@ -22,12 +22,13 @@ pub(crate) struct Verification<'a> {
 }
 
 impl<'a> Verification<'a> {
-    /// Reads nothing yet.
+    /// Prepares the verification, and reads nothing yet.
     pub fn new(scope: Scope<'a>, image: &'a Image) -> Self {
         Self { scope, image, digests: OnceCell::new() }
     }
 
-    /// The digests of the uploaded bytes. The first caller reads them, so that this can go on while Signer works.
+    /// Returns the digests of the uploaded bytes. The first call reads the bytes, so that this can happen while Signer
+    /// works.
     pub async fn digests(&self) -> Result<&Digests, Failure> {
         self.digests.get_or_try_init(|| Box::pin(Digests::of_image(self.scope, self.image))).await
     }
@@ -46,10 +47,10 @@ impl<'a> Verification<'a> {
         Certificate::from_pem(arn, &pem).map_err(|problem| Failure::request(purpose(), problem))
     }
 
-    /// Checks that a signature, in base64, is the certificate's over the uploaded bytes.
+    /// Verifies a signature, in base64, over the uploaded bytes with the key of the certificate.
     ///
     /// # Errors
-    /// [`Failure::Signature`] if it is not.
+    /// [`Failure::Signature`] if the signature does not verify.
     pub async fn verify(
         &self,
         certificate: &Certificate,
