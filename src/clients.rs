@@ -70,7 +70,7 @@ struct NoRetryOnLimitExceeded;
 
 impl ClassifyRetry for NoRetryOnLimitExceeded {
     fn name(&self) -> &'static str {
-        "quota used up"
+        "no retry on LimitExceededException"
     }
 
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
@@ -88,7 +88,7 @@ struct RejectTruncatedXml;
 
 impl Intercept for RejectTruncatedXml {
     fn name(&self) -> &'static str {
-        "whole answers"
+        "complete responses"
     }
 
     fn read_after_deserialization(
