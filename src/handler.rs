@@ -97,7 +97,7 @@ impl Function {
     /// Runs a scheduled task of the stack, and reports its metric. Does nothing in a dry run without AWS.
     async fn run_scheduled(&self, task: Scheduled) -> Result<Releases, Failure> {
         let Self { settings, aws, clock, .. } = self;
-        if let (Some(metrics), DryRun::Off | DryRun::OfRealTags) = (&self.metrics, &settings.dry_run) {
+        if let (Some(metrics), DryRun::Off | DryRun::WithLookups) = (&self.metrics, &settings.dry_run) {
             match task {
                 Scheduled::CountStreams => metrics.report_streams(stream::count(aws).await?, clock()),
                 Scheduled::CheckBucket(statements) => {
@@ -157,7 +157,7 @@ impl Function {
         let scope = Scope { aws, settings, upload, clock: *clock, started, deadline };
         match &settings.dry_run {
             DryRun::Offline(header, manifest) => dry_run::offline(scope, size, header, manifest.as_deref()).await,
-            DryRun::Off | DryRun::OfRealTags => Box::pin(release(scope, is_copy, progress)).await,
+            DryRun::Off | DryRun::WithLookups => Box::pin(release(scope, is_copy, progress)).await,
         }
     }
 }

@@ -65,9 +65,9 @@ pub(crate) const FILE_TAGS: [&str; 6] =
 /// The maximum number of tags on an object. S3 documents this limit and the next two at
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html>.
 const MAX_TAGS: usize = 10;
-/// The maximum length of a tag's key, in units of UTF-16.
+/// The maximum length of a tag's key, in UTF-16 code units.
 const MAX_KEY: usize = 128;
-/// The maximum length of a tag's value, in units of UTF-16.
+/// The maximum length of a tag's value, in UTF-16 code units.
 const MAX_VALUE: usize = 256;
 
 /// The release tags of an object by key, including misspelt ones. Other tags of the object are left out.
@@ -88,7 +88,7 @@ impl From<Vec<Tag>> for Tags {
 }
 
 /// Returns whether a key is a release tag, or misspells one:
-/// - It is `ota` or begins with `ota:`, in any case and with blanks anywhere.
+/// - It is `ota` or begins with `ota:`, in upper or lower case and with blanks anywhere.
 /// - It equals a known tag except for case, blanks, lookalikes and `: - . _ / = + @`.
 /// - It is a known tag after a prefix that is one typing error away from `ota`.
 fn is_release_tag(key: &str) -> bool {
@@ -123,7 +123,7 @@ fn without_prefix(tag: &str) -> &str {
 pub struct TagHeader {
     /// The release tags. If a key occurs twice, the last value applies.
     pub tags: Tags,
-    /// Every reason for which S3 would reject the header, whether or not the tag is a release tag. Values are not quoted.
+    /// Every reason why S3 would reject the header, also for tags that are not release tags. Values are not quoted.
     pub problems: Vec<String>,
 }
 
@@ -143,10 +143,10 @@ fn header_problems(tags: &[(String, String)]) -> Vec<String> {
     if tags.len() > MAX_TAGS {
         problems.push(format!("the object has {} tags, expected at most {MAX_TAGS}, as S3 allows no more", tags.len()));
     }
-    for (at, (key, value)) in tags.iter().enumerate() {
+    for (index, (key, value)) in tags.iter().enumerate() {
         let shown = quoted(key);
         // Reports a repeated key once, at its second occurrence.
-        if tags[..at].iter().filter(|(earlier, _)| earlier == key).count() == 1 {
+        if tags[..index].iter().filter(|(earlier, _)| earlier == key).count() == 1 {
             problems.push(format!("tag `{shown}` occurs more than once, expected each key once"));
         }
         if key.to_lowercase().starts_with("aws:") {

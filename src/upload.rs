@@ -178,7 +178,7 @@ mod tests {
             ("a", &["b", "c", "nonce"]),
         ];
         let tokens = all.map(|(key, inputs)| upload(key).token(inputs));
-        assert!(tokens.iter().enumerate().all(|(at, token)| !tokens[..at].contains(token)), "{tokens:?}");
+        assert!(tokens.iter().enumerate().all(|(index, token)| !tokens[..index].contains(token)), "{tokens:?}");
         assert_eq!(upload("a").token(&["b", "c"]), tokens[0]);
         assert!(tokens.iter().all(|token| token.len() == 64));
     }
@@ -206,6 +206,6 @@ mod tests {
     fn different_versions_have_different_stream_ids() {
         let names = [("ab", "c", "d"), ("a", "bc", "d"), ("a", "b", "cd"), ("ab", "cd", "")]
             .map(|(bucket, key, version)| Upload::new(bucket.into(), key.into(), version.into()).stream_id());
-        assert!(names.iter().enumerate().all(|(at, name)| !names[..at].contains(name)), "{names:?}");
+        assert!(names.iter().enumerate().all(|(index, name)| !names[..index].contains(name)), "{names:?}");
     }
 }

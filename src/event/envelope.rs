@@ -1,7 +1,7 @@
 //! Opens the envelopes around an event, and consumes unreadable messages of the failure queue.
 
 use crate::error::Failure;
-use crate::event::json::{Members, describe, elements, escaped};
+use crate::event::json::{Members, describe, elements, quoted_beginning};
 use crate::event::record::{CREATING_REASONS, Record};
 use crate::event::scheduled::Scheduled;
 use serde_json::value::RawValue;
@@ -99,7 +99,7 @@ impl Reader<'_> {
             }
             Some(other) => {
                 let expected = "expected `aws:s3`, `aws:sqs` or `aws:sns`";
-                unreadable(format!("the `eventSource` of its record is {}, {expected}", escaped(other)))
+                unreadable(format!("the `eventSource` of its record is {}, {expected}", quoted_beginning(other)))
             }
             None => unreadable(format!("its record is {}, expected {EXPECTED}", describe(json))),
         }

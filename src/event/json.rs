@@ -1,6 +1,6 @@
-//! Reads single members of JSON without a tree of values.
+//! Reads individual members of JSON without parsing the whole document into a tree.
 //!
-//! A tree of values would need a hundred times the memory.
+//! A tree would need a hundred times the memory.
 
 use crate::text::json::truncated;
 use serde::Deserialize;
@@ -11,12 +11,12 @@ use std::collections::BTreeMap;
 const MAX_NAMES: usize = 10;
 const MAX_CHARACTERS: usize = 40;
 
-/// The elements of a JSON array, unread.
+/// The elements of a JSON array, unparsed. `None` if the JSON is not an array.
 pub(crate) fn elements(json: &str) -> Option<Vec<&RawValue>> {
     serde_json::from_str(json).ok()
 }
 
-/// The members of a JSON object, unread.
+/// The members of a JSON object, unparsed.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Members<'a>(#[serde(borrow)] pub BTreeMap<String, &'a RawValue>);
 
@@ -47,7 +47,7 @@ pub(crate) fn describe(json: &str) -> String {
     match json.bytes().next() {
         Some(b'{') => {
             let Members(members) = Members::parse(json).unwrap_or_default();
-            let names: Vec<_> = members.keys().take(MAX_NAMES).map(|name| escaped(name)).collect();
+            let names: Vec<_> = members.keys().take(MAX_NAMES).map(|name| quoted_beginning(name)).collect();
             match members.len() {
                 0 => "an empty object".to_owned(),
                 count if count > MAX_NAMES => format!("an object with {count} members ({}, …)", names.join(", ")),
@@ -63,7 +63,7 @@ pub(crate) fn describe(json: &str) -> String {
 }
 
 /// The beginning of a text in backticks, with control characters and quotation marks escaped.
-pub(crate) fn escaped(text: &str) -> String {
+pub(crate) fn quoted_beginning(text: &str) -> String {
     let text: String = truncated(text, MAX_CHARACTERS).chars().flat_map(char::escape_debug).collect();
     format!("`{text}`")
 }
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn a_description_is_bounded() {
         let object = |count| {
-            let names = (0..count).map(|at| (format!("{at}{}", "x".repeat(1000)), at));
+            let names = (0..count).map(|index| (format!("{index}{}", "x".repeat(1000)), index));
             serde_json::to_string(&names.collect::<BTreeMap<_, _>>()).unwrap()
         };
         let (ten, fifty) = (describe(&object(10)), describe(&object(50)));

@@ -1,7 +1,7 @@
 //! Reads one record of an event: the upload, or the reason why the record has no upload.
 
 use crate::error::Failure;
-use crate::event::json::{Members, escaped};
+use crate::event::json::{Members, quoted_beginning};
 use crate::not_released::{NotReleased, RejectionKind, SkipReason};
 use crate::upload::{NO_VERSION, Upload};
 use aws_lambda_events::s3::S3Entity;
@@ -57,7 +57,7 @@ pub struct Record {
     /// The upload, or the reason why the record has no upload.
     pub upload: Result<Upload, NotReleased>,
     /// The beginning of the consumed message; empty if an earlier record has it. `None` if the message is not consumed.
-    /// Messages of the stack's failure queue that are not understood are consumed, as they would return there forever.
+    /// Messages of the stack's failure queue that are not understood are consumed; otherwise they would return forever.
     pub consumed: Option<String>,
 }
 
@@ -86,7 +86,9 @@ impl Record {
         let reason = match detail_type.as_str() {
             "Object Created" | "Object Tags Added" => return Self::from_detail(&detail),
             other if OTHER_DETAIL_TYPES.contains(&other) => NotReleased::Skipped(SkipReason::OtherEvent),
-            other => unreadable(format!("its `detail-type` is {}, expected a detail type of S3", escaped(other))),
+            other => {
+                unreadable(format!("its `detail-type` is {}, expected a detail type of S3", quoted_beginning(other)))
+            }
         };
         Self::from_place(&detail, Err(reason))
     }
@@ -130,7 +132,7 @@ fn check_event_type(name: &str) -> Result<(), NotReleased> {
     } else if name.starts_with("ObjectCreated:") || name == "ObjectTagging:Put" {
         Ok(())
     } else {
-        Err(unreadable(format!("its `eventName` is {}, expected an event type of S3", escaped(name))))
+        Err(unreadable(format!("its `eventName` is {}, expected an event type of S3", quoted_beginning(name))))
     }
 }
 
@@ -142,7 +144,7 @@ fn check_version(json: &str) -> Result<(), NotReleased> {
     if version.starts_with("2.") {
         return Ok(());
     }
-    let problem = format!("its `eventVersion` is {}, expected `2.x`", escaped(version));
+    let problem = format!("its `eventVersion` is {}, expected `2.x`", quoted_beginning(version));
     let is_other = version.split_once('.').is_some_and(|(major, _)| major.parse::<u32>().is_ok());
     Err(if is_other { Failure::Unsupported { problem }.into() } else { unreadable(problem) })
 }
@@ -171,8 +173,8 @@ fn form_decoded(key: &str) -> Result<String, NotReleased> {
     })
 }
 
-/// Reads bucket, key and version in AWS's types, and no other member. Tools that convert events of EventBridge and
-/// notifications use either name of the version.
+/// Parses bucket, key and version with AWS's types, and ignores all other members. The version may have its name in
+/// notifications or in EventBridge, because tools that convert events use either.
 fn entity(place: &Members<'_>) -> serde_json::Result<S3Entity> {
     let (bucket, object) = (place.object("bucket"), place.object("object"));
     let version_id = object.0.get("versionId").or_else(|| object.0.get("version-id"));

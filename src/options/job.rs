@@ -26,12 +26,14 @@ impl FromStr for JobId {
     type Err = Expected;
     fn from_str(value: &str) -> Result<Self, Expected> {
         let is_id = is_name(value, 1..=MAX_JOB_ID - ID_PREFIX.len(), "_-") && !has_default_form(value);
-        let expected = "1 to 55 letters, digits, `_` and `-`, not ending in 12 hex digits as default IDs do";
+        let expected = "1 to 55 letters, digits, `_` and `-`; the ID or its part after the last `-` must not be 12 lower-case \
+                        hex digits, as in default IDs";
         validated(value, is_id, expected).map(Self)
     }
 }
 
-/// Returns whether an ID without its prefix has the form of a default ID: it ends in 12 hex digits, alone or after `-`.
+/// Returns whether an ID without its prefix has the form of a default ID: the ID, or its part after the last `-`, is 12
+/// lower-case hex digits.
 fn has_default_form(id: &str) -> bool {
     let last = id.rsplit('-').next().unwrap_or_default();
     last.len() == 12 && last.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
@@ -43,8 +45,9 @@ impl fmt::Display for JobId {
     }
 }
 
-/// The number of retries of a device, by the kind of failure. Retries after a time-out require a time-out, which every
-/// release has (<https://docs.aws.amazon.com/iot/latest/developerguide/jobs-configurations-details.html>).
+/// The number of retries of a device for each kind of failure. AWS IoT accepts retries after a time-out only with a
+/// time-out, which every release has
+/// (<https://docs.aws.amazon.com/iot/latest/developerguide/jobs-configurations-details.html>).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retries(Vec<(RetryableFailureType, i32)>);
 
@@ -69,8 +72,8 @@ impl FromStr for Retries {
             None => value.split(' ').map(parse_criterion).collect(),
         };
         criteria.map(Self).filter(Self::is_valid).ok_or(Expected(
-            "a number such as `3` (after any failure), or `timed-out:3`, `failed:2` or both with a space between, at most \
-             10 in total"
+            "retries after any failure, such as `3`, or by kind, such as `timed-out:3`, `failed:2` or \
+             `timed-out:3 failed:2`; at most 10 in total"
                 .into(),
         ))
     }
@@ -172,7 +175,7 @@ pub enum Protocols {
     Mqtt,
     /// By a URL that AWS IoT presigns when a device requests the job document.
     Http,
-    /// Both, of which each device chooses one.
+    /// Both; each device chooses one.
     MqttAndHttp,
 }
 
@@ -255,7 +258,7 @@ mod tests {
                 &"x".repeat(55),
             ],
             &["", "b1ed762f38b1", "-b1ed762f38b1", "a-000000000000", "a.b", &"x".repeat(56)],
-            "1 to 55 letters, digits, `_` and `-`, not ending in 12 hex digits",
+            "1 to 55 letters, digits, `_` and `-`; the ID or its part after the last `-` ",
         );
         assert_eq!("spring_24-1".parse::<JobId>().unwrap().to_string(), "AFR_OTA-spring_24-1");
     }
@@ -277,7 +280,7 @@ mod tests {
                 "3 failed:1",
                 "failed:0 timed-out:0 failed:0",
             ],
-            "a number such as `3` (after any failure), or ",
+            "retries after any failure, such as `3`, or by kind, ",
         );
     }
 

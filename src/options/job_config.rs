@@ -56,12 +56,12 @@ pub(crate) struct UncheckedJobConfig {
 
 impl UncheckedJobConfig {
     /// Finds every value that AWS IoT would reject in a job. AWS IoT accepts some of these values in a template
-    /// (<https://docs.aws.amazon.com/iot/latest/developerguide/jobs-configurations-details.html>). `windows_at` is the path
+    /// (<https://docs.aws.amazon.com/iot/latest/developerguide/jobs-configurations-details.html>). `windows_path` is the path
     /// of the maintenance windows.
     ///
     /// Returns the configuration and its problems. If there are problems, the configuration cannot be used. Each problem
     /// has the path of the member, and the rest of a sentence that begins with the path.
-    pub fn check(self, windows_at: &str) -> (JobConfig, Vec<(String, String)>) {
+    pub fn check(self, windows_path: &str) -> (JobConfig, Vec<(String, String)>) {
         let mut checks = Checker { problems: Vec::new() };
         if let Some(rollout) = &self.rollout {
             checks.rollout(rollout);
@@ -69,8 +69,8 @@ impl UncheckedJobConfig {
         if let Some(abort) = &self.abort {
             checks.abort(abort);
         }
-        for (at, window) in self.windows.iter().enumerate() {
-            let path = format!("{windows_at}[{at}].durationInMinutes");
+        for (index, window) in self.windows.iter().enumerate() {
+            let path = format!("{windows_path}[{index}].durationInMinutes");
             checks.range(path, f64::from(window.duration_in_minutes), 1.0..=1430.0);
         }
         let packages = self.package_versions.len();
@@ -152,8 +152,8 @@ impl Checker {
         if abort.criteria_list().is_empty() {
             self.problem("abortConfig.criteriaList".to_owned(), "empty", "at least one");
         }
-        for (at, criteria) in abort.criteria_list().iter().enumerate() {
-            let path = |member: &str| format!("abortConfig.criteriaList[{at}].{member}");
+        for (index, criteria) in abort.criteria_list().iter().enumerate() {
+            let path = |member: &str| format!("abortConfig.criteriaList[{index}].{member}");
             self.decimal(path("thresholdPercentage"), criteria.threshold_percentage, 0.0..=100.0, 2);
             let min = f64::from(criteria.min_number_of_executed_things);
             self.range(path("minNumberOfExecutedThings"), min, 1.0..=f64::INFINITY);

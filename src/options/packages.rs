@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn each_of_up_to_25_packages_has_one_version() {
-        let packages = |count: usize| (0..count).map(|at| format!("p{at}:1")).collect::<Vec<_>>().join(" ");
+        let packages = |count: usize| (0..count).map(|index| format!("p{index}:1")).collect::<Vec<_>>().join(" ");
         let package = |length: usize| format!("{}:1", "x".repeat(length));
         let version = |length: usize| format!("x:{}", "1".repeat(length));
         assert_grammar::<PackageVersions>(

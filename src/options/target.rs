@@ -44,7 +44,7 @@ impl FromStr for Names {
     }
 }
 
-/// The name of a thing or thing group, or the beginning of a name and `*`.
+/// The name of a thing or thing group, or the beginning of a name followed by `*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamePattern(String);
 
@@ -53,8 +53,8 @@ impl FromStr for NamePattern {
     fn from_str(value: &str) -> Result<Self, Expected> {
         let fixed = value.strip_suffix('*').unwrap_or(value);
         let is_pattern = is_target_name(fixed) || value == "*";
-        let expected = "names of letters, digits, `:`, `_` and `-`, or beginnings of names and `*`, with commas between, such \
-                        as `lab,eu-*`";
+        let expected = "names of letters, digits, `:`, `_` and `-`, or beginnings of names followed by `*`, with commas \
+                        between, such as `lab,eu-*`";
         validated(value, is_pattern, expected).map(Self)
     }
 }

@@ -18,8 +18,8 @@ pub(crate) fn check(
     now: Timestamp,
 ) -> Result<ReleaseRequest, NotReleased> {
     let max = settings.max_image_bytes.0;
-    let objects = sizes.iter().enumerate().filter_map(|(at, size)| {
-        let location = inputs.manifest.map(|manifest| format!("`files[{}]`: ", manifest.files[at].at));
+    let objects = sizes.iter().enumerate().filter_map(|(index, size)| {
+        let location = inputs.manifest.map(|manifest| format!("`files[{}]`: ", manifest.files[index].index));
         let location = location.unwrap_or_default();
         match size {
             _ if inputs.upload.file_name().is_empty() => Some("the key ends in `/`, expected a file name".to_owned()),

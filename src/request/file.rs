@@ -16,7 +16,7 @@ use crate::upload::Upload;
 pub struct FileRequest {
     /// The object version that is signed.
     pub source: Upload,
-    /// The key prefix of the signed object and the raw copy, which no other file has.
+    /// The key prefix of the signed object and the raw copy. Each file has its own.
     pub signed_prefix: String,
     /// The ID of the file in the stream and in the job document.
     pub id: u8,
@@ -35,7 +35,7 @@ impl FileRequest {
         self.location.option_name(tag)
     }
 
-    /// Returns the result of a release whose object version no longer exists. Without its upload, a release is withdrawn.
+    /// Returns the result of a release if this object version no longer exists. A release without its upload is withdrawn.
     pub(crate) fn gone(&self) -> NotReleased {
         match self.location {
             Location::Tags => NotReleased::Skipped(SkipReason::Withdrawn),
@@ -50,7 +50,7 @@ impl FileRequest {
     pub(crate) fn problem(&self, problem: &str) -> String {
         match self.location {
             Location::Tags => format!("the object {problem}"),
-            Location::File(at) => format!("`files[{at}]`: the object `{}` {problem}", quoted(&self.source.key)),
+            Location::File(index) => format!("`files[{index}]`: the object `{}` {problem}", quoted(&self.source.key)),
         }
     }
 }
@@ -85,7 +85,7 @@ pub(crate) fn read_files(
     let prefix = settings.prefix_of(upload);
     let (mut files, mut paths) = (Vec::new(), Vec::<(FilePath, &str)>::new());
     for file in &manifest.files {
-        let mut file_reader = Reader::new(Location::File(file.at), &file.options);
+        let mut file_reader = Reader::new(Location::File(file.index), &file.options);
         let signed_prefix = format!("{prefix}{}/", file.id);
         files.extend(read_file(&mut file_reader, default_profile, &file.source, signed_prefix, file.id, settings));
         reader.problems.append(&mut file_reader.problems);

@@ -18,7 +18,7 @@ const SIGNATURE_SUFFIXES: [&str; 3] = [".sig", ".minisig", ".asc"];
 const ADDED_SUFFIXES: [&str; 12] =
     [".txt", ".json", ".jsn", ".bak", ".old", ".orig", ".tmp", ".b64", ".base64", "~", " - copy", "_copy"];
 
-/// Parts of the names of files that may contain a manifest.
+/// Extensions of files that may contain a manifest. They count anywhere in a name.
 const TEXT_EXTENSIONS: [&str; 3] = [".json", ".jsn", ".txt"];
 
 /// The kind of an object that is not firmware.
@@ -47,7 +47,7 @@ fn name(key: &str) -> &str {
     key.rsplit('/').next().unwrap_or_default()
 }
 
-/// Removes a suffix in any case. `None` if the key does not have it.
+/// Removes a suffix, ignoring its case. `None` if the key does not have it.
 fn without_suffix<'a>(key: &'a str, suffix: &str) -> Option<&'a str> {
     let (start, end) = key.split_at_checked(key.len().checked_sub(suffix.len())?)?;
     end.eq_ignore_ascii_case(suffix).then_some(start)
@@ -72,8 +72,8 @@ fn without_added_suffixes(mut key: &str) -> &str {
 fn is_like_manifest(name: &str) -> bool {
     let name = name.to_lowercase();
     let [ota, json] = MANIFEST_SUFFIX_PARTS;
-    name.match_indices(ota).any(|(at, _)| {
-        let rest = name[at + ota.len()..].trim_start_matches(|letter: char| {
+    name.match_indices(ota).any(|(index, _)| {
+        let rest = name[index + ota.len()..].trim_start_matches(|letter: char| {
             letter.is_whitespace() || letter.is_ascii_digit() || ".-_()".contains(letter)
         });
         let word = rest.split(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default();
@@ -81,7 +81,7 @@ fn is_like_manifest(name: &str) -> bool {
     })
 }
 
-/// Returns whether a key ends like that of a manifest, in any case.
+/// Returns whether a key has the suffix of a manifest, ignoring its case.
 pub(crate) fn is_manifest(key: &str) -> bool {
     matches!(FileKind::from_key(key), Some(FileKind::Manifest))
 }
@@ -117,8 +117,8 @@ pub(crate) fn problem(key: &str) -> Option<String> {
     }
 }
 
-/// Returns whether a text has the members of a manifest that name files, in any case. In damaged JSON, the names of these
-/// members are enough.
+/// Returns whether a text lists files like a manifest: in `files`, with a `key`, ignoring the case of these names. A text
+/// that is not JSON only needs to have the names `files` and `versionId`.
 pub(crate) fn names_files(bytes: &[u8]) -> bool {
     let text = decode(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).replace('\0', "").into());
     let Ok(json) = serde_json::from_str::<Value>(&text) else {
@@ -129,7 +129,7 @@ pub(crate) fn names_files(bytes: &[u8]) -> bool {
     files.is_some_and(|files| files.iter().any(|file| member(file, "key").is_some()))
 }
 
-/// Returns a member of an object, in any case of its name.
+/// Returns a member of an object, ignoring the case of its name.
 fn member<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
     let mut members = object.as_object()?.iter();
     members.find(|(member, _)| member.eq_ignore_ascii_case(name)).map(|(_, value)| value)

@@ -21,9 +21,9 @@ const MAX_S3_NAME: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct ManifestFile {
     /// The index of the file in `files`.
-    pub at: usize,
+    pub index: usize,
     pub source: Upload,
-    /// The key and the version are valid, and the manifest may release this object version.
+    /// `true` if the key and the version ID are valid, and the manifest may release this object version.
     pub has_valid_source: bool,
     /// The ID of the file in the stream and in the job document.
     pub id: u8,
@@ -39,10 +39,10 @@ pub(crate) fn files(
     settings: &Settings,
 ) -> Option<Vec<ManifestFile>> {
     let mut ids: Vec<(u8, usize)> = Vec::new();
-    let mut at = 0;
+    let mut index = 0;
     let read = list(|node: &Node<'_>, problems: &mut Problems| {
-        let file = node.object(problems, |object| file(object, at, &mut ids, upload, settings));
-        at += 1;
+        let file = node.object(problems, |object| file(object, index, &mut ids, upload, settings));
+        index += 1;
         Some(file)
     });
     let mut files = read(node, problems)?;
@@ -55,7 +55,7 @@ pub(crate) fn files(
 
 fn file(
     object: &mut Object<'_, '_>,
-    at: usize,
+    index: usize,
     ids: &mut Vec<(u8, usize)>,
     upload: &Upload,
     settings: &Settings,
@@ -64,13 +64,13 @@ fn file(
     let version_id = object.required("versionId", text);
     let is_key = key.as_ref().is_some_and(|key| check_key(object, key, upload, settings));
     let is_version = version_id.as_ref().is_some_and(|version_id| check_version_id(object, version_id));
-    let id = file_id(object, at);
+    let id = file_id(object, index);
     if let Some(id) = id {
         if let Some((_, other)) = ids.iter().find(|(other_id, _)| *other_id == id) {
             let problem = format!("is {id}, which `files[{other}]` also has, expected another ID (default: the index)");
             object.problem("fileId", &problem);
         }
-        ids.push((id, at));
+        ids.push((id, index));
     }
     let mut options = BTreeMap::new();
     for tag in FILE_TAGS.into_iter().chain([SIGNING_PROFILE]) {
@@ -81,11 +81,11 @@ fn file(
         options.extend(value.map(|value| (tag.to_owned(), value)));
     }
     let source = Upload::new(upload.bucket.clone(), key.unwrap_or_default(), version_id.unwrap_or_default());
-    ManifestFile { at, source, has_valid_source: is_key && is_version, id: id.unwrap_or_default(), options }
+    ManifestFile { index, source, has_valid_source: is_key && is_version, id: id.unwrap_or_default(), options }
 }
 
-fn file_id(object: &mut Object<'_, '_>, at: usize) -> Option<u8> {
-    let Some(id) = object.optional("fileId", whole_number) else { return u8::try_from(at).ok() };
+fn file_id(object: &mut Object<'_, '_>, index: usize) -> Option<u8> {
+    let Some(id) = object.optional("fileId", whole_number) else { return u8::try_from(index).ok() };
     let id = u8::try_from(id).map_err(|_| object.problem("fileId", &format!("is {id}, expected 0 to 255")));
     id.ok()
 }
@@ -105,7 +105,7 @@ fn check_key(object: &mut Object<'_, '_>, key: &str, upload: &Upload, settings: 
             kind.map(|kind| format!(", which is {kind}")).unwrap_or_default()
         };
         let outside_folders =
-            if is_image && folder.is_empty() { ", in no folder to which thing groups or things are bound" } else { "" };
+            if is_image && folder.is_empty() { ", outside folders with their own groups or things" } else { "" };
         let expected = format!("the key of a firmware image below `{prefix}{folder}`{outside_folders}");
         object.problem("key", &format!("is `{}`{reason}, expected {expected}", quoted(key)));
     }

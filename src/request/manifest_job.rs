@@ -22,7 +22,7 @@ const TAG_PUNCTUATION: &str = " _.:/=+-@";
 /// The maximum number of maintenance windows in a manifest. AWS does not document a limit.
 const MAX_WINDOWS: usize = 50;
 
-/// Returns whether AWS IoT accepts the character in a description. AWS IoT does not document the others that it accepts.
+/// Returns whether a description may have the character. AWS IoT accepts more characters, but does not document them.
 fn is_description_character(letter: char) -> bool {
     letter.is_alphanumeric() || letter == ' ' || letter.is_ascii_graphic()
 }

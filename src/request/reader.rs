@@ -21,7 +21,7 @@ impl Location {
     pub fn option_name(self, tag: &str) -> String {
         match self {
             Self::Tags => format!("tag `{tag}`"),
-            Self::File(at) => format!("`files[{at}].{}`", member_name(tag)),
+            Self::File(index) => format!("`files[{index}].{}`", member_name(tag)),
         }
     }
 
@@ -114,8 +114,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reports every unknown tag with the nearest known tag. The first unknown tag without a near one is reported with the
-    /// list of all tags.
+    /// Reports every unknown tag with the most similar known tag. The first unknown tag without a similar one is reported
+    /// with the list of all tags.
     pub fn report_unknown(&mut self) {
         let mut all = format!(", expected one of `{}`", VOCABULARY.join("`, `"));
         for tag in self.options.keys().filter(|tag| !VOCABULARY.contains(&tag.as_str())) {

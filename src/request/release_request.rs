@@ -206,7 +206,7 @@ impl ReleaseRequest {
     pub(crate) fn certificate_warning(&self, expires_at: Timestamp, now: Timestamp) -> Option<String> {
         let times = self.schedule.at(now, LeadTime::WhenCreated).ok()?;
         times
-            .goes_on_after(expires_at)
+            .continues_after(expires_at)
             .then(|| format!("the certificate of the signature expires at {expires_at}, before the job ends"))
     }
 

@@ -20,13 +20,13 @@ pub(crate) struct Context<'a> {
     pub windows: &'a [MaintenanceWindow],
     /// The source of the windows, for messages: the manifest or the job template.
     pub windows_origin: &'a str,
-    /// The job template is not looked up yet. A template with maintenance windows leaves the release without a default end.
+    /// `true` if the job template is not looked up yet. If it has maintenance windows, the release has no default end.
     pub is_template_pending: bool,
     pub now: Timestamp,
 }
 
-/// Reads the schedule. Invalid options, and options that depend on them, are left out, so that the others are still
-/// checked.
+/// Reads the schedule and the target selection. Invalid options, and options that depend on them, are left out, so that
+/// the other options are still checked. `None` if the target selection is invalid.
 pub(crate) fn read_schedule(
     reader: &mut Reader<'_>,
     context: &Context<'_>,
@@ -46,25 +46,25 @@ pub(crate) fn read_schedule(
             if is_default { "a continuous release has no end without `ota:end`" } else { "the release has no end" };
         reader.reject(END_BEHAVIOR, &format!(", as {reason}"));
     }
-    let is_known = |is_utc: bool| is_utc || zone.is_some();
+    let has_valid_zone = |is_utc: bool| is_utc || zone.is_some();
     let may_lack_end = context.is_template_pending && !reader.has(END);
-    let known_start = start.filter(|start| !matches!(start, Start::At(time) if !is_known(time.is_utc())));
-    let known_end = end.filter(|end| match end {
+    let resolvable_start = start.filter(|start| !matches!(start, Start::At(time) if !has_valid_zone(time.is_utc())));
+    let resolvable_end = end.filter(|end| match end {
         End::Never => true,
         _ if may_lack_end => false,
         // This end is relative to the start.
-        End::After(_) => known_start.is_some(),
-        End::At(time) => is_known(time.is_utc()),
+        End::After(_) => resolvable_start.is_some(),
+        End::At(time) => has_valid_zone(time.is_utc()),
     });
     let schedule = RequestedSchedule {
-        start: known_start.unwrap_or(Start::Now),
-        end: known_end.unwrap_or(End::Never),
+        start: resolvable_start.unwrap_or(Start::Now),
+        end: resolvable_end.unwrap_or(End::Never),
         end_behavior: end_behavior.unwrap_or(settings.default_end_behavior),
-        window: window.ok().flatten().filter(|window| is_known(window.is_utc())),
+        window: window.ok().flatten().filter(|window| has_valid_zone(window.is_utc())),
         zone: zone.unwrap_or_else(|| settings.default_timezone.clone()),
     };
     let mut broken_rules = schedule.at(context.now, LeadTime::WhenChecked).err().unwrap_or_default();
-    if known_start.is_none() && !may_lack_end {
+    if resolvable_start.is_none() && !may_lack_end {
         let problem = end.and_then(End::problem_after_any_start);
         broken_rules.extend(problem.map(|problem| (SchedulePart::End, problem)));
     }
@@ -75,7 +75,7 @@ pub(crate) fn read_schedule(
     Some((schedule, selection?))
 }
 
-/// Reads the target selection. A release with maintenance windows is continuous.
+/// Reads the target selection. A release with maintenance windows is continuous. `None` if the tag is invalid.
 fn read_target_selection(reader: &mut Reader<'_>, context: &Context<'_>) -> Option<TargetSelection> {
     let has_window = reader.has(WINDOW) || !context.windows.is_empty();
     let default = TargetSelection(if has_window { Continuous } else { Snapshot });
@@ -89,7 +89,7 @@ fn read_target_selection(reader: &mut Reader<'_>, context: &Context<'_>) -> Opti
     Some(selection)
 }
 
-/// Reports the broken rules of AWS IoT, each with the tag or the setting that breaks it.
+/// Reports each part of the schedule that breaks a rule of AWS IoT, with its tag or setting.
 fn report_broken_rules(reader: &mut Reader<'_>, broken_rules: Vec<(SchedulePart, String)>) {
     for (part, problem) in broken_rules {
         let tag = match part {
@@ -113,13 +113,12 @@ fn report_windows_that_never_open(reader: &mut Reader<'_>, schedule: &RequestedS
         return;
     }
     let start = times.start_time().map_or_else(|| "now".to_owned(), |start| format!("the start at {start}Z"));
-    let expected = match times.end_time() {
+    let period = match times.end_time() {
         Some(end) => format!("between {start} and the end at {end}Z"),
         None => format!("after {start}"),
     };
     let origin = context.windows_origin;
-    let problem = format!("the maintenance windows of {origin} do not open, expected one that opens {expected}");
-    reader.problems.push(problem);
+    reader.problems.push(format!("no maintenance window of {origin} opens {period}"));
 }
 
 #[cfg(test)]

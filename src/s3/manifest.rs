@@ -30,7 +30,7 @@ pub(crate) async fn files(
     });
     let objects = try_join_all(objects).await?;
     for (file, object) in manifest.files.iter().zip(&objects).filter(|(file, _)| file.has_valid_source) {
-        let at = file.at;
+        let at = file.index;
         let [key, version_id] = [&file.source.key, &file.source.version_id].map(|text| quoted(text));
         manifest.problems.push(match object {
             Some(StoredObject::Image(_)) => continue,

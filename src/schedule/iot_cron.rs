@@ -91,12 +91,13 @@ fn is_step(word: &str) -> bool {
     has_digits(word, 1..=3) && word.parse() != Ok(0)
 }
 
-/// Returns whether a field is a day of the month that lists do not allow.
+/// Returns whether a field is a day of the month that is not allowed in a list: `L`, `LW` or `15W`.
 fn is_one_day_of_month(field: &str) -> bool {
     matches!(field, "L" | "LW") || field.strip_suffix('W').is_some_and(is_number)
 }
 
-/// Returns whether a field is a day of the week that lists do not allow: `L`, or the last or `n`th such day of a month.
+/// Returns whether a field is a day of the week that is not allowed in a list: `L`, `6L` (the last Friday of a month) or
+/// `6#2` (the second Friday).
 fn is_one_day_of_week(field: &str, is_weekday: impl Fn(&str) -> bool) -> bool {
     let day = field.strip_suffix('L').or_else(|| {
         let (day, number) = field.split_once('#')?;
@@ -116,7 +117,7 @@ fn parse_years(field: &str) -> Option<Vec<i16>> {
         let (first, last) = match range.split_once('-') {
             _ if range == "*" => (*YEARS.start(), *YEARS.end()),
             Some((first, last)) => (parse_year(first)?, parse_year(last)?),
-            // A year with a step stands for the years from it on.
+            // `2027/2` means every second year from 2027 on.
             None => (parse_year(range)?, step.map_or_else(|| parse_year(range), |_| Some(*YEARS.end()))?),
         };
         years.extend((first..=last).step_by(step.unwrap_or("1").parse().ok()?));
@@ -133,7 +134,7 @@ impl Cron {
     /// The first opening at or after a time. `None` if the window does not open again.
     pub(crate) fn next(&self, from: Timestamp) -> Option<Timestamp> {
         let first = Offset::UTC.to_datetime(from).year();
-        // The search stops after the longest wait for a 29 February, as an expression such as 30 February never opens.
+        // The search ends after the longest wait for a 29 February, because a day such as 30 February never comes.
         let years = if self.years.len() == YEARS.count() {
             format!("{first}-{}", first + MAX_LEAP_GAP)
         } else {

@@ -62,7 +62,7 @@ impl RequestedSchedule {
         let (start, start_problem) = check(start, |start| self.start_problem(start, now, lead));
         let end = match self.end {
             End::Never => Ok(None),
-            // After a bad start, a relative end is reported only if it is too soon after any start.
+            // With an invalid start, a relative end is reported only if it would be too soon after any start.
             End::After(_) if start_problem.is_some() => self.end.problem_after_any_start().map_or(Ok(None), Err),
             End::After(after) => Ok(Some(minute_at_or_after(start.unwrap_or(now), after))),
             End::At(time) => time.in_zone(&self.zone).map(Some),
@@ -86,7 +86,7 @@ impl RequestedSchedule {
     fn start_problem(&self, start: Timestamp, now: Timestamp, lead: LeadTime) -> Option<String> {
         let ahead = start.duration_since(now);
         let expected = expected_start(ahead, lead as i64)?;
-        Some(format!("{}, expected {expected}", away(start, ahead, self.has_local_start())))
+        Some(format!("{}, expected {expected}", distance_to(start, ahead, self.has_local_start())))
     }
 
     fn end_problem(&self, end: Timestamp, start: Option<Timestamp>, now: Timestamp, lead: LeadTime) -> Option<String> {
@@ -95,7 +95,7 @@ impl RequestedSchedule {
         }
         let ahead = end.duration_since(now);
         let expected = expected_end(ahead, lead as i64)?;
-        Some(format!("{}, expected {expected}", away(end, ahead, self.has_local_end())))
+        Some(format!("{}, expected {expected}", distance_to(end, ahead, self.has_local_end())))
     }
 
     fn has_local_start(&self) -> bool {
@@ -157,9 +157,9 @@ fn check(
 }
 
 /// Formats the distance to a time. A local time is also shown in UTC.
-fn away(time: Timestamp, ahead: SignedDuration, is_local: bool) -> String {
-    let away = distance(ahead, "ago", "ahead");
-    if is_local { format!("{}, {away}", utc(time)) } else { away }
+fn distance_to(time: Timestamp, ahead: SignedDuration, is_local: bool) -> String {
+    let distance = distance(ahead, "ago", "ahead");
+    if is_local { format!("{}, {distance}", utc(time)) } else { distance }
 }
 
 /// The first full minute that is at least `after` later than a time.

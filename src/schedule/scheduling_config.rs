@@ -45,15 +45,15 @@ impl Schedule {
         self.end.map(|end| end.duration_since(self.start.unwrap_or(now)).as_mins())
     }
 
-    /// Returns whether the rollout continues after a time. It lasts until its end; without an end, until its first window or
-    /// its start.
-    pub fn goes_on_after(&self, time: Timestamp) -> bool {
+    /// Returns whether the rollout continues after a time. A rollout without an end is assumed to last until its first
+    /// window or, without windows, until its start.
+    pub fn continues_after(&self, time: Timestamp) -> bool {
         let first = self.openings.as_ref().map(|openings| openings.first);
         self.end.or(first).or(self.start).is_some_and(|last| last > time)
     }
 
-    /// Returns whether one of these windows of a job template opens before the end. Without such windows, or if the job has
-    /// its own window, the result is `true`. A window that cannot be parsed counts as open.
+    /// Returns whether one of these windows of the manifest or the job template opens between start and end. Also `true` without
+    /// such windows, or if the job has its own window. A window that cannot be parsed is assumed to open.
     pub(crate) fn opens(&self, windows: &[MaintenanceWindow], now: Timestamp) -> bool {
         if self.openings.is_some() || windows.is_empty() {
             return true;
@@ -217,15 +217,15 @@ mod tests {
     }
 
     #[test]
-    fn a_rollout_goes_on_until_its_end_its_first_window_or_its_start() {
-        let goes_on_until = |schedule: &Schedule, last: &str| {
+    fn a_rollout_continues_until_its_end_its_first_window_or_its_start() {
+        let continues_until = |schedule: &Schedule, last: &str| {
             let last = time(last);
             let before = last.checked_sub(jiff::SignedDuration::from_secs(1)).unwrap();
-            schedule.goes_on_after(before) && !schedule.goes_on_after(last)
+            schedule.continues_after(before) && !schedule.continues_after(last)
         };
-        assert!(goes_on_until(&with_window(schedule(START, END)), END.unwrap()));
-        assert!(goes_on_until(&with_window(schedule(START, None)), "2026-12-01T02:00:00Z"));
-        assert!(goes_on_until(&schedule(START, None), START.unwrap()));
-        assert!(!schedule(None, None).goes_on_after(time(NOW)));
+        assert!(continues_until(&with_window(schedule(START, END)), END.unwrap()));
+        assert!(continues_until(&with_window(schedule(START, None)), "2026-12-01T02:00:00Z"));
+        assert!(continues_until(&schedule(START, None), START.unwrap()));
+        assert!(!schedule(None, None).continues_after(time(NOW)));
     }
 }

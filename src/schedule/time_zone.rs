@@ -101,7 +101,7 @@ fn suggest_for_offset(zones: &TimeZoneDatabase, value: &str) -> Option<String> {
             find(zones, &name).map(|_| format!("; for {utc} all year, use `{name}`, whose sign is reversed{remark}"))
         }
         _ => {
-            // Every rule with a first or last date has begun or ended by then.
+            // From 2038 on, only rules without a last year apply.
             let later = Timestamp::from_second(1 << 31).ok()?;
             let has_offset = |zone: TimeZone| zone.to_offset(later) == offset && zone.following(later).next().is_none();
             let names: Vec<_> = names(zones).filter(|name| find(zones, name).is_some_and(has_offset)).collect();

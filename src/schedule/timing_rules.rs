@@ -24,7 +24,7 @@ const MAX_START: i64 = 365 * DAY;
 /// The maximum time from job creation to the end, in minutes.
 const MAX_END: i64 = MAX_DURATION;
 
-/// The expected distance to the start if it is less than `min` minutes ahead or too far ahead.
+/// The expected distance to a start that is less than `min` minutes ahead or too far ahead. `None` for other starts.
 pub(crate) fn expected_start(ahead: SignedDuration, min: i64) -> Option<String> {
     if ahead < SignedDuration::from_mins(min) {
         return Some(format!("`now` or at least {min} minutes ahead"));
@@ -32,7 +32,7 @@ pub(crate) fn expected_start(ahead: SignedDuration, min: i64) -> Option<String> 
     (ahead > SignedDuration::from_mins(MAX_START)).then(|| "less than a year (365 days) ahead".to_owned())
 }
 
-/// The expected distance to the end if it is less than `min` minutes ahead or too far ahead.
+/// The expected distance to an end that is less than `min` minutes ahead or too far ahead. `None` for other ends.
 pub(crate) fn expected_end(ahead: SignedDuration, min: i64) -> Option<String> {
     if ahead < SignedDuration::from_mins(min) {
         return Some(format!("at least {min} minutes ahead"));
@@ -40,11 +40,11 @@ pub(crate) fn expected_end(ahead: SignedDuration, min: i64) -> Option<String> {
     (ahead > SignedDuration::from_mins(MAX_END)).then(|| "less than two years (730 days) ahead".to_owned())
 }
 
-/// The problem of an end that is too soon after the start, or before it.
+/// The problem of an end that is too soon after the start, or before it. `None` for other ends.
 pub(crate) fn length_problem(length: SignedDuration) -> Option<String> {
     (length < SignedDuration::from_mins(MIN_LENGTH)).then(|| {
-        let is = distance(length, "before", "after");
-        format!("{is} the start, expected at least {MIN_LENGTH} minutes after it")
+        let distance = distance(length, "before", "after");
+        format!("{distance} the start, expected at least {MIN_LENGTH} minutes after it")
     })
 }
 

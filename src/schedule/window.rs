@@ -56,7 +56,7 @@ impl FromStr for Window {
 }
 
 fn parse(days: &str, opens: &str, length: &str) -> Option<Window> {
-    // The date does not matter.
+    // The date is arbitrary: only the time is used.
     let opens = DateAndTime::parse(&format!("2026-12-01T{opens}"))?;
     let Minutes(minutes) = length.parse().ok()?;
     let minutes = LENGTHS.contains(&minutes).then(|| i32::try_from(minutes).ok())??;

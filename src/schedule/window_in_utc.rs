@@ -20,8 +20,8 @@ pub(crate) fn crons(window: &Window, offset: Offset, year: i16) -> Vec<String> {
     days.into_iter().map(|days| format!("cron({} {} {days})", minute % 60, minute / 60)).collect()
 }
 
-/// The last four fields of cron for days of the month that are `shift` days later in UTC. Days that one expression
-/// cannot combine have several.
+/// The last four fields of cron for days of the month that are `shift` days later in UTC. Returns several expressions if
+/// one cannot combine all days.
 fn crons_of_month(month: &BTreeSet<i8>, shift: i64, year: i16) -> Vec<String> {
     let mut groups: BTreeMap<_, Vec<String>> = BTreeMap::new();
     for UtcDay { day, months, years } in month.iter().flat_map(|day| in_utc(*day, shift)) {
@@ -45,7 +45,9 @@ const LAST: i8 = 0;
 const ALL: &str = "*";
 const ALL_BUT_FEBRUARY: &str = "1,3-12";
 const WITH_31_DAYS: &str = "1,3,5,7,8,10,12";
+/// The months after a month with 30 days.
 const AFTER_30_DAYS: &str = "5,7,10,12";
+/// The months after a month with 31 days.
 const AFTER_31_DAYS: &str = "1,2,4,6,8,9,11";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

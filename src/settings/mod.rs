@@ -21,7 +21,7 @@ use std::{env, fmt};
 /// The settings of a deployment, all checked.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// `SIGNING_PROFILE`: the Signer profile of releases that name none.
+    /// `SIGNING_PROFILE`: the Signer profile of releases without `ota:signing-profile`.
     pub signing_profile: ProfileName,
     /// `ALLOWED_SIGNING_PROFILES`: other profiles that `ota:signing-profile` may name.
     pub allowed_signing_profiles: CommaSeparated<ProfileName>,
@@ -47,8 +47,8 @@ pub struct Settings {
     pub verify_signatures: Flag,
     /// `ALLOW_UNVERIFIED`: whether uploaders may provide a signature, which the function cannot verify.
     pub allow_unverified: Flag,
-    /// `FAILURE_QUEUE_ARN`: the stack's own failure queue. Its messages are consumed even if they cannot be parsed; without
-    /// this setting they fail like any other event.
+    /// `FAILURE_QUEUE_ARN`: the stack's own failure queue. Its messages that cannot be read are consumed. Without this
+    /// setting, they fail like other events.
     pub failure_queue: Option<QueueArn>,
     /// `DRY_RUN`, `DRY_RUN_TAGS` and `DRY_RUN_MANIFEST`: whether releases are only checked.
     pub dry_run: DryRun,
@@ -126,7 +126,7 @@ impl Settings {
             zone: self.default_timezone.clone(),
             window: None,
         };
-        // A time between two full minutes. As it is in 1970, every date in a setting is too far ahead.
+        // The time is in 1970, so every date in a setting is too far ahead. It is between two full minutes.
         let any_time = Timestamp::UNIX_EPOCH.saturating_add(SignedDuration::from_secs(1)).unwrap_or_default();
         let problems = defaults.at(any_time, LeadTime::WhenChecked).err().into_iter().flatten();
         problems.map(|(part, problem)| format!("setting `{}` is {problem}", format!("DEFAULT_{part}").to_uppercase()))
@@ -224,7 +224,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             self.problems.push("setting `DRY_RUN_MANIFEST` is set, expected `DRY_RUN_TAGS` with it".to_owned());
         }
         match tags {
-            None if is_on => DryRun::OfRealTags,
+            None if is_on => DryRun::WithLookups,
             None => DryRun::Off,
             Some(tags) if is_on => DryRun::Offline(TagHeader::from(tags.as_str()), manifest),
             Some(tags) => {

@@ -157,7 +157,7 @@ fn a_dry_run_uses_the_tags_of_uploads_or_of_the_settings() {
     let dry_run = |variables: &[(&str, &str)]| settings(variables).map(|settings| settings.dry_run);
     let (on, tags) = (("DRY_RUN", "true"), ("DRY_RUN_TAGS", "ota:thing-group=lab+eu-1"));
     assert_eq!(dry_run(&[on, tags]), Ok(DryRun::Offline(TagHeader::from(tags.1), None)));
-    assert_eq!(dry_run(&[on]), Ok(DryRun::OfRealTags));
+    assert_eq!(dry_run(&[on]), Ok(DryRun::WithLookups));
     assert_eq!(dry_run(&[("DRY_RUN", "false")]), Ok(DryRun::Off));
     let problem = dry_run(&[tags]).unwrap_err().to_string();
     assert!(

@@ -5,13 +5,13 @@ use crate::options::name::validated;
 use crate::tags::TagHeader;
 use std::str::FromStr;
 
-/// The kind of dry run, in which releases are only checked.
+/// The kind of dry run. In a dry run, releases are only checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DryRun {
-    /// Releases create jobs.
+    /// No dry run: releases create jobs.
     Off,
-    /// Everything is read and checked, and nothing is created.
-    OfRealTags,
+    /// Everything is read from AWS and checked, and nothing is created.
+    WithLookups,
     /// AWS is not called at all. The tags, and the manifest if any, come from the settings.
     Offline(TagHeader, Option<String>),
 }

@@ -61,7 +61,7 @@ fn tags_that_are_not_release_tags_are_left_out() {
 #[test]
 fn a_header_that_s3_rejects_has_problems() {
     let problems = |header: &str| TagHeader::from(header).problems;
-    let many = |count: usize| (0..count).map(|at| format!("k{at}=v")).collect::<Vec<_>>().join("&");
+    let many = |count: usize| (0..count).map(|index| format!("k{index}=v")).collect::<Vec<_>>().join("&");
     let (long_key, long_value) = (format!("{}=", "k".repeat(128)), format!("k={}", "v".repeat(256)));
     let astral = format!("k={}", "𝔸".repeat(128));
     for good in ["", "a=b&", "ota:thing-group=lab+eu-1&größe=%C3%BC", &many(10), &long_key, &long_value, &astral] {

@@ -139,7 +139,7 @@ pub(crate) fn list<'a, T>(
     move |node, problems| {
         let items: Vec<&RawValue> = node.parse('[', "a list", problems)?;
         let nodes = items.into_iter().enumerate();
-        let nodes = nodes.map(|(at, json)| Node { path: format!("{}[{at}]", node.path), json });
+        let nodes = nodes.map(|(index, json)| Node { path: format!("{}[{index}]", node.path), json });
         Some(nodes.filter_map(|node| each(&node, problems)).collect())
     }
 }
@@ -161,8 +161,8 @@ impl<'a> Object<'a, '_> {
     fn take(&mut self, name: &str) -> Option<Node<'a>> {
         self.known.push(name.to_owned());
         let members = self.members.as_mut()?;
-        let at = members.iter().position(|(known, _)| known == name)?;
-        let (_, json) = members.remove(at);
+        let index = members.iter().position(|(known, _)| known == name)?;
+        let (_, json) = members.remove(index);
         Some(Node { path: self.path(name), json })
     }
 

@@ -14,7 +14,7 @@ const MIN_PART: usize = 3;
 /// The maximum number of names of a list in a message.
 const MAX_LISTED: usize = 20;
 
-/// Pairs of a small letter of another script and the ASCII letter that it looks like.
+/// Pairs of a lower-case letter of another script and the ASCII letter that it looks like.
 const LOOKALIKES: &str = "аaвbсcԁdеeһhіiјjкkмmоoрpѕsтtуyхxԝwαaεeιiκkνvοoρpτtυu";
 
 /// Converts a letter to lower case, and a full-width letter or a lookalike to its ASCII letter.
@@ -30,7 +30,7 @@ fn plain(letter: char) -> impl Iterator<Item = char> {
     half(letter).to_lowercase().map(ascii)
 }
 
-/// Converts a name to lower case without blanks, and letters that look like ASCII letters to these.
+/// Converts a name to lower case, removes blanks, and replaces lookalikes by ASCII letters.
 pub(crate) fn without_blanks(name: &str) -> String {
     name.chars().filter(|letter| !letter.is_whitespace()).flat_map(plain).collect()
 }

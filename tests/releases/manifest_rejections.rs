@@ -15,8 +15,8 @@ async fn a_manifest_is_rejected_with_every_reason_at_once() {
     assert_eq!(
         release(&fake, &upload).await["reasons"],
         json!([
-            "tag `ota:retries` is `lots`, expected a number such as `3` (after any failure), or `timed-out:3`, \
-             `failed:2` or both with a space between, at most 10 in total",
+            "tag `ota:retries` is `lots`, expected retries after any failure, such as `3`, or by kind, such as \
+             `timed-out:3`, `failed:2` or `timed-out:3 failed:2`; at most 10 in total",
             "tag `ota:file-path` is not allowed on a manifest, expected `filePath` in its `files`",
             "`jobId` is not allowed in a manifest, expected the tag `ota:job-id`",
             "`files[1]`: S3 has no version `gone` of `firmware/radio.bin`",

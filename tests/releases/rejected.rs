@@ -20,8 +20,8 @@ async fn every_problem_is_reported_before_anything_is_created() {
             "tag `ota:tmeout` is not known, did you mean `ota:timeout`?",
             "tag `ota:thing-group` is `prod`, expected one of `lab`, `eu-*` (thing groups that this deployment allows)",
             "tag `ota:start` is `10m`, which is 10m ahead, expected `now` or at least 31 minutes ahead",
-            "tag `ota:retries` is `lots`, expected a number such as `3` (after any failure), or `timed-out:3`, `failed:2` \
-             or both with a space between, at most 10 in total",
+            "tag `ota:retries` is `lots`, expected retries after any failure, such as `3`, or by kind, such as \
+             `timed-out:3`, `failed:2` or `timed-out:3 failed:2`; at most 10 in total",
             "the object is empty, expected a firmware image",
         ]
     );

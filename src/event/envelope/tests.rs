@@ -17,8 +17,8 @@ fn an_event_in_any_envelope_is_read_like_the_event_itself() {
         assert_eq!(read(event).upload.unwrap(), upload("a b"), "{event}");
         for (outer, envelop) in ENVELOPES {
             assert_eq!(read(&envelop(event)).upload.unwrap(), upload("a b"), "{outer} around {event}");
-            for (inner, also) in ENVELOPES {
-                let event = envelop(&also(event));
+            for (inner, envelop_first) in ENVELOPES {
+                let event = envelop(&envelop_first(event));
                 assert_eq!(read(&event).upload.unwrap(), upload("a b"), "{outer} around {inner}: {event}");
             }
         }

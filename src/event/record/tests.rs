@@ -10,7 +10,7 @@ fn with(path: &str, value: impl Into<Value>) -> Value {
     record
 }
 
-/// The list comes from the SDK, not from the crate.
+/// The list of event types comes from the SDK, not from this crate.
 #[test]
 fn every_event_type_of_the_s3_api_is_released_or_skipped() {
     let types: Vec<_> = Event::values().iter().map(|name| name.strip_prefix("s3:").unwrap()).collect();

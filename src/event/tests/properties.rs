@@ -21,13 +21,15 @@ fn form_encoded(key: &str) -> String {
     key.bytes().map(encoded).collect()
 }
 
-/// Returns whether a part of an event, at any depth, is a known non-upload or a release.
-fn contains(event: &Value, of: fn(&Value) -> bool) -> bool {
-    of(event)
+/// Returns whether the event, or a part of it at any depth, meets the condition.
+fn contains(event: &Value, condition: fn(&Value) -> bool) -> bool {
+    condition(event)
         || match event {
-            Value::Array(elements) => elements.iter().any(|element| contains(element, of)),
-            Value::Object(members) => members.values().any(|member| contains(member, of)),
-            Value::String(text) => serde_json::from_str::<Value>(text).is_ok_and(|content| contains(&content, of)),
+            Value::Array(elements) => elements.iter().any(|element| contains(element, condition)),
+            Value::Object(members) => members.values().any(|member| contains(member, condition)),
+            Value::String(text) => {
+                serde_json::from_str::<Value>(text).is_ok_and(|content| contains(&content, condition))
+            }
             _ => false,
         }
 }
@@ -104,7 +106,7 @@ proptest! {
                 Err(NotReleased::Rejected(RejectionKind::Place, _)) => prop_assert!(contains(&event, is_release), "{}", event),
                 Err(NotReleased::Failed(Failure::Unsupported { .. })) => prop_assert!(contains(&event, is_release), "{}", event),
                 Err(NotReleased::Failed(Failure::Event { problem })) => prop_assert!(problem.len() < 1000, "{}", problem),
-                Err(stop) => prop_assert!(false, "{:?} of {}", stop, event),
+                Err(reason) => prop_assert!(false, "{:?} of {}", reason, event),
             }
             let is_failed = matches!(record.upload, Err(NotReleased::Failed(_)));
             prop_assert!(record.consumed.is_none() || is_failed, "{}", event);

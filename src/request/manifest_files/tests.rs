@@ -29,7 +29,7 @@ fn the_members_of_a_file_are_read() {
     let (files, problems) = read("firmware/a.ota.json", &json!([file]), &[]);
     let file = &files[0];
     assert!(problems.is_empty() && file.has_valid_source, "{problems:?}");
-    assert_eq!((file.at, file.id, file.source.to_string()), (0, 3, "s3://b/firmware/a.bin version v1".to_owned()));
+    assert_eq!((file.index, file.id, file.source.to_string()), (0, 3, "s3://b/firmware/a.bin version v1".to_owned()));
     let options = [(FILE_TYPE, "1"), ("ota:file-path", "/a")].map(|(tag, value)| (tag.to_owned(), value.to_owned()));
     assert_eq!(file.options, options.into());
 }
@@ -71,7 +71,7 @@ fn every_bad_member_of_every_file_is_reported() {
             "`files[0].versionid` is not known, did you mean `versionId`?",
         ]
     );
-    let without_version = (0..12).map(|at| json!({"key": format!("firmware/{at}.bin")})).collect();
+    let without_version = (0..12).map(|index| json!({"key": format!("firmware/{index}.bin")})).collect();
     let (files, problems) = read("firmware/a.ota.json", &without_version, &[]);
     assert_eq!((files.len(), problems.len()), (10, 13), "{problems:?}");
     assert!(problems.contains(&"`files[11].versionId` is missing".to_owned()), "{problems:?}");
@@ -80,7 +80,7 @@ fn every_bad_member_of_every_file_is_reported() {
 #[test]
 fn a_manifest_has_one_to_ten_files_with_distinct_ids() {
     let files = |count: usize| -> Value {
-        (0..count).map(|at| json!({"key": format!("firmware/{at}.bin"), "versionId": "v1"})).collect()
+        (0..count).map(|index| json!({"key": format!("firmware/{index}.bin"), "versionId": "v1"})).collect()
     };
     let read = |files: &Value| read("firmware/a.ota.json", files, &[]);
     let (ten, problems) = read(&files(10));
@@ -104,7 +104,7 @@ fn a_manifest_names_only_files_of_its_own_folder() {
     let problems = |manifest: &str, key: &str| read(manifest, &json!([{"key": key, "versionId": "v1"}]), &rules).1;
     assert_eq!(problems("firmware/lab/a.ota.json", "firmware/lab/deep/a.bin"), Vec::<String>::new());
     assert_eq!(problems("firmware/a.ota.json", "firmware/b/a.bin"), Vec::<String>::new());
-    let elsewhere = "`firmware/`, in no folder to which thing groups or things are bound";
+    let elsewhere = "`firmware/`, outside folders with their own groups or things";
     for (manifest, key, below) in [
         ("firmware/lab/a.ota.json", "firmware/prod/a.bin", "`firmware/lab/`"),
         ("firmware/lab/a.ota.json", "firmware/a.bin", "`firmware/lab/`"),

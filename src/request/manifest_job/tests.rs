@@ -29,7 +29,7 @@ fn job_tags_have_distinct_keys_and_allowed_characters() {
     let value = "expected at most 256 letters, digits, spaces, ";
     let tag = |key: &str, value: &str| json!([{"Key": key, "Value": value}]);
     assert_eq!(problems(&tag(&"k".repeat(128), &"ü".repeat(256)), tags), Vec::<String>::new());
-    let many = |count: usize| (0..count).map(|at| json!({"Key": format!("{at}"), "Value": ""})).collect::<Value>();
+    let many = |count: usize| (0..count).map(|index| json!({"Key": index.to_string()})).collect::<Value>();
     assert_eq!(problems(&many(50), tags), Vec::<String>::new());
     let same_key = json!([{"Key": "a", "Value": ""}, {"Key": "a", "Value": "b"}]);
     for (list, problem) in [

@@ -77,10 +77,7 @@ fn configured_windows_are_those_of_a_continuous_job_and_open_before_its_end() {
         let context = Context { windows: &windows, windows_origin: "job template `a`", ..context(&settings) };
         read_in(&context, tags).map(|(schedule, selection)| (schedule.end, selection.0))
     };
-    let never_open = |expected: &str| {
-        let problem = "the maintenance windows of job template `a` do not open, expected one that opens";
-        Err(vec![format!("{problem} {expected}")])
-    };
+    let never_open = |period: &str| Err(vec![format!("no maintenance window of job template `a` opens {period}")]);
     let (saturdays, past) = ("cron(0 2 ? * SAT *)", "cron(0 2 * * ? 2020)");
     assert_eq!(read(saturdays, &[]), Ok((End::Never, Continuous)));
     assert!(read(saturdays, &[(END, "5d")]).is_ok());
@@ -88,7 +85,7 @@ fn configured_windows_are_those_of_a_continuous_job_and_open_before_its_end() {
     assert_eq!(read(saturdays, &[(END, "2d")]), never_open(between));
     assert_eq!(read(past, &[]), never_open("after the start at 2026-11-23T22:40Z"));
     assert_eq!(read(past, &[(START, "now")]), never_open("after now"));
-    // AWS IoT accepts it in a template; it is not parsed here.
+    // AWS IoT accepts this expression in a template, but it is not parsed here.
     assert!(read("cron(0 2 L-3 * ? *)", &[(END, "2d")]).is_ok());
     assert_eq!(
         read(saturdays, &[(TARGET_SELECTION, "snapshot")]).unwrap_err(),
@@ -122,7 +119,7 @@ fn an_invalid_option_does_not_hide_another() {
     ] {
         assert_eq!(tags_at_fault(&tags), expected);
     }
-    // An end that counts from an invalid start is only checked for being too short after any start.
+    // An end relative to an invalid start is only checked against the minimum length.
     for (start, end, count) in [
         ("soon", "30m", 1),
         ("soon", "5m", 2),

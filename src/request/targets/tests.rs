@@ -62,7 +62,7 @@ fn a_target_that_the_deployment_does_not_allow_is_rejected_with_those_that_it_do
 fn a_job_has_at_most_a_hundred_targets() {
     let settings = settings(&[("ALLOWED_THINGS", "*")]).unwrap();
     let targets = |things: usize| {
-        let names = (0..things).map(|at| format!("thing-{at}")).collect::<Vec<_>>().join(" ");
+        let names = (0..things).map(|index| format!("thing-{index}")).collect::<Vec<_>>().join(" ");
         targets(&settings, "firmware/a.bin", &[(THING_GROUP, "lab"), (THING, &names)])
     };
     assert_eq!(targets(99).unwrap().len(), 100);

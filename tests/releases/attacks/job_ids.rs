@@ -220,7 +220,8 @@ async fn an_explicit_id_cannot_be_the_default_id_of_another_upload() {
     let id = id.strip_prefix("AFR_OTA-").expect("the prefix");
     let attacker = fake.upload("firmware/attacker.bin", OTHER_IMAGE, &[LAB, ("ota:job-id", id)]);
     let rejected = release(&fake, &attacker).await;
-    let expected = "1 to 55 letters, digits, `_` and `-`, not ending in 12 hex digits as default IDs do";
+    let expected = "1 to 55 letters, digits, `_` and `-`; the ID or its part after the last `-` must not be 12 lower-case \
+                    hex digits, as in default IDs";
     assert_eq!(rejected["reasons"], json!([format!("tag `ota:job-id` is `{id}`, expected {expected}")]));
     assert_eq!(release(&fake, &victim).await["jobId"], victim.default_job_id());
 }
