@@ -1,6 +1,6 @@
 //! The AWS clients with their time-outs and retries.
 //!
-//! The clients are built once at init, without a request.
+//! The clients are built once at init, which sends no request.
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -27,8 +27,8 @@ impl Clients {
         Self::new(&aws_config::load_defaults(BehaviorVersion::latest()).await)
     }
 
-    /// Creates clients for this configuration: 3 attempts for each operation, each with a time-out of 10 s. A copy
-    /// within S3 has 60 s.
+    /// Creates clients for this configuration: 3 attempts for each operation, each with a time-out of 10 s. An attempt
+    /// to copy within S3 has 60 s.
     pub fn new(config: &SdkConfig) -> Self {
         let config = config
             .to_builder()
@@ -124,11 +124,7 @@ fn is_complete(body: &[u8]) -> bool {
 /// Returns whether the content of `Tagging` has a `TagSet`, with a key and a value for each tag. S3 escapes `<` in
 /// keys and values.
 fn has_complete_tags(content: &str) -> bool {
-    let count = |element: &str| {
-        let starts =
-            content.match_indices(element).filter(|(at, _)| content[at + element.len()..].starts_with(['>', '/', ' ']));
-        starts.count()
-    };
+    let count = |start: &str| content.split(start).skip(1).filter(|rest| rest.starts_with(['>', '/', ' '])).count();
     count("<TagSet") == 1 && count("<Tag") == count("<Key") && count("<Tag") == count("<Value")
 }
 

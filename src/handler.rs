@@ -27,7 +27,8 @@ use tokio::time::Instant;
 /// Margin before Lambda's time-out, so that the failure is still reported.
 const MARGIN: Duration = Duration::from_secs(2);
 
-/// The maximum of records that are processed at the same time. It bounds the memory of an event with many records.
+/// The maximum number of records that are processed at the same time. It bounds the memory of an event with many
+/// records.
 const MAX_CONCURRENT: usize = 4;
 
 /// The function: settings and clients, for one event after another.
@@ -39,7 +40,8 @@ pub struct Function {
     metrics: Option<Metrics>,
 }
 
-/// The failures of at least one record. All other records of the event are done.
+/// The error of an invocation: the messages of its failed records, or of its failed scheduled task. All other records
+/// of the event are done.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.join("; "))]
 pub struct InvocationFailed(pub Vec<String>);
@@ -71,8 +73,8 @@ impl Function {
     /// Releases the uploads of all records of an event, which is JSON. A failed record does not stop the others.
     ///
     /// # Errors
-    /// Fails with all failed records, once every record is done. Lambda retries the event, and the next attempt adopts
-    /// the jobs that exist.
+    /// Fails with the messages of all failed records, once every record is done. Lambda retries the event, and the next
+    /// attempt adopts the jobs that exist.
     pub async fn handle(&self, event: &str, deadline: SystemTime) -> Result<Releases, InvocationFailed> {
         let time_left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
         let deadline = Instant::now() + time_left.saturating_sub(MARGIN);
@@ -84,17 +86,17 @@ impl Function {
             });
         }
         let records = envelope::records(event, self.settings.failure_queue.as_ref().map(|queue| queue.0.as_str()));
-        let releases = records.into_iter().enumerate();
-        let releases = releases.map(async |(at, record)| (at, self.process(record, started, deadline).await));
+        let records = records.into_iter().enumerate();
+        let processing = records.map(async |(index, record)| (index, self.process(record, started, deadline).await));
         // Unordered: otherwise, a slow record would delay the start of later ones.
-        let mut releases: Vec<_> = futures::stream::iter(releases).buffer_unordered(MAX_CONCURRENT).collect().await;
-        releases.sort_by_key(|(at, _)| *at);
-        let releases: Vec<_> = releases.into_iter().filter_map(|(_, release)| release).collect();
+        let mut results: Vec<_> = futures::stream::iter(processing).buffer_unordered(MAX_CONCURRENT).collect().await;
+        results.sort_by_key(|(index, _)| *index);
+        let releases: Vec<_> = results.into_iter().filter_map(|(_, release)| release).collect();
         let failures: Vec<_> = releases.iter().filter_map(Release::failure).collect();
         if failures.is_empty() { Ok(Releases { releases }) } else { Err(InvocationFailed(failures)) }
     }
 
-    /// Runs a scheduled task of the stack, and reports its metric. Does nothing in a dry run without AWS.
+    /// Runs a scheduled task of the stack, and reports its metric. Does nothing in an offline dry run.
     async fn run_scheduled(&self, task: Scheduled) -> Result<Releases, Failure> {
         let Self { settings, aws, clock, .. } = self;
         if let (Some(metrics), DryRun::Off | DryRun::WithLookups) = (&self.metrics, &settings.dry_run) {
@@ -104,7 +106,7 @@ impl Function {
                     let problems = Box::pin(bucket::problems(aws, settings, &statements)).await?;
                     for problem in &problems {
                         let bucket = &settings.upload_bucket;
-                        tracing::error!(bucket, "the bucket {problem}, expected the configuration of `make attach`");
+                        tracing::error!(bucket, "the bucket {problem}; run `make attach` to see what is missing");
                     }
                     metrics.report_bucket(!problems.is_empty(), clock());
                 }
@@ -114,14 +116,14 @@ impl Function {
     }
 
     /// Processes one record, and logs its outcome. `None` if the record is an unreadable message of the failure queue:
-    /// it is logged, counted and consumed.
+    /// it is logged, counted and removed.
     async fn process(&self, record: Record, started: Timestamp, deadline: Instant) -> Option<Release> {
         if let (Some(message), Err(NotReleased::Failed(failure))) = (&record.consumed, &record.upload) {
             tracing::error!(
                 bucket = record.bucket,
                 key = record.key,
                 beginning = (!message.is_empty()).then_some(message),
-                "a message of the failure queue is consumed unread: {}",
+                "a message was removed from the failure queue because the function cannot read it: {}",
                 failure.chain()
             );
             if let Some(metrics) = &self.metrics {

@@ -36,7 +36,7 @@ enum Metric {
     Streams(usize),
     /// 1 if the bucket lacks configuration that the stack depends on, else 0.
     BucketUnguarded(bool),
-    /// A message of the failure queue was consumed unread.
+    /// A message was removed from the failure queue because the function cannot read it.
     Unreadable,
 }
 
@@ -106,7 +106,7 @@ impl Metrics {
         self.write(Level::ERROR, &[Metric::BucketUnguarded(is_unguarded)], now);
     }
 
-    /// Counts a message of the failure queue that was consumed unread.
+    /// Counts a message that was removed from the failure queue because the function cannot read it.
     pub fn report_unreadable(&self, now: Timestamp) {
         self.write(Level::ERROR, &[Metric::Unreadable], now);
     }
@@ -146,7 +146,7 @@ impl Metrics {
 
 fn metrics_of(release: &Release, progress: &Progress) -> Vec<Metric> {
     let outcome = &release.outcome;
-    let (name, by, is_signature_refused) = match outcome {
+    let (name, breakdown, is_signature_refused) = match outcome {
         Outcome::Created(_) => ("Created", None, false),
         Outcome::Adopted { .. } => ("Adopted", None, false),
         Outcome::Skipped { .. } => ("Skipped", None, false),
@@ -158,7 +158,7 @@ fn metrics_of(release: &Release, progress: &Progress) -> Vec<Metric> {
     };
     let seconds = |step| Some(Metric::Seconds(step, progress.duration(step)?.as_secs_f64()));
     let signature = is_signature_refused.then_some(Metric::SignatureRefused);
-    let optional = [by, outcome.verified().map(Metric::Verified), signature];
+    let optional = [breakdown, outcome.verified().map(Metric::Verified), signature];
     let optional = optional.into_iter().chain(Step::ALL.into_iter().map(seconds)).flatten();
     [Metric::Outcome(name)].into_iter().chain(optional).collect()
 }
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn each_outcome_is_counted_by_its_word() {
+    fn each_outcome_is_counted_under_its_name() {
         let outcomes = [
             (created(true), "Created"),
             (release(Outcome::Adopted { job: JobReport::default(), tags_changed: false }), "Adopted"),
@@ -284,9 +284,9 @@ mod tests {
     }
 
     /// The dimensions and the metric of the second directive.
-    fn counted_by(line: &Value) -> Value {
-        let by = &line["_aws"]["CloudWatchMetrics"][1];
-        json!([by["Dimensions"], by["Metrics"][0]["Name"]])
+    fn breakdown(line: &Value) -> Value {
+        let second = &line["_aws"]["CloudWatchMetrics"][1];
+        json!([second["Dimensions"], second["Metrics"][0]["Name"]])
     }
 
     #[test]
@@ -294,7 +294,7 @@ mod tests {
         for (kind, word) in KINDS {
             let release = not_released(NotReleased::Rejected(kind, vec!["secret".into()]));
             let rejected = line(&release, &Progress::default());
-            assert_eq!(counted_by(&rejected), json!([[["FunctionName", "Kind"]], "Rejected"]));
+            assert_eq!(breakdown(&rejected), json!([[["FunctionName", "Kind"]], "Rejected"]));
             assert_eq!((&rejected["Kind"], &rejected["level"]), (&json!(word), &json!("ERROR")));
             assert!(!rejected.to_string().contains("secret"), "{rejected}");
         }
@@ -302,7 +302,7 @@ mod tests {
             let mut progress = Progress::default();
             progress.step = step;
             let failed = line(&not_released(Failure::Incomplete { member: "x" }), &progress);
-            assert_eq!(counted_by(&failed), json!([[["FunctionName", "Step"]], "Failed"]));
+            assert_eq!(breakdown(&failed), json!([[["FunctionName", "Step"]], "Failed"]));
             assert_eq!((&failed["Step"], failed.get("SignatureRefused")), (&json!(word), None));
         }
     }

@@ -72,7 +72,7 @@ pub enum RejectionKind {
 }
 
 impl RejectionKind {
-    /// The kind's word in metrics.
+    /// The kind's name in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Place => "place",
@@ -111,7 +111,7 @@ pub enum SkipReason {
 }
 
 impl SkipReason {
-    /// The reason's word in results and logs.
+    /// The reason's name in results and logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NoTags => "no-tags",
@@ -131,8 +131,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_for_a_skip_has_its_word() {
-        let words = [
+    fn every_skip_reason_has_its_name() {
+        let names = [
             (SkipReason::NoTags, "no-tags"),
             (SkipReason::Folder, "folder"),
             (SkipReason::SignedPrefix, "signed-prefix"),
@@ -142,13 +142,13 @@ mod tests {
             (SkipReason::JobDeleted, "job-deleted"),
             (SkipReason::Unchanged, "unchanged"),
         ];
-        for (skip, word) in words {
-            assert_eq!(skip.as_str(), word);
+        for (reason, name) in names {
+            assert_eq!(reason.as_str(), name);
         }
     }
 
     #[test]
-    fn all_reasons_are_combined_and_a_rejection_is_reported_before_a_failure() {
+    fn all_reasons_are_combined_and_a_rejection_takes_precedence_over_a_failure() {
         let rejected = |reason: &str| Err(NotReleased::Rejected(RejectionKind::Tags, vec![reason.to_owned()]));
         let failed = || Err(Failure::Incomplete { member: "x" }.into());
         assert_eq!(combine_all([Ok(1), Ok(2)]).unwrap(), [1, 2]);

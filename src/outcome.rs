@@ -89,7 +89,7 @@ pub struct PlannedRequests {
     pub create_job: Value,
 }
 
-/// The members of a record in results and logs.
+/// The result of a record, as it is returned and logged.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Report<'a> {
@@ -128,7 +128,7 @@ impl Outcome {
         }
     }
 
-    /// The outcome's word in results and logs.
+    /// The outcome's name in results and logs.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Created(_) => "created",
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_says_what_is_known_and_no_more() {
+    fn a_result_has_all_known_members_and_no_others() {
         let ids = json!({"jobId": "AFR_OTA-a", "jobArn": "arn:aws:iot:job", "streamId": "AFR_OTA-b",
             "startTime": "2026-11-23T22:41"});
         let changed = adopted(true).outcome.reason().unwrap().into_owned();
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn the_level_of_a_log_line_says_whether_action_is_needed() {
+    fn the_level_of_a_log_line_shows_whether_action_is_needed() {
         let cases = [
             (created(), "INFO"),
             (dry_run(), "INFO"),
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_line_has_what_is_known_and_no_more() {
+    fn a_log_line_has_all_known_fields_and_no_others() {
         let rejected = line(&rejected());
         assert_eq!((&rejected["reasons"], &rejected["key"]), (&json!("a; b"), &json!("firmware/a.bin")));
         let created = line(&created());

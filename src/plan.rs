@@ -113,8 +113,8 @@ async fn resolve_template(
 ) -> Result<(ReleaseRequest, Vec<String>), NotReleased> {
     let resolved = async {
         let Some(template) = &request.job_template else { return Ok(request.clone()) };
-        let missing = |failure| request.missing_template(tags, failure);
-        check(&job_template::describe(scope, template, missing).await?)
+        let if_missing = |failure| request.missing_template(tags, failure);
+        check(&job_template::describe(scope, template, if_missing).await?)
     };
     let (resolved, draft_warnings) = join(resolved, lookup::package_versions(scope, request, tags)).await;
     let (resolved, mut draft_warnings) = combine(resolved, draft_warnings)?;

@@ -27,7 +27,7 @@ impl Step {
     /// All steps in their order.
     pub const ALL: [Self; 6] = [Self::Inspect, Self::Preflight, Self::Sign, Self::Copy, Self::Stream, Self::Job];
 
-    /// The step's word in metrics.
+    /// The step's name in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Inspect => "inspect",
@@ -81,7 +81,7 @@ pub struct JobReport {
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     durations: [Option<Duration>; Step::ALL.len()],
-    /// The step that was begun last.
+    /// The step that began last.
     pub step: Step,
     /// The facts of the job that a failure reports.
     pub job: JobReport,
@@ -91,7 +91,7 @@ impl Progress {
     /// Runs a step or a part of it, and adds its duration to that of the step.
     pub fn time<'a, T>(&'a mut self, step: Step, work: impl Future<Output = T> + 'a) -> impl Future<Output = T> + 'a {
         self.step = step;
-        // Boxed, as the state of all calls together is large.
+        // Boxed, because the futures of all calls together are large.
         let work = Box::pin(work);
         async move {
             let started = Instant::now();
@@ -118,7 +118,7 @@ mod tests {
     use tokio::time::sleep;
 
     #[tokio::test(start_paused = true)]
-    async fn a_step_is_under_way_from_its_beginning_and_its_parts_add_up() {
+    async fn a_step_is_current_from_its_start_and_the_durations_of_its_parts_add_up() {
         let mut progress = Progress::default();
         let mut steps = Vec::new();
         for step in Step::ALL.into_iter().chain([Step::Copy]) {

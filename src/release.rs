@@ -48,7 +48,7 @@ pub(crate) async fn release(scope: Scope<'_>, is_copy: bool, progress: &mut Prog
                         && let Some(pause) = backoff.next() =>
                 {
                     let key = &scope.upload.key;
-                    tracing::info!(key, "continues in {pause:?}, as AWS throttles requests: {}", failure.chain());
+                    tracing::info!(key, "tries again in {pause:?}, as AWS throttles requests: {}", failure.chain());
                     sleep(pause).await;
                 }
                 outcome => return outcome,
@@ -115,7 +115,7 @@ async fn find_recorded_job(
     progress: &mut Progress,
 ) -> Result<Option<Released>, NotReleased> {
     let Some(record) = &inspected.record else { return Ok(None) };
-    if record.unchanged_since.is_some() && record.tags == inspected.tags {
+    if record.original_version_id.is_some() && record.tags == inspected.tags {
         return Err(NotReleased::Skipped(SkipReason::Unchanged));
     }
     progress.job.job_id = Some(record.job_id.clone());
@@ -141,7 +141,7 @@ async fn adopt(
     if record.job_arn.is_none() && scope.settings.dry_run == DryRun::Off {
         let sha256 = match record.sha256 {
             None => unchanged::sha256(scope).await?,
-            known => known,
+            sha256 => sha256,
         };
         job.receipt(JobRecord { sha256, ..record }).write(scope).await?;
     }

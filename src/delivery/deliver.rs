@@ -21,7 +21,7 @@ pub(crate) enum Delivery {
 }
 
 impl Delivery {
-    /// Makes the delivery by these protocols. Drops the stream or the URLs if they do not need them.
+    /// Makes the delivery by these protocols. Drops the stream or the URLs if the protocols do not need them.
     pub fn new(protocols: Protocols, stream: Stream, urls: Vec<PresignedUrl>) -> Self {
         match protocols {
             Protocols::Mqtt => Self::Mqtt(stream),
@@ -30,7 +30,7 @@ impl Delivery {
         }
     }
 
-    /// The `protocols` of the job document. MQTT is the first, as some devices read only the first.
+    /// The `protocols` of the job document. MQTT comes first, because some devices read only the first.
     pub fn protocols(&self) -> &'static [&'static str] {
         match self {
             Self::Mqtt(_) => &["MQTT"],
@@ -46,16 +46,16 @@ impl Delivery {
         }
     }
 
-    /// The URL of the file at this place in the list of files.
-    pub fn url(&self, at: usize) -> Option<&PresignedUrl> {
+    /// The URL of the file with this index.
+    pub fn url(&self, index: usize) -> Option<&PresignedUrl> {
         match self {
-            Self::Http(urls) | Self::MqttAndHttp(_, urls) => urls.get(at),
+            Self::Http(urls) | Self::MqttAndHttp(_, urls) => urls.get(index),
             Self::Mqtt(_) => None,
         }
     }
 }
 
-/// Copies the signed files to where AWS IoT may read them, and creates the stream if the protocols need one.
+/// Copies the signed files to keys that AWS IoT may read, and creates the stream if the protocols need one.
 ///
 /// # Errors
 /// Skips an upload that is no longer current. Fails if a request fails.

@@ -1,10 +1,10 @@
-//! The placeholder in job documents for which AWS IoT presigns a URL for each device.
+//! The placeholder in job documents that AWS IoT replaces with a presigned URL for each device.
 
 use crate::delivery::raw_copy::RawCopy;
 use crate::settings::Settings;
 use crate::upload::{Upload, encoded};
 
-/// The placeholder of a raw copy's URL, for which each device gets one of its own
+/// The placeholder for the presigned URL of a raw copy
 /// (<https://docs.aws.amazon.com/iot/latest/developerguide/create-manage-jobs-presigned-URLs.html>).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PresignedUrl(pub String);
@@ -26,7 +26,8 @@ impl PresignedUrl {
         copies.iter().map(|copy| Self::of(settings, upload, copy)).collect()
     }
 
-    /// Returns whether a URL in a job document is below the prefix of the upload. No other upload has that prefix.
+    /// Returns whether the key in a URL of a job document begins with the prefix of the upload. No other upload has
+    /// that prefix.
     pub fn is_for(url: &str, settings: &Settings, upload: &Upload) -> bool {
         url.contains(&format!("/{}", encoded(&settings.prefix_of(upload))))
     }
@@ -42,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn the_url_is_one_that_aws_iot_presigns() {
+    fn the_placeholder_has_the_form_that_aws_iot_presigns() {
         let upload = Upload::new("firmware-bucket".into(), "firmware/a.bin".into(), "v1".into());
         let copy = copy("Signed ü}/a".into(), "x.Y_z-1");
         for (region, role, host) in [
@@ -58,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_is_of_the_upload_whose_prefix_it_lies_below() {
+    fn a_url_belongs_to_the_upload_whose_prefix_its_key_has() {
         let settings = settings(&[("SIGNED_PREFIX", "signed images/")]).unwrap();
         let [first, second] =
             ["v1", "v2"].map(|version| Upload::new("b".into(), "firmware/a.bin".into(), version.into()));

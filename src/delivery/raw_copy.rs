@@ -1,4 +1,4 @@
-//! Copies the bytes that were signed to where AWS IoT may read them.
+//! Copies the signed bytes to a key that AWS IoT may read.
 //!
 //! A raw copy is never deleted: another attempt may be using it.
 
@@ -13,7 +13,7 @@ use aws_sdk_s3::types::{ChecksumAlgorithm, TaggingDirective};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-/// An object version with the bytes of a file, where AWS IoT may read it.
+/// An object version with the bytes of a file, at a key that AWS IoT may read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RawCopy {
     /// The ID of the file.
@@ -26,15 +26,15 @@ pub(crate) struct RawCopy {
     pub sha256: Option<Vec<u8>>,
 }
 
-/// Copies a file over its signed object, as CreateOTAUpdate does. A file with a provided signature is copied to the key
-/// `image`. The copy has the bytes of the version that was signed. It has no tags, so it is not a release.
+/// Copies a file to the key of its signed object, as CreateOTAUpdate does. A file with a provided signature is copied
+/// to the key `image`. The copy has the bytes of the version that was signed. It has no tags, so it is not a release.
 ///
 /// Every attempt copies again: nothing records whether an earlier copy was verified. If S3 returns a SHA-256 of the
 /// copy and the file was read, the two must be equal.
-pub(crate) async fn copy(scope: Scope<'_>, signed: &SignedFile) -> Result<RawCopy, NotReleased> {
-    let SignedFile { file, image, signed, digests } = signed;
-    let (upload, key, account) = (&file.source, &signed.key, scope.account());
-    let purpose = || format!("copying `{upload}` over the signed object `{key}`");
+pub(crate) async fn copy(scope: Scope<'_>, signed_file: &SignedFile) -> Result<RawCopy, NotReleased> {
+    let SignedFile { file, image, signed: signed_image, digests } = signed_file;
+    let (upload, key, account) = (&file.source, &signed_image.key, scope.account());
+    let purpose = || format!("copying `{upload}` to `{key}`");
     let call = scope
         .aws
         .s3
@@ -57,7 +57,8 @@ pub(crate) async fn copy(scope: Scope<'_>, signed: &SignedFile) -> Result<RawCop
     };
     let copied = required(copy.copy_source_version_id.as_ref(), "x-amz-copy-source-version-id")?;
     if *copied != upload.version_id {
-        return Err(Failure::request(purpose(), format!("S3 copied the version `{copied}`")).into());
+        let problem = format!("S3 copied version `{copied}`, expected `{}`", upload.version_id);
+        return Err(Failure::request(purpose(), problem).into());
     }
     let checksum = copy.copy_object_result().and_then(|result| result.checksum_sha256());
     let expected = digests.as_ref().map(|digests| BASE64_STANDARD.encode(digests.sha256));

@@ -30,12 +30,12 @@ pub(crate) fn request(scope: Scope<'_>, copies: &[RawCopy]) -> CreateStreamFluen
     call.role_arn(&scope.settings.ota_role.arn).description(upload.description())
 }
 
-/// Creates the stream of raw copies, or adopts an existing one that offers the bytes of this upload. An earlier attempt
-/// created that stream, whatever CreateStream answers.
+/// Creates the stream of raw copies. After any error of CreateStream, adopts an existing stream with the bytes of this
+/// upload, because an earlier attempt created it.
 ///
 /// # Errors
-/// Fails if a request fails, or the existing stream offers something else. The operator must act: anyone with the right
-/// to create streams can compute the ID and create a stream with it.
+/// Fails if a request fails, or the existing stream offers other bytes. The operator must then act: anyone with the
+/// right to create streams can compute the ID and create a stream with it.
 pub(crate) async fn create_or_adopt(scope: Scope<'_>, copies: &[RawCopy]) -> Result<Stream, Failure> {
     let id = scope.upload.stream_id();
     let Err(error) = request(scope, copies).send().await else { return Ok(Stream { id }) };
@@ -68,7 +68,7 @@ pub(crate) async fn count(aws: &Clients) -> Result<usize, Failure> {
     Ok(count)
 }
 
-/// Returns why a stream does not offer the raw copies, with the place of its file. `None` if it offers them.
+/// Returns the first difference of a stream from the raw copies. `None` if it offers them.
 ///
 /// Each file of the stream must be in the folder of its raw copy, in a version with the bytes of the upload. AWS IoT
 /// must read the files with the role of the deployment.

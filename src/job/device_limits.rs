@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_by_rsa_4096_fits_no_buffer_of_the_older_library() {
+    fn an_rsa_4096_signature_exceeds_the_buffer_of_the_older_library() {
         let warnings = warnings_of("mqtt", &[signed(RSA, 512, "cert", 1)]);
         assert!(warnings.iter().any(|warning| warning.contains("has 512 bytes")), "{warnings:?}");
     }

@@ -49,8 +49,8 @@ struct File<'a> {
 
 /// The job document for signed files, each with its signature, and for their delivery.
 pub(crate) fn document(files: &[(&FileRequest, &SignedImage)], delivery: &Delivery) -> Result<Document, Failure> {
-    let files = files.iter().enumerate().map(|(at, (file, signed))| {
-        let url = delivery.url(at);
+    let files = files.iter().enumerate().map(|(index, (file, signed))| {
+        let url = delivery.url(index);
         File {
             filepath: &file.path.0,
             filesize: signed.size,
@@ -120,9 +120,9 @@ mod tests {
         }
     }
 
-    /// As CreateOTAUpdate writes it.
+    /// The expected documents are those that CreateOTAUpdate writes.
     #[test]
-    fn the_document_says_by_which_protocols_devices_fetch_the_image() {
+    fn the_document_has_the_protocols_by_which_devices_fetch_the_image() {
         let signed = signed(SignatureAlgorithm::Sha256WithEcdsa, "MEUC", "/certs/cert.pem", 1024);
         let key = "firmware/größe 1.2_a-b.bin";
         let stream_id = Upload::new("b".into(), key.into(), "v1".into()).stream_id();

@@ -10,11 +10,11 @@ use futures::future::join_all;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// The maximum of earlier versions of a key whose jobs are looked up.
+/// The maximum number of earlier versions of a key whose jobs are looked up.
 const MAX_EARLIER_VERSIONS: i32 = 5;
 
 /// The time-out of the lookup. It is short, because the results are only logged.
-const MAX_WAIT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Returns a warning for each unfinished job of an earlier version. Leaves out jobs that cannot be looked up, because a
 /// release does not depend on them.
@@ -23,7 +23,7 @@ pub(crate) async fn warnings(scope: Scope<'_>) -> Vec<String> {
         let earlier = earlier_versions(scope, MAX_EARLIER_VERSIONS).await.ok()?;
         Some(join_all(earlier.iter().map(|version| unfinished(scope, version))).await)
     };
-    let found = timeout(MAX_WAIT, look_up).await.ok().flatten().unwrap_or_default();
+    let found = timeout(TIMEOUT, look_up).await.ok().flatten().unwrap_or_default();
     let mut jobs: Vec<_> = found.into_iter().flatten().collect();
     // An unchanged copy has the same job as its original.
     jobs.dedup();
@@ -35,8 +35,8 @@ async fn unfinished(scope: Scope<'_>, version: &Upload) -> Option<String> {
     let record = JobRecord::find(scope).await.ok().flatten()?;
     record.job_arn.as_ref()?;
     let status = existing::find_by_receipt(scope, &record).await.ok()??.status?;
-    let JobRecord { job_id, version_id, unchanged_since, .. } = record;
-    let version_id = unchanged_since.unwrap_or(version_id);
+    let JobRecord { job_id, version_id, original_version_id, .. } = record;
+    let version_id = original_version_id.unwrap_or(version_id);
     matches!(status, JobStatus::Scheduled | JobStatus::InProgress).then(|| {
         format!(
             "the job `{job_id}` of the earlier version `{version_id}` is {status}, and continues next to this one; \

@@ -82,14 +82,14 @@ impl OtherJob {
         let problem = if names_upload {
             format!(
                 "it names the stream or files of this upload, but its description does not end in `{mark}`: another \
-                 created it, or changed its description"
+                 principal created it, or changed its description"
             )
         } else {
             format!("it belongs to {owner}")
         };
         let remedy = format!(
-            "Find out who did so (`aws iot describe-job --job-id {job_id}`); if no release needs it, `aws iot delete-job \
-             --force --job-id {job_id}` deletes it"
+            "Find out who created or changed it (`aws iot describe-job --job-id {job_id}`); if no release needs the \
+             job, `aws iot delete-job --force --job-id {job_id}` deletes it"
         );
         NotReleased::Failed(Failure::Conflict { what: format!("the job `{job_id}`"), problem, remedy })
     }
@@ -102,7 +102,7 @@ pub(crate) enum JobIdState {
     Free,
     /// The release's own job has the ID.
     Own(Job),
-    /// Another job has the default ID. Has a phrase that names its upload.
+    /// Another job has the default ID. The text names the upload of that job.
     InUse(String),
 }
 
@@ -137,7 +137,7 @@ pub(crate) async fn find_by_receipt(scope: Scope<'_>, receipt: &JobRecord) -> Re
     if receipt.nonce.is_none() {
         return describe(scope, &receipt.job_id).await;
     }
-    let original = receipt.unchanged_since.as_ref();
+    let original = receipt.original_version_id.as_ref();
     let original =
         original.map(|version| Upload::new(scope.upload.bucket.clone(), scope.upload.key.clone(), version.clone()));
     find_own(scope.with_upload(original.as_ref().unwrap_or(scope.upload)), receipt).await
@@ -207,7 +207,7 @@ fn looking_up(job_id: &str) -> String {
     format!("looking up the job `{job_id}`")
 }
 
-/// The maximum of characters of an upload in a message.
+/// The maximum number of characters of an upload in a message.
 const MAX_SHOWN: usize = 300;
 
 /// The upload that a job's description names. Anyone who creates a job writes its description, so only the form that
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_description_is_shown_in_the_form_that_releases_give_it_and_in_no_other() {
+    fn only_descriptions_in_the_form_of_releases_are_shown() {
         let upload = Upload::new("firmware-bucket".into(), "firmware/größe 1.bin".into(), "v_1.a-b".into());
         let place = "s3://firmware-bucket/firmware/gr%C3%B6%C3%9Fe%201.bin?versionId=v_1.a-b";
         for description in [upload.description(), format!("{}{}", upload.description(), mark("0123456789abcdef"))] {

@@ -11,12 +11,12 @@ use aws_sdk_iot::operation::describe_job_template::DescribeJobTemplateOutput;
 /// Looks up a job template. Leaves out its document, because a release has its own.
 ///
 /// # Errors
-/// Rejects the release if the template breaks rules of CreateJob. If it does not exist, `missing` decides between a
+/// Rejects the release if the template breaks rules of CreateJob. If it does not exist, `if_missing` decides between a
 /// rejection and a failure.
 pub(crate) async fn describe(
     scope: Scope<'_>,
     id: &JobTemplateId,
-    missing: impl FnOnce(Failure) -> NotReleased,
+    if_missing: impl FnOnce(Failure) -> NotReleased,
 ) -> Result<JobConfig, NotReleased> {
     match scope.aws.iot.describe_job_template().job_template_id(id.to_string()).send().await {
         Ok(template) => read(template).map_err(|problems| {
@@ -24,9 +24,9 @@ pub(crate) async fn describe(
             NotReleased::Rejected(RejectionKind::JobTemplate, problems.into_iter().map(reason).collect())
         }),
         Err(error) => {
-            let is_missing = error.code() == Some("ResourceNotFoundException");
+            let exists = error.code() != Some("ResourceNotFoundException");
             let failure = Failure::request(format!("looking up the job template `{id}`"), error);
-            Err(if is_missing { missing(failure) } else { failure.into() })
+            Err(if exists { failure.into() } else { if_missing(failure) })
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Looks up the targets and package versions of a release in AWS IoT.
 //!
-//! CreateJob refuses a missing target or version, but only after the image is signed and streamed.
+//! CreateJob rejects a missing target or version, but only after the image is signed and streamed.
 
 use crate::error::{Cause, Failure};
 use crate::not_released::{NotReleased, RejectionKind, combine_all};
@@ -13,7 +13,7 @@ use aws_sdk_iot::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_iot::types::PackageVersionStatus;
 use futures::{StreamExt, stream};
 
-/// The maximum of requests at the same time. AWS IoT allows ten a second for each of these operations
+/// The maximum number of requests at the same time. AWS IoT allows ten a second for each of these operations
 /// (<https://docs.aws.amazon.com/general/latest/gr/iot_device_management.html>).
 const MAX_CONCURRENT_LOOKUPS: usize = 10;
 
@@ -47,7 +47,7 @@ async fn check_target(scope: Scope<'_>, target: &Target) -> Result<(), NotReleas
     })
 }
 
-/// The cause of a failed lookup. `None` if AWS IoT answered that there is no such thing.
+/// The cause of a failed lookup. `None` if the target does not exist.
 fn missing_or_cause<E>(error: SdkError<E>) -> Option<Cause>
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -93,13 +93,13 @@ type RejectAs = Option<RejectionKind>;
 
 fn requested_versions(request: &ReleaseRequest, settings: &Settings, tags: &Tags) -> (RejectAs, Vec<PackageVersion>) {
     if let Some(versions) = &request.package_versions {
-        let named = versions.0.iter().map(|(package, version)| PackageVersion {
+        let versions = versions.0.iter().map(|(package, version)| PackageVersion {
             package: package.clone(),
             version: version.clone(),
             value: format!("{package}:{version}"),
             place: format!("tag `{PACKAGE_VERSION}`"),
         });
-        return (Some(RejectionKind::PackageVersion), named.collect());
+        return (Some(RejectionKind::PackageVersion), versions.collect());
     }
     let template = request.job_template.as_ref().filter(|_| request.manifest_config.package_versions.is_empty());
     let (reject_as, of_template) = match template {
@@ -110,20 +110,20 @@ fn requested_versions(request: &ReleaseRequest, settings: &Settings, tags: &Tags
         }
     };
     let prefix = settings.iot_arn("package/");
-    let named = request.config.package_versions.iter().enumerate().filter_map(|(at, arn)| {
+    let versions = request.config.package_versions.iter().enumerate().filter_map(|(index, arn)| {
         let (package, version) = arn.strip_prefix(&prefix)?.split_once("/version/")?;
         (!version.starts_with('$')).then(|| PackageVersion {
             package: package.to_owned(),
             version: version.to_owned(),
             value: arn.clone(),
-            place: format!("`destinationPackageVersions[{at}]`{of_template}"),
+            place: format!("`destinationPackageVersions[{index}]`{of_template}"),
         })
     });
-    (reject_as, named.collect())
+    (reject_as, versions.collect())
 }
 
-async fn check(scope: Scope<'_>, reject_as: RejectAs, named: PackageVersion) -> Result<Option<String>, NotReleased> {
-    let PackageVersion { package, version, value, place } = named;
+async fn check(scope: Scope<'_>, reject_as: RejectAs, version: PackageVersion) -> Result<Option<String>, NotReleased> {
+    let PackageVersion { package, version, value, place } = version;
     match scope.aws.iot.get_package_version().package_name(&package).version_name(&version).send().await {
         Ok(found) => match found.status {
             None => Err(Failure::Incomplete { member: "status" }.into()),

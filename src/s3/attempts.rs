@@ -8,11 +8,11 @@ use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::ObjectVersion;
 use std::cmp::Reverse;
 
-/// The maximum of pages in a list of object versions below one prefix, with 1000 versions each. Only the function
-/// writes there, and each attempt writes two versions for each file. So a release never has more pages.
+/// The maximum number of pages in a list of object versions below one prefix, with 1000 versions each. Only the
+/// function writes there, and each attempt writes two versions for each file. So a release never has more pages.
 const MAX_PAGES: usize = 10;
 
-/// The maximum of earlier signing jobs that are looked up for one file.
+/// The maximum number of earlier signing jobs that are looked up for one file.
 const MAX_SIGNING_JOBS: usize = 3;
 
 /// The object versions that earlier attempts left.

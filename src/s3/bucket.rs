@@ -24,8 +24,7 @@ pub(crate) async fn problems(
     let (has_versions, sends_events, deny_ids) =
         try_join!(has_versions(aws, settings), sends_events(aws, settings), deny_statement_ids(aws, settings))?;
     let missing = statements.iter().filter(|statement| !deny_ids.contains(statement));
-    let missing =
-        missing.map(|statement| format!("has no statement `{statement}` in its policy that denies something"));
+    let missing = missing.map(|statement| format!("has no `Deny` statement `{statement}` in its policy"));
     let versions = (!has_versions).then(|| "has no versioning".to_owned());
     let events = (!sends_events).then(|| "sends no events to EventBridge".to_owned());
     Ok(versions.into_iter().chain(events).chain(missing).collect())

@@ -12,7 +12,7 @@ use crate::scope::Scope;
 use crate::tags::Tags;
 use futures::future::join4;
 
-/// An upload before anything else is looked up.
+/// An upload with its tags, its image, and earlier attempts at its release.
 #[derive(Debug)]
 pub(crate) struct Inspected {
     /// At least one `ota:` tag.
@@ -48,7 +48,7 @@ pub(crate) async fn inspect(scope: Scope<'_>, is_copy: bool) -> Result<Inspected
     let attempts = attempts?;
     let record = match image.as_ref().ok().filter(|_| is_copy) {
         _ if !attempts.record_versions.is_empty() => JobRecord::read(scope, &attempts.record_versions).await?,
-        Some(image) => unchanged::record(scope, image, &tags).await?,
+        Some(image) => unchanged::write_receipt(scope, image, &tags).await?,
         None => None,
     };
     Ok(Inspected { tags, image, attempts, record, current })

@@ -15,7 +15,7 @@ use futures::future::try_join_all;
 use sha2::{Digest, Sha256};
 
 /// Returns the manifest, if the upload is one, and the image of each file. Without a manifest, the upload is the only
-/// file. An image is `None` if S3 does not have or return it. The problems of the manifest then name it.
+/// file. An image is `None` if S3 does not have or return it; the problems of the manifest then name the file.
 pub(crate) async fn files(
     scope: Scope<'_>,
     image: Option<Image>,
@@ -42,8 +42,8 @@ pub(crate) async fn files(
     Ok((Some(manifest), images.collect()))
 }
 
-/// Reads a manifest, which is recognized by its name or its content. A manifest under another name has a problem.
-/// `None` if the upload is an image.
+/// Reads the upload if it is a manifest by its name or its content. A manifest whose name does not end in `.ota.json`
+/// gets a problem. `None` if the upload is an image.
 async fn read(scope: Scope<'_>, image: &Image) -> Result<Option<Manifest>, NotReleased> {
     let has_manifest_name = is_manifest(&scope.upload.key);
     if !has_manifest_name && !is_text(&scope.upload.key) {

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 /// The placeholder in a dry run for values that depend on the record.
 pub(crate) const FROM_RECORD: &str = "<from the record>";
 
-/// The maximum of versions of a record that are read at the same time.
+/// The maximum number of versions of a record that are read at the same time.
 const MAX_CONCURRENT_READS: usize = 10;
 
 /// The record of an upload's job. A record without the job's ARN fixes the job's ID for all attempts. A record with
@@ -58,8 +58,8 @@ pub struct JobRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
     /// The version ID for which the job was created, if this version is an unchanged copy of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unchanged_since: Option<String>,
+    #[serde(rename = "unchangedSince", default, skip_serializing_if = "Option::is_none")]
+    pub original_version_id: Option<String>,
     /// The tags of the upload, as the attempt that wrote the record read them.
     pub tags: Tags,
     /// `true` if the record is in S3.
@@ -126,7 +126,7 @@ impl JobRecord {
         let older = stream::iter(older).map(|version| Self::read_version(scope, version));
         let mut older: Vec<_> = older.buffered(MAX_CONCURRENT_READS).try_collect().await?;
         let receipt = older.iter().position(|record| record.job_arn.is_some());
-        Ok(receipt.map(|at| older.swap_remove(at)).or_else(|| older.pop()))
+        Ok(receipt.map(|index| older.swap_remove(index)).or_else(|| older.pop()))
     }
 
     async fn read_version(scope: Scope<'_>, version: &str) -> Result<Self, Failure> {

@@ -14,9 +14,9 @@ use crate::scope::Scope;
 use crate::settings::values::DryRun;
 use crate::tags::Tags;
 
-/// Writes and returns the [`receipt`] of a version that CopyObject wrote. `None` if the copy has changes. A dry run
-/// does not write the receipt. If another attempt was first, returns the record of that attempt.
-pub(crate) async fn record(scope: Scope<'_>, image: &Image, tags: &Tags) -> Result<Option<JobRecord>, Failure> {
+/// Writes and returns the receipt of an upload that CopyObject wrote, if it is an unchanged copy. `None` if it is not.
+/// A dry run only returns the receipt. If another attempt wrote the record first, returns the record of that attempt.
+pub(crate) async fn write_receipt(scope: Scope<'_>, image: &Image, tags: &Tags) -> Result<Option<JobRecord>, Failure> {
     let Some(receipt) = receipt(scope, image, tags).await? else { return Ok(None) };
     if scope.settings.dry_run != DryRun::Off {
         return Ok(Some(receipt));
@@ -59,12 +59,12 @@ async fn receipt(scope: Scope<'_>, image: &Image, tags: &Tags) -> Result<Option<
     if receipt.sha256 != Some(Digests::of_image(scope, image).await?.sha256_hex()) {
         return Ok(None);
     }
-    let since = receipt.unchanged_since.unwrap_or(previous.version_id);
+    let original = receipt.original_version_id.unwrap_or(previous.version_id);
     tracing::info!(
         key = scope.upload.key,
-        "bytes and tags are those of version `{since}`, whose job is `{}`",
+        "bytes and tags are those of version `{original}`, whose job is `{}`",
         receipt.job_id
     );
     let (version_id, tags) = (scope.upload.version_id.clone(), tags.clone());
-    Ok(Some(JobRecord { version_id, unchanged_since: Some(since), tags, ..receipt }))
+    Ok(Some(JobRecord { version_id, original_version_id: Some(original), tags, ..receipt }))
 }

@@ -16,8 +16,9 @@ pub(crate) struct Certificate {
     pub arn: String,
     /// Its `SubjectPublicKeyInfo` in DER.
     pub public_key: Vec<u8>,
-    /// The last moment of its validity. [`Timestamp::MAX`] if it never ends
-    /// (<https://www.rfc-editor.org/rfc/rfc5280#section-4.1.2.5>) or cannot be read: only a warning depends on it.
+    /// The end of its validity. [`Timestamp::MAX`] if the validity never ends
+    /// (<https://www.rfc-editor.org/rfc/rfc5280#section-4.1.2.5>). Also if the end cannot be read, because only a
+    /// warning depends on it.
     pub not_after: Timestamp,
 }
 
@@ -116,7 +117,7 @@ mod tests {
     }
 
     /// A certificate with these times, and a serial number, names and extensions that break the rules.
-    fn odd(not_before: &[u8], not_after: &[u8]) -> String {
+    fn with_validity(not_before: &[u8], not_after: &[u8]) -> String {
         let (key, validity) = (tlv(0x30, &[b"\x05\x00"]), tlv(0x30, &[not_before, not_after]));
         let (version, serial) = (tlv(0xa0, &[&[2, 1, 2]]), tlv(2, &[&[0xff; 40]]));
         let (algorithm, name) = (tlv(0x30, &[]), tlv(0x30, &[&tlv(0x31, &[])]));
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_certificate_is_an_error() {
+    fn anything_but_a_certificate_is_an_error() {
         let not_base64 = P256.replace("MII", "M*I");
         let request = P256.replace("CERTIFICATE", "CERTIFICATE REQUEST");
         for pem in ["", "no PEM", &in_lines("AAAA\n", 64, "\n"), &in_lines("", 64, "\n"), &not_base64, &request] {
@@ -168,23 +169,24 @@ mod tests {
     }
 
     #[test]
-    fn no_date_stops_a_release() {
-        let late =
-            |text: &str| Certificate::from_pem("arn", &odd(&time("000101000000Z"), &time(text))).unwrap().not_after;
+    fn no_date_makes_a_certificate_unreadable() {
+        let not_after = |text: &str| {
+            Certificate::from_pem("arn", &with_validity(&time("000101000000Z"), &time(text))).unwrap().not_after
+        };
         for (text, expected) in [
             ("99991230220000Z", "9999-12-30T22:00:00Z"),
             ("491231235959Z", "2049-12-31T23:59:59Z"),
             ("500101000000Z", "1950-01-01T00:00:00Z"),
             ("00000101000000Z", "0000-01-01T00:00:00Z"),
         ] {
-            assert_eq!(late(text), expected.parse().unwrap(), "{text}");
+            assert_eq!(not_after(text), expected.parse().unwrap(), "{text}");
         }
         for text in ["99991231235959Z", "20461301000000Z", "2046010100Z", "20460101000000+0100", ""] {
-            assert_eq!(late(text), Timestamp::MAX, "{text}");
+            assert_eq!(not_after(text), Timestamp::MAX, "{text}");
         }
-        for early in ["500101000000Z", "00010101000000Z", "99991231235959Z", "x"] {
-            let pem = odd(&time(early), &time("20460101000000Z"));
-            assert_eq!(Certificate::from_pem("arn", &pem).unwrap().not_after, late("20460101000000Z"), "{early}");
+        for start in ["500101000000Z", "00010101000000Z", "99991231235959Z", "x"] {
+            let pem = with_validity(&time(start), &time("20460101000000Z"));
+            assert_eq!(Certificate::from_pem("arn", &pem).unwrap().not_after, not_after("20460101000000Z"), "{start}");
         }
     }
 
@@ -195,7 +197,7 @@ mod tests {
             before in "\\PC*",
         ) {
             let text = format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}59Z");
-            let pem = odd(&time(&before), &time(&text));
+            let pem = with_validity(&time(&before), &time(&text));
             let expected = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:59Z").parse();
             let not_after = Certificate::from_pem("arn", &pem).unwrap().not_after;
             prop_assert_eq!(not_after, expected.unwrap_or(Timestamp::MAX));

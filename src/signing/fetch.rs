@@ -10,30 +10,31 @@ use crate::signing::signing_job::SigningError;
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use tokio_util::io::SyncIoBridge;
 
-/// Reads the signed object of a key: its current version, or its oldest one if a raw copy has overwritten it.
+/// Reads the signature from the signed object of a key: from its current version, or from its oldest one if a raw copy
+/// has overwritten it.
 ///
 /// # Errors
 /// [`SigningError::Unusable`] if neither version is a signed object of the upload.
-pub(crate) async fn read_current_or_oldest(
+pub(crate) async fn read_current_or_oldest_signature(
     scope: Scope<'_>,
     image: &Image,
     key: &str,
 ) -> Result<(String, SignatureAlgorithm), SigningError> {
-    match read(scope, image, (key, None)).await {
+    match read_signature(scope, image, (key, None)).await {
         Err(SigningError::Unusable(problem)) => {
             let oldest = versions_of(scope, key).await?.pop().ok_or(SigningError::Unusable(problem))?;
-            read(scope, image, (key, Some(&oldest))).await
+            read_signature(scope, image, (key, Some(&oldest))).await
         }
-        signature => signature,
+        result => result,
     }
 }
 
-/// Reads a version of a signed object as a stream, and no further than needed, and checks it. `None` stands for the
-/// current version.
+/// Reads the signature from a version of a signed object, and checks that object. `None` as version ID stands for the
+/// current version. A payload at the end of the object is not fetched.
 ///
 /// # Errors
 /// [`SigningError::Unusable`] if it is not a signed object of the upload.
-pub(crate) async fn read(
+pub(crate) async fn read_signature(
     scope: Scope<'_>,
     image: &Image,
     (key, version): (&str, Option<&str>),

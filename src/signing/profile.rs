@@ -71,7 +71,7 @@ fn check_state(described: &GetSigningProfileOutput, now: Timestamp) -> Result<Re
     Ok(if is_revoked { Err("it is revoked, expected Active".to_owned()) } else { Ok(()) })
 }
 
-/// The largest image that a signing platform accepts, if a stream accepts larger ones
+/// The maximum size of an image on a signing platform, in bytes. `None` if it is not below that of a stream
 /// (<https://docs.aws.amazon.com/cli/latest/reference/signer/list-signing-platforms.html>).
 fn max_bytes(platform: &str) -> Option<u64> {
     matches!(platform, "AmazonFreeRTOS-Default" | "AmazonFreeRTOS-TI-CC3220SF").then_some(16 * 1024 * 1024)
@@ -90,6 +90,6 @@ pub(crate) fn cert_file(parameters: Option<&HashMap<String, String>>) -> Result<
             ))
         }
         Some(name) if !name.is_empty() => Ok(name.clone()),
-        _ => Err("the signing parameter `certname` is missing, the path of the certificate on the device".to_owned()),
+        _ => Err("the signing parameter `certname`, the path of the certificate on the device, is missing".to_owned()),
     }
 }

@@ -62,7 +62,7 @@ pub(crate) async fn by_signing_job(
     let UsableJob { signed_object: (_, key), profile, cert_file } = check_job(scope, &job).map_err(rejected)?;
     let state = profile::check_after_signing(scope, profile).await?;
     state.map_err(|problem| unusable(format!("its profile `{profile}`: {problem}")))?;
-    let signature = fetch::read_current_or_oldest(scope, image, key).await;
+    let signature = fetch::read_current_or_oldest_signature(scope, image, key).await;
     let (signature, algorithm) =
         signature.map_err(|error| rejected(error.wrap(|problem| format!("its signed object: {problem}"))))?;
     let certificate = scope.settings.verify_signatures.0.then(|| certificate_arn(&job).map(str::to_owned));

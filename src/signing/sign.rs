@@ -9,7 +9,7 @@ use crate::s3::object::Image;
 use crate::s3::record::{JobRecord, overtaken};
 use crate::scope::Scope;
 use crate::signing::certificate::Certificate;
-use crate::signing::fetch::{read, read_current_or_oldest};
+use crate::signing::fetch::{read_current_or_oldest_signature, read_signature};
 use crate::signing::signed_image::{SignedFile, SignedImage};
 use crate::signing::signing_job::{SigningError, UsableJob, certificate_arn};
 use crate::signing::source::{FileToSign, SignatureSource};
@@ -24,16 +24,16 @@ use futures::{StreamExt, TryStreamExt, stream};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The maximum of files that are signed at the same time. Signer allows 3 starts a second for an account
+/// The maximum number of files that are signed at the same time. Signer allows 3 starts a second for an account
 /// (<https://docs.aws.amazon.com/general/latest/gr/signer.html>).
 const MAX_CONCURRENT_FILES: usize = 3;
 
-/// The pauses between two requests for the state of a signing job. Signer allows 6 of them a second for an account
+/// The first and the longest pause between two requests to Signer. Signer allows 6 lookups a second for an account
 /// (<https://docs.aws.amazon.com/general/latest/gr/signer.html>).
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const MAX_PAUSE: Duration = Duration::from_secs(4);
 
-/// The maximum of unusable signing jobs of one file after which another one is started.
+/// The maximum number of unusable signing jobs that are replaced for one file.
 const MAX_UNUSABLE_JOBS: u32 = 50;
 
 /// Signs each file. If the release has no record, this attempt claims it first, and checks its claim while Signer
@@ -91,8 +91,8 @@ async fn sign(
     Ok(SignedFile { file, image, signed, digests })
 }
 
-/// The token of a signing job. Signer answers a known token with its signing job, so attempts share that job. Nobody
-/// else can have used the token, as it is derived from the record's nonce.
+/// The token of a signing job. If Signer knows the token, it returns the signing job of that token, so all attempts
+/// share one job. Nobody else can have used the token, because it is derived from the record's nonce.
 fn token(file: &FileRequest, profile: &ProfileName, unusable_jobs: u32, nonce: Option<&str>) -> String {
     let unusable_jobs = unusable_jobs.to_string();
     let inputs = [&profile.0, &file.signed_prefix, &unusable_jobs];
@@ -171,7 +171,7 @@ impl Signing<'_> {
             }
             Err(error) => return Err(describe_failure(signing_job, error)),
         };
-        let signature = read(self.scope, self.image, (key, Some(version_id)));
+        let signature = read_signature(self.scope, self.image, (key, Some(version_id)));
         match self.use_job(signing_job, &job, signature).await {
             Ok(image) => self.check_profile().await.map(|()| Some(image)),
             Err(SigningError::Unusable(_) | SigningError::Failed(Failure::Signature { .. })) => Ok(None),
@@ -200,7 +200,7 @@ impl Signing<'_> {
             let completed = job.completed_at.map_or(i64::MAX, |time| time.secs());
             let is_old = completed.saturating_add(5) < self.scope.started.as_second();
             let key = format!("{}{signing_job}", self.file.signed_prefix);
-            let signature = read_current_or_oldest(self.scope, self.image, &key);
+            let signature = read_current_or_oldest_signature(self.scope, self.image, &key);
             match self.use_job(&signing_job, &job, signature).await {
                 Err(SigningError::Unusable(_) | SigningError::Failed(Failure::Signature { .. }))
                     if is_old && unusable_jobs < MAX_UNUSABLE_JOBS =>

@@ -5,7 +5,7 @@ use crate::options::signature::{SignatureAlgorithm, check_form, remove_whitespac
 use crate::text::encoding::decode;
 use crate::text::json::{document, text};
 
-/// The maximum size of a signature object in bytes, many times what it needs.
+/// The maximum size of a signature object in bytes. A valid object is far smaller.
 pub(crate) const MAX_BYTES: i64 = 4096;
 
 /// Reads the signature object: the signature in base64, and its algorithm.

@@ -13,7 +13,7 @@ use struson::reader::{JsonReader, JsonStreamReader, ReaderError, ValueType};
 /// The maximum length of a string in a signed object. An RSA signature with 4096 bits has 684 characters in base64.
 const MAX_STRING_BYTES: u64 = 1024;
 
-/// The size at which a signed object is too long, without its embedded payload. It is many times what Signer writes.
+/// The size at which a signed object is too long, without its embedded payload. Signer writes far fewer bytes.
 const MAX_BYTES: usize = 64 * 1024;
 
 /// The JSON that Signer writes, with the image embedded in base64 (`payload`) or located elsewhere (`payloadLocation`).
@@ -99,8 +99,9 @@ impl<R: Read> Read for LimitedReader<'_, R> {
 }
 
 impl SignedObject {
-    /// Reads a signed object in constant memory. Its members may have any order. An embedded payload is skipped, and
-    /// not fetched if all other members come before it. All members but the payload together have less than 64 KiB.
+    /// Reads a signed object in constant memory. Its members may have any order. An embedded payload is skipped. It is
+    /// not even fetched if all other required members come before it. Without the payload, the object must have less
+    /// than 64 KiB.
     ///
     /// # Errors
     /// Fails if the object cannot be read, is not the JSON of a signed object, or is too long for one.
@@ -164,7 +165,7 @@ impl SignedObject {
     /// base64, and the algorithm.
     ///
     /// # Errors
-    /// Fails with the first difference from the upload, or the first property that devices do not support.
+    /// Fails with the first difference from the upload, or with an algorithm that devices do not support.
     pub fn check(self, upload: &Upload, image: &Image, length: u64) -> Result<(String, SignatureAlgorithm), String> {
         if self.raw_payload_size != image.size {
             return Err(format!("its `rawPayloadSize` is {}, expected {}", self.raw_payload_size, image.size));
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signed_object_has_either_form_and_a_known_algorithm() {
+    fn both_forms_and_all_known_algorithms_are_accepted() {
         let signature = |algorithm| Ok(("MEUC".to_owned(), algorithm));
         assert_eq!(check(&embedded().to_string()), signature(SignatureAlgorithm::Sha256WithEcdsa));
         for (name, algorithm) in [
@@ -257,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn members_come_in_any_order_and_others_do_not_matter() {
+    fn members_may_have_any_order_and_unknown_ones_are_ignored() {
         let members = [
             "\"payload\":\"aGVsbG8=\"",
             "\"signature\":\"MEUC\"",
@@ -274,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_signed_object_of_the_upload_is_rejected() {
+    fn anything_but_a_signed_object_of_the_upload_is_rejected() {
         let place = |bucket: &str| json!({"s3": {"bucketName": bucket, "key": "firmware/a.bin", "version": "v1"}});
         let whole = located().to_string();
         for (json, problem) in [

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 /// The reason why a signing job or its signed object has no usable signature.
 #[derive(Debug)]
 pub(crate) enum SigningError {
-    /// It cannot be used, for this problem; another signing job may be usable.
+    /// The job or its object cannot be used, for this reason. Another signing job may be usable.
     Unusable(String),
     Failed(Failure),
 }
@@ -77,8 +77,7 @@ pub(crate) fn check<'a>(
     })
 }
 
-/// Fails with the problem of a signature that is no longer valid. A signature of a platform without an expiry stays
-/// valid.
+/// Fails with the problem of a signature that is no longer valid. A signature without an expiry stays valid.
 fn check_validity(job: &DescribeSigningJobOutput, now: Timestamp) -> Result<(), String> {
     if job.revocation_record.is_some() {
         return Err("it is revoked".to_owned());

@@ -40,7 +40,7 @@ pub(crate) async fn find(
     let mut by_profile: Vec<(&ProfileName, Vec<(&FileRequest, &Image)>)> = Vec::new();
     for (file, image) in files {
         let SignedBy::Profile(profile) = &file.signed_by else { continue };
-        match by_profile.iter_mut().find(|(known, _)| *known == profile) {
+        match by_profile.iter_mut().find(|(other, _)| *other == profile) {
             Some((_, files)) => files.push((file, image)),
             None => by_profile.push((profile, vec![(file, image)])),
         }

@@ -27,8 +27,7 @@ impl<'a> Verification<'a> {
         Self { scope, image, digests: OnceCell::new() }
     }
 
-    /// Returns the digests of the uploaded bytes. The first call reads the bytes, so that this can happen while Signer
-    /// works.
+    /// Returns the digests of the uploaded bytes. The first call reads the bytes, and can run while Signer works.
     pub async fn digests(&self) -> Result<&Digests, Failure> {
         self.digests.get_or_try_init(|| Box::pin(Digests::of_image(self.scope, self.image))).await
     }
@@ -138,10 +137,10 @@ mod tests {
             let problem = verify(b"a firmware image.", signature).unwrap_err();
             assert_eq!(problem, "it is over other bytes, or by another key");
             let bytes = BASE64_STANDARD.decode(signature).unwrap();
-            for at in 0..bytes.len() {
+            for index in 0..bytes.len() {
                 let mut bytes = bytes.clone();
-                bytes[at] ^= 1;
-                assert!(verify(IMAGE, &BASE64_STANDARD.encode(&bytes)).is_err(), "{algorithm:?}, byte {at}");
+                bytes[index] ^= 1;
+                assert!(verify(IMAGE, &BASE64_STANDARD.encode(&bytes)).is_err(), "{algorithm:?}, byte {index}");
             }
             assert!(verify(IMAGE, &signature[1..]).is_err() && verify(IMAGE, "").is_err());
         }

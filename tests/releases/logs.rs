@@ -172,7 +172,7 @@ async fn a_queue_message_in_an_unknown_format_is_consumed_logged_and_counted() {
         assert_eq!(response["releases"][0]["outcome"], "created", "{response}");
         let log = function.log().await;
         let (metrics, others) = metrics(&log);
-        let lines: Vec<_> = others.iter().filter(|line| line.contains("consumed unread")).collect();
+        let lines: Vec<_> = others.iter().filter(|line| line.contains("was removed from the failure queue")).collect();
         let [line] = lines[..] else { panic!("{log}") };
         assert!(line.contains("ERROR") && line.contains("xxxx") && line.len() < 4096 + 1000, "{line}");
         assert!(!log.contains('\u{1b}') && !log.lines().any(|line| line.starts_with("2026-11-23 INFO")), "{log}");

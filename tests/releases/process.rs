@@ -86,7 +86,7 @@ async fn a_scheduled_event_checks_the_bucket() {
     let [one, two] = ["One", "Two"].map(|id| json!({"Sid": id, "Effect": "Deny"}));
     let both = policy(json!([one, {"Sid": "Other", "Effect": "Allow"}, two]));
     let enabled = versioning("Enabled");
-    let no_statement = |id: &str| format!("the bucket has no statement `{id}` in its policy that denies something");
+    let no_statement = |id: &str| format!("the bucket has no `Deny` statement `{id}` in its policy");
     let cases = [
         (vec![enabled.clone(), events.clone(), both.clone()], vec![]),
         (vec![versioning("Suspended"), events.clone(), both.clone()], vec!["the bucket has no versioning".to_owned()]),
@@ -122,7 +122,7 @@ async fn a_scheduled_event_checks_the_bucket() {
     }
     let log = function.log().await;
     let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let problems = lines.iter().filter_map(|line| line["message"].as_str()?.split_once(", expected the configuration"));
+    let problems = lines.iter().filter_map(|line| line["message"].as_str()?.split_once("; run `make attach`"));
     assert_eq!(problems.map(|(problem, _)| problem.to_owned()).collect::<Vec<_>>(), expected.1);
     let (metrics, _) = metrics(&log);
     assert_eq!(metrics.iter().map(|line| line["BucketUnguarded"].clone()).collect::<Vec<_>>(), expected.0);

@@ -90,7 +90,7 @@ async fn a_signing_job_that_cannot_be_used_is_rejected() {
              s3://ota-firmware-111122223333/SignedImage/by-hand/",
         ),
         (|job| job["signedObject"]["s3"]["key"] = "SignedImage/by-hand/gone".into(), "its signed object: it is gone"),
-        (remove_certname, "the signing parameter `certname` is missing, the path of the certificate on the device"),
+        (remove_certname, "the signing parameter `certname`, the path of the certificate on the device, is missing"),
     ];
     for (corrupt, problem) in cases {
         let (fake, upload) = upload_image(&[]);
