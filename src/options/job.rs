@@ -32,8 +32,8 @@ impl FromStr for JobId {
     }
 }
 
-/// Returns whether an ID without its prefix has the form of a default ID: the ID, or its part after the last `-`, is 12
-/// lower-case hex digits.
+/// Returns whether an ID without its prefix ends as default IDs do. They end in `-` and 12 lower-case hex digits, or
+/// are 12 such digits.
 fn has_default_form(id: &str) -> bool {
     let last = id.rsplit('-').next().unwrap_or_default();
     last.len() == 12 && last.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))

@@ -64,7 +64,8 @@ fn parse(value: &str) -> Option<Cron> {
     parser().parse(&format!("{} *", cron.fields)).is_ok().then_some(cron)
 }
 
-/// Returns whether a field is a list of words, ranges and `*`. With `has_steps`, each item may have a step.
+/// Returns whether a field is a list of words, of ranges of words, and of `*`. Each part may have a step if the field
+/// allows steps.
 fn is_list(field: &str, is_word: impl Fn(&str) -> bool, has_steps: bool) -> bool {
     let is_range =
         |range: &str| range.split_once('-').map_or_else(|| is_word(range), |(a, b)| is_word(a) && is_word(b));

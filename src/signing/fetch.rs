@@ -10,8 +10,8 @@ use crate::signing::signing_job::SigningError;
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use tokio_util::io::SyncIoBridge;
 
-/// Reads the signature from the signed object of a key: from its current version, or from its oldest one if a raw copy
-/// has overwritten it.
+/// Reads the signature from the signed object of a key. If an image was copied over it, the signed object is the
+/// oldest version.
 ///
 /// # Errors
 /// [`SigningError::Unusable`] if neither version is a signed object of the upload.
