@@ -64,8 +64,7 @@ fn parse(value: &str) -> Option<Cron> {
     parser().parse(&format!("{} *", cron.fields)).is_ok().then_some(cron)
 }
 
-/// Returns whether a field is a list of words, of ranges of words, and of `*`. Each part may have a step if the field
-/// allows steps.
+/// Returns whether a field is a list of words, ranges and `*`. With `has_steps`, each item may have a step.
 fn is_list(field: &str, is_word: impl Fn(&str) -> bool, has_steps: bool) -> bool {
     let is_range =
         |range: &str| range.split_once('-').map_or_else(|| is_word(range), |(a, b)| is_word(a) && is_word(b));
@@ -97,8 +96,8 @@ fn is_one_day_of_month(field: &str) -> bool {
     matches!(field, "L" | "LW") || field.strip_suffix('W').is_some_and(is_number)
 }
 
-/// Returns whether a field is a day of the week that is not allowed in a list: `L`, `6L` (the last Friday of a month) or
-/// `6#2` (the second Friday).
+/// Returns whether a field is a day of the week that is not allowed in a list. `L` is the last day of the week, `6L`
+/// the last Friday of a month, and `6#2` the second Friday.
 fn is_one_day_of_week(field: &str, is_weekday: impl Fn(&str) -> bool) -> bool {
     let day = field.strip_suffix('L').or_else(|| {
         let (day, number) = field.split_once('#')?;
