@@ -47,7 +47,7 @@ impl Upload {
 
     /// The part of the key after the last slash.
     pub fn file_name(&self) -> &str {
-        self.key.rsplit('/').next().unwrap_or_default()
+        file_name(&self.key)
     }
 
     /// The ID of this version's stream: 44 characters, the maximum of device libraries.
@@ -93,6 +93,11 @@ impl Upload {
         description.truncate(MAX_DESCRIPTION);
         description
     }
+}
+
+/// The part of a key after the last slash.
+pub(crate) fn file_name(key: &str) -> &str {
+    key.rsplit('/').next().unwrap_or_default()
 }
 
 /// Encodes a key as the SDKs write it into a URL of S3: percent-encoded except for `A-Za-z0-9/-_.~`.

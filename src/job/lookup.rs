@@ -109,9 +109,8 @@ fn requested_versions(request: &ReleaseRequest, settings: &Settings, tags: &Tags
             (kind, format!(" of job template `{id}`"))
         }
     };
-    let prefix = settings.iot_arn("package/");
     let versions = request.config.package_versions.iter().enumerate().filter_map(|(index, arn)| {
-        let (package, version) = arn.strip_prefix(&prefix)?.split_once("/version/")?;
+        let (package, version) = settings.package_version(arn)?;
         (!version.starts_with('$')).then(|| PackageVersion {
             package: package.to_owned(),
             version: version.to_owned(),

@@ -3,6 +3,7 @@
 //! Manifests under other names are recognized by their content.
 
 use crate::text::encoding::decode;
+use crate::upload::file_name;
 use serde_json::Value;
 
 /// The suffix of the key of a manifest.
@@ -39,12 +40,8 @@ impl<'a> FileKind<'a> {
         if let Some(signed) = SIGNATURE_SUFFIXES.iter().find_map(|end| without_suffix(bare, end)) {
             return Some(Self::Signature(signed));
         }
-        is_like_manifest(name(key)).then_some(Self::LikeManifest)
+        is_like_manifest(file_name(key)).then_some(Self::LikeManifest)
     }
-}
-
-fn name(key: &str) -> &str {
-    key.rsplit('/').next().unwrap_or_default()
 }
 
 /// Removes a suffix, ignoring its case. `None` if the key does not have it.
@@ -88,7 +85,7 @@ pub(crate) fn is_manifest(key: &str) -> bool {
 
 /// Returns whether a file name contains an extension of JSON or other text.
 pub(crate) fn is_text(key: &str) -> bool {
-    let name = name(key).to_lowercase();
+    let name = file_name(key).to_lowercase();
     TEXT_EXTENSIONS.iter().any(|text| name.contains(text))
 }
 

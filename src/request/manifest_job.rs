@@ -131,9 +131,8 @@ pub(crate) fn package_versions(node: &Node<'_>, problems: &mut Problems, setting
     let mut packages: Vec<String> = Vec::new();
     let version = |node: &Node<'_>, problems: &mut Problems| {
         let arn = text(node, problems)?;
-        let names = arn.strip_prefix(&prefix).and_then(|names| names.split_once("/version/"));
         let is_version = |version: &str| is_package_version(version) || matches!(version, "$default" | "$null");
-        match names.filter(|(package, version)| is_package(package) && is_version(version)) {
+        match settings.package_version(&arn).filter(|(package, version)| is_package(package) && is_version(version)) {
             None => {
                 node.problem(problems, &format!("is `{}`, expected `{prefix}PACKAGE/version/VERSION`", quoted(&arn)));
             }

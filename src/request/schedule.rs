@@ -100,8 +100,7 @@ fn report_broken_rules(reader: &mut Reader<'_>, broken_rules: Vec<(SchedulePart,
         reader.problems.push(if let Some(value) = reader.options.get(tag) {
             format!("tag `{tag}` is `{value}`, which is {problem}")
         } else {
-            let setting = format!("DEFAULT_{part}").to_uppercase();
-            format!("tag `{tag}` is missing and the setting `{setting}` is {problem}")
+            format!("tag `{tag}` is missing and the setting `{}` is {problem}", part.setting())
         });
     }
 }

@@ -47,6 +47,13 @@ impl fmt::Display for SchedulePart {
     }
 }
 
+impl SchedulePart {
+    /// The name of the setting with the default of this part. The maintenance window has no such setting.
+    pub(crate) fn setting(self) -> String {
+        format!("DEFAULT_{self}").to_uppercase()
+    }
+}
+
 impl RequestedSchedule {
     /// Resolves the times of a job that is created at `now`.
     ///

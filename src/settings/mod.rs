@@ -129,7 +129,7 @@ impl Settings {
         // The time is in 1970, so every date in a setting is too far ahead. It is between two full minutes.
         let any_time = Timestamp::UNIX_EPOCH.saturating_add(SignedDuration::from_secs(1)).unwrap_or_default();
         let problems = defaults.at(any_time, LeadTime::WhenChecked).err().into_iter().flatten();
-        problems.map(|(part, problem)| format!("setting `{}` is {problem}", format!("DEFAULT_{part}").to_uppercase()))
+        problems.map(|(part, problem)| format!("setting `{}` is {problem}", part.setting()))
     }
 
     fn prefix_problem(&self) -> Option<String> {
@@ -176,6 +176,11 @@ impl Settings {
     pub fn iot_arn(&self, resource: impl fmt::Display) -> String {
         let RoleArn { partition, account, .. } = &self.ota_role;
         format!("arn:{partition}:iot:{}:{account}:{resource}", self.region)
+    }
+
+    /// The package and the version that an ARN names. `None` for ARNs of other accounts, regions or kinds of resources.
+    pub(crate) fn package_version<'a>(&self, arn: &'a str) -> Option<(&'a str, &'a str)> {
+        arn.strip_prefix(&self.iot_arn("package/"))?.split_once("/version/")
     }
 }
 

@@ -57,7 +57,7 @@ pub(crate) async fn by_signing_job(
         Err(error) if error.code() == Some("ResourceNotFoundException") => {
             return Err(unusable("AWS Signer knows no such job".to_owned()));
         }
-        Err(error) => return Err(Failure::request(format!("looking up the signing job `{id}`"), error).into()),
+        Err(error) => return Err(signing_job::lookup_failure(id, error).into()),
     };
     let UsableJob { signed_object: (_, key), profile, cert_file } = check_job(scope, &job).map_err(rejected)?;
     let state = profile::check_after_signing(scope, profile).await?;

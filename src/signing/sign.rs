@@ -169,7 +169,7 @@ impl Signing<'_> {
             Err(error) if matches!(error.code(), Some("ResourceNotFoundException" | "AccessDeniedException")) => {
                 return Ok(None);
             }
-            Err(error) => return Err(describe_failure(signing_job, error)),
+            Err(error) => return Err(signing_job::lookup_failure(signing_job, error)),
         };
         let signature = read_signature(self.scope, self.image, (key, Some(version_id)));
         match self.use_job(signing_job, &job, signature).await {
@@ -199,7 +199,7 @@ impl Signing<'_> {
             // Clocks may differ by some seconds.
             let completed = job.completed_at.map_or(i64::MAX, |time| time.secs());
             let is_old = completed.saturating_add(5) < self.scope.started.as_second();
-            let key = format!("{}{signing_job}", self.file.signed_prefix);
+            let key = self.signed_key(&signing_job);
             let signature = read_current_or_oldest_signature(self.scope, self.image, &key);
             match self.use_job(&signing_job, &job, signature).await {
                 Err(SigningError::Unusable(_) | SigningError::Failed(Failure::Signature { .. }))
@@ -213,6 +213,11 @@ impl Signing<'_> {
                 Ok(image) => return Ok(image),
             }
         }
+    }
+
+    /// The key of the object that a signing job of this file writes.
+    fn signed_key(&self, signing_job: &str) -> String {
+        format!("{}{signing_job}", self.file.signed_prefix)
     }
 
     async fn start(&self, unusable_jobs: u32) -> Result<String, Failure> {
@@ -232,7 +237,7 @@ impl Signing<'_> {
                 // Throttled, or not known to Signer yet.
                 Err(error) if is_throttled(error.code()) => {}
                 Err(error) if error.code() == Some("ResourceNotFoundException") => {}
-                Err(error) => return Err(describe_failure(signing_job, error)),
+                Err(error) => return Err(signing_job::lookup_failure(signing_job, error)),
             }
             if !backoff.pause().await {
                 return Err(Failure::Other(format!(
@@ -252,7 +257,7 @@ impl Signing<'_> {
         signature: impl Future<Output = Result<(String, SignatureAlgorithm), SigningError>>,
     ) -> Result<SignedImage, SigningError> {
         let cert_file = self.check(signing_job, job)?;
-        let key = format!("{}{signing_job}", self.file.signed_prefix);
+        let key = self.signed_key(signing_job);
         let certificate = async { self.certificate(job).await.map_err(SigningError::from) };
         let reading = Box::pin(try_join(signature, certificate)).await;
         let ((signature, algorithm), certificate) = reading.map_err(|error| {
@@ -275,7 +280,7 @@ impl Signing<'_> {
             let message = format!("the signing job `{signing_job}` of `{upload}` failed: {reason}");
             return Err(SigningError::Unusable(message));
         }
-        let key = format!("{}{signing_job}", self.file.signed_prefix);
+        let key = self.signed_key(signing_job);
         let usable = signing_job::check(job, upload, self.scope.started).and_then(|usable| {
             let UsableJob { signed_object, profile, cert_file } = usable;
             if signed_object != (&upload.bucket, &key) {
@@ -295,11 +300,4 @@ impl Signing<'_> {
         let Some(verification) = self.verification else { return Ok(None) };
         verification.certificate(certificate_arn(job)?).await.map(Some)
     }
-}
-
-fn describe_failure<E>(signing_job: &str, error: SdkError<E>) -> Failure
-where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-{
-    Failure::request(format!("looking up the signing job `{signing_job}`"), error)
 }

@@ -1,6 +1,6 @@
 //! Signing jobs of AWS Signer, and which of them can be used.
 
-use crate::error::{Failure, required, required_text};
+use crate::error::{Cause, Failure, required, required_text};
 use crate::signing::profile::cert_file;
 use crate::upload::Upload;
 use aws_sdk_signer::operation::describe_signing_job::DescribeSigningJobOutput;
@@ -89,6 +89,11 @@ fn check_validity(job: &DescribeSigningJobOutput, now: Timestamp) -> Result<(), 
         }
         _ => Ok(()),
     }
+}
+
+/// The failure of a DescribeSigningJob request.
+pub(crate) fn lookup_failure(signing_job: &str, error: impl Into<Cause>) -> Failure {
+    Failure::request(format!("looking up the signing job `{signing_job}`"), error)
 }
 
 /// The ARN in ACM of the certificate that a signing job used.
