@@ -138,6 +138,20 @@ mod tests {
     use serde_json::json;
 
     #[test]
+    fn a_text_is_recognized_by_an_extension_in_its_file_name() {
+        for (key, expected) in [
+            ("a.json", true),
+            ("a/B.JSON", true),
+            ("a.jsn.bak", true),
+            ("a.txt", true),
+            ("a.bin", false),
+            ("a.json/b", false),
+        ] {
+            assert_eq!(is_text(key), expected, "{key}");
+        }
+    }
+
+    #[test]
     fn objects_other_than_firmware_are_recognized_by_their_names() {
         let manifests = ["a.ota.json", "GW.OTA.JSON", "Gw.Ota.Json", ".ota.json", "gw (1).ota.json", "quota.ota.json"];
         let like_manifests = [

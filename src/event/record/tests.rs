@@ -152,6 +152,17 @@ fn every_record_reports_its_bucket_key_and_size() {
 }
 
 #[test]
+fn an_upload_by_copy_object_is_known_as_a_copy() {
+    for name in ["ObjectCreated:Copy", "s3:ObjectCreated:Copy", "ObjectCreated:Put", "ObjectTagging:Put"] {
+        assert_eq!(read(&with("/eventName", name)).is_copy, name.ends_with("Copy"), "{name}");
+    }
+    for reason in CREATING_REASONS.map(Some).into_iter().chain([None]) {
+        let event = event_bridge("Object Created", reason);
+        assert_eq!(read(&event).is_copy, reason == Some("CopyObject"), "{reason:?}");
+    }
+}
+
+#[test]
 fn keys_of_notifications_are_decoded_once() {
     for (encoded, key) in [("a+b", "a b"), ("a%2Bb", "a+b"), ("%2541", "%41"), ("%C3%BC.bin", "ü.bin")] {
         assert_eq!(read(&record(encoded)).key.as_deref(), Some(key));

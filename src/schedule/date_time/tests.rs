@@ -81,6 +81,7 @@ fn a_malformed_time_is_rejected_with_the_form_to_write() {
         ("2026-13-01T02:00:30", "a valid date and time: months are 01 to 12"),
         ("2026-00-01T02:00", "a valid date and time: months are 01 to 12"),
         ("2026-12-01T24:00", "a valid date and time: hours are 00 to 23"),
+        ("2026-12-01T23:60", "a valid date and time: minutes are 00 to 59"),
         ("2026-12-01T02:60Z", "a valid date and time: minutes are 00 to 59"),
     ] {
         assert_eq!(suggestion(value).as_deref(), Some(expected), "{value}");
