@@ -19,7 +19,7 @@ pub struct Expected(pub Cow<'static, str>);
 pub struct Cause {
     error: Box<dyn Error + Send + Sync>,
     is_throttled: bool,
-    /// The region of the bucket, if S3 reported that the request went to another.
+    /// The region of the bucket, if S3 reported that the request went to another region.
     bucket_region: Option<String>,
 }
 
@@ -27,7 +27,7 @@ impl<E: ProvideErrorMetadata + Error + Send + Sync + 'static> From<SdkError<E, H
     fn from(error: SdkError<E, HttpResponse>) -> Self {
         let response = error.raw_response();
         let status = response.map(|response| response.status().as_u16());
-        // Regions that AWS opened after March 2019 answer 400 in place of 301
+        // For buckets in regions that AWS opened after March 2019, S3 responds with 400 instead of 301
         // (https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html).
         let is_other_region = matches!(status, Some(301 | 307))
             || matches!(error.code(), Some("AuthorizationHeaderMalformed" | "IllegalLocationConstraintException"))
@@ -35,7 +35,7 @@ impl<E: ProvideErrorMetadata + Error + Send + Sync + 'static> From<SdkError<E, H
         let response = response.filter(|_| is_other_region);
         let bucket_region = response.and_then(|response| response.headers().get("x-amz-bucket-region"));
         Self {
-            // The response to a HEAD has no body, so no code.
+            // The response to a HEAD request has no body, and so no error code.
             is_throttled: is_throttled(error.code()) || (error.code().is_none() && matches!(status, Some(429 | 503))),
             bucket_region: bucket_region.map(str::to_owned),
             error: error.into(),
@@ -138,7 +138,8 @@ impl Failure {
         matches!(self, Self::Request { source, .. } if source.is_throttled)
     }
 
-    /// The message and those of all its causes, each once: an SDK error alone prints no more than "service error".
+    /// The message, followed by the messages of all causes, each once. Without its causes, an SDK error prints only
+    /// "service error".
     pub fn chain(&self) -> String {
         let mut text = self.to_string();
         let mut cause = self.source();

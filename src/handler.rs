@@ -31,7 +31,7 @@ const MARGIN: Duration = Duration::from_secs(2);
 /// records.
 const MAX_CONCURRENT: usize = 4;
 
-/// The function: settings and clients, for one event after another.
+/// The function, with the settings and clients that all events share.
 #[derive(Debug)]
 pub struct Function {
     settings: Settings,

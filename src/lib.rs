@@ -1,6 +1,6 @@
 //! An AWS Lambda function behind an S3 upload trigger. The function signs the uploaded firmware with AWS Signer,
-//! streams it, and creates the AWS IoT job that updates the fleet. The job is what `CreateOTAUpdate` creates, plus all
-//! that `CreateJob` supports.
+//! streams it, and creates the AWS IoT job that updates the fleet. The job has the form of `CreateOTAUpdate`'s jobs,
+//! and can also use the other options of `CreateJob`.
 //!
 //! # From upload to job
 //!
@@ -18,7 +18,7 @@
 //! - [`release`] runs these steps in their order.
 //! - [`handler`] reads an event and releases each upload.
 //! - [`dry_run`] reports the requests of a planned release instead of sending them.
-//! - [`outcome`] is what the function returns and logs.
+//! - [`outcome`] holds the results that the function returns and logs.
 //!
 //! # Modules
 //!

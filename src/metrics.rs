@@ -116,8 +116,8 @@ impl Metrics {
         let _ = writeln!(io::stdout().lock(), "{}", self.line(level, metrics, now));
     }
 
-    /// Lambda reads a line without `level` and `timestamp` as one of the level INFO, and drops it if the log level is
-    /// higher (<https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html>).
+    /// Formats a line with `level` and `timestamp`. Lambda reads a line without them as INFO, and drops it if the log
+    /// level is higher (<https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html>).
     fn line(&self, level: Level, metrics: &[Metric], now: Timestamp) -> Value {
         let mut members = Map::new();
         members.insert("timestamp".to_owned(), now.to_string().into());

@@ -7,7 +7,7 @@ use crate::error::Failure;
 pub enum NotReleased {
     /// By design: no action is needed.
     Skipped(SkipReason),
-    /// The uploader must act; a retry cannot help. Has every problem, each as a sentence.
+    /// The uploader must act; a retry cannot help. Holds every problem as a sentence.
     Rejected(RejectionKind, Vec<String>),
     /// Lambda retries; after its last attempt the event goes to the failure queue, and the operator must act.
     Failed(Failure),
@@ -19,8 +19,8 @@ impl From<Failure> for NotReleased {
     }
 }
 
-/// Combines two results: both values, or all reasons of both rejections. A rejection takes precedence over a failure,
-/// which may have cleared once the uploader has acted.
+/// Combines two results: both values, or all reasons of both rejections. A rejection takes precedence over a failure:
+/// by the time the uploader has acted, the failure may have cleared.
 pub(crate) fn combine<A, B>(one: Result<A, NotReleased>, other: Result<B, NotReleased>) -> Result<(A, B), NotReleased> {
     match (one, other) {
         (Ok(one), Ok(other)) => Ok((one, other)),
@@ -46,7 +46,7 @@ pub(crate) fn combine_all<T>(results: impl IntoIterator<Item = Result<T, NotRele
     all
 }
 
-/// The part of a release that is rejected. If several parts are rejected, the first one.
+/// The part of a release that is rejected, or the first of several parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RejectionKind {
     /// The bucket, key or version of the upload.
@@ -59,7 +59,7 @@ pub enum RejectionKind {
     Object,
     /// The signature that the uploader provides.
     Signature,
-    /// The job template, also if it does not exist.
+    /// The job template, including one that does not exist.
     JobTemplate,
     /// A thing group or thing that does not exist.
     Target,
@@ -67,7 +67,7 @@ pub enum RejectionKind {
     PackageVersion,
     /// The requested job ID, which another job has.
     JobId,
-    /// The start, end or window, which came too near, or passed, while the image was signed.
+    /// The start, end or window: it came too near or passed while the image was signed.
     TooLate,
 }
 

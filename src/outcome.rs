@@ -44,7 +44,7 @@ pub enum Outcome {
     Skipped {
         /// The reason.
         reason: SkipReason,
-        /// The ID of the deleted job, if the reason is that it was deleted.
+        /// The ID of the job, if the reason is that the job was deleted.
         job_id: Option<String>,
     },
     /// The uploader must change the object or its tags.

@@ -103,8 +103,10 @@ pub(crate) async fn plan(
 }
 
 /// Returns the request with the values of its job template, and warnings about its package versions. `check` checks the
-/// request together with the template. Package versions in tags or manifest take precedence over those of the template,
-/// so they are looked up at the same time as the template.
+/// request together with the template.
+///
+/// Package versions in the tags or the manifest are looked up at the same time as the template, because they replace
+/// those of the template. Without them, the versions in the template are looked up afterwards.
 async fn resolve_template(
     scope: Scope<'_>,
     request: &ReleaseRequest,

@@ -11,7 +11,7 @@ pub enum Step {
     /// Reads the upload from S3.
     #[default]
     Inspect,
-    /// Looks up everything that the release needs, and its job.
+    /// Looks up the job, and everything else that the release needs.
     Preflight,
     /// Signs the image, and verifies the signature.
     Sign,
@@ -66,10 +66,10 @@ pub struct JobReport {
     /// The stream's ID.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stream_id: Option<String>,
-    /// The job's start in UTC; `None` if it starts at once.
+    /// The job's start in UTC; `None` if the job starts at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_time: Option<String>,
-    /// The job's end in UTC; `None` if it has none.
+    /// The job's end in UTC; `None` if the job has no end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_time: Option<String>,
     /// `true` if the signature that the job offers to devices was verified. `None` if that is unknown.
@@ -88,7 +88,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Runs a step or a part of it, and adds its duration to that of the step.
+    /// Runs a step or a part of a step, and adds the duration to the total of the step.
     pub fn time<'a, T>(&'a mut self, step: Step, work: impl Future<Output = T> + 'a) -> impl Future<Output = T> + 'a {
         self.step = step;
         // Boxed, because the futures of all calls together are large.

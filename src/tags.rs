@@ -90,7 +90,7 @@ impl From<Vec<Tag>> for Tags {
 /// Returns whether a key is a release tag, or misspells one:
 /// - It is `ota` or begins with `ota:`, in upper or lower case and with blanks anywhere.
 /// - It equals a known tag except for case, blanks, lookalikes and `: - . _ / = + @`.
-/// - It is a known tag after a prefix that is one typing error away from `ota`.
+/// - It is the name of a known tag after a prefix that is at most one typing error away from `ota`.
 fn is_release_tag(key: &str) -> bool {
     let plain = without_blanks(key);
     plain == BARE_PREFIX
@@ -106,8 +106,8 @@ pub(crate) fn nearest_tag(tag: &str) -> Option<String> {
     nearest(name, VOCABULARY.map(without_prefix)).map(|name| format!("{TAG_PREFIX}{name}"))
 }
 
-/// Returns the part of a key after its prefix. `None` unless it is the name of a known tag, and the prefix is at most one
-/// typing error away from `ota`.
+/// Returns the part of a key after its prefix, if this part names a known tag. The prefix may be at most one typing
+/// error away from `ota`.
 fn after_misspelt_prefix(key: &str) -> Option<&str> {
     let (prefix, name) = key.split_once(':')?;
     let is_known = VOCABULARY.iter().any(|known| folded(without_prefix(known)) == folded(name));
@@ -123,7 +123,8 @@ fn without_prefix(tag: &str) -> &str {
 pub struct TagHeader {
     /// The release tags. If a key occurs twice, the last value applies.
     pub tags: Tags,
-    /// Every reason why S3 would reject the header, also for tags that are not release tags. Values are not quoted.
+    /// Every reason why S3 would reject the header, including reasons in tags that are not release tags. Values are not
+    /// quoted.
     pub problems: Vec<String>,
 }
 

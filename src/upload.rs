@@ -55,8 +55,8 @@ impl Upload {
         format!("{ID_PREFIX}{}", uuid::Builder::from_custom_bytes(self.hash.as_chunks().0[0]).into_uuid())
     }
 
-    /// The ID of this version's job if no tag sets one: the file name in the characters that AWS IoT accepts, and 12
-    /// hexadecimal digits. It has at most 63 characters, as some devices store no more.
+    /// The ID of this version's job if no tag sets an ID: the file name in the characters that AWS IoT accepts, and 12
+    /// hexadecimal digits. The ID has at most 63 characters, because some devices store no more.
     pub fn default_job_id(&self) -> String {
         self.job_id_with(&hex(&self.hash[..6]))
     }

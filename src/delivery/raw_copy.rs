@@ -29,8 +29,8 @@ pub(crate) struct RawCopy {
 /// Copies a file to the key of its signed object, as CreateOTAUpdate does. A file with a provided signature is copied
 /// to the key `image`. The copy has the bytes of the version that was signed. It has no tags, so it is not a release.
 ///
-/// Every attempt copies again: nothing records whether an earlier copy was verified. If S3 returns a SHA-256 of the
-/// copy and the file was read, the two must be equal.
+/// Every attempt copies again: nothing records whether an earlier copy was verified. If the function read the file and
+/// S3 returns the copy's SHA-256, the copy must have the SHA-256 of the file.
 pub(crate) async fn copy(scope: Scope<'_>, signed_file: &SignedFile) -> Result<RawCopy, NotReleased> {
     let SignedFile { file, image, signed: signed_image, digests } = signed_file;
     let (upload, key, account) = (&file.source, &signed_image.key, scope.account());

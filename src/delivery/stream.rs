@@ -30,8 +30,8 @@ pub(crate) fn request(scope: Scope<'_>, copies: &[RawCopy]) -> CreateStreamFluen
     call.role_arn(&scope.settings.ota_role.arn).description(upload.description())
 }
 
-/// Creates the stream of raw copies. After any error of CreateStream, adopts an existing stream with the bytes of this
-/// upload, because an earlier attempt created it.
+/// Creates the stream of raw copies. If CreateStream returns an error, adopts an existing stream that offers the bytes
+/// of this upload: an earlier attempt may have created it.
 ///
 /// # Errors
 /// Fails if a request fails, or the existing stream offers other bytes. The operator must then act: anyone with the
@@ -57,7 +57,7 @@ pub(crate) async fn create_or_adopt(scope: Scope<'_>, copies: &[RawCopy]) -> Res
     }
 }
 
-/// Counts the streams of the account. AWS IoT lists 250 of them at once.
+/// Counts the streams of the account. AWS IoT returns at most 250 streams for each request.
 pub(crate) async fn count(aws: &Clients) -> Result<usize, Failure> {
     let mut pages = aws.iot.list_streams().max_results(250).into_paginator().send();
     let mut count = 0;

@@ -6,12 +6,12 @@ use crate::event::record::{CREATING_REASONS, Record};
 use crate::event::scheduled::Scheduled;
 use serde_json::value::RawValue;
 
-/// The maximum number of envelopes around an event. A redriven SNS notification of a queue is in six: SQS, the failure
-/// destination, SQS, SNS, and perhaps an array and JSON in JSON.
+/// The maximum number of envelopes around an event. A redriven SNS notification of a queue has four: SQS, the failure
+/// destination, SQS and SNS. An array, and JSON in a JSON string, can add two.
 const MAX_ENVELOPES: u32 = 8;
 
-/// The maximum number of records of an event. A notification of S3 has one, a batch of SQS at most 10,000 messages
-/// (<https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>).
+/// The maximum number of records of an event. A notification of S3 has one record. A batch of SQS has at most 10,000
+/// messages (<https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>).
 const MAX_RECORDS: usize = 1000;
 
 /// The maximum number of bytes that are logged of a consumed message.
@@ -71,7 +71,8 @@ impl Reader<'_> {
         } else if Scheduled::parse(json).is_some() {
             vec![Record::other_event()]
         } else if text("reason").is_some_and(|reason| CREATING_REASONS.contains(&reason.as_str())) {
-            // Details of added and of deleted tags look alike: a detail without such a reason is not understood.
+            // A detail without such a reason is not understood, because details of added tags and of deleted tags look
+            // alike.
             vec![Record::from_detail(&members)]
         } else {
             not_understood()
@@ -88,7 +89,8 @@ impl Reader<'_> {
             Some("aws:sqs") => {
                 let body = members.text("body").unwrap_or_default();
                 let records = self.open(&body, envelopes);
-                // Lambda writes the queue's ARN only into the outermost envelope; a sender wrote the inner ones.
+                // Lambda writes the queue's ARN into the outermost envelope only. A sender can write any ARN into the
+                // inner ones.
                 let is_outermost = envelopes == MAX_ENVELOPES;
                 match self.failure_queue {
                     Some(queue) if is_outermost && members.text("eventSourceARN").as_deref() == Some(queue) => {
@@ -130,8 +132,8 @@ fn read_all(elements: &[&RawValue], read: impl Fn(&str) -> Vec<Record>) -> Vec<R
     records
 }
 
-/// Marks the records of a message of the failure queue that are not understood as consumed. The first of them has the
-/// beginning of the message.
+/// Marks the unreadable records of a failure-queue message as consumed. The first of these records gets the beginning
+/// of the message.
 fn consume(mut records: Vec<Record>, message: &str) -> Vec<Record> {
     let mut beginning = &message[..message.floor_char_boundary(MAX_LOGGED)];
     for record in records.iter_mut().filter(|record| record.is_unreadable()) {

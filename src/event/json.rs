@@ -42,7 +42,8 @@ impl<'a> Members<'a> {
     }
 }
 
-/// The type of a JSON value, and the names of an object's members, in bounded length: the sender chooses the names.
+/// Describes a JSON value by its type and, for an object, by the names of its members. The length is bounded, because
+/// the sender chooses the names.
 pub(crate) fn describe(json: &str) -> String {
     match json.bytes().next() {
         Some(b'{') => {

@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// The event types of S3 that are not uploads, or their prefixes that end with a colon
+/// The event types of S3 that are not uploads. An item that ends in a colon is the prefix of several types
 /// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-event-types-and-destinations.html>,
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_QueueConfiguration.html>).
 const OTHER_EVENT_NAMES: [&str; 11] = [
@@ -56,8 +56,9 @@ pub struct Record {
     pub is_copy: bool,
     /// The upload, or the reason why the record has no upload.
     pub upload: Result<Upload, NotReleased>,
-    /// The beginning of the consumed message; empty if an earlier record has it. `None` if the message is not consumed.
-    /// Messages of the stack's failure queue that are not understood are consumed; otherwise they would return forever.
+    /// The beginning of a consumed message; empty if an earlier record of the message has it. `None` if the message is
+    /// not consumed. The function consumes unreadable messages of the stack's failure queue, because they would
+    /// otherwise return forever.
     pub consumed: Option<String>,
 }
 
@@ -163,8 +164,9 @@ fn upload(
     Ok(Upload::new(bucket, decode(&key)?, version_id))
 }
 
-/// Decodes a key of a notification, which S3 form-encodes: a space is a `+`, all else is percent-encoded UTF-8. Keys in
-/// EventBridge are not encoded (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html>).
+/// Decodes a key of a notification, which S3 form-encodes: a space is a `+`, and other special characters are
+/// percent-encoded UTF-8. Keys in EventBridge are not encoded
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html>).
 fn form_decoded(key: &str) -> Result<String, NotReleased> {
     let decoded = percent_decode_str(&key.replace('+', " ")).decode_utf8().map(Cow::into_owned);
     decoded.map_err(|_| {
@@ -173,8 +175,8 @@ fn form_decoded(key: &str) -> Result<String, NotReleased> {
     })
 }
 
-/// Parses bucket, key and version with AWS's types, and ignores all other members. The version may have its name in
-/// notifications or in EventBridge, because tools that convert events use either.
+/// Parses bucket, key and version with AWS's types, and ignores all other members. The version is `versionId` as in
+/// notifications, or `version-id` as in EventBridge, because tools that convert events use either name.
 fn entity(place: &Members<'_>) -> serde_json::Result<S3Entity> {
     let (bucket, object) = (place.object("bucket"), place.object("object"));
     let version_id = object.0.get("versionId").or_else(|| object.0.get("version-id"));

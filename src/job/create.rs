@@ -77,8 +77,8 @@ pub(crate) enum Created {
     ByEarlierAttempt(Job),
 }
 
-/// Creates the job, or finds the one that an earlier attempt created. CreateJob may have had its effect even if its
-/// response is an error, so the job is looked up after any error.
+/// Creates the job, or finds the one that an earlier attempt created. CreateJob can create the job and still return an
+/// error, so the job is looked up after any error.
 ///
 /// # Errors
 /// Rejects the release, or fails, if another job has the ID. Fails if a request fails.

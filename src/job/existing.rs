@@ -33,7 +33,7 @@ impl Job {
         report.end_time.clone_from(&self.end_time);
     }
 
-    /// Makes the receipt for this job from the record, which only fixed its ID.
+    /// Makes the receipt for this job from the record that fixed its ID.
     pub fn receipt(&self, record: JobRecord) -> JobRecord {
         let (job_arn, stream_id) = (Some(self.arn.clone()), self.stream_id.clone());
         let (start_time, end_time) = (self.start_time.clone(), self.end_time.clone());
@@ -53,9 +53,9 @@ pub(crate) enum JobWithId {
 #[derive(Debug)]
 pub(crate) struct OtherJob {
     job_id: String,
-    /// `true` if its document nevertheless names the stream or the files of the upload.
+    /// `true` if the job's document nevertheless names the stream or the files of the upload.
     names_upload: bool,
-    /// `true` if no tag requests the ID.
+    /// `true` if the function made the ID. `false` if a tag requests it.
     has_default_id: bool,
     /// The mark at the end of the description of the release's own job.
     mark: String,
@@ -64,8 +64,8 @@ pub(crate) struct OtherJob {
 }
 
 impl OtherJob {
-    /// Rejects or fails a release whose job would have the ID of this job. The release is rejected if the uploader can
-    /// choose or get another ID.
+    /// Rejects or fails a release whose job would have the ID of this job. Rejects it if the uploader can choose or get
+    /// another ID.
     pub fn into_error(self, request: &ReleaseRequest) -> NotReleased {
         let Self { job_id, names_upload, has_default_id, mark, owner } = self;
         let is_requested = request.job_id.as_ref().is_some_and(|requested| requested.to_string() == job_id);
@@ -210,8 +210,8 @@ fn looking_up(job_id: &str) -> String {
 /// The maximum number of characters of an upload in a message.
 const MAX_SHOWN: usize = 300;
 
-/// The upload that a job's description names. Anyone who creates a job writes its description, so only the form that
-/// releases write is returned.
+/// The upload that a job's description names. `None` if the description has another form than those of releases,
+/// because anyone who creates a job can write any description.
 fn upload_of(description: &str) -> Option<String> {
     let place = description.split(' ').next()?;
     let is_encoded = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~%:?=".contains(&byte);

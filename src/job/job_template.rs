@@ -11,8 +11,8 @@ use aws_sdk_iot::operation::describe_job_template::DescribeJobTemplateOutput;
 /// Looks up a job template. Leaves out its document, because a release has its own.
 ///
 /// # Errors
-/// Rejects the release if the template breaks rules of CreateJob. If it does not exist, `if_missing` decides between a
-/// rejection and a failure.
+/// Rejects the release if the template breaks rules of CreateJob. If the template does not exist, `if_missing` decides
+/// between a rejection and a failure.
 pub(crate) async fn describe(
     scope: Scope<'_>,
     id: &JobTemplateId,

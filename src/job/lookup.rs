@@ -70,12 +70,11 @@ struct PackageVersion {
 
 /// Checks that every package version of the request exists. Returns a warning for each that cannot be deployed yet.
 ///
-/// Does not look up `$default` and `$null`. Neither does it look up versions of other accounts or regions, which only a
-/// job template can name.
+/// Skips `$default`, `$null`, and the versions of other accounts or regions that a job template can name.
 ///
 /// # Errors
-/// Rejects the release with all missing versions if a tag, the manifest or the job template of a tag names them: the
-/// uploader must act. Fails if they are those of the deployment's default job template: the operator must act.
+/// Rejects the release with all missing versions: the uploader must act. Fails instead if the deployment's default job
+/// template names them: the operator must act.
 pub(crate) async fn package_versions(
     scope: Scope<'_>,
     request: &ReleaseRequest,

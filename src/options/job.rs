@@ -17,8 +17,8 @@ const MAX_JOB_ID: usize = 63;
 /// The maximum number of retries of one device, for all kinds of failures together.
 const MAX_RETRIES: i64 = 10;
 
-/// A job ID that the uploader chose, without the prefix `AFR_OTA-`: up to 55 of `[a-zA-Z0-9_-]`. It never has the form of a
-/// default ID. Default IDs are computable, so an upload could otherwise occupy the ID of another upload.
+/// A job ID that the uploader chose, without the prefix `AFR_OTA-`: up to 55 of `[a-zA-Z0-9_-]`. It never has the form
+/// of a default ID. Anyone can compute default IDs, and could otherwise occupy the job ID of another upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobId(String);
 
@@ -32,8 +32,8 @@ impl FromStr for JobId {
     }
 }
 
-/// Returns whether an ID without its prefix ends as default IDs do. They end in `-` and 12 lower-case hex digits, or
-/// are 12 such digits.
+/// Returns whether an ID without its prefix is 12 lower-case hex digits, or ends in `-` and 12 such digits. Default IDs
+/// have this form.
 fn has_default_form(id: &str) -> bool {
     let last = id.rsplit('-').next().unwrap_or_default();
     last.len() == 12 && last.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
@@ -45,8 +45,8 @@ impl fmt::Display for JobId {
     }
 }
 
-/// The number of retries of a device for each kind of failure. AWS IoT accepts retries after a time-out only with a
-/// time-out, which every release has
+/// The number of retries of a device for each kind of failure. AWS IoT accepts retries after a time-out only if the job
+/// has a time-out, and the job of every release has one
 /// (<https://docs.aws.amazon.com/iot/latest/developerguide/jobs-configurations-details.html>).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retries(Vec<(RetryableFailureType, i32)>);

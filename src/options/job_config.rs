@@ -26,7 +26,7 @@ pub struct JobConfig {
 }
 
 impl JobConfig {
-    /// Returns this configuration, with the values of `other` for what is not set here.
+    /// Returns this configuration. Values that it does not set come from `other`.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         fn non_empty<T>(ours: Vec<T>, others: Vec<T>) -> Vec<T> {
@@ -59,8 +59,8 @@ impl UncheckedJobConfig {
     /// (<https://docs.aws.amazon.com/iot/latest/developerguide/jobs-configurations-details.html>). `windows_path` is the path
     /// of the maintenance windows.
     ///
-    /// Returns the configuration and its problems. If there are problems, the configuration cannot be used. Each problem
-    /// has the path of the member, and the rest of a sentence that begins with the path.
+    /// Returns the configuration and its problems. If there are problems, the configuration cannot be used. Each
+    /// problem is a pair: the path of the member, and the rest of a sentence that begins with this path.
     pub fn check(self, windows_path: &str) -> (JobConfig, Vec<(String, String)>) {
         let mut checks = Checker { problems: Vec::new() };
         if let Some(rollout) = &self.rollout {

@@ -55,8 +55,8 @@ pub enum CustomSignature {
     Object,
 }
 
-/// The path, or name, of a certificate on the device: 1–64 characters of ASCII that a tag may have. The strictest device
-/// parser accepts no more.
+/// The path, or name, of a certificate on the device: 1–64 of the ASCII characters that S3 allows in a tag. The
+/// strictest device parser accepts at most 64.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertFile(pub String);
 
@@ -69,7 +69,7 @@ impl FromStr for CertFile {
     }
 }
 
-/// The signature algorithms for which devices have a key in the job document.
+/// The signature algorithms for which the job document has a key, such as `sig-sha256-ecdsa`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names are complete")]
 pub enum SignatureAlgorithm {
@@ -129,7 +129,7 @@ pub fn check_form(signature: &str, algorithm: SignatureAlgorithm) -> Result<(), 
 /// Returns the problem of a text that is not base64.
 fn base64_problem(text: &str) -> &'static str {
     let bare = text.trim_end_matches('=');
-    // Many short words are base64, and no signature is that short.
+    // Many short words are valid base64, but no signature is that short.
     if bare.len() < 8 {
         "it is not base64"
     } else if BASE64_STANDARD_NO_PAD.decode(bare).is_ok() {
@@ -141,8 +141,8 @@ fn base64_problem(text: &str) -> &'static str {
     }
 }
 
-/// Returns the signature in a tag, with `+` for each space: S3 decodes a `+` in the header of an upload to a space. Spaces
-/// around the signature are removed, unless the signature is valid with `+` in their places.
+/// Returns the signature in a tag, with `+` for each space: S3 decodes a `+` in the header of an upload to a space.
+/// Spaces around the signature also become `+` if the signature is then valid; otherwise, they are removed.
 pub(crate) fn restore_plus_signs(signature: &str, algorithm: SignatureAlgorithm) -> String {
     let [whole, trimmed] = [signature, signature.trim()].map(|signature| signature.replace(' ', "+"));
     if check_form(&whole, algorithm).is_ok() { whole } else { trimmed }

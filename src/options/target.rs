@@ -98,7 +98,7 @@ impl CommaSeparated<TargetRule> {
     }
 }
 
-/// A rule on the things or thing groups that uploads may target: those that match the pattern. The rule `lab/=lab-*`
+/// A rule that allows uploads to target the things or thing groups that match its pattern. The rule `lab/=lab-*`
 /// applies only to uploads below `lab/` within the upload prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetRule {

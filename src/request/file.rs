@@ -35,7 +35,8 @@ impl FileRequest {
         self.location.option_name(tag)
     }
 
-    /// Returns the result of a release if this object version no longer exists. A release without its upload is withdrawn.
+    /// Returns the result of a release whose object version no longer exists. The release is withdrawn if the version
+    /// is the upload itself, and rejected if a manifest names the version.
     pub(crate) fn gone(&self) -> NotReleased {
         match self.location {
             Location::Tags => NotReleased::Skipped(SkipReason::Withdrawn),

@@ -1,4 +1,4 @@
-//! Recognizes objects that are not firmware by their names: manifests and signatures.
+//! Recognizes manifests and signatures by their names.
 //!
 //! Manifests under other names are recognized by their content.
 
@@ -98,8 +98,8 @@ pub(crate) fn kind_name(key: &str) -> Option<&'static str> {
     })
 }
 
-/// Returns the problem of an object that is neither an image nor a manifest: the rest of a sentence that begins with its
-/// name.
+/// Returns the problem of an object that is neither an image nor a manifest. The text continues a sentence that begins
+/// with the object's name.
 pub(crate) fn problem(key: &str) -> Option<String> {
     match FileKind::from_key(key)? {
         FileKind::Manifest => None,
@@ -114,8 +114,8 @@ pub(crate) fn problem(key: &str) -> Option<String> {
     }
 }
 
-/// Returns whether a text lists files like a manifest: in `files`, with a `key`, ignoring the case of these names. A text
-/// that is not JSON only needs to have the names `files` and `versionId`.
+/// Returns whether a text looks like a manifest: its `files` list has an item with a `key`. A text that is not JSON
+/// only needs the names `files` and `versionId`. The case of these names is ignored.
 pub(crate) fn names_files(bytes: &[u8]) -> bool {
     let text = decode(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).replace('\0', "").into());
     let Ok(json) = serde_json::from_str::<Value>(&text) else {

@@ -52,8 +52,8 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Reads an uploaded manifest: JSON in UTF-8, or in the encodings of editors on Windows. Problems do not fail it; the
-    /// manifest lists them.
+    /// Reads an uploaded manifest: JSON in UTF-8, or in the encodings of editors on Windows. Never fails: the returned
+    /// manifest lists its problems.
     pub fn read(bytes: &[u8], upload: &Upload, settings: &Settings) -> Self {
         let mut problems = Vec::new();
         let read = decode(bytes)

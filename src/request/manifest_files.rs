@@ -27,7 +27,7 @@ pub(crate) struct ManifestFile {
     pub has_valid_source: bool,
     /// The ID of the file in the stream and in the job document.
     pub id: u8,
-    /// The other members of the file, by the tags of the same meaning.
+    /// The other members of the file, by the tags with the same meaning.
     pub options: BTreeMap<String, String>,
 }
 
@@ -90,8 +90,8 @@ fn file_id(object: &mut Object<'_, '_>, index: usize) -> Option<u8> {
     id.ok()
 }
 
-/// Checks that a key is that of an image below the upload prefix, in the folder of the manifest. With access to one folder,
-/// an uploader must not release images of another folder.
+/// Checks that a key is that of an image below the upload prefix, in the folder of the manifest. An uploader with
+/// access to one folder must not release images of another folder.
 fn check_key(object: &mut Object<'_, '_>, key: &str, upload: &Upload, settings: &Settings) -> bool {
     let (prefix, folder) = (&settings.upload_prefix.0, settings.folder(&upload.key));
     let kind = file_kind::kind_name(key);

@@ -27,7 +27,7 @@ fn is_description_character(letter: char) -> bool {
     letter.is_alphanumeric() || letter == ' ' || letter.is_ascii_graphic()
 }
 
-/// `description`, to which the release's mark is added
+/// `description`, to which the function adds the release's mark
 /// (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateJob.html>).
 pub(crate) fn description(node: &Node<'_>, problems: &mut Problems) -> Option<String> {
     let description = text(node, problems)?;

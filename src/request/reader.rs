@@ -40,7 +40,7 @@ impl Location {
         }
     }
 
-    /// The value in a message. S3 limits the length of a tag's value, but nothing limits a member's.
+    /// The value in a message. S3 limits the length of a tag's value, but a member can have any length.
     fn quoted(self, value: &str) -> Cow<'_, str> {
         match self {
             Self::Tags => value.into(),
@@ -62,7 +62,7 @@ pub(crate) fn member_name(tag: &str) -> String {
 /// Reads options, and continues after an invalid one.
 pub(crate) struct Reader<'a> {
     pub location: Location,
-    /// The values by tag, also for members of a file.
+    /// The values by tag, even if they are members of a file.
     pub options: &'a BTreeMap<String, String>,
     pub problems: Vec<String>,
 }
@@ -100,7 +100,8 @@ impl<'a> Reader<'a> {
         self.read(tag).ok().map(|value| value.unwrap_or_else(|| default.clone()))
     }
 
-    /// Reports an option that must not be set, if it is. The reason follows "expected no such tag" directly.
+    /// Reports an option that is set, but must not be. In the message, `reason` directly follows "expected no such
+    /// tag".
     pub fn reject(&mut self, tag: &str, reason: &str) {
         if let Some(value) = self.options.get(tag) {
             self.report(tag, value, &format!("no such {}{reason}", self.location.option_kind()));

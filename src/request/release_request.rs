@@ -29,8 +29,8 @@ pub struct Inputs<'a> {
     pub tags: &'a Tags,
     /// The manifest, if the upload is one.
     pub manifest: Option<&'a Manifest>,
-    /// The configuration in the job template. `None` until the template is looked up; options that depend on the template
-    /// are then not checked.
+    /// The configuration in the job template. `None` until the template is looked up. Until then, options that depend
+    /// on the template are not checked.
     pub template: Option<&'a JobConfig>,
 }
 
@@ -57,8 +57,8 @@ pub struct ReleaseRequest {
     pub files: Vec<FileRequest>,
     /// The job template, if the tags or the settings name one.
     pub job_template: Option<JobTemplateId>,
-    /// The configuration in the manifest, with the values of the job template for what the manifest does not set. Tags
-    /// take precedence over both.
+    /// The configuration in the manifest. Values that the manifest does not set come from the job template. Tags take
+    /// precedence over both.
     pub config: JobConfig,
     /// The configuration in the manifest alone.
     pub(crate) manifest_config: JobConfig,

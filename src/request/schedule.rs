@@ -20,7 +20,8 @@ pub(crate) struct Context<'a> {
     pub windows: &'a [MaintenanceWindow],
     /// The source of the windows, for messages: the manifest or the job template.
     pub windows_origin: &'a str,
-    /// `true` if the job template is not looked up yet. If it has maintenance windows, the release has no default end.
+    /// `true` if the job template is not looked up yet. If the template has maintenance windows, the release has no
+    /// default end.
     pub is_template_pending: bool,
     pub now: Timestamp,
 }

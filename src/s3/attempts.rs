@@ -8,8 +8,8 @@ use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::ObjectVersion;
 use std::cmp::Reverse;
 
-/// The maximum number of pages in a list of object versions below one prefix, with 1000 versions each. Only the
-/// function writes there, and each attempt writes two versions for each file. So a release never has more pages.
+/// The maximum number of pages, of 1000 versions each, in a list of object versions below one prefix. Only the function
+/// writes there, and each attempt writes two versions for each file, so a release never has more pages.
 const MAX_PAGES: usize = 10;
 
 /// The maximum number of earlier signing jobs that are looked up for one file.
@@ -18,7 +18,7 @@ const MAX_SIGNING_JOBS: usize = 3;
 /// The object versions that earlier attempts left.
 #[derive(Debug, Default)]
 pub struct EarlierAttempts {
-    /// The version IDs of the record, the newest first. Versions below a delete marker are among them.
+    /// The version IDs of the record, the newest first, including versions under a delete marker.
     pub record_versions: Vec<String>,
     signed_objects: Vec<SignedObjectVersion>,
 }
@@ -127,7 +127,7 @@ pub(crate) fn record_key(prefix: &str) -> String {
     format!("{prefix}release.json")
 }
 
-/// The key of the raw copy of an image that Signer did not sign for this release.
+/// The key of the raw copy of an image whose signature the uploader provides.
 pub(crate) fn image_key(prefix: &str) -> String {
     format!("{prefix}image")
 }

@@ -49,7 +49,7 @@ async fn sends_events(aws: &Clients, settings: &Settings) -> Result<bool, Failur
     Ok(response.event_bridge_configuration.is_some())
 }
 
-/// The IDs of the statements of the bucket's policy that deny something.
+/// The IDs of the `Deny` statements in the bucket's policy.
 async fn deny_statement_ids(aws: &Clients, settings: &Settings) -> Result<Vec<String>, Failure> {
     let call = aws.s3.get_bucket_policy().bucket(&settings.upload_bucket);
     let policy = match call.expected_bucket_owner(&settings.ota_role.account).send().await {

@@ -17,12 +17,12 @@ use futures::future::join4;
 pub(crate) struct Inspected {
     /// At least one `ota:` tag.
     pub tags: Tags,
-    /// A rejection if S3 does not return its bytes.
+    /// The image, or a rejection if S3 does not return its bytes.
     pub image: Result<Image, NotReleased>,
     pub attempts: EarlierAttempts,
-    /// The record of earlier attempts, or of the version that the upload is an unchanged copy of.
+    /// The record of earlier attempts. For an unchanged copy, the receipt of the job of the copied version.
     pub record: Option<JobRecord>,
-    /// A skip if the upload is not, or no longer, the current version of its key.
+    /// `Ok` if the upload is the current version of its key; a skip if it is not.
     pub current: Result<(), NotReleased>,
 }
 
@@ -54,8 +54,8 @@ pub(crate) async fn inspect(scope: Scope<'_>, is_copy: bool) -> Result<Inspected
     Ok(Inspected { tags, image, attempts, record, current })
 }
 
-/// Returns the rejection of an upload without a version, with every problem of its tags. Returns a skip if it has no
-/// tags.
+/// Returns the rejection of an upload without a version, with every problem of its tags. Returns a skip if the upload
+/// has no release tags.
 async fn without_version(scope: Scope<'_>, rejection: NotReleased) -> Result<NotReleased, Failure> {
     let Some(tags) = object::tags(scope).await? else { return Ok(rejection) };
     if tags.0.is_empty() {

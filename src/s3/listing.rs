@@ -33,7 +33,7 @@ pub(crate) async fn page(
     Ok(page)
 }
 
-/// Lists at most `max` versions of the same key before the upload, the newest first.
+/// Lists at most `max` versions of the upload's key that are older than the upload, the newest first.
 pub(crate) async fn earlier_versions(scope: Scope<'_>, max: i32) -> Result<Vec<Upload>, Failure> {
     let upload = scope.upload;
     let call = scope.aws.s3.list_object_versions().key_marker(&upload.key).version_id_marker(&upload.version_id);

@@ -15,7 +15,8 @@ use futures::future::try_join_all;
 use sha2::{Digest, Sha256};
 
 /// Returns the manifest, if the upload is one, and the image of each file. Without a manifest, the upload is the only
-/// file. An image is `None` if S3 does not have or return it; the problems of the manifest then name the file.
+/// file. An image is `None` if S3 does not have the object or does not return it. The problems of the manifest then
+/// name the file.
 pub(crate) async fn files(
     scope: Scope<'_>,
     image: Option<Image>,

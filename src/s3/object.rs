@@ -76,7 +76,7 @@ pub(crate) async fn tags(scope: Scope<'_>) -> Result<Option<Tags>, Failure> {
 /// Looks up the upload in S3. `None` if this version is gone.
 pub(crate) async fn find(scope: Scope<'_>) -> Result<Option<StoredObject>, Failure> {
     match head(scope, Some(&scope.upload.version_id)).await {
-        // S3 answers 405 for a delete marker.
+        // S3 responds with 405 for a delete marker.
         Ok(None) | Err(HeadFailure { status: 405, .. }) => Ok(None),
         Ok(Some(head)) if let Some(problem) = archive_problem(&head) => Ok(Some(StoredObject::Unreadable(problem))),
         Ok(Some(head)) => Image::from_head(head).map(StoredObject::Image).map(Some),
@@ -85,7 +85,7 @@ pub(crate) async fn find(scope: Scope<'_>) -> Result<Option<StoredObject>, Failu
     }
 }
 
-/// Skips an upload that is not, or no longer, the current version of its key.
+/// Skips an upload that is not the current version of its key.
 pub(crate) async fn check_current(scope: Scope<'_>) -> Result<(), NotReleased> {
     let head = match head(scope, None).await {
         Ok(head) => head.ok_or(NotReleased::Skipped(SkipReason::Withdrawn))?,
@@ -121,7 +121,7 @@ async fn head(scope: Scope<'_>, version_id: Option<&str>) -> Result<Option<HeadO
     }
 }
 
-/// Looks up an upload for which S3 answered 400 to HeadObject. GetObject returns the error code.
+/// Finds out why S3 responded with 400 to HeadObject of an upload. Unlike HeadObject, GetObject returns an error code.
 async fn explain_bad_request(scope: Scope<'_>, head_failure: Failure) -> Result<Option<StoredObject>, Failure> {
     let Err(error) = get_upload(scope).range("bytes=0-0").send().await else { return Err(head_failure) };
     match (unreadable_problem(error.code()), error.code()) {
@@ -131,8 +131,8 @@ async fn explain_bad_request(scope: Scope<'_>, head_failure: Failure) -> Result<
     }
 }
 
-/// Does the same as [`check_current`] with the list of versions. S3 answers 400 to HeadObject if the current version is
-/// encrypted with a customer's key.
+/// Makes the check of [`check_current`] with the list of versions. S3 responds with 400 to HeadObject if the current
+/// version is encrypted with a customer-provided key.
 async fn check_listed_current(scope: Scope<'_>, head_failure: Failure) -> Result<(), NotReleased> {
     let call = scope.aws.s3.list_object_versions().max_keys(1);
     let page = listing::page(scope, &scope.upload.key, call).await?;
@@ -145,7 +145,7 @@ async fn check_listed_current(scope: Scope<'_>, head_failure: Failure) -> Result
 
 /// GetObject's code for an archived object.
 const ARCHIVED: &str = "InvalidObjectState";
-/// GetObject's code for an object under a customer's key, if the request has no key.
+/// GetObject's code for an object that is encrypted with a customer-provided key, if the request has no key.
 const UNDER_CUSTOMER_KEY: &str = "InvalidRequest";
 
 /// Returns the problem of an object whose bytes S3 does not return, by GetObject's error code.
@@ -180,7 +180,7 @@ fn archive_problem(head: &HeadObjectOutput) -> Option<String> {
     Some(format!("is archived (`{archive}`){state}, {expected}: restore it and put its tags again, or upload it again"))
 }
 
-/// Returns whether S3's error code means that a version does not exist. S3 answers `MethodNotAllowed` for a delete
+/// Returns whether S3's error code means that a version does not exist. S3 returns `MethodNotAllowed` for a delete
 /// marker.
 pub(crate) fn is_gone(code: Option<&str>) -> bool {
     matches!(code, Some("NoSuchKey" | "NoSuchVersion" | "MethodNotAllowed"))

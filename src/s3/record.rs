@@ -32,8 +32,8 @@ pub struct JobRecord {
     pub version_id: String,
     /// The ID that the job has or will have.
     pub job_id: String,
-    /// Random, in hexadecimal digits. Values that nobody can compute in advance are derived from it. `None` in records
-    /// of earlier versions of the function.
+    /// Random hexadecimal digits. The function derives values from them that nobody can compute in advance. `None` in
+    /// records of earlier versions of the function.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonce: Option<String>,
     /// The version IDs of the signature objects that the first attempt read, by the keys of their images.
@@ -57,7 +57,7 @@ pub struct JobRecord {
     /// The SHA-256 of the uploaded bytes, in hexadecimal digits. `None` if they were not read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
-    /// The version ID for which the job was created, if this version is an unchanged copy of it.
+    /// The version ID for which the job was created, if the upload is an unchanged copy of that version.
     #[serde(rename = "unchangedSince", default, skip_serializing_if = "Option::is_none")]
     pub original_version_id: Option<String>,
     /// The tags of the upload, as the attempt that wrote the record read them.
@@ -102,18 +102,19 @@ impl JobRecord {
         upload.job_id_with(digits.get(..12).unwrap_or_default())
     }
 
-    /// Finds the record of the upload. `None` if it does not exist.
+    /// Finds the record of the upload. `None` if there is no record.
     ///
     /// # Errors
-    /// Fails if it cannot be listed or read.
+    /// Fails if the record cannot be listed or read.
     pub(crate) async fn find(scope: Scope<'_>) -> Result<Option<Self>, Failure> {
         Self::read(scope, &record_versions(scope).await?).await
     }
 
     /// Reads the record from its versions, the newest first. `None` if there are no versions.
     ///
-    /// A version with the job's ARN takes precedence. Otherwise the oldest version is the record, because S3 accepts a
-    /// second claim over a delete marker.
+    /// The newest version with the job's ARN is the record: the job was created, and must not be created again. If no
+    /// version has the ARN, the oldest version is the record, because the first claim holds. With `If-None-Match`, S3
+    /// accepts a later claim only while a delete marker hides the first one.
     ///
     /// # Errors
     /// Fails if a version cannot be read.
@@ -139,8 +140,9 @@ impl JobRecord {
         Ok(Self { is_written: true, ..record })
     }
 
-    /// Writes this record if S3 has none. Returns its version ID, which is this attempt's claim to decide the job ID.
-    /// S3 also accepts a claim over a delete marker, so [`Self::claim_holds`] must check it.
+    /// Writes this record if S3 has none. Returns the version ID of the record, which is this attempt's claim to decide
+    /// the job ID. S3 also accepts a claim if a delete marker hides an earlier one, so [`Self::claim_holds`] must check
+    /// the claim.
     ///
     /// # Errors
     /// [`Failure::Overtaken`] if there is a record. Fails if the record cannot be written.
@@ -157,7 +159,7 @@ impl JobRecord {
         }
     }
 
-    /// Returns whether a claim holds, which means that it is the only version of the record.
+    /// Returns whether a claim holds: it must be the only version of the record.
     ///
     /// # Errors
     /// Fails if the record cannot be listed.

@@ -14,8 +14,8 @@ use crate::scope::Scope;
 use crate::settings::values::DryRun;
 use crate::tags::Tags;
 
-/// Writes and returns the receipt of an upload that CopyObject wrote, if it is an unchanged copy. `None` if it is not.
-/// A dry run only returns the receipt. If another attempt wrote the record first, returns the record of that attempt.
+/// Writes and returns the receipt of an upload that CopyObject wrote. `None` if the upload is not an unchanged copy. A
+/// dry run only returns the receipt. If another attempt wrote the record first, returns the record of that attempt.
 pub(crate) async fn write_receipt(scope: Scope<'_>, image: &Image, tags: &Tags) -> Result<Option<JobRecord>, Failure> {
     let Some(receipt) = receipt(scope, image, tags).await? else { return Ok(None) };
     if scope.settings.dry_run != DryRun::Off {
@@ -38,8 +38,8 @@ pub(crate) async fn sha256(scope: Scope<'_>) -> Result<Option<String>, Failure> 
     Ok(digests.map(|(digests, _)| digests.sha256_hex()))
 }
 
-/// Returns the receipt of the previous version, changed to the version ID of the copy, if bytes and tags are the same.
-/// `None` if anything differs or is unknown, for example with a delete marker in between.
+/// Returns the receipt of the previous version, with the version ID of the copy, if both versions have the same bytes
+/// and tags. `None` if they differ, or if that is unknown, for example because a delete marker is between them.
 ///
 /// ETags are not compared: encryption and uploads in parts change them.
 async fn receipt(scope: Scope<'_>, image: &Image, tags: &Tags) -> Result<Option<JobRecord>, Failure> {

@@ -43,8 +43,8 @@ impl DateAndTime {
     /// The time at which the clocks of a zone show this date and time.
     ///
     /// # Errors
-    /// Fails if the time is out of range, or if the clocks skip it or show it twice because daylight saving begins or ends.
-    /// The problem then names both possible times, and the uploader must choose one.
+    /// Fails if the time is out of range. Also fails if the clocks skip the time or show it twice because daylight
+    /// saving begins or ends. The message then names two times, and the uploader must choose one.
     pub fn in_zone(self, zone: &Zone) -> Result<Timestamp, String> {
         let clocks = if self.is_utc { &TimeZone::UTC } else { &zone.0 };
         let at = |offset: Offset| {
@@ -82,7 +82,7 @@ fn split(value: &str) -> Option<(&str, &str, &str)> {
     (seconds.is_empty() || are_seconds).then_some((time, seconds, rest))
 }
 
-/// Explains why a text in the form of a date and time is invalid. `None` if it is valid, or has another form.
+/// Explains why a text in the form of a date and time is invalid. `None` if the text is valid or has another form.
 fn date_problem(text: &str) -> Option<String> {
     if !has_shape(text) || text.parse::<DateTime>().is_ok() {
         return None;

@@ -57,7 +57,7 @@ fn parse(value: &str) -> Option<Cron> {
     if !is_valid {
         return None;
     }
-    // `L` is the last day of the week.
+    // `L` is the last day of the week, which is Saturday.
     let day_of_week = if day_of_week == "L" { "SAT" } else { day_of_week };
     let fields = format!("0 {minute} {hour} {day_of_month} {month} {day_of_week}");
     let cron = Cron { fields, years: parse_years(year)? };
@@ -91,13 +91,13 @@ fn is_step(word: &str) -> bool {
     has_digits(word, 1..=3) && word.parse() != Ok(0)
 }
 
-/// Returns whether a field is a day of the month that is not allowed in a list: `L`, `LW` or `15W`.
+/// Returns whether a field is a day of the month that must be the only item: `L`, `LW` or `15W`.
 fn is_one_day_of_month(field: &str) -> bool {
     matches!(field, "L" | "LW") || field.strip_suffix('W').is_some_and(is_number)
 }
 
-/// Returns whether a field is a day of the week that is not allowed in a list. `L` is the last day of the week, `6L`
-/// the last Friday of a month, and `6#2` the second Friday.
+/// Returns whether a field is a day of the week that must be the only item. `L` is the last day of the week, `6L` the
+/// last Friday of a month, and `6#2` the second Friday.
 fn is_one_day_of_week(field: &str, is_weekday: impl Fn(&str) -> bool) -> bool {
     let day = field.strip_suffix('L').or_else(|| {
         let (day, number) = field.split_once('#')?;
@@ -134,7 +134,7 @@ impl Cron {
     /// The first opening at or after a time. `None` if the window does not open again.
     pub(crate) fn next(&self, from: Timestamp) -> Option<Timestamp> {
         let first = Offset::UTC.to_datetime(from).year();
-        // The search ends after the longest wait for a 29 February, because a day such as 30 February never comes.
+        // A day such as 30 February never comes, so the search ends after the longest gap between leap years.
         let years = if self.years.len() == YEARS.count() {
             format!("{first}-{}", first + MAX_LEAP_GAP)
         } else {

@@ -48,7 +48,7 @@ impl fmt::Display for SchedulePart {
 }
 
 impl SchedulePart {
-    /// The name of the setting with the default of this part. The maintenance window has no such setting.
+    /// The name of the setting that holds the default of this part. The maintenance window has no such setting.
     pub(crate) fn setting(self) -> String {
         format!("DEFAULT_{self}").to_uppercase()
     }
@@ -69,7 +69,7 @@ impl RequestedSchedule {
         let (start, start_problem) = check(start, |start| self.start_problem(start, now, lead));
         let end = match self.end {
             End::Never => Ok(None),
-            // With an invalid start, a relative end is reported only if it would be too soon after any start.
+            // If the start is invalid, a relative end is reported only if it is too soon after every possible start.
             End::After(_) if start_problem.is_some() => self.end.problem_after_any_start().map_or(Ok(None), Err),
             End::After(after) => Ok(Some(minute_at_or_after(start.unwrap_or(now), after))),
             End::At(time) => time.in_zone(&self.zone).map(Some),
@@ -127,7 +127,8 @@ impl RequestedSchedule {
         Some(Openings { crons, minutes: window.minutes, offset, first })
     }
 
-    /// Returns a warning with a local time of the job, if the zone's name has the opposite sign of its offset.
+    /// Returns a warning if the zone's name has the opposite sign of its offset. The warning shows a local time of the
+    /// job in UTC, too. `None` if the job has no local time.
     pub(crate) fn opposite_sign(&self, now: Timestamp) -> Option<String> {
         let offset = self.zone.opposite_offset()?;
         let Schedule { start, end, openings, .. } = self.at(now, LeadTime::WhenCreated).ok()?;
@@ -152,7 +153,8 @@ impl RequestedSchedule {
     }
 }
 
-/// Separates a time from its problem: the clocks skip it or show it twice, or it breaks a rule.
+/// Separates a time from its problem. The problem is that the clocks skip the time or show it twice, or that the time
+/// breaks a rule.
 fn check(
     time: Result<Option<Timestamp>, String>,
     problem: impl FnOnce(Timestamp) -> Option<String>,

@@ -30,12 +30,12 @@ pub(super) struct Openings {
 }
 
 impl Schedule {
-    /// The start of the rollout as AWS IoT accepts it. `None` if it starts at once.
+    /// The start of the rollout as AWS IoT accepts it. `None` if the rollout starts at once.
     pub fn start_time(&self) -> Option<String> {
         self.start.map(iot_time)
     }
 
-    /// The end of the rollout as AWS IoT accepts it. `None` if it has no end.
+    /// The end of the rollout as AWS IoT accepts it. `None` if the rollout has no end.
     pub fn end_time(&self) -> Option<String> {
         self.end.map(iot_time)
     }
@@ -52,8 +52,9 @@ impl Schedule {
         self.end.or(first).or(self.start).is_some_and(|last| last > time)
     }
 
-    /// Returns whether one of these windows of the manifest or the job template opens between start and end. Also `true` without
-    /// such windows, or if the job has its own window. A window that cannot be parsed is assumed to open.
+    /// Returns whether one of these windows of the manifest or the job template opens between start and end. Also
+    /// `true` if `windows` is empty, or if the job has its own window. A window that cannot be parsed is assumed to
+    /// open.
     pub(crate) fn opens(&self, windows: &[MaintenanceWindow], now: Timestamp) -> bool {
         if self.openings.is_some() || windows.is_empty() {
             return true;
@@ -66,8 +67,9 @@ impl Schedule {
         windows.iter().any(opens)
     }
 
-    /// The `schedulingConfig` of CreateJob, with these windows of a job template if the job has no window of its own. `None` if
-    /// the job starts at once, without an end or windows. An end behavior is sent only with an end.
+    /// The `schedulingConfig` of CreateJob. It has the job's own window or, if the job has none, `windows` of the
+    /// manifest or the job template. `None` if the job starts at once and has neither an end nor windows. An end
+    /// behavior is sent only with an end.
     pub(crate) fn to_config(&self, windows: &[MaintenanceWindow]) -> Result<Option<SchedulingConfig>, BuildError> {
         let behavior = match self.end_behavior {
             EndBehavior::StopRollout => JobEndBehavior::StopRollout,

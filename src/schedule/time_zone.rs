@@ -35,7 +35,8 @@ impl FromStr for Zone {
 /// The zone of a machine on which no zone is set (<https://data.iana.org/time-zones/tzdb/factory>).
 const UNSET: &str = "Factory";
 
-/// The remark on a value whose `+` arrived as a space, as `--tagging` is URL-encoded.
+/// The remark on a value whose `+` was read as a space. The value of `--tagging` is URL-encoded, so a `+` in it means a
+/// space.
 const LOST_PLUS: &str = " (its `+` was read as a space; a `+` is encoded as `%2B`)";
 
 /// Finds a zone by its name, in upper or lower case.
@@ -58,7 +59,8 @@ fn find_similar(zones: &TimeZoneDatabase, value: &str) -> Option<String> {
     most_similar.filter(|zone| similarity(zone) > 0.75)
 }
 
-/// The zone whose name ends with a city, with `_` or spaces between its words. `None` if no zone or several zones have it.
+/// The zone whose name ends with a city. The city may have `_` or spaces between its words. `None` if no zone or
+/// several zones have this city.
 fn find_city(zones: &TimeZoneDatabase, value: &str) -> Option<String> {
     let city = value.trim().replace(' ', "_");
     let has_city = |name: &String| name.rsplit_once('/').is_some_and(|(_, last)| last.eq_ignore_ascii_case(&city));
@@ -101,7 +103,7 @@ fn suggest_for_offset(zones: &TimeZoneDatabase, value: &str) -> Option<String> {
             find(zones, &name).map(|_| format!("; for {utc} all year, use `{name}`, whose sign is reversed{remark}"))
         }
         _ => {
-            // From 2038 on, only rules without a last year apply.
+            // By 2038, one-time changes of offsets are past. A zone with later changes has no fixed offset.
             let later = Timestamp::from_second(1 << 31).ok()?;
             let has_offset = |zone: TimeZone| zone.to_offset(later) == offset && zone.following(later).next().is_none();
             let names: Vec<_> = names(zones).filter(|name| find(zones, name).is_some_and(has_offset)).collect();

@@ -7,8 +7,8 @@
 use crate::schedule::duration::{DAY, MAX_DURATION, Minutes};
 use jiff::SignedDuration;
 
-/// The minimum time from now to the start and to the end, in minutes: when the release is checked, and when its job is
-/// created. The difference of a minute is the time for signing.
+/// The minimum time from now to the start, and from now to the end, in minutes. The check of a release requires one
+/// minute more than AWS IoT, to leave time for signing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeadTime {
     /// 31 minutes, as documented for uploaders.

@@ -16,7 +16,8 @@ use std::str::FromStr;
 /// (<https://docs.aws.amazon.com/iot/latest/apireference/API_MaintenanceWindow.html>).
 const LENGTHS: RangeInclusive<i64> = 1..=1430;
 
-/// The maximum number of days from one opening to the next: two months, if the first of them does not have the day.
+/// The number of days that are searched for the next opening: the first day and two months. After 31 January, for
+/// example, a window on day 31 opens next on 31 March.
 const MAX_DAYS_BETWEEN: usize = 63;
 
 /// A recurring maintenance window: `<days> <HH:MM> <duration>`. The time is in UTC if it ends in `Z`.
@@ -80,7 +81,7 @@ fn suggest_without_offset(parts: &[&str]) -> Option<Expected> {
     let utc = |days: &str| format!("`{days} {:02}:{:02}Z {length}`, or ", minute / 60, minute % 60);
     let utc = match &window.days {
         Days::OfWeek(week) if shift != 0 && *week != [true; 7] => utc(&weekdays(*week, shift).join("/")),
-        // In UTC, the days may need several windows.
+        // In UTC, the days can depend on the length of the month. No single window has such days, so none is suggested.
         Days::OfMonth(_) if shift != 0 => String::new(),
         _ => utc(days),
     };
@@ -124,7 +125,7 @@ impl Days {
     }
 }
 
-/// The names of days of the week that are `shift` days later.
+/// The names of the days that are `shift` days after the days of `week`.
 pub(super) fn weekdays(mut week: [bool; 7], shift: i64) -> Vec<&'static str> {
     match shift {
         -1 => week.rotate_left(1),
@@ -169,15 +170,18 @@ impl Window {
         days.filter(|day| self.days.contains(*day)).map(|day| day.to_datetime(self.opens))
     }
 
-    /// Returns how many days later the window's days are in UTC, and the minute of the UTC day at which it opens.
+    /// Returns the opening in UTC: the number of days after the local day (`-1` for the day before), and the minute of
+    /// the day.
     pub(super) fn opens_in_utc(&self, offset: Offset) -> (i64, i64) {
         let minute = i64::from(self.opens.hour()) * 60 + i64::from(self.opens.minute());
         let minute = minute - i64::from(offset.seconds()) / 60;
         (minute.div_euclid(DAY), minute.rem_euclid(DAY))
     }
 
-    /// Returns warnings if the zone's offset is not `offset` at the first opening, or changes between it and `until`. The
-    /// windows in AWS IoT keep `offset`.
+    /// Returns warnings about clock changes that move the window in local time, because AWS IoT keeps the window at
+    /// `offset`:
+    /// - The first opening is before the clocks change to `offset`.
+    /// - The clocks change to another offset between the first opening and `until`.
     pub(crate) fn clock_changes(&self, zone: &Zone, offset: Offset, first: Timestamp, until: Timestamp) -> Vec<String> {
         if self.is_utc {
             return Vec::new();

@@ -1,7 +1,7 @@
 //! The days of a maintenance window in UTC, and AWS IoT's cron expressions for them.
 //!
-//! AWS IoT uses UTC (<https://docs.aws.amazon.com/iot/latest/developerguide/jobs-configurations-details.html>),
-//! where the day may be the one before or after the local day.
+//! AWS IoT uses UTC (<https://docs.aws.amazon.com/iot/latest/developerguide/jobs-configurations-details.html>). The day
+//! in UTC may be the day before or after the local day.
 
 use crate::schedule::iot_cron::YEARS;
 use crate::schedule::window::{Days, Window, weekdays};
@@ -9,7 +9,7 @@ use jiff::civil::Date;
 use jiff::tz::Offset;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The cron expressions of a window by clocks with this offset from UTC, for a job of this year or a later one.
+/// The cron expressions of a window whose clocks have this offset from UTC, for a job in `year` or later.
 pub(crate) fn crons(window: &Window, offset: Offset, year: i16) -> Vec<String> {
     let (shift, minute) = window.opens_in_utc(offset);
     let days = match &window.days {
@@ -20,8 +20,8 @@ pub(crate) fn crons(window: &Window, offset: Offset, year: i16) -> Vec<String> {
     days.into_iter().map(|days| format!("cron({} {} {days})", minute % 60, minute / 60)).collect()
 }
 
-/// The last four fields of cron for days of the month that are `shift` days later in UTC. Returns several expressions if
-/// one cannot combine all days.
+/// Returns the last four fields of cron for days of the month that are `shift` days later in UTC. Returns several
+/// expressions if a single one cannot have all days.
 fn crons_of_month(month: &BTreeSet<i8>, shift: i64, year: i16) -> Vec<String> {
     let mut groups: BTreeMap<_, Vec<String>> = BTreeMap::new();
     for UtcDay { day, months, years } in month.iter().flat_map(|day| in_utc(*day, shift)) {
@@ -33,7 +33,7 @@ fn crons_of_month(month: &BTreeSet<i8>, shift: i64, year: i16) -> Vec<String> {
     fields.map(|((years, months, _), days)| format!("{} {months} ? {}", days.join(","), years.field(year))).collect()
 }
 
-/// A day in UTC, of some months of some years.
+/// A day of the month in UTC, and the months and years that it applies to.
 struct UtcDay {
     day: i8,
     months: &'static str,
@@ -57,12 +57,12 @@ enum Years {
     Common,
 }
 
-/// The days in UTC that are `shift` days after a day of every month that has it.
+/// The days in UTC that are `shift` days after `day`, in every month that has `day`.
 fn in_utc(day: i8, shift: i64) -> Vec<UtcDay> {
     let utc = |day, months| UtcDay { day, months, years: Years::All };
     match (shift, day) {
         (-1, 1) => vec![utc(LAST, ALL)],
-        // February has a 28th, too, when it has no 29th.
+        // 29 February exists only in leap years, so 28 February in UTC counts only in leap years.
         (-1, 29) => vec![utc(28, ALL_BUT_FEBRUARY), UtcDay { day: 28, months: "2", years: Years::Leap }],
         (-1, 30) => vec![utc(29, ALL_BUT_FEBRUARY)],
         (-1, 31) => vec![utc(30, WITH_31_DAYS)],
@@ -80,7 +80,7 @@ impl Years {
     /// The number of years that an expression lists: more than any job lasts, and few enough for AWS's maximum length.
     const LISTED: i16 = 80;
 
-    /// The last field of cron, for a year and later ones.
+    /// The year field of cron, for the year `first` and later years.
     fn field(self, first: i16) -> String {
         if self == Self::All {
             return "*".to_owned();

@@ -43,14 +43,14 @@ pub struct Settings {
     pub max_image_bytes: ByteCount,
     /// `URL_EXPIRY_SECONDS`: the lifetime of the URL from which a device fetches the image.
     pub url_expiry: UrlExpiry,
-    /// `VERIFY_SIGNATURES`: whether signatures are verified with the certificate of their signing job.
+    /// `VERIFY_SIGNATURES`: `true` if the function verifies signatures with the certificate of their signing job.
     pub verify_signatures: Flag,
-    /// `ALLOW_UNVERIFIED`: whether uploaders may provide a signature, which the function cannot verify.
+    /// `ALLOW_UNVERIFIED`: `true` if uploaders may provide a signature, which the function cannot verify.
     pub allow_unverified: Flag,
-    /// `FAILURE_QUEUE_ARN`: the stack's own failure queue. Its messages that cannot be read are consumed. Without this
-    /// setting, they fail like other events.
+    /// `FAILURE_QUEUE_ARN`: the stack's own failure queue. The function consumes unreadable messages of this queue.
+    /// Without this setting, such messages fail like other events.
     pub failure_queue: Option<QueueArn>,
-    /// `DRY_RUN`, `DRY_RUN_TAGS` and `DRY_RUN_MANIFEST`: whether releases are only checked.
+    /// `DRY_RUN`, `DRY_RUN_TAGS` and `DRY_RUN_MANIFEST`: the kind of dry run, in which releases are only checked.
     pub dry_run: DryRun,
     /// `DEFAULT_START`: the start of releases without `ota:start`.
     pub default_start: Start,
@@ -126,7 +126,8 @@ impl Settings {
             zone: self.default_timezone.clone(),
             window: None,
         };
-        // The time is in 1970, so every date in a setting is too far ahead. It is between two full minutes.
+        // In 1970, every date in a setting is too far ahead. The time is one second after a full minute, so relative
+        // times are rounded up.
         let any_time = Timestamp::UNIX_EPOCH.saturating_add(SignedDuration::from_secs(1)).unwrap_or_default();
         let problems = defaults.at(any_time, LeadTime::WhenChecked).err().into_iter().flatten();
         problems.map(|(part, problem)| format!("setting `{}` is {problem}", part.setting()))
@@ -163,8 +164,8 @@ impl Settings {
         format!("{} (signing profiles that this deployment allows)", one_of(names))
     }
 
-    /// Returns the folder of an upload, without the upload prefix: the longest prefix of its key that a rule on targets
-    /// has. Returns an empty text if there is no such rule. Only the rules of this folder apply to the upload.
+    /// Returns the folder of an upload: the longest prefix of a target rule with which the key begins, after the upload
+    /// prefix. Returns an empty text if no rule has such a prefix. Only the rules of this folder apply to the upload.
     pub fn folder(&self, key: &str) -> &str {
         let key = key.strip_prefix(&self.upload_prefix.0).unwrap_or_default();
         let rules = self.allowed_thing_groups.0.iter().chain(&self.allowed_things.0);

@@ -17,8 +17,8 @@ pub(crate) struct Certificate {
     /// Its `SubjectPublicKeyInfo` in DER.
     pub public_key: Vec<u8>,
     /// The end of its validity. [`Timestamp::MAX`] if the validity never ends
-    /// (<https://www.rfc-editor.org/rfc/rfc5280#section-4.1.2.5>). Also if the end cannot be read, because only a
-    /// warning depends on it.
+    /// (<https://www.rfc-editor.org/rfc/rfc5280#section-4.1.2.5>), or if the end cannot be read. Only a warning depends
+    /// on the end.
     pub not_after: Timestamp,
 }
 

@@ -10,7 +10,7 @@ use crate::signing::signing_job::SigningError;
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use tokio_util::io::SyncIoBridge;
 
-/// Reads the signature from the signed object of a key. If an image was copied over it, the signed object is the
+/// Reads the signature from the signed object of a key. If a raw copy is the current version, the signed object is the
 /// oldest version.
 ///
 /// # Errors
@@ -33,7 +33,7 @@ pub(crate) async fn read_current_or_oldest_signature(
 /// current version. A payload at the end of the object is not fetched.
 ///
 /// # Errors
-/// [`SigningError::Unusable`] if it is not a signed object of the upload.
+/// [`SigningError::Unusable`] if the version is not a signed object of the upload.
 pub(crate) async fn read_signature(
     scope: Scope<'_>,
     image: &Image,

@@ -12,8 +12,8 @@ use aws_sdk_signer::types::SigningProfileStatus;
 use jiff::Timestamp;
 use std::collections::HashMap;
 
-/// Checks the state of a signing profile, its path of the certificate on the device, and the size of each image. With
-/// an error in one of these, a signing job would fail, or devices could not use its signature.
+/// Checks the state of a signing profile, its path of the certificate on the device, and the size of each image. If one
+/// of these is wrong, a signing job fails, or devices cannot use its signature.
 pub(crate) async fn check_before_signing(
     scope: Scope<'_>,
     profile: &ProfileName,
@@ -41,7 +41,7 @@ pub(crate) async fn check_before_signing(
 /// Checks that the existing signatures of a profile can still be used. The inner `Err` is the problem.
 ///
 /// # Errors
-/// Fails if the profile cannot be looked up, also if AWS throttles: no later step has this check.
+/// Fails if the profile cannot be looked up. Throttling is a failure, too, because no later step makes this check.
 pub(crate) async fn check_after_signing(scope: Scope<'_>, profile: &str) -> Result<Result<(), String>, Failure> {
     let described = scope.aws.signer.get_signing_profile().profile_name(profile).send().await;
     check_state(&described.map_err(|error| Failure::request(looking_up(profile), error))?, scope.now())
@@ -71,8 +71,8 @@ fn check_state(described: &GetSigningProfileOutput, now: Timestamp) -> Result<Re
     Ok(if is_revoked { Err("it is revoked, expected Active".to_owned()) } else { Ok(()) })
 }
 
-/// The maximum size of an image on a signing platform, in bytes. `None` if it is not below that of a stream
-/// (<https://docs.aws.amazon.com/cli/latest/reference/signer/list-signing-platforms.html>).
+/// The maximum size of an image on a signing platform, in bytes. `None` if the platform allows every image that a
+/// stream allows (<https://docs.aws.amazon.com/cli/latest/reference/signer/list-signing-platforms.html>).
 fn max_bytes(platform: &str) -> Option<u64> {
     matches!(platform, "AmazonFreeRTOS-Default" | "AmazonFreeRTOS-TI-CC3220SF").then_some(16 * 1024 * 1024)
 }

@@ -21,7 +21,7 @@ use aws_sdk_signer::operation::describe_signing_job::DescribeSigningJobOutput;
 /// A signature that exists before the release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ProvidedSignature {
-    /// In base64.
+    /// The signature, in base64.
     pub signature: String,
     pub algorithm: SignatureAlgorithm,
     /// The certificate's path on the device.
@@ -32,9 +32,9 @@ pub(crate) struct ProvidedSignature {
     pub version_id: Option<String>,
 }
 
-/// Reads the signature of a signing job that the uploader names. The job must be a finished one of this account, over
-/// this object version. Its profile must be allowed and active, its signature valid, and its signed object readable for
-/// the deployment.
+/// Reads the signature of a signing job that the uploader names. The job must belong to this account, and must have
+/// succeeded over this object version. Its profile must be allowed and active, and its signature valid. Its signed
+/// object must be where the deployment can read it.
 ///
 /// # Errors
 /// Rejects the release if the job cannot be used.

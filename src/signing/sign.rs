@@ -36,8 +36,8 @@ const MAX_PAUSE: Duration = Duration::from_secs(4);
 /// The maximum number of unusable signing jobs that are replaced for one file.
 const MAX_UNUSABLE_JOBS: u32 = 50;
 
-/// Signs each file. If the release has no record, this attempt claims it first, and checks its claim while Signer
-/// works.
+/// Signs each file. If the release has no record, first writes one as this attempt's claim, and checks the claim while
+/// Signer works.
 ///
 /// # Errors
 /// [`Failure::Overtaken`] if another attempt has written the record first. Fails if a request fails or a signature does
@@ -137,7 +137,7 @@ async fn retry_throttled<T, E: ProvideErrorMetadata>(
 
 /// The signing of a file with a signing profile.
 struct Signing<'a> {
-    /// With the file's upload.
+    /// The scope of the file's upload.
     scope: Scope<'a>,
     file: &'a FileRequest,
     image: &'a Image,
@@ -187,10 +187,10 @@ impl Signing<'_> {
         state.map_err(|problem| profile::unusable(profile, &problem))
     }
 
-    /// Starts a signing job and waits for it. Every attempt gets the same signing job, by the same token.
+    /// Starts a signing job and waits for it. Every attempt sends the same token, and so gets the same signing job.
     ///
-    /// If that job was completed before this invocation and cannot be used, starts another one: the operator may have
-    /// removed the cause.
+    /// If that job was completed before this invocation and cannot be used, starts another one, because the operator
+    /// may have removed the cause.
     async fn sign_anew(&self) -> Result<SignedImage, Failure> {
         let mut unusable_jobs = 0;
         loop {

@@ -9,11 +9,12 @@ use jiff::Timestamp;
 /// A signature over a file, and everything that a device needs to check it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedImage {
-    /// The key of the raw copy. It is that of the signed object if Signer wrote one for this release.
+    /// The key of the raw copy. If Signer wrote a signed object for this release, the raw copy has the key of that
+    /// object.
     pub key: String,
     /// The signature, in base64.
     pub signature: String,
-    /// Its algorithm.
+    /// The algorithm of the signature.
     pub algorithm: SignatureAlgorithm,
     /// The certificate's path on the device: the signing profile's `certname`.
     pub cert_file: String,

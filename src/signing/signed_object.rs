@@ -13,7 +13,7 @@ use struson::reader::{JsonReader, JsonStreamReader, ReaderError, ValueType};
 /// The maximum length of a string in a signed object. An RSA signature with 4096 bits has 684 characters in base64.
 const MAX_STRING_BYTES: u64 = 1024;
 
-/// The size at which a signed object is too long, without its embedded payload. Signer writes far fewer bytes.
+/// The size, without the embedded payload, from which a signed object is too long. Signer writes far fewer bytes.
 const MAX_BYTES: usize = 64 * 1024;
 
 /// The JSON that Signer writes, with the image embedded in base64 (`payload`) or located elsewhere (`payloadLocation`).
@@ -99,9 +99,9 @@ impl<R: Read> Read for LimitedReader<'_, R> {
 }
 
 impl SignedObject {
-    /// Reads a signed object in constant memory. Its members may have any order. An embedded payload is skipped. It is
-    /// not even fetched if all other required members come before it. Without the payload, the object must have less
-    /// than 64 KiB.
+    /// Reads a signed object in constant memory. Its members may have any order. An embedded payload is skipped, or not
+    /// even fetched if all other required members come before it. Without the payload, the object must have less than
+    /// 64 KiB.
     ///
     /// # Errors
     /// Fails if the object cannot be read, is not the JSON of a signed object, or is too long for one.

@@ -1,4 +1,4 @@
-//! Signing jobs of AWS Signer, and which of them can be used.
+//! Checks which signing jobs of AWS Signer can be used.
 
 use crate::error::{Cause, Failure, required, required_text};
 use crate::signing::profile::cert_file;
@@ -46,7 +46,7 @@ pub(crate) struct UsableJob<'a> {
 ///
 /// # Errors
 /// [`SigningError::Unusable`] if one of these checks fails. [`SigningError::Failed`] if the response lacks a member
-/// that they need.
+/// that the checks need.
 pub(crate) fn check<'a>(
     job: &'a DescribeSigningJobOutput,
     upload: &Upload,

@@ -1,6 +1,6 @@
-//! Decodes text files in UTF-8 or UTF-16, with or without a byte order mark.
+//! Decodes text files in UTF-8, with or without a byte order mark, and in UTF-16 with one.
 //!
-//! Editors and shells of Windows write both.
+//! Editors and shells of Windows write all three forms.
 
 use std::borrow::Cow;
 

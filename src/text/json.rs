@@ -49,7 +49,8 @@ pub(crate) fn truncated(text: &str, max: usize) -> String {
 }
 
 impl<'a> Node<'a> {
-    /// Formats a number, a boolean or `null`, and the type of other values. A string is not shown, as it may be a signature.
+    /// Returns the JSON of a number, a boolean or `null`, and the type of other values. Strings are not shown, because
+    /// they may be signatures.
     fn shown(&self) -> String {
         let json = self.json.get();
         match json.as_bytes().first() {
@@ -80,8 +81,8 @@ impl<'a> Node<'a> {
         value.map_err(|error| self.problem(problems, &format!("cannot be read: {error}"))).ok()
     }
 
-    /// Reads an object. If the value is not an object, this is the only problem: `read` finds no members, and missing
-    /// members are not reported.
+    /// Reads an object. A value that is not an object is one problem: `read` then finds no members, but does not report
+    /// them as missing.
     pub fn object<T>(&self, problems: &mut Problems, read: impl FnOnce(&mut Object<'a, '_>) -> T) -> T {
         let members = self.parse('{', "an object", problems).map(|Members(members)| members);
         let mut object = Object { path: self.path.clone(), members, known: Vec::new(), problems };
@@ -144,7 +145,7 @@ pub(crate) fn list<'a, T>(
     }
 }
 
-/// An object whose members are read by their names. Members that are not read are reported at its end.
+/// An object whose members are read by their names. After the last read, the remaining members are reported.
 pub(crate) struct Object<'a, 'p> {
     path: String,
     members: Option<Vec<(String, &'a RawValue)>>,
@@ -311,7 +312,7 @@ mod tests {
     }
 
     proptest! {
-        /// Members are left out, replaced, or joined by unknown ones: each change is reported.
+        /// Each member that is missing, replaced or unknown is one problem.
         #[test]
         fn no_problem_hides_another(changes in prop::collection::vec(0..4, NAMES.len())) {
             let mut object = good();

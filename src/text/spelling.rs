@@ -2,13 +2,14 @@
 
 use std::fmt::Display;
 
-/// The minimum Jaro-Winkler similarity of a suggested name, from 0 to 1 for equal names. It favors a common beginning.
+/// The minimum Jaro-Winkler similarity of a suggested name. The similarity of equal names is 1, and a common beginning
+/// increases it.
 const MIN_SIMILARITY: f64 = 0.75;
 
 /// The minimum share of letters that a suggested name has in common with the misspelt one.
 const MIN_IN_COMMON: f64 = 0.56;
 
-/// The minimum length of a name's beginning or end for which the name is suggested.
+/// The minimum length of a beginning or end that suggests the whole name.
 const MIN_PART: usize = 3;
 
 /// The maximum number of names of a list in a message.
@@ -42,8 +43,8 @@ pub(crate) fn folded(name: &str) -> String {
     name
 }
 
-/// The known name that is most similar to `name`, or the only one that begins or ends with it. `None` if no known name is
-/// similar.
+/// Returns the only known name that begins or ends with `name`, or else the most similar one. `None` if no known name
+/// is similar.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let unknown = folded(name);
     let names: Vec<_> = known.into_iter().map(|name| (folded(name), name)).collect();
@@ -103,7 +104,7 @@ mod tests {
             assert_eq!(nearest(name, known).unwrap_or_default(), expected, "{name}");
         }
         assert_eq!(nearest("files", []), None);
-        // The beginning or end of several names suggests none of them, unless it is similar to one.
+        // The beginning or end of several names suggests a name only if it is similar to that name.
         let known = ["job-id", "job-template", "end", "end-behavior"];
         for (name, expected) in [("job", ""), ("end", "end"), ("ends", "end"), ("behavior", "end-behavior")] {
             assert_eq!(nearest(name, known).unwrap_or_default(), expected, "{name}");

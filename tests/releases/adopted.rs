@@ -89,7 +89,7 @@ async fn all_pages_of_an_earlier_attempts_objects_are_read() {
     assert_eq!(release(&fake, &upload).await["outcome"], "adopted");
 }
 
-/// Each operation fails, without and with its effect. The next delivery completes the release.
+/// Each operation fails once without its effect, and once with it. The next delivery completes the release.
 #[tokio::test(start_paused = true)]
 async fn the_delivery_after_a_failed_operation_results_in_one_job() {
     let operations = [
@@ -112,7 +112,7 @@ async fn the_delivery_after_a_failed_operation_results_in_one_job() {
     for operation in operations {
         for has_effect in [false, true] {
             let (fake, upload) = upload_image(&[LAB]);
-            // The number of tries by the SDK; two HeadObject requests run at the same time.
+            // The SDK tries each request three times. Two HeadObject requests run at the same time.
             for _ in 0..if operation == "HeadObject" { 6 } else { 3 } {
                 if has_effect {
                     fake.fail_after_next(operation, 500, "InternalError");
@@ -131,6 +131,6 @@ async fn the_delivery_after_a_failed_operation_results_in_one_job() {
             assert_eq!(release(&fake, &upload).await["outcome"], "adopted");
         }
     }
-    // A stream and a job that were created are looked up and adopted in the same attempt.
+    // If CreateStream or CreateJob has its effect and fails, the same attempt adopts the stream or the job.
     assert_eq!(recovered_at_once, 2);
 }

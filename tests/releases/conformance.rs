@@ -36,7 +36,8 @@ struct Stage {
     world: World,
 }
 
-/// The requests of an attempt that the model has, in order; of a request that the SDK retried, the last try.
+/// The requests of an attempt in their order, without those that the model does not have. Of a request that the SDK
+/// retried, only the last try counts.
 type Trace = Vec<Call>;
 
 impl Stage {
@@ -80,7 +81,8 @@ impl Stage {
         (job_id, claim.to_string().into())
     }
 
-    /// Runs an attempt. A claim is written right before this attempt's own, and hidden by a delete marker.
+    /// Runs an attempt. `claim`, if any, is written and hidden by a delete marker right before this attempt writes its
+    /// own claim.
     async fn attempt(&mut self, fault: Option<FaultAt>, claim: Option<(JobId, Bytes)>) -> Trace {
         let seen = Arc::new(Mutex::new(Vec::new()));
         if let Some((_, claim)) = claim.clone() {
@@ -187,7 +189,8 @@ fn watch(seen: Arc<Mutex<Vec<(Call, usize)>>>, fault: Option<FaultAt>) -> suppor
         }
         let (_, _, fault) = fault.filter(|(faulty, index, _)| (*faulty, *index + 1) == (call, *nth))?;
         match (fault, nth_try) {
-            // All information of this response is in its headers. The SDK does not retry it.
+            // All information of this response is in its headers. If they are missing, the SDK does not retry the
+            // request.
             (Fault::Error, _) if call == Call::Current => Some(support::Fault::HeadersLost),
             (Fault::ResponsesLost, _) if call == Call::Copy => Some(support::Fault::HeadersLost),
             (Fault::Retried | Fault::ResponsesLost, 1) => Some(support::Fault::ErrorAfter),

@@ -69,7 +69,7 @@ async fn a_copy_onto_itself_is_skipped_even_if_the_job_was_deleted() {
     }
 }
 
-/// The events arrive in the order of the copies, before or after the next copy.
+/// The events arrive in the order of the copies: each before the next copy is made, or all after the last copy.
 #[tokio::test]
 async fn a_copy_of_a_copy_is_skipped() {
     for is_late in [false, true] {
@@ -235,7 +235,7 @@ async fn a_manifest_copied_onto_itself_is_skipped() {
         assert_eq!(receipt(&fake, &upload)["sha256"], sha256(manifest.as_bytes()));
         let copy = fake.copy_onto_itself(&upload);
         assert_unchanged(&release_of_with(&fake, &copy_event(&copy), &settings).await);
-        // Equivalent JSON has other bytes.
+        // The same JSON with other bytes is not an unchanged copy.
         let other = fake.upload("firmware/blinky.ota.json", format!("{manifest}\n"), &[LAB]);
         assert_eq!(release_of_with(&fake, &copy_event(&other), &settings).await["outcome"], "created");
     }

@@ -172,7 +172,7 @@ async fn a_dry_run_without_aws_needs_the_manifest() {
             "setting `DRY_RUN_MANIFEST` is not set, expected the JSON of this manifest, as no request is sent to AWS"
         ])
     );
-    // With the tags of the object, the manifest is read.
+    // Without `DRY_RUN_TAGS`, the dry run reads the tags and the manifest from S3.
     let result = dry_run(&fake, &upload).await;
     assert_eq!((&result["outcome"], result["startSigningJobs"].as_array().map(Vec::len)), (&json!("dry-run"), Some(2)));
     let sizes: Vec<_> = document(&result["createJob"])["afr_ota"]["files"]

@@ -78,7 +78,7 @@ fn two_faults_at_any_calls_result_in_one_job() {
     let pairs = with_paused_clock(async {
         let mut pairs = Vec::new();
         for first in every_fault(&calls_of_release(&[LAB], &[]).await) {
-            // The second fault can be at a request that only follows the first fault.
+            // The second fault can be at a request that the function sends only because of the first fault.
             let after = calls_of_release(&[LAB], &[first]).await;
             let position = after.iter().position(|index| *index == first.0).map_or(0, |at| at + 1);
             pairs.extend(every_fault(&after[position..]).into_iter().map(|second| vec![first, second]));
@@ -184,7 +184,7 @@ async fn an_upload_that_changes_during_its_release_never_gets_a_mismatched_job()
     assert!(created > 0 && skipped > 0, "{created} {skipped}");
 }
 
-/// Asserts that the signature in a job is one of the streamed bytes.
+/// Asserts that the signature in a job is over the streamed bytes.
 async fn assert_signature_matches(fake: &Fake, job: &Value) {
     let document = document(job);
     let file = &document["afr_ota"]["files"][0];

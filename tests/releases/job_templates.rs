@@ -107,7 +107,7 @@ async fn tags_override_the_template() {
 async fn members_that_the_template_lacks_have_their_defaults() {
     let without = job_members(json!({}), &[]).await;
     assert_eq!(job_members(json!({}), &[CANARY]).await, without);
-    // As AWS IoT returns them.
+    // AWS IoT can return members that are not set in these forms.
     let nothing = json!({
         "jobExecutionsRolloutConfig": {"exponentialRate": null, "maximumPerMinute": null}, "abortConfig": null,
         "timeoutConfig": {"inProgressTimeoutInMinutes": null}, "jobExecutionsRetryConfig": {"criteriaList": []},
@@ -253,7 +253,8 @@ async fn windows_of_the_template_require_a_continuous_job_and_an_end_for_an_end_
     assert_nothing_created(&fake);
 }
 
-/// The default end can be too near for the start of the tag. With windows of the template, there is no default end.
+/// The default end can be too near to the start in the tag. If the template has windows, the release has no default
+/// end.
 #[tokio::test]
 async fn the_default_end_is_checked_after_the_template_is_read() {
     let now = || "2026-11-23T21:40:00Z".parse().expect("a time");

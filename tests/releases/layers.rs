@@ -87,7 +87,8 @@ fn purpose_problems(page: &str, files: &Files) -> Vec<String> {
     rows.filter_map(differs).collect()
 }
 
-/// The row of the file that has the item with this path. If the path names a whole file or folder, the last row in it.
+/// The row of the file that has the item with this path. If the path names a whole file or folder, the last row of that
+/// file or folder.
 fn last_used(path: &[&str], modules: &[&Module<'_>], row: impl Fn(&str) -> Option<usize>) -> Option<usize> {
     let is_in = |module: &&&Module<'_>| module.file != "main.rs" && path.starts_with(&module.path);
     let used = modules.iter().filter(is_in).max_by_key(|module| module.path.len())?;
@@ -132,7 +133,7 @@ impl<'a> Module<'a> {
             && items.all(|item| matches!(item, [] | ["mod", _] | ["pub", "mod", _] | ["pub", "(", _, ")", "mod", _]))
     }
 
-    /// The paths from the root of the crate to everything that the code uses of the crate.
+    /// The paths, from the root of the crate, of all items of the crate that the code uses.
     fn uses(&self) -> BTreeSet<Vec<&'a str>> {
         let declarations = self.code.windows(3).filter(|item| item[0] == "mod" && item[2] == ";");
         let children: Vec<_> = declarations.map(|item| item[1]).collect();
@@ -155,7 +156,7 @@ impl<'a> Module<'a> {
     }
 }
 
-/// Collects the paths of a path or a tree of paths, which continues `path` at the beginning of the tokens.
+/// Collects the paths at the beginning of the tokens, which are one path or a tree of paths. Each continues `path`.
 fn collect_paths<'a>(tokens: &mut &[&'a str], mut path: Vec<&'a str>, found: &mut BTreeSet<Vec<&'a str>>) {
     loop {
         match **tokens {

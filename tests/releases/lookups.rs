@@ -158,7 +158,7 @@ async fn default_and_null_package_versions_are_not_looked_up() {
     }
 }
 
-/// 25 lookups of one second each.
+/// Each of the 25 lookups takes one second.
 #[tokio::test(start_paused = true)]
 async fn package_versions_are_looked_up_ten_at_a_time() {
     let names: Vec<_> = (0..25).map(|package| format!("p{package}")).collect();
@@ -176,7 +176,7 @@ async fn package_versions_are_looked_up_ten_at_a_time() {
 async fn a_throttled_lookup_is_retried() {
     for operation in ["DescribeThingGroup", "GetPackageVersion"] {
         let (fake, upload, _) = upload_naming(NamedIn::Tag, &[("blinky", "1.2.0")]);
-        // The SDK sends a request three times. The function retries that.
+        // The SDK tries a request three times. The function then retries the release.
         for _ in 0..6 {
             fake.fail_next(operation, 400, "ThrottlingException");
         }

@@ -201,7 +201,7 @@ async fn each_file_can_be_signed_in_its_own_way() {
     let (fake, upload, [file, _]) = upload_manifest(&[("ota:signing-profile", "OtherProfile")], |manifest| {
         app = manifest["files"][0].clone();
     });
-    // By an existing signing job, and by the profile of the tags.
+    // One file has an existing signing job, and the other is signed with the profile of the tags.
     let signing_job = sign_in_advance(&fake, &file, "SignedImage/by-hand/").await;
     let mut manifest = json!({"files": [app, {"key": "firmware/radio.bin"}]});
     manifest["files"][0]["signingJob"] = json!(signing_job);
@@ -217,7 +217,7 @@ async fn each_file_can_be_signed_in_its_own_way() {
     let started: Vec<_> = fake.calls("StartSigningJob")[before..].iter().map(Call::json).collect();
     assert_eq!(started.iter().map(|call| &call["profileName"]).collect::<Vec<_>>(), ["OtherProfile"]);
 
-    // By a profile of the manifest, and outside of AWS.
+    // One file is signed with a profile of the manifest, and the other outside of AWS.
     let (fake, upload, _) = upload_manifest(&[], |manifest| {
         manifest["files"][0]["signingProfile"] = json!("OtherProfile");
         extend(&mut manifest["files"][1], json!({"signature": EXTERNAL_SIGNATURE, "certificate": "/radio.pem"}));

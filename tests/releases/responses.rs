@@ -88,7 +88,8 @@ async fn a_missing_member_is_not_mistaken_for_missing_work_of_an_earlier_attempt
     }
 }
 
-/// Deletes everything of a release except its signing job, and adds a signature object. The tags name one of the two.
+/// Deletes everything of a release except its signing job, and adds a signature object. The new tags name the job or
+/// the object.
 fn provide_signature(fake: &Fake, upload: &Upload, tag: &str) {
     let mut state = fake.state();
     let job = state.signing_jobs.keys().next().expect("a signing job").clone();

@@ -91,7 +91,7 @@ async fn every_envelope_of_an_event_has_the_same_result() {
     assert_eq!(read("eventbridge-encoded-key.result.json"), read("encoded-key.result.json"));
     assert_eq!(read("eventbridge-tags-added.result.json"), read("tagged-later.result.json"));
 
-    // All of them result in the same job.
+    // All these events result in the same job.
     let fake = Fake::new();
     put_sample(&fake, &read("put.json")["Records"][0]["s3"]["object"]);
     let created = release_of(&fake, &read("failure-queue.json")).await;

@@ -100,7 +100,7 @@ async fn a_failed_signing_job_is_reported_and_replaced() {
     let failed = failure(&fake, &upload).await;
     assert!(failed.contains("failed: can't identify EC private key."), "{failed}");
     assert_eq!(fake.state().signing_jobs.len(), 1);
-    // A minute later, the operator has fixed it. Signer would return the failed job again for the same token.
+    // A minute later, the operator has fixed the cause. For the same token, Signer would return the failed job again.
     for job in fake.state().signing_jobs.values_mut() {
         job["completedAt"] = (now().as_second() - 60).into();
     }

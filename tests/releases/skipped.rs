@@ -84,7 +84,7 @@ async fn an_unreadable_object_without_release_tags_is_skipped() {
     }
 }
 
-/// HeadObject of the key then responds with 400, without a version ID.
+/// S3 responds to HeadObject of such a version with 400, and without a version ID.
 #[tokio::test]
 async fn a_newer_version_with_a_customer_provided_key_supersedes() {
     let (fake, upload) = upload_image(&[LAB]);

@@ -1,4 +1,5 @@
-//! Throttled requests are retried until the invocation's deadline; used-up quotas are not.
+//! Throttled requests are retried until the invocation's deadline. Requests that exceed a used-up quota are not
+//! retried.
 
 use crate::support::{IMAGE, LAB, assert_released_once, failure, release, upload_image};
 

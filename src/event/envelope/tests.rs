@@ -28,7 +28,7 @@ fn an_event_in_any_envelope_is_read_like_the_event_itself() {
         let problem = problem(read(&envelop(&batch_operations())));
         assert!(problem.contains("`invocationSchemaVersion`"), "{envelope}: {problem}");
     }
-    // Only a `Message` of the `Type` of notifications is opened.
+    // A `Message` is opened only if the `Type` is `Notification`.
     let other = json!({"Type": "Other", "Message": events[0].to_string()});
     assert!(problem(read(&other)).starts_with("it is an object with the members `Message`, `Type`, expected"));
 }
@@ -136,7 +136,7 @@ fn batch(queue: &str, bodies: &[&str]) -> Value {
     json!({"Records": messages.collect::<Vec<_>>()})
 }
 
-/// Returns whether each record has an upload, and its consumed message.
+/// Returns for each record whether it has an upload, and its consumed message.
 fn consumed(event: &Value) -> Vec<(bool, Option<String>)> {
     let records = records(&event.to_string(), Some(QUEUE)).into_iter();
     records.map(|record| (record.upload.is_ok(), record.consumed)).collect()

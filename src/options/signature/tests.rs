@@ -21,7 +21,7 @@ fn a_signature_has_the_form_of_its_algorithm() {
     for length in [1, 31, 32, 48, 66] {
         assert_eq!(check_form(&base64(&pair(number(length), number(32))), ECDSA), Ok(()), "{length}");
     }
-    // A number whose first bit is set has a zero before it.
+    // DER puts a zero byte before a number whose first bit is set.
     assert_eq!(check_form(&base64(&pair([&[2, 33, 0], &[255; 32][..]].concat(), number(32))), ECDSA), Ok(()));
     let whole = pair(number(32), number(32));
     for bad in [

@@ -126,7 +126,7 @@ fn no_two_mistakes_in_a_manifest_hide_each_other() {
             mistake(&mut manifest, place, *which).and_then(|()| mistake(&mut manifest, other, *other_which)).unwrap();
             let found = problems(&manifest);
             for problem in problems_of_one.iter().chain(problems_of_other) {
-                // Both numbers of one list of retries are in one problem.
+                // One problem reports all numbers in a list of retries.
                 let is_list = problem.starts_with("`jobExecutionsRetryConfig.criteriaList` is ");
                 assert!(found.contains(problem) || is_list, "{place} and {other}: {problem} is not in {found:?}");
             }
@@ -137,7 +137,7 @@ fn no_two_mistakes_in_a_manifest_hide_each_other() {
 #[test]
 fn at_most_50_problems_are_reported() {
     let problems = |count: usize| problems_with("destinationPackageVersions", json!(vec![""; count]));
-    // Too many package versions are one more problem.
+    // The excessive number of package versions is one more problem.
     assert_eq!((problems(49).len(), problems(49)[49].ends_with("expected at most 25")), (50, true));
     let many = problems(15_000);
     assert_eq!((many.len(), many[50].as_str()), (51, "the manifest has 14951 more problems"));

@@ -250,7 +250,7 @@ fn every_tag_is_documented() {
 
 #[test]
 fn the_documented_values_are_accepted() {
-    // The table also quotes characters, and the form of a window.
+    // The table also has characters and the form of a window in backticks. These are not values.
     let no_values = ["T", "Z", "/", ".", "_", "-", "AFR_OTA-", "<days> <HH:MM> <duration>", "AllowUnverified"];
     let custom = [(SIGNATURE, ".sig"), (CERTIFICATE, "cert.pem")];
     let mut count = 0;
@@ -280,7 +280,7 @@ fn the_documented_defaults_match_the_code() {
     let is_signed_by_default = default.files[0].signed_by == SignedBy::Profile("OtaSigning".parse().unwrap());
     let custom =
         |algorithm: &[(&str, &str)]| request(&[&[LAB, (SIGNATURE, ECDSA), (CERTIFICATE, "c")], algorithm].concat());
-    // Defaults that no value of the tag expresses.
+    // Defaults that the table describes in words, because no value of the tag means the same.
     let in_words = [
         (THING_GROUP, "required, or `ota:thing`", request(&[]).is_err() && request(&[(THING, "thing-1")]).is_ok()),
         (THING, "no single things", default.targets == [Target::ThingGroup("lab".into())]),

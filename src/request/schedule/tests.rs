@@ -85,7 +85,7 @@ fn configured_windows_are_those_of_a_continuous_job_and_open_before_its_end() {
     assert_eq!(read(saturdays, &[(END, "2d")]), never_open(between));
     assert_eq!(read(past, &[]), never_open("after the start at 2026-11-23T22:40Z"));
     assert_eq!(read(past, &[(START, "now")]), never_open("after now"));
-    // AWS IoT accepts this expression in a template, but it is not parsed here.
+    // AWS IoT accepts this expression in a template, but this crate cannot parse it.
     assert!(read("cron(0 2 L-3 * ? *)", &[(END, "2d")]).is_ok());
     assert_eq!(
         read(saturdays, &[(TARGET_SELECTION, "snapshot")]).unwrap_err(),
@@ -106,7 +106,7 @@ fn a_broken_rule_is_reported_with_the_tag_or_the_setting() {
         read_in(&context, &[(START, "now")]).unwrap_err(),
         ["tag `ota:end` is missing and the setting `DEFAULT_END` is 30m ahead, expected at least 31 minutes ahead"]
     );
-    // The template may have windows, and the release no end.
+    // The template may have windows. The release would then have no end.
     assert!(read_in(&Context { is_template_pending: true, ..context }, &[(START, "now")]).is_ok());
 }
 

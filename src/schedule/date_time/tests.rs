@@ -52,7 +52,7 @@ fn a_time_that_the_clocks_skip_or_show_twice_is_rejected_with_both_possible_time
     for text in ["2027-03-28T01:59", "2027-03-28T03:00", "2027-10-31T01:59", "2027-10-31T03:00", "2027-03-28T02:30Z"] {
         assert!(DateAndTime::parse(text).unwrap().in_zone(&zone("Europe/Berlin")).is_ok(), "{text}");
     }
-    // A whole day, in 2011.
+    // In 2011, the clocks of Samoa skipped a whole day.
     assert!(problem("Pacific/Apia", "2011-12-30T12:00").starts_with("skipped by the clocks of `Pacific/Apia`"));
 }
 

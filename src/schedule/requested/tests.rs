@@ -101,7 +101,7 @@ fn a_bad_end_is_reported_with_a_bad_start_unless_only_the_start_makes_it_bad() {
     assert_eq!(problems[1].1, "5m after the start, expected at least 30 minutes after it");
 }
 
-/// Zone, start, end and window; its cron expression, its first opening, and a part of the warning.
+/// The zone, start, end and window; then the cron expression, the first opening, and a part of the warning.
 const FIRST_OPENINGS: [&str; 15] = [
     "Europe/Berlin|1h|never|daily 02:00 2h|0 1 * * ? *|2026-11-24T01:00Z|forward by 1h",
     "Europe/Berlin|2027-07-01T02:00|never|daily 02:00 2h|0 0 * * ? *|2027-07-01T00:00Z|back by 1h",
@@ -115,10 +115,10 @@ const FIRST_OPENINGS: [&str; 15] = [
     "America/New_York|2027-11-06T12:00|2027-11-07T05:30|sun 05:00 2h|0 10 ? * SUN *|2027-11-07T10:00Z|",
     "Australia/Lord_Howe|2027-04-03T12:00|2027-04-04T09:00|sun 05:00 2h|30 18 ? * SAT *|2027-04-03T18:30Z|",
     "Europe/Berlin|2027-03-01T12:00|never|day-31 05:00 2h|0 3 31 * ? *|2027-03-31T03:00Z|back by 1h",
-    // The clocks show the time twice, or skip it: the offset is the one of the later windows.
+    // The clocks show the time twice, or skip it. The offset of the later windows applies.
     "Europe/Berlin|2027-10-30T12:00|2027-11-01T12:00|sun 02:30 2h|30 1 ? * SUN *|2027-10-31T01:30Z|",
     "Europe/Berlin|2027-03-27T12:00|2027-03-29T12:00|sun 02:30 2h|30 0 ? * SUN *|2027-03-28T00:30Z|at 2027-03-28T01:30",
-    // The window has just opened, and opens once more by the offset of the next day.
+    // The window opened just before the start. By the offset of the next day, it opens again on the same day.
     "Europe/Berlin|2027-10-30T05:10|2027-11-01T12:00|daily 05:00 2h|0 4 * * ? *|2027-10-30T04:00Z|at 2027-10-30T06:00",
     "Europe/Berlin|2027-10-30T12:00|2027-10-31T05:30|sun 04:00Z 2h|0 4 ? * SUN *|2027-10-31T04:00Z|",
 ];

@@ -95,7 +95,7 @@ fn a_city_or_an_abbreviation_is_rejected_with_its_zone() {
     for value in ["PST", "PDT", "CEST", "cest", "IST", "JST"] {
         assert_eq!(expected_form(value), format!("{head}; several zones share the abbreviation `{value}`"));
     }
-    // Ends of several zones' names, or of no zone's.
+    // Words at the end of several zones' names, or of no zone's name.
     for value in ["Indianapolis", "Atlantis", "A", "XYZ"] {
         assert_eq!(expected_form(value), head, "{value}");
     }
@@ -126,14 +126,14 @@ proptest! {
     }
 }
 
-/// Fails if a feature of the crate is enabled that reads the system's database.
+/// Fails if a feature of jiff that reads the system's database is enabled.
 #[test]
 fn the_default_database_is_the_one_in_the_binary() {
     assert_eq!(format!("{:?}", jiff::tz::db()), format!("{:?}", TimeZoneDatabase::bundled()));
 }
 
 proptest! {
-    // Each text is compared with all names.
+    // Only a few cases, because each text is compared with all names.
     #![proptest_config(ProptestConfig::with_cases(16))]
     #[test]
     fn no_text_makes_the_zone_parser_panic(text in "\\PC*") {

@@ -79,7 +79,7 @@ fn any_days() -> impl Strategy<Value = String> {
     prop_oneof![Just("daily".to_owned()), week, month, ends]
 }
 
-/// Returns whether a date is one of the days of a window, by their names alone.
+/// Returns whether a date is one of the days of a window, from the names of the days alone.
 fn is_open_on(days: &str, date: Date) -> bool {
     let weekday = format!("{:?}", date.weekday())[..3].to_lowercase();
     days == "daily"
@@ -111,7 +111,7 @@ proptest! {
         let local = days(first).take_while(|date| *date <= last).filter(|date| is_open_on(&days_of_window, *date));
         let time = Time::new(hour, minute, 0, 0).unwrap();
         let local: Vec<_> = local.map(|date| offset.to_timestamp(date.to_datetime(time)).unwrap()).collect();
-        // Without the first and last day, which may be other days in UTC.
+        // Leaves out the first and the last days, which may be other days in UTC.
         let inner = |times: &[Timestamp]| {
             let [from, to] = [Date::new(2026, 1, 3), Date::new(2030, 12, 29)]
                 .map(|date| Offset::UTC.to_timestamp(date.unwrap().to_datetime(Time::midnight())).unwrap());

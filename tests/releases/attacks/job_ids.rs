@@ -16,7 +16,7 @@ fn insert_job(state: &mut State, job_id: &str, document: &Value, description: Op
     state.jobs.insert(job_id.to_owned(), job);
 }
 
-/// Job documents. True if the document names the stream or files of this upload.
+/// Job documents, each with `true` if the document names the stream or files of this upload.
 fn documents(upload: &Upload) -> [(Value, bool); 6] {
     let url = |prefix: &str| {
         format!("${{aws:iot:s3-presigned-url-v2:https://s3.us-east-1.amazonaws.com/{BUCKET}/{prefix}x}}")
@@ -226,7 +226,7 @@ async fn an_explicit_id_cannot_be_the_default_id_of_another_upload() {
     assert_eq!(release(&fake, &victim).await["jobId"], victim.default_job_id());
 }
 
-/// The other attempt writes its record after this one has listed, and creates its job before this one's DescribeJob.
+/// Another attempt writes its record and creates its job between this attempt's listing and its DescribeJob.
 #[tokio::test(start_paused = true)]
 async fn a_job_of_a_faster_attempt_is_adopted() {
     let (fake, upload) = upload_image(&[LAB]);

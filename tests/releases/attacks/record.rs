@@ -43,10 +43,11 @@ async fn a_hidden_record_keeps_its_job_id() {
     }
 }
 
-/// The versions appear after the listing, right before the claim.
+/// The versions of the record appear after this attempt's listing, right before its claim.
 #[tokio::test]
 async fn a_claim_over_a_delete_marker_does_not_replace_earlier_records() {
-    // The versions, oldest first (job ID and whether it is a receipt; `None` is a delete marker), and the outcome.
+    // The versions, the oldest first, and the outcome. A version is a job ID, with `true` for a receipt; `None` is a
+    // delete marker.
     type Versions = &'static [Option<(&'static str, bool)>];
     let cases: [(Versions, &str); 6] = [
         (&[Some(("first", false)), None], "created"),

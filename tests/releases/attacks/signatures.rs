@@ -127,7 +127,7 @@ async fn a_revoked_or_expired_signature_of_an_earlier_attempt_is_replaced() {
     }
 }
 
-/// The signature is found by its key below the prefix, or by Signer for the same token.
+/// The signature is found by its key below the prefix, or returned by Signer for the same token.
 #[tokio::test(start_paused = true)]
 async fn reusing_a_signature_requires_an_active_profile() {
     for is_listed in [true, false] {
@@ -137,7 +137,7 @@ async fn reusing_a_signature_requires_an_active_profile() {
             fake.fail_next("CopyObject", 403, "AccessDenied");
             failure(&fake, &upload).await;
             if !is_listed {
-                // Signer writes the signed object after the next attempt has listed.
+                // Signer writes the signed object after the listing of the next attempt.
                 let prefix = signed_prefix(&upload);
                 let is_signed = move |key: &str| key.starts_with(&prefix) && !key.ends_with("release.json");
                 let mut state = fake.state();

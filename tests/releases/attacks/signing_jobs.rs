@@ -17,7 +17,7 @@ async fn a_signing_job_with_a_guessed_token_does_not_block_the_release() {
     assert_released_once(&fake, &upload, IMAGE).await;
 }
 
-/// With the same token, Signer signs once.
+/// Signer signs once for each token.
 #[tokio::test(start_paused = true)]
 async fn attempts_at_one_release_share_a_token_that_no_other_release_has() {
     let mut tokens = BTreeSet::new();

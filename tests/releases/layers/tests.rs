@@ -7,7 +7,8 @@ fn check(rows: &[&str], files: &[(&str, &str)]) -> Vec<String> {
     problems(&format!("# Title\n\n| file | purpose |\n|---|---|\n{}\n`c.rs` in prose.\n", page.concat()), &files)
 }
 
-/// The files below that `b.rs` uses with this code, where `x/mod.rs` only declares modules and `y/mod.rs` has code.
+/// The files that `b.rs` with this code uses, although they are below it in the table. `x/mod.rs` only declares
+/// modules, and `y/mod.rs` has code.
 fn uses(code: &str) -> Vec<String> {
     let rows = ["a.rs", "b.rs", "c.rs", "x/d.rs", "x/e.rs", "y/f.rs", "y/mod.rs"];
     let modules = [

@@ -21,7 +21,7 @@ struct Delivery {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct State {
     world: World,
-    /// Sorted: all deliveries are equivalent.
+    /// Sorted, because all deliveries are equivalent.
     deliveries: Vec<Delivery>,
     /// The requests that can still have their effect.
     in_flight: Vec<(Call, JobId)>,

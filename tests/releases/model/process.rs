@@ -17,7 +17,7 @@ enum Step {
     ReadRecord,
     AdoptRecorded,
     Preflight,
-    /// After DescribeJob found a job, without a record in the listing.
+    /// After DescribeJob found a job, although the listing had no record.
     Recheck,
     Claim,
     Sign,
@@ -31,7 +31,7 @@ enum Step {
     Ended(Outcome),
 }
 
-/// A worse design than that of the handler.
+/// The handler's design with one defect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Mutant {
     /// No defect: the design of the handler.

@@ -1,7 +1,7 @@
 //! The state that attempts share, and the requests that read and write it.
 
-/// A request that reads or writes shared state. All other requests read constants: their failure is equivalent to a
-/// failure of the next request here.
+/// A request that reads or writes shared state. All other requests read constants: if one fails, the result is that of
+/// a failure of the next request that the model has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Call {
     Tags,

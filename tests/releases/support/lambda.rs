@@ -107,7 +107,7 @@ impl FunctionProcess {
             .spawn()
             .expect("the bootstrap starts");
         let mut stdout = child.stdout.take().expect("its output");
-        // Read while it runs: a full pipe would block it.
+        // The output is read while the process runs, because a full pipe would block the process.
         let log = tokio::spawn(async move {
             let mut log = String::new();
             stdout.read_to_string(&mut log).await.expect("text");

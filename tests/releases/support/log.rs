@@ -16,7 +16,8 @@ pub async fn warnings(work: impl Future) -> String {
             Ok(())
         }
     }
-    // With a single subscriber, `tracing` caches the decision of the first thread that logs, and applies it to all.
+    // With a single subscriber, `tracing` caches the decision of the first thread that logs, and applies it to all
+    // threads.
     static SECOND: LazyLock<tracing::Dispatch> =
         LazyLock::new(|| tracing::Dispatch::new(tracing_subscriber::fmt().with_writer(io::sink).finish()));
     LazyLock::force(&SECOND);

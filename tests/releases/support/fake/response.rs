@@ -13,7 +13,8 @@ pub fn response(status: StatusCode, headers: &[(&'static str, &str)], body: Byte
     response
 }
 
-/// The response without the header of this name, or else without members or elements of this name.
+/// Removes the header with this name from a response. If there is no such header, removes the members or elements with
+/// this name.
 pub fn without_member(mut response: Response<Bytes>, name: &str) -> Response<Bytes> {
     fn strip(value: &mut Value, name: &str) {
         match value {

@@ -95,7 +95,7 @@ impl State {
         id
     }
 
-    /// An object version by its ID, or else the latest.
+    /// The object version with this ID. `None` as ID stands for the latest version.
     pub(super) fn version(&self, bucket: &str, key: &str, version: Option<&str>) -> Option<&Version> {
         let versions = self.objects.get(&(bucket.to_owned(), key.to_owned()))?;
         versions.iter().find(|known| version.is_none_or(|version| known.id == version))
