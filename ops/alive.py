@@ -6,38 +6,57 @@ runs a command as a step, and prints its output only if it fails.
 """
 
 import json
+import os
+import re
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 BEAT_SECONDS = 1 if sys.stdout.isatty() else 15
+# Makes cargo report its progress also into a pipe.
+CARGO_PROGRESS = {"CARGO_TERM_PROGRESS_WHEN": "always", "CARGO_TERM_PROGRESS_WIDTH": "100"}
 
 
 @contextmanager
 def step(title):
-    """Prints the progress and the result of the body of the `with`, as one step."""
+    """Prints the progress and the result of the body of the `with`, as one step.
+
+    Yields an object: its `detail` is printed as a part of the progress.
+    """
     started = time.monotonic()
-    done = threading.Event()
+    done, about = threading.Event(), SimpleNamespace(detail="")
 
     def beat():
-        start, end = ("\r", "") if sys.stdout.isatty() else ("", "\n")
+        start, end = ("\r\x1b[K", "") if sys.stdout.isatty() else ("", "\n")
         while not done.wait(BEAT_SECONDS):
-            print(f"{start}… {title}: {time.monotonic() - started:.0f} s", end=end, flush=True)
+            detail = f", {about.detail}" if about.detail else ""
+            print(f"{start}… {title}: {time.monotonic() - started:.0f} s{detail}", end=end, flush=True)
 
     heart = threading.Thread(target=beat, daemon=True)
     heart.start()
     mark = "✗"
     try:
-        yield
+        yield about
         mark = "✓"
     finally:
         done.set()
         heart.join()
         start = "\r\x1b[K" if sys.stdout.isatty() else ""
         print(f"{start}{mark} {title} ({time.monotonic() - started:.1f} s)", flush=True)
+
+
+def follow(output, about):
+    """Reads the output of a program to its end, and returns it. The progress of cargo becomes the detail of a step."""
+    lines = []
+    for line in output:
+        if progress := re.search(r"Building \[.*\] (\d+)/(\d+)", line):
+            about.detail = "crate {} of {}".format(*progress.groups())
+        else:
+            lines.append(line)
+    return "".join(lines)
 
 
 def printable(text, kept=""):
@@ -70,16 +89,21 @@ def log_line(line):
 
 
 def main(title, *command):
-    with tempfile.TemporaryFile() as output:
-        try:
-            with step(title):
-                subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=True)
-        except subprocess.CalledProcessError as failure:
-            output.seek(0)
-            print(output.read().decode(errors="replace"), file=sys.stderr)
-            return failure.returncode
-        except KeyboardInterrupt:
-            return 130
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    try:
+        with step(title) as about:
+            # Text mode also ends a line at the `\r` after each report of progress.
+            with subprocess.Popen(
+                command, env=os.environ | CARGO_PROGRESS, text=True, errors="replace", **pipes
+            ) as child:
+                output = follow(child.stdout, about)
+            if child.returncode:
+                raise subprocess.CalledProcessError(child.returncode, command, output)
+    except subprocess.CalledProcessError as failure:
+        print(failure.output, file=sys.stderr)
+        return failure.returncode
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

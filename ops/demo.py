@@ -1,7 +1,7 @@
 """`make demo`: from a firmware image and its tags to an AWS IoT job, by the unmodified stack on the local cloud.
 
-The environment variables are FIRMWARE (path of an image), TAGS (in the form of the x-amz-tagging header) and KEY. KEY
-is the key of the object, without the upload prefix.
+The environment variables are FIRMWARE (path of an image), TAGS (in the form of the x-amz-tagging header), KEY and KEEP.
+KEY is the key of the object, without the upload prefix. KEEP=yes keeps the local cloud until Ctrl-C.
 """
 
 import hashlib
@@ -20,6 +20,7 @@ import cloud as local
 from cloud import Cloud, device, presigned, tags_of_uploads
 
 from alive import rows, show, step
+from practise import kept
 from program import Failed, run
 from stack import build
 
@@ -28,17 +29,20 @@ UPLOAD_PREFIX = "firmware/"
 
 def main():
     name, image, origin = firmware()
+    if (keep := os.environ.get("KEEP")) not in (None, "", "yes"):
+        raise Failed(f"KEEP is `{keep}`, expected `yes`, or nothing to delete the local cloud at the end")
     tags = tags_of_uploads()
     key = UPLOAD_PREFIX + (os.environ.get("KEY") or name)
 
     print("A firmware upload becomes an AWS IoT job, on a local cloud, with the same stack that is deployed to AWS.\n")
     with ExitStack() as stack:
+        keep = stack.enter_context(kept()) if os.environ.get("KEEP") else None
         with step("start the local cloud"):
             cloud = stack.enter_context(Cloud())
         with step("create certificate, signing profile, thing groups and things"):
             cloud.provision(tags)
-        with step("sam build"):
-            build()
+        with step("sam build") as about:
+            build(about)
         with step("sam deploy"):
             cloud.deploy()
         bucket = cloud.outputs["BucketName"]
@@ -46,7 +50,10 @@ def main():
         show("Upload", f"{name}, {len(image):,} bytes, {origin}", shlex.join(command))
         with step("upload, and wait for the outcome"):
             outcome = cloud.outcome(key, cloud.upload(key, image, tags))
-        return report(cloud, outcome)
+        code = report(cloud, outcome)
+        if keep:
+            keep(cloud)
+        return code
 
 
 def firmware():

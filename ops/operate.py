@@ -92,8 +92,8 @@ def stack_outputs():
 
 def archive(architecture):
     """Builds the function; returns the path and the SHA-256 of the zip that `sam deploy` uploads."""
-    with step(f"sam build, for {architecture}"):
-        build(Architecture=architecture)
+    with step(f"sam build, for {architecture}") as about:
+        build(about, Architecture=architecture)
     path = Path(
         make_zip_with_lambda_permissions(str(BUILT / f"function-{architecture}"), str(BUILT / "build/Function"))
     )

@@ -52,8 +52,8 @@ def invoke(runner):
             host = engine.bridge(client)
     with place(event, host) as (settings, event):
         if runner is by_sam:
-            with step("sam build"):
-                build()
+            with step("sam build") as about:
+                build(about)
         with step("sam local invoke" if runner is by_sam else "cargo lambda invoke"):
             result, log = runner(event, settings)
     return report(result, log)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import boto3
 
+from alive import CARGO_PROGRESS, follow
 from program import KEPT, ROOT, VENV, Failed, interrupt, output_of, spawn
 
 STACK = "ota-on-upload"
@@ -29,9 +30,13 @@ def failures(outputs):
     return sum(map(int, client("sqs").get_queue_attributes(**queue)["Attributes"].values()))
 
 
-def build(**parameters):
-    """Runs `sam build` as for production: with the versions in Cargo.lock, and without paths of this machine."""
-    machine = "aarch64" if parameters.get("Architecture", architecture(platform.machine())) == "arm64" else "x86_64"
+def build(about, **parameters):
+    """Runs `sam build` as for production: with the versions in Cargo.lock, and without paths of this machine.
+
+    `about` is the step that shows the progress.
+    """
+    is_arm = parameters.get("Architecture", architecture(platform.machine())) == "arm64"
+    machine = "aarch64" if is_arm else "x86_64"
     output_of("cargo", "fetch", "--locked", "--quiet", "--target", f"{machine}-unknown-linux-gnu")
     toolchain = output_of("rustc", "--print", "sysroot").strip()
     (commit,) = re.findall("^commit-hash: (.*)", output_of("rustc", "--verbose", "--version"), re.MULTILINE)
@@ -41,15 +46,37 @@ def build(**parameters):
     names |= {path: "/crates" for path in crates.glob("*")}
     # Cargo splits the variable at spaces.
     flags = " ".join(f"--remap-path-prefix={path}={name}" for path, name in names.items() if " " not in str(path))
+    # SAM runs the same command without progress, and then finds the function up to date.
+    compile_function(about, ["--arm64"] if is_arm else [], flags)
     return sam("build", environment={"RUSTFLAGS": flags}, **parameters)
+
+
+def compile_function(about, options, flags):
+    command = [VENV / "aws/bin/cargo-lambda", "lambda", "build", "--release", *options]
+    environment = os.environ | CARGO_PROGRESS | {"RUSTFLAGS": flags, "PATH": tools()}
+    process = spawn(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    try:
+        output = follow(process.stdout, about)
+        process.wait()
+    finally:
+        interrupt(process)
+    if process.returncode:
+        raise Failed(f"cargo lambda build failed:\n{output}")
 
 
 def sam(*arguments, environment=None, **parameters):
     """Runs the SAM CLI with these parameters of the template; returns its standard output and standard error."""
-    tools = f"{VENV / 'aws/bin'}{os.pathsep}{os.environ['PATH']}"
     parameters = {"Architecture": architecture(platform.machine())} | parameters
     with tempfile.TemporaryDirectory(prefix="sam-") as scratch:
-        settings = {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(KEPT / "sam"), "TMPDIR": scratch, "PATH": tools}
+        settings = {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(KEPT / "sam"), "TMPDIR": scratch, "PATH": tools()}
         overrides = Path(scratch, "parameters.yaml")
         overrides.write_text(json.dumps(parameters))
         KEPT.mkdir(exist_ok=True)
@@ -65,6 +92,11 @@ def sam(*arguments, environment=None, **parameters):
     if process.returncode:
         raise Failed(f"sam {arguments[0]} failed:\n{output}{errors}")
     return output, errors
+
+
+def tools():
+    """Returns the PATH on which SAM finds cargo-lambda, and cargo-lambda finds zig."""
+    return f"{VENV / 'aws/bin'}{os.pathsep}{os.environ['PATH']}"
 
 
 def architecture(machine):

@@ -61,7 +61,7 @@ class Cloud:
         self.host = host
 
     def __enter__(self):
-        ministack, front = VENV / "ministack/bin/python", TARGET / "debug/examples/iot-streams"
+        ministack, front = VENV / "ministack/bin/python", TARGET / "debug/iot-streams"
         for program, target in [(ministack, "setup"), (front, "build")]:
             if not program.exists():
                 raise Failed(f"{program} is missing: run `make {target}`")
@@ -152,13 +152,10 @@ class Cloud:
             signingMaterial={"certificateArn": arn},
             signingParameters={"certname": CERTIFICATE_ON_DEVICE},
         )
-        iot = client("iot")
         for thing in things:
-            iot.create_thing(thingName=thing)
+            client("iot").create_thing(thingName=thing)
         for group in thing_groups:
-            iot.create_thing_group(thingGroupName=group)
-            for thing in things:
-                iot.add_thing_to_thing_group(thingName=thing, thingGroupName=group)
+            create_thing_group(group, things)
         publish(*PACKAGE_VERSIONS, *" ".join(parse_qs(tags).get("ota:package-version", [])).split())
 
     def without_stack(self, bucket):
@@ -194,8 +191,8 @@ class Cloud:
         """Sets up everything from the account to the deployed function, and shows each step."""
         with step("provision the account"):
             self.provision()
-        with step("sam build"):
-            build()
+        with step("sam build") as about:
+            build(about)
         with step("sam deploy"):
             self.deploy(**parameters)
 
@@ -290,6 +287,14 @@ class Cloud:
             raise Failed("the signature in the job document does not fit the streamed bytes") from error
 
 
+def create_thing_group(name, things):
+    """Creates a thing group with things that exist."""
+    iot = client("iot")
+    iot.create_thing_group(thingGroupName=name)
+    for thing in things:
+        iot.add_thing_to_thing_group(thingName=thing, thingGroupName=name)
+
+
 def publish(*names):
     """Creates and publishes package versions, `package:version`. The function rejects other names."""
     iot = client("iot")
@@ -321,7 +326,7 @@ def presigned(placeholder):
 
 def device(document):
     """Returns the facts that a device parses from a job document."""
-    program = TARGET / "debug/examples/device"
+    program = TARGET / "debug/device"
     answer = subprocess.run([program], input=document, capture_output=True, text=True)
     if answer.returncode:
         raise Failed(answer.stderr.strip())

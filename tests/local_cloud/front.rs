@@ -2,7 +2,7 @@
 //! all other requests to MiniStack. Requests of the function get the faults that a test sets (`faults.rs`).
 //!
 //! `iot-streams UPSTREAM ACCOUNT HOST` prints the address it listens on, a free port of that host, as its first line.
-//! Region and credentials come from the environment, as for any AWS client.
+//! The variables AWS_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are for its own requests to MiniStack.
 
 mod faults;
 mod operations;
@@ -14,9 +14,13 @@ use std::env;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::SystemTime;
 
-use aws_config::BehaviorVersion;
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{self, SignableBody, SignableRequest, SigningSettings};
+use aws_sigv4::sign::v4;
 use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -26,6 +30,7 @@ use hyper::service::service_fn;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::net::TcpListener;
 use tokio::task::LocalSet;
 
@@ -43,7 +48,7 @@ async fn main() -> Result<(), AnyError> {
     };
     let listener = TcpListener::bind((host, 0)).await?;
     println!("{}", listener.local_addr()?);
-    let front = Rc::new(Front::new(&upstream, &account).await?);
+    let front = Rc::new(Front::new(&upstream, &account)?);
     LocalSet::new().run_until(serve(listener, front)).await
 }
 
@@ -63,21 +68,22 @@ struct Front {
     faults: Faults,
     streams: Streams,
     packages: Packages,
-    s3: aws_sdk_s3::Client,
+    region: String,
+    credentials: Credentials,
     upstream: Authority,
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
 impl Front {
-    async fn new(upstream: &str, account: &str) -> Result<Self, AnyError> {
-        let config = aws_config::defaults(BehaviorVersion::latest()).endpoint_url(upstream).load().await;
-        let region = config.region().ok_or("AWS_REGION is not set")?;
-        let path_style = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
+    fn new(upstream: &str, account: &str) -> Result<Self, AnyError> {
+        let region = env::var("AWS_REGION")?;
+        let (id, secret) = (env::var("AWS_ACCESS_KEY_ID")?, env::var("AWS_SECRET_ACCESS_KEY")?);
         Ok(Self {
             faults: Faults::default(),
-            streams: Streams::new(region.as_ref(), account),
-            packages: Packages::new(region.as_ref(), account),
-            s3: aws_sdk_s3::Client::from_conf(path_style),
+            streams: Streams::new(&region, account),
+            packages: Packages::new(&region, account),
+            region,
+            credentials: Credentials::from_keys(id, secret, None),
             upstream: upstream.parse::<Uri>()?.into_parts().authority.ok_or("the upstream is not a URL with a host")?,
             client: Client::builder(TokioExecutor::new()).build_http(),
         })
@@ -112,9 +118,33 @@ impl Front {
         self.forward(request).await.or_else(|error| bad_gateway(&*error))
     }
 
+    /// Returns the size of an object in MiniStack's S3. `None` if the object does not exist.
     async fn object_size(&self, bucket: &str, key: &str, version: Option<&str>) -> Option<u64> {
-        let head = self.s3.head_object().bucket(bucket).key(key).set_version_id(version.map(str::to_owned));
-        head.send().await.ok()?.content_length()?.try_into().ok()
+        let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
+        let version = version.map(|version| format!("?versionId={}", encode(version))).unwrap_or_default();
+        let uri = format!("http://{}/{}/{}{version}", self.upstream, encode(bucket), encode(key));
+        let mut request = Request::head(uri).body(Full::default()).ok()?;
+        self.sign(&mut request).ok()?;
+        let response = self.client.request(request).await.ok().filter(|response| response.status().is_success())?;
+        response.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    }
+
+    /// Signs a request to S3 that has no body.
+    fn sign<B>(&self, request: &mut Request<B>) -> Result<(), AnyError> {
+        let identity = self.credentials.clone().into();
+        let parameters = v4::SigningParams::builder()
+            .identity(&identity)
+            .region(&self.region)
+            .name("s3")
+            .time(SystemTime::now())
+            .settings(SigningSettings::default())
+            .build()?
+            .into();
+        let uri = request.uri().to_string();
+        let signable = SignableRequest::new(request.method().as_str(), &uri, [].into_iter(), SignableBody::empty())?;
+        let (instructions, _) = http_request::sign(signable, &parameters)?.into_parts();
+        instructions.apply_to_request_http1x(request);
+        Ok(())
     }
 
     /// Forwards the request with its `Host`, which is part of the signature.

@@ -185,8 +185,8 @@ def main():
             s3.put_bucket_notification_configuration(
                 Bucket=BUCKET, NotificationConfiguration={"QueueConfigurations": [theirs]}
             )
-        with step("sam build"):
-            build()
+        with step("sam build") as about:
+            build(about)
         with step("sam deploy"):
             cloud.deploy(ExistingBucket="true")
         return not unittest.main(verbosity=2, exit=False).result.wasSuccessful()

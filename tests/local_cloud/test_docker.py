@@ -109,8 +109,8 @@ class Output(unittest.TestCase):
 def main():
     global client
     client = engine.start()
-    with step("sam build"):
-        build()
+    with step("sam build") as about:
+        build(about)
     return not unittest.main(verbosity=2, exit=False).result.wasSuccessful()
 
 

@@ -405,8 +405,8 @@ def main():
                 client("iot").create_thing_group(thingGroupName=group)
             client("iot").create_thing(thingName="production")
             key = client("kms").create_key()["KeyMetadata"]["Arn"]
-        with step("sam build"):
-            build()
+        with step("sam build") as about:
+            build(about)
         with step("sam deploy"):
             groups = f"{ALLOWED_THING_GROUPS},bound/=bound-*"
             profiles = f"{OTHER_PROFILE},{PROFILE_TO_COME}"

@@ -1,0 +1,121 @@
+"""`make cloud`: a local cloud with the deployed stack, on which to practise the commands of the documentation.
+
+The environment variable TAGS has tags whose targets and package versions are created, as for `make demo`.
+"""
+
+import os
+import signal
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/local_cloud"))
+
+from cloud import (
+    ALLOWED_THING_GROUPS,
+    CREDENTIALS,
+    REGION,
+    THING_GROUP,
+    THINGS,
+    Cloud,
+    create_thing_group,
+    tags_of_uploads,
+)
+
+from alive import rows, show, step
+from program import KEPT, ROOT, Failed, is_open, run
+from stack import STACK, build, client
+
+FLEET = "fleet"
+FLEET_THINGS = [f"fleet-device-{number}" for number in range(1, 11)]
+ENVIRONMENT = KEPT / "environment.sh"
+LACKS = (
+    "Jobs start at once and never end, also with a schedule. Rollout rates and retries have no effect.",
+    "Devices are only names: report for them with aws iot-jobs-data (see above).",
+    "No e-mails, alarms that ring, saved queries of the log, `aws logs tail`, or events for tags added later.",
+)
+
+
+def cloud():
+    with kept() as keep, Cloud() as cloud:
+        with step("create certificate, signing profile, thing groups and things"):
+            cloud.provision(tags_of_uploads())
+            for thing in FLEET_THINGS:
+                client("iot").create_thing(thingName=thing)
+            create_thing_group(FLEET, FLEET_THINGS)
+        with step("sam build") as about:
+            build(about)
+        with step("sam deploy"):
+            cloud.deploy(AllowedThingGroups=f"{ALLOWED_THING_GROUPS},{FLEET}")
+        keep(cloud)
+
+
+@contextmanager
+def kept():
+    """Yields a function that keeps a local cloud until Ctrl-C. Fails if another is already kept."""
+    try:
+        endpoint = ENVIRONMENT.read_text().partition("AWS_ENDPOINT_URL=")[2].partition("\n")[0]
+        is_running = is_open(urlsplit(endpoint).port)
+    except (OSError, TypeError, ValueError):
+        is_running = False
+    if is_running:
+        raise Failed(f"a local cloud is already running: source {ENVIRONMENT.relative_to(ROOT)}, or end it with Ctrl-C")
+    try:
+        yield keep
+    finally:
+        if not is_running:
+            ENVIRONMENT.unlink(missing_ok=True)
+
+
+def keep(cloud):
+    """Describes a local cloud with its stack, and waits for Ctrl-C."""
+    KEPT.mkdir(exist_ok=True)
+    ENVIRONMENT.write_text(environment(cloud))
+    bucket = cloud.outputs["BucketName"]
+    show("Local cloud", *rows({"stack": STACK, "bucket": bucket} | thing_groups()))
+    show(
+        "In another terminal, in this folder",
+        f". {ENVIRONMENT.relative_to(ROOT)}",
+        f"aws s3api put-object --bucket {bucket} --key firmware/blinky-1.2.0.bin --body README.md \\",
+        f"    --tagging 'ota:thing-group={THING_GROUP}&ota:start=now'",
+        "make logs",
+        "aws iot list-jobs --query 'jobs[].[jobId, status]' --output text",
+        f"aws iot-jobs-data update-job-execution --job-id AFR_OTA-… --thing-name {THINGS[0]} --status SUCCEEDED",
+    )
+    show("What MiniStack lacks", *LACKS)
+    print("\nCtrl-C deletes this cloud and everything in it.", flush=True)
+    while True:
+        signal.pause()
+
+
+def thing_groups():
+    """Returns the things of each thing group."""
+    iot = client("iot")
+    groups = iot.get_paginator("list_thing_groups").paginate().search("thingGroups[].groupName")
+    things = iot.get_paginator("list_things_in_thing_group")
+    return {name: ", ".join(things.paginate(thingGroupName=name).search("things[]")) for name in groups}
+
+
+def environment(cloud):
+    """Returns the shell commands that point the AWS CLI and `make` to a local cloud, and to nothing else."""
+    variables = CREDENTIALS | {
+        "AWS_ENDPOINT_URL": cloud.endpoint,
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_PAGER": "",
+        "NO_PROXY": os.environ["NO_PROXY"],
+    }
+    return (
+        "# Source this file: the AWS CLI and `make` then use the local cloud, until the end of the shell.\n"
+        "unset AWS_PROFILE AWS_SESSION_TOKEN\n"
+        + "".join(f"export {name}={value}\n" for name, value in variables.items())
+        + "# The AWS CLI reads AWS_ENDPOINT_URL from version 2.13 on.\n"
+        + 'aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }\n'
+    )
+
+
+if __name__ == "__main__":
+    run(cloud)
