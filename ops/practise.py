@@ -28,12 +28,12 @@ from program import KEPT, ROOT, Failed, is_open, run
 from stack import STACK, build, client
 
 FLEET = "fleet"
-FLEET_THINGS = [f"fleet-device-{number}" for number in range(1, 11)]
+FLEET_THINGS = [f"fleet-device-{number:02}" for number in range(1, 11)]
 ENVIRONMENT = KEPT / "environment.sh"
 LACKS = (
-    "Jobs start at once and never end, also with a schedule. Rollout rates and retries have no effect.",
-    "Devices are only names: report for them with aws iot-jobs-data (see above).",
-    "No e-mails, alarms that ring, saved queries of the log, `aws logs tail`, or events for tags added later.",
+    "A job starts at once, whatever its schedule. Rollout rates, time-outs and retries have no effect.",
+    "Devices are only names. You report for them, with `aws iot-jobs-data`.",
+    "E-mails are not sent. Log queries are not saved. Tags that are added after the upload raise no event.",
 )
 
 
@@ -94,7 +94,7 @@ def thing_groups():
     iot = client("iot")
     groups = iot.get_paginator("list_thing_groups").paginate().search("thingGroups[].groupName")
     things = iot.get_paginator("list_things_in_thing_group")
-    return {name: ", ".join(things.paginate(thingGroupName=name).search("things[]")) for name in groups}
+    return {name: ", ".join(sorted(things.paginate(thingGroupName=name).search("things[]"))) for name in groups}
 
 
 def environment(cloud):

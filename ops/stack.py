@@ -76,7 +76,12 @@ def sam(*arguments, environment=None, **parameters):
     """Runs the SAM CLI with these parameters of the template; returns its standard output and standard error."""
     parameters = {"Architecture": architecture(platform.machine())} | parameters
     with tempfile.TemporaryDirectory(prefix="sam-") as scratch:
-        settings = {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(KEPT / "sam"), "TMPDIR": scratch, "PATH": tools()}
+        settings = {
+            "SAM_CLI_TELEMETRY": "0",
+            "__SAM_CLI_APP_DIR": str(KEPT / "sam"),
+            "TMPDIR": scratch,
+            "PATH": tools(),
+        }
         overrides = Path(scratch, "parameters.yaml")
         overrides.write_text(json.dumps(parameters))
         KEPT.mkdir(exist_ok=True)
