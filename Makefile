@@ -135,6 +135,7 @@ test: build .venv/lint/.installed
 	@$(VENV)/python $(LOCAL_CLOUD)/test_attach.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_operate.py
 	@$(VENV)/python $(LOCAL_CLOUD)/test_monitoring.py
+	@$(VENV)/python $(LOCAL_CLOUD)/test_practise.py
 
 test-docker: local-cloud
 	@$(VENV)/python $(LOCAL_CLOUD)/test_docker.py
