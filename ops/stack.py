@@ -74,6 +74,7 @@ def compile_function(about, options, flags):
 
 def sam(*arguments, environment=None, **parameters):
     """Runs the SAM CLI with these parameters of the template; returns its standard output and standard error."""
+    program = [VENV / "aws/bin/python", ROOT / "ops/sam_invoke.py"] if arguments[0] == "local" else ["sam"]
     parameters = {"Architecture": architecture(platform.machine())} | parameters
     with tempfile.TemporaryDirectory(prefix="sam-") as scratch:
         settings = {
@@ -86,7 +87,7 @@ def sam(*arguments, environment=None, **parameters):
         overrides.write_text(json.dumps(parameters))
         KEPT.mkdir(exist_ok=True)
         process = spawn(
-            ["sam", *arguments, "--parameter-overrides", f"file://{overrides}"],
+            [*program, *arguments, "--parameter-overrides", f"file://{overrides}"],
             **{"cwd": ROOT, "env": os.environ | settings | (environment or {}), "text": True},
             **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE},
         )
