@@ -5,6 +5,7 @@ SHELL := bash
 LOCAL_CLOUD := tests/local_cloud
 VENV := .venv/aws/bin
 AS_STEP := python3 ops/alive.py
+PROGRAM := $(VENV)/python ops/launch.py
 
 include ops/usage.mk
 USER_VARIABLES := $(sort $(foreach row,$(filter USES.%,$(.VARIABLES)),$($(row))))
@@ -67,27 +68,27 @@ firmware:
 	@test -z "$$FIRMWARE" || test -f "$$FIRMWARE" || { echo "✗ FIRMWARE is \`$$FIRMWARE\`, which does not exist"; exit 1; }
 
 demo: firmware build
-	@$(VENV)/python ops/demo.py
+	@$(PROGRAM) ops/demo.py
 
 # Only the local cloud needs the debug build.
 invoke: firmware setup $(if $(filter local-cloud,$(MODE)),build)
-	@$(VENV)/python ops/replay.py sam
+	@$(PROGRAM) ops/replay.py sam
 
 # `make watch` builds the function itself.
 invoke-cargo: firmware $(if $(and $(filter local-cloud,$(MODE)),$(wildcard .local-cloud/watch.json)),setup,build)
-	@$(VENV)/python ops/replay.py cargo
+	@$(PROGRAM) ops/replay.py cargo
 
 watch: build
-	@$(VENV)/python ops/replay.py watch
+	@$(PROGRAM) ops/replay.py watch
 
 event: setup
-	@$(VENV)/python ops/replay.py event
+	@$(PROGRAM) ops/replay.py event
 
 attach: setup
-	@$(VENV)/python ops/attach.py
+	@$(PROGRAM) ops/attach.py
 
 zip deploy logs redrive destroy: setup
-	@$(VENV)/python ops/operate.py $@
+	@$(PROGRAM) ops/operate.py $@
 
 test: build .venv/lint/.installed
 	@cargo test --locked
