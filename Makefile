@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-SHELL := bash
+override SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 
 LOCAL_CLOUD := tests/local_cloud
@@ -44,9 +44,9 @@ need:
 	    || python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2> /dev/null \
 	    || missing+=("Python 3.11 or newer with venv is missing (Debian: python3-venv)"); \
 	wanted=$$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml); \
-	found=$$(rustc --version 2> /dev/null | cut -d' ' -f2) || found=none; \
+	found=$$(rustc --version 2> /dev/null | cut -d' ' -f2) || found=; \
 	printf '%s\n' "$$wanted" "$$found" | sort --version-sort --check=quiet \
-	    || missing+=("Rust $$wanted or newer is missing (found $$found)"); \
+	    || missing+=("Rust $$wanted or newer is missing$${found:+ (found $$found)}"); \
 	for problem in "$${missing[@]}"; do echo "✗ $$problem"; done; \
 	(($${#missing[@]} == 0))
 

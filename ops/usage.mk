@@ -32,8 +32,8 @@ USES.torture-kill :=  # kill -9 of the deployed function before and after each o
 USES.torture-soak := SOAK SEED  # many uploads with faults, kills and duplicate events, then a redrive
 USES.torture-burst := BURST  # many uploads at once, with Signer and AWS IoT throttled to their quotas
 USES.fuzz := RUNS KEEP  # run each parser on inputs that libFuzzer generates from a corpus
-USES.mutants :=  # change each line of the pure modules, and count the changes that no unit test detects
-USES.deny :=  # check licences, sources and bans of dependencies, and advisories if their database is installed
+USES.mutants :=  # change each line of the pure modules, and count undetected changes
+USES.deny :=  # check licences, sources, bans and advisories of all dependencies
 USES.sbom := ARCHITECTURE  # write a CycloneDX document of the components of the function
 USES.lint :=  # run only format checks and linters
 
@@ -47,9 +47,9 @@ USES.lint :=  # run only format checks and linters
 #   FIRMWARE      a file with the image; without it, an image is generated
 #   FOLLOW        yes: continue with new lines until Ctrl-C
 #   KEEP          yes: add new inputs to the corpus
-#   KEY           demo: key of the upload; event: key of the object; logs: only keys that contain this text
+#   KEY           of the upload (demo) or object (event); logs: only keys that contain this text
 #   MANIFEST      a file with the manifest of the event; without it, events/manifests/gateway.ota.json
-#   MODE          dry-run (the default), local-cloud, or account: with the settings of a deployed stack
+#   MODE          dry-run (the default), local-cloud, or account: the settings of a deployed stack
 #   OUT           the file for the event: event.json
 #   PARAMETERS    'Name=value …', or a file with one on each line; zip: Architecture=arm64
 #   PARTS         some of the fault tests: 'torture-soak fuzz'
