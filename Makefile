@@ -1,6 +1,4 @@
 .DEFAULT_GOAL := help
-override SHELL := bash
-.SHELLFLAGS := -eu -o pipefail -c
 
 LOCAL_CLOUD := tests/local_cloud
 VENV := .venv/aws/bin
@@ -12,6 +10,8 @@ USER_VARIABLES := $(sort $(foreach row,$(filter USES.%,$(.VARIABLES)),$($(row)))
 GOALS := $(or $(MAKECMDGOALS),$(.DEFAULT_GOAL))
 # A variable on the command line is refused before anything runs, if it is unknown or none of the targets uses it.
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
+override SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
 LISTED := $(foreach goal,$(GOALS),$(if $(filter undefined,$(origin USES.$(goal))),,$(goal)))
 USABLE := $(if $(filter-out $(LISTED),$(GOALS)),$(USER_VARIABLES),$(foreach goal,$(GOALS),$(USES.$(goal))))
 REFUSED := $(filter-out $(USABLE),$(GIVEN))

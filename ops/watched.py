@@ -22,9 +22,10 @@ class Builds:
     def __init__(self, about):
         self.about, self.lines = about, []
         KEPT.mkdir(exist_ok=True)
-        self.write(since=time.time(), is_done=False)
+        self.write()
 
     def write(self, **build):
+        """Writes the state of the build; without it, the build waits for the first event."""
         self.build = build
         scratch = WATCHED.with_suffix(".new")
         scratch.write_text(json.dumps(self.about | {"build": build}))
@@ -35,7 +36,7 @@ class Builds:
         plain = COLORS.sub("", line)
         if "concurrency-tokio" in plain:  # the function processes one event at a time, as in AWS
             return False
-        if STARTS.match(plain) and self.build["is_done"]:
+        if STARTS.match(plain) and self.build.get("is_done", True):
             self.lines = []
             self.write(since=time.time(), is_done=False)
         if self.lines or plain.startswith("error"):
@@ -64,6 +65,8 @@ def await_build():
     deadline = time.monotonic() + MAX_DELAY
     while watched := running_watch():
         build = watched["build"]
+        if not build:
+            return
         if build["since"] < changed and time.monotonic() > deadline:
             raise Failed(f"`make watch` has not built the newest change after {MAX_DELAY} s: start it again")
         if build["since"] >= changed and build["is_done"]:

@@ -138,7 +138,9 @@ class MakeTest(unittest.TestCase):
         def need(*tools, goals=("need",), **variables):
             with tempfile.TemporaryDirectory() as folder:
                 for tool in ("bash", "make", "sed", "cut", "sort", *tools):
-                    Path(folder, tool).symlink_to(shutil.which(tool))
+                    # A version manager may have a script for python3, which needs more tools.
+                    program = os.path.realpath(sys.executable) if tool == "python3" else shutil.which(tool)
+                    Path(folder, tool).symlink_to(program)
                 settings = [f"{name}={value}" for name, value in variables.items()]
                 code, output = make(*goals, *settings, PATH=folder)
             return code, [line for line in output.splitlines() if line.startswith("✗ ")]
@@ -389,7 +391,8 @@ class WatchTest(unittest.TestCase):
         )
         with tempfile.TemporaryDirectory() as folder:
             for lines, is_done, errors in (
-                ([], False, None),
+                ([], None, None),
+                (["INFO starting Runtime server\n"], None, None),
                 ([compiling], False, None),
                 ([compiling, finished], True, None),
                 ([compiling, finished, "a line of the log\n", compiling], False, None),
@@ -399,7 +402,7 @@ class WatchTest(unittest.TestCase):
                 (["error: failed to parse manifest at `Cargo.toml`\n"], True, "error: failed to parse manifest at"),
             ):
                 _, build = self.builds(folder, *lines)
-                self.assertEqual(build["is_done"], is_done, lines)
+                self.assertEqual(build.get("is_done"), is_done, lines)
                 self.assertTrue((build.get("errors") or "").startswith(errors or ""), build)
                 self.assertEqual(bool(build.get("errors")), bool(errors), build)
 
