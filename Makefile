@@ -1,14 +1,26 @@
 .DEFAULT_GOAL := help
-SHELL := bash
-.SHELLFLAGS := -eu -o pipefail -c
 
 LOCAL_CLOUD := tests/local_cloud
 VENV := .venv/aws/bin
 AS_STEP := python3 ops/alive.py
+PROGRAM := $(VENV)/python ops/launch.py
 
+include ops/usage.mk
+USER_VARIABLES := $(sort $(foreach row,$(filter USES.%,$(.VARIABLES)),$($(row))))
+GOALS := $(or $(MAKECMDGOALS),$(.DEFAULT_GOAL))
+# A variable on the command line is refused before anything runs, if it is unknown or none of the targets uses it.
+GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
+override SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+LISTED := $(foreach goal,$(GOALS),$(if $(filter undefined,$(origin USES.$(goal))),,$(goal)))
+USABLE := $(if $(filter-out $(LISTED),$(GOALS)),$(USER_VARIABLES),$(foreach goal,$(GOALS),$(USES.$(goal))))
+REFUSED := $(filter-out $(USABLE),$(GIVEN))
+quoted = $(foreach word,$(1),'$(subst ','\'',$(word))')
+ifneq ($(REFUSED),)
+$(shell python3 ops/usage.py refuse $(call quoted,$(REFUSED)) -- $(call quoted,$(GOALS)) >&2)
+$(error nothing was run)
+endif
 # The values of these variables stay literal: make would expand a `$` in them.
-USER_VARIABLES := FIRMWARE MANIFEST TAGS KEY EVENT MODE ENV_VARS STACK RELEASE BUCKET VERSION OUT PARAMETERS SINCE FOLLOW PATIENCE EMPTY YES \
-    ARCHITECTURE PARTS KEEP
 # Consent to release, to delete a bucket or to skip a question counts only on the command line.
 $(foreach name,RELEASE EMPTY YES,$(if $(filter command line,$(origin $(name))),,$(eval override $(name) :=)))
 $(foreach name,$(USER_VARIABLES),$(eval override $(name) := $$(value $(name))))
@@ -16,52 +28,27 @@ export $(USER_VARIABLES)
 export SAM_CLI_TELEMETRY := 0
 
 .NOTPARALLEL:
-.PHONY: help need setup local-cloud build firmware demo cloud invoke invoke-cargo watch event test test-docker
+.PHONY: help help-all need setup local-cloud build firmware demo cloud invoke invoke-cargo watch event test test-docker
 .PHONY: zip deploy attach logs redrive destroy
 .PHONY: torture torture-faults torture-kill torture-soak torture-burst fuzz mutants check deny sbom lint fmt clean
 
-help:
-	@echo "make demo    release a firmware image on a local cloud, with the stack that is deployed to AWS"
-	@echo "             FIRMWARE=path  TAGS='ota:thing-group=lab&ota:start=45m'  KEY=name"
-	@echo "make invoke  replay an event in Docker, with sam local invoke: EVENT=events/put.json"
-	@echo "             MODE=dry-run      without AWS (the default); TAGS='ota:thing-group=lab'  ENV_VARS=settings  MANIFEST=path"
-	@echo "             MODE=local-cloud  a release on a local cloud; TAGS=…  ENV_VARS=settings  FIRMWARE=path  MANIFEST=path"
-	@echo "             MODE=account      with the settings of a deployed stack, check only; STACK=name  RELEASE=yes to release"
-	@echo "make invoke-cargo   the same without Docker, with cargo lambda invoke"
-	@echo "make watch   run the function on a local cloud, and build it again after each change of src"
-	@echo "make event   write the event of an object in S3: BUCKET=name KEY=key  VERSION=id  OUT=event.json"
-	@echo "make attach  attach a deployed stack to its existing bucket, after confirmation: STACK=name  YES=yes skips the question"
-	@echo "make zip     build the function, and print the SHA-256 of the archive that is deployed"
-	@echo "make deploy  create the stack (requires BucketName, SigningProfile, DeployerPrincipals, AllowedThingGroups) or upgrade it:"
-	@echo "             PARAMETERS='Name=value …' or the path of a file with one on each line; STACK=name"
-	@echo "make logs    print the log of the function: SINCE=1h  FOLLOW=yes  STACK=name"
-	@echo "make redrive process the failed events again, until nothing changes for PATIENCE=180 seconds: STACK=name"
-	@echo "make destroy delete the stack and keep the bucket: STACK=name  EMPTY=yes also deletes the bucket, after confirmation"
-	@echo "make test    run unit tests, whole releases, the service models of AWS, replays, and the deployed stack on the local cloud"
-	@echo "make test-docker    replay every sample event, and a release, with sam local invoke"
-	@echo "make torture all fault tests (make test runs a selection): torture-faults, -kill, -soak, -burst, fuzz, mutants; PARTS='torture-soak fuzz'"
-	@echo "make torture-faults two faults at any requests, a thousand races, every order of steps"
-	@echo "make torture-kill   kill -9 of the deployed function before and after each of its requests, on the local cloud"
-	@echo "make torture-soak   uploads to it with faults, kills and duplicate events, then a redrive: SOAK=500 SEED=1"
-	@echo "make torture-burst  100 uploads at once, with Signer and AWS IoT throttled to their quotas: BURST=100"
-	@echo "make fuzz    run each parser on RUNS=100000 inputs that libFuzzer generates from a corpus; KEEP=yes adds to the corpus"
-	@echo "make mutants change each line of the pure modules, and count the changes that no unit test detects"
-	@echo "make check   run make lint, make deny and make test"
-	@echo "make deny    check licences, sources and bans of all dependencies, and advisories if their database is installed"
-	@echo "make sbom    write a CycloneDX document of the components of the function: ARCHITECTURE=arm64"
-	@echo "make lint    run only format checks and linters"
-	@echo "make fmt     format everything"
-	@echo "make clean   remove everything that was built or installed here"
+help help-all:
+	@python3 ops/usage.py $@
 
+# Everything that is missing is reported at once. Only the fuzzer needs a C++ compiler.
+TOOLS := git cargo cc python3 $(if $(filter fuzz,$(GOALS) $(if $(filter torture,$(GOALS)),$(or $(PARTS),fuzz))),c++)
 need:
-	@for tool in git cargo cc python3; do \
-	    command -v $$tool > /dev/null || { echo "✗ $$tool is missing"; exit 1; }; \
-	done
-	@python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2> /dev/null \
-	    || { echo "✗ Python 3.11 or newer with venv is missing (Debian: python3-venv)"; exit 1; }
-	@wanted=$$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml); found=$$(rustc --version | cut -d' ' -f2); \
+	@missing=(); \
+	for tool in $(TOOLS); do command -v $$tool > /dev/null || missing+=("$$tool is missing"); done; \
+	! command -v python3 > /dev/null \
+	    || python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2> /dev/null \
+	    || missing+=("Python 3.11 or newer with venv is missing (Debian: python3-venv)"); \
+	wanted=$$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml); \
+	found=$$(rustc --version 2> /dev/null | cut -d' ' -f2) || found=; \
 	printf '%s\n' "$$wanted" "$$found" | sort --version-sort --check=quiet \
-	    || { echo "✗ Rust $$wanted or newer is missing (found $$found)"; exit 1; }
+	    || missing+=("Rust $$wanted or newer is missing$${found:+ (found $$found)}"); \
+	for problem in "$${missing[@]}"; do echo "✗ $$problem"; done; \
+	(($${#missing[@]} == 0))
 
 setup: .venv/aws/.installed .venv/ministack/.installed
 
@@ -93,30 +80,30 @@ firmware:
 	@test -z "$$FIRMWARE" || test -f "$$FIRMWARE" || { echo "✗ FIRMWARE is \`$$FIRMWARE\`, which does not exist"; exit 1; }
 
 demo: firmware local-cloud
-	@$(VENV)/python ops/demo.py
+	@$(PROGRAM) ops/demo.py
 
 cloud: local-cloud
-	@$(VENV)/python ops/practise.py
+	@$(PROGRAM) ops/practise.py
 
 # Only the local cloud needs a debug build.
 invoke: firmware setup $(if $(filter local-cloud,$(MODE)),local-cloud)
-	@$(VENV)/python ops/replay.py sam
+	@$(PROGRAM) ops/replay.py sam
 
 # `make watch` builds the function itself.
 invoke-cargo: firmware $(if $(and $(filter local-cloud,$(MODE)),$(wildcard .local-cloud/watch.json)),setup,build)
-	@$(VENV)/python ops/replay.py cargo
+	@$(PROGRAM) ops/replay.py cargo
 
 watch: local-cloud
-	@$(VENV)/python ops/replay.py watch
+	@$(PROGRAM) ops/replay.py watch
 
 event: setup
-	@$(VENV)/python ops/replay.py event
+	@$(PROGRAM) ops/replay.py event
 
 attach: setup
-	@$(VENV)/python ops/attach.py
+	@$(PROGRAM) ops/attach.py
 
 zip deploy logs redrive destroy: setup
-	@$(VENV)/python ops/operate.py $@
+	@$(PROGRAM) ops/operate.py $@
 
 test: build .venv/lint/.installed
 	@cargo test --locked
@@ -150,7 +137,6 @@ torture-kill torture-soak torture-burst: local-cloud
 	@$(VENV)/python $(LOCAL_CLOUD)/torture.py $(@:torture-%=%)
 
 fuzz: need
-	@command -v c++ > /dev/null || { echo "✗ c++ is missing (Debian: g++)"; exit 1; }
 	@tests/fuzz/run.sh
 
 mutants: need

@@ -14,8 +14,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from denials import denials, listed, unmet_conditions
 from intrinsics import resolved
-from program import Failed, run
-from stack import STACK
+from program import Failed, is_yes, run, typed
+from stack import STACK, described, reason
 
 # This statement would prevent the owner of the bucket from configuring it. A scheduled check of the stack replaces it.
 NOT_ATTACHED = "OnlyTheStackConfigures"
@@ -30,7 +30,7 @@ MAX_POLICY_BYTES = 20480
 
 
 def attach():
-    name = os.environ.get("STACK") or STACK
+    name, is_agreed = os.environ.get("STACK") or STACK, is_yes("YES", "confirm the changes")
     try:
         session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
         values, statements = deployed(session.client("cloudformation"), name)
@@ -43,7 +43,7 @@ def attach():
             print(f"✓ {values['BucketName']} is already attached to {name}")
             return
         show(values["BucketName"], before, after)
-        if os.environ.get("YES") != "yes" and not is_confirmed():
+        if not is_agreed and typed("\nMake these changes? [y/N] ").strip().lower() not in ("y", "yes"):
             raise Failed("nothing was changed")
         if configuration(s3, bucket) != before:
             raise Failed("another program changed the bucket in the meantime: run `make attach` again")
@@ -55,13 +55,13 @@ def attach():
             SkipDestinationValidation=True,
         )
     except (BotoCoreError, ClientError) as error:
-        raise Failed(f"the bucket cannot be attached: {error}") from error
+        raise Failed(f"the bucket cannot be attached: {reason(error)}") from error
     print(f"✓ {values['BucketName']} is attached to {name}")
 
 
 def deployed(cloudformation, name):
     """Returns the values of the names in the stack's template, and its statements for the bucket."""
-    (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+    stack = described(cloudformation, name)
     _, partition, _, region, account, _ = stack["StackId"].split(":", 5)
     values = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
     if values.get("ExistingBucket") != "true":
@@ -226,13 +226,6 @@ def show(bucket, before, after):
     for part in before:
         texts = [json.dumps(each[part], indent=2).splitlines() if each[part] else [] for each in (before, after)]
         print(*difflib.unified_diff(*texts, f"{part} of {bucket}", "with the stack", lineterm="", n=2), sep="\n")
-
-
-def is_confirmed():
-    try:
-        return input("\nMake these changes? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
-        return False
 
 
 if __name__ == "__main__":

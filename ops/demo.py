@@ -1,7 +1,7 @@
 """`make demo`: from a firmware image and its tags to an AWS IoT job, by the unmodified stack on the local cloud.
 
 The environment variables are FIRMWARE (path of an image), TAGS (in the form of the x-amz-tagging header), KEY and KEEP.
-KEY is the key of the object, without the upload prefix. KEEP=yes keeps the local cloud until Ctrl-C.
+KEY is the key of the object, with or without the upload prefix. KEEP=yes keeps the local cloud until Ctrl-C.
 """
 
 import hashlib
@@ -10,9 +10,11 @@ import os
 import shlex
 import sys
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 import boto3
+from botocore.exceptions import ClientError
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/local_cloud"))
 
@@ -21,22 +23,22 @@ from cloud import Cloud, device, presigned, tags_of_uploads
 
 from alive import rows, show, step
 from practise import kept
-from program import Failed, run
-from stack import build
+from program import Failed, Rejected, is_yes, run
+from stack import build, reason
 
 UPLOAD_PREFIX = "firmware/"
+MAX_KEY_BYTES = 1024
 
 
 def main():
     name, image, origin = firmware()
-    if (keep := os.environ.get("KEEP")) not in (None, "", "yes"):
-        raise Failed(f"KEEP is `{keep}`, expected `yes`, or nothing to delete the local cloud at the end")
+    is_kept = is_yes("KEEP", "delete the local cloud at the end")
     tags = tags_of_uploads()
-    key = UPLOAD_PREFIX + (os.environ.get("KEY") or name)
+    key = key_of_upload(name)
 
     print("A firmware upload becomes an AWS IoT job, on a local cloud, with the same stack that is deployed to AWS.\n")
     with ExitStack() as stack:
-        keep = stack.enter_context(kept()) if os.environ.get("KEEP") else None
+        keep = stack.enter_context(kept()) if is_kept else None
         with step("start the local cloud"):
             cloud = stack.enter_context(Cloud())
         with step("create certificate, signing profile, thing groups and things"):
@@ -49,11 +51,25 @@ def main():
         command = ["aws", "s3api", "put-object", "--bucket", bucket, "--key", key, "--body", name, "--tagging", tags]
         show("Upload", f"{name}, {len(image):,} bytes, {origin}", shlex.join(command))
         with step("upload, and wait for the outcome"):
-            outcome = cloud.outcome(key, cloud.upload(key, image, tags))
-        code = report(cloud, outcome)
-        if keep:
-            keep(cloud)
-        return code
+            try:
+                version = cloud.upload(key, image, tags)
+            except ClientError as error:
+                raise Failed(f"the upload failed: {reason(error)}") from error
+            outcome = cloud.outcome(key, version)
+        try:
+            report(cloud, outcome)
+        finally:
+            if keep:
+                keep(cloud)
+
+
+def key_of_upload(name):
+    """Returns the key in KEY, or of the image's name, below the upload prefix."""
+    key = UPLOAD_PREFIX + (os.environ.get("KEY") or name).removeprefix(UPLOAD_PREFIX)
+    if key == UPLOAD_PREFIX or (size := len(key.encode(errors="surrogateescape"))) > MAX_KEY_BYTES:
+        problem = "is empty" if key == UPLOAD_PREFIX else f"has {size} bytes"
+        raise Failed(f"the key of the upload {problem}, expected 1 to {MAX_KEY_BYTES} bytes: set KEY=…")
+    return key
 
 
 def firmware():
@@ -76,7 +92,10 @@ def report(cloud, outcome):
         reasons = outcome.get("reasons") or outcome.get("reason") or json.dumps(outcome)
         show(f"Outcome: {outcome['outcome']}", *reasons.split("; "))
         show("This stack releases", *rows({"uploads": "with tags that begin with ota:", "to": allowed_targets()}))
-        return 1
+        print()
+        if outcome["outcome"] == "failed":
+            raise Failed("the release failed")
+        raise Rejected(f"the upload was {outcome['outcome']}: it has no job")
 
     iot = boto3.client("iot")
     job_id = outcome["jobId"]
@@ -101,14 +120,14 @@ def report(cloud, outcome):
         show("The job document, read by the parser of rustot", *device(document).splitlines())
     show("Job executions", *executions(iot, job_id))
     print(f"\njobArn: {outcome['jobArn']}")
-    return 0
 
 
 def log_line(outcome):
     """Returns the facts of the function's final log line, with the durations of its steps in one row."""
     framing = ("timestamp", "level", "target", "span", "outcome")
     facts = {name: value for name, value in outcome.items() if name not in framing}
-    facts["verified"] = f"{facts['verified']} by the function; see below for the demo's own check"
+    verified = "yes, by the function" if facts["verified"] else "no"
+    facts["verified"] = f"{verified}; see below for the demo's own check"
     times = {name.removesuffix("Ms"): facts.pop(name) for name in list(facts) if name.endswith("Ms")}
     return facts | {"duration": ", ".join(f"{step} {time} ms" for step, time in times.items())}
 
@@ -122,13 +141,23 @@ def job_facts(job):
     ]
     return {
         "targets": ", ".join(job["targets"]),
-        "starts": f"{schedule['startTime']} UTC" if "startTime" in schedule else "now",
-        "ends": f"{schedule['endTime']} UTC, {schedule['endBehavior']}" if "endTime" in schedule else "never",
+        "starts": in_both_times(schedule["startTime"]) if "startTime" in schedule else "now",
+        "ends": f"{in_both_times(schedule['endTime'])}, {schedule['endBehavior']}"
+        if "endTime" in schedule
+        else "never",
         "timeout": f"{job['timeoutConfig']['inProgressTimeoutInMinutes']} minutes per device",
         "retries": ", ".join(f"{each['numberOfRetries']} if {each['failureType']}" for each in retries) or "none",
         "selection": job["targetSelection"],
         "windows": ", ".join(windows) or "none",
     }
+
+
+def in_both_times(text):
+    """Returns a time of CreateJob in UTC and, if it differs, in the time zone of this machine."""
+    time = datetime.fromisoformat(text).replace(tzinfo=UTC)
+    local_time = time.astimezone()
+    shown = f"{time:%Y-%m-%d %H:%M} UTC"
+    return shown if not local_time.utcoffset() else f"{shown} ({local_time:%Y-%m-%d %H:%M} {local_time:%Z})"
 
 
 def objects(uploaded, fetched):

@@ -12,13 +12,14 @@ from pathlib import Path
 from urllib.parse import unquote_plus
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from samcli.yamlhelper import yaml_parse
 
 from cloud import ACCOUNT, SIGNING_PROFILE, Cloud, isolate, tags_of_uploads
 
 from alive import step
-from program import ROOT, Failed
+from program import ROOT, Failed, is_yes
+from stack import STACK, described, reason
 
 DRY_RUN = ROOT / "events/env/dry-run.json"
 # The account of the sample events.
@@ -50,24 +51,26 @@ def local_cloud(event, host):
                 settings = settings_on(cloud, tags)
                 event = put_objects(event, settings["UPLOAD_BUCKET"], tags)
             except ClientError as error:
-                raise Failed(f"the local cloud cannot be prepared: {error}") from error
+                raise Failed(f"the local cloud cannot be prepared: {reason(error)}") from error
         yield settings, event
 
 
 @contextmanager
 def account(event, _host):
     """A real account, with the settings of the deployed function."""
-    stack = os.environ.get("STACK") or "ota-on-upload"
+    stack = os.environ.get("STACK") or STACK
     try:
         session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
-        (about,) = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+        about = described(session.client("cloudformation"), stack)
         outputs = {output["OutputKey"]: output["OutputValue"] for output in about.get("Outputs", [])}
         if "FunctionName" not in outputs:
             raise Failed(f"the stack {stack} has no output FunctionName: is it a stack of this template?")
         function = session.client("lambda").get_function_configuration(FunctionName=outputs["FunctionName"])
-        credentials = session.get_credentials().get_frozen_credentials()
+        if not (credentials := session.get_credentials()):
+            raise NoCredentialsError
+        credentials = credentials.get_frozen_credentials()
     except (BotoCoreError, ClientError) as error:
-        raise Failed(f"the settings of the deployed stack cannot be read: {error}") from error
+        raise Failed(f"the settings of the deployed stack cannot be read: {reason(error)}") from error
     # The function supports credentials only in this form: neither a profile nor a sign-on.
     os.environ |= {
         "AWS_REGION": session.region_name,
@@ -107,8 +110,7 @@ def mode():
             raise Failed(
                 f"{variable} cannot be used with MODE={name}, which supports {' and '.join(sorted(supported))}"
             )
-    if (release := os.environ.get("RELEASE")) and release != "yes":
-        raise Failed(f"RELEASE is `{release}`, expected `yes`, or nothing to only check the release")
+    is_yes("RELEASE", "only check the release")
     return place
 
 

@@ -29,13 +29,15 @@ from samcli.lib.package.utils import make_zip_with_lambda_permissions
 from samcli.yamlhelper import yaml_parse
 
 from alive import log_line, printable, rows, show, step
-from program import ROOT, Failed, run
-from stack import build, client, failures, sam
+from program import ROOT, Failed, is_yes, run, typed
+from stack import STACK as DEFAULT_STACK
+from stack import build, client, described, failures, failures_by_state, reason, sam
 
-STACK = os.environ.get("STACK") or "ota-on-upload"
+STACK = os.environ.get("STACK") or DEFAULT_STACK
 BUILT = ROOT / ".aws-sam"
 # In seconds. An invocation lasts two minutes at most.
 PATIENCE = 180
+PROFILE_STEP = "docs/operator/deploy.md#2-create-a-signing-profile"
 
 
 def template_parameters():
@@ -47,11 +49,14 @@ def parameters_to_set():
     """Returns the parameters in PARAMETERS: `Name=value …`, or the path of a file with one on each line."""
     text = os.environ.get("PARAMETERS") or ""
     if "=" in text or not text:
-        words = shlex.split(text)
+        try:
+            words = shlex.split(text)
+        except ValueError as error:
+            raise Failed(f"PARAMETERS has an open quote or a backslash at its end: {error}") from error
     else:
         try:
             lines = map(str.strip, Path(text).read_text().splitlines())
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise Failed(f"the file in PARAMETERS cannot be read: {error}") from error
         words = [line for line in lines if line and not line.startswith("#")]
     names, parameters = template_parameters(), {}
@@ -80,11 +85,8 @@ def deployed():
 
 
 def stack_outputs():
-    stack = deployed()
-    if not stack:
-        region = client("cloudformation").meta.region_name
-        raise Failed(f"the stack {STACK} does not exist in {region}: name another with STACK=…")
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+    about = described(client("cloudformation"), STACK)
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in about.get("Outputs", [])}
     if "RedriveMapping" not in outputs:
         raise Failed(f"the stack {STACK} has no output RedriveMapping: is it a stack of this template?")
     return outputs
@@ -113,13 +115,24 @@ def make_zip():
 
 def deploy():
     parameters, names = parameters_to_set(), template_parameters()
-    stack = deployed()
-    kept = {each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", [])} if stack else {}
+    about = deployed()
+    kept = {each["ParameterKey"]: each["ParameterValue"] for each in about.get("Parameters", [])} if about else {}
     if missing := [name for name in names if "Default" not in names[name] and name not in parameters | kept]:
         wanted = " ".join(f"{name}=…" for name in missing)
         raise Failed(f"a new stack also requires {', '.join(missing)}: make deploy PARAMETERS='{wanted}'")
     # `sam deploy` keeps the other parameters of the stack, but not this one.
     parameters = {"Architecture": kept.get("Architecture", names["Architecture"]["Default"])} | parameters
+    account = client("sts").get_caller_identity()["Account"]
+    if found := list(problems(kept, parameters, account)):
+        raise Failed("\n✗ ".join(found))
+    changes = {
+        name: f"{kept.get(name, 'its default')} → {value}" if kept else value
+        for name, value in parameters.items()
+        if value != kept.get(name)
+    }
+    show(f"Stack {STACK}, in the account {account} and the Region {client('sts').meta.region_name}")
+    show("Changed parameters" if kept else "Parameters", *(rows(changes) or ["none: only code and template"]))
+    print()
     _, digest = archive(parameters["Architecture"])
     with step(f"sam deploy, of the stack {STACK}"):
         sam(
@@ -132,47 +145,116 @@ def deploy():
     if runs != base64.b64encode(digest.digest()).decode():
         raise Failed(f"the deployed function has CodeSha256 {runs}, which is not that of this build")
     show("Deployed", *rows(outputs | {"CodeSha256": runs}))
+    if (kept | parameters).get("ExistingBucket") == "true":
+        print(
+            f"\nNow run make attach STACK={STACK}: until then, the bucket policy lacks the stack's current statements."
+        )
+
+
+def problems(kept, parameters, account):
+    """Yields each reason why a deployment would fail, or would accept no uploads."""
+    values, region = kept | parameters, client("signer").meta.region_name
+    profile, bucket, is_existing = (
+        values["SigningProfile"],
+        values["BucketName"],
+        values.get("ExistingBucket") == "true",
+    )
+    try:
+        if (status := client("signer").get_signing_profile(profileName=profile).get("status", "Active")) != "Active":
+            yield f"the signing profile `{profile}` is {status}; expected an active one"
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceNotFoundException":
+            print(f"! the signing profile was not checked: {reason(error)}")
+        else:
+            yield f"the signing profile `{profile}` does not exist in {region}: create it ({PROFILE_STEP})"
+    for principal in values["DeployerPrincipals"].split(","):
+        owner = [*principal.split(":"), "", "", "", "", ""][4]
+        # The policy of the stack's own bucket allows nothing to other accounts.
+        if owner.isdecimal() and owner != account and not is_existing:
+            yield (
+                f"the deployer `{principal}` is in another account than the stack ({account}): name a role of this"
+                " account in DeployerPrincipals"
+            )
+    if bucket != kept.get("BucketName") and not is_existing and bucket_exists(bucket):
+        yield (
+            f"the bucket `{bucket}` exists already: name another in BucketName, or, if it is yours, add"
+            " ExistingBucket=true"
+        )
+
+
+def bucket_exists(bucket):
+    try:
+        client("s3").head_bucket(Bucket=bucket)
+    except ClientError as error:
+        return error.response["Error"]["Code"] not in ("404", "NoSuchBucket", "400")
+    except ParamValidationError:  # CloudFormation reports an invalid name
+        return False
+    return True
 
 
 def logs():
-    since, follow = os.environ.get("SINCE") or "1h", os.environ.get("FOLLOW")
-    if not re.fullmatch(r"[0-9]+[mhd]", since):
+    since, follow, key = (
+        os.environ.get("SINCE") or "1h",
+        is_yes("FOLLOW", "stop at the end of the log"),
+        os.environ.get("KEY"),
+    )
+    if not re.fullmatch(r"[0-9]{1,5}[mhd]", since, re.ASCII):
         raise Failed(f"SINCE is `{since}`, expected minutes, hours or days, such as 30m, 1h or 2d")
-    if follow not in (None, "", "yes"):
-        raise Failed(f"FOLLOW is `{follow}`, expected `yes`, or nothing to stop at the end of the log")
     unit = {"m": "minutes", "h": "hours", "d": "days"}[since[-1]]
     newest = datetime.now(UTC) - timedelta(**{unit: int(since[:-1])})
-    newest, seen = int(newest.timestamp() * 1000), set()
+    newest, seen, shown = int(newest.timestamp() * 1000), set(), 0
     pages, group = client("logs").get_paginator("filter_log_events"), stack_outputs()["LogGroupName"]
     while True:
         for event in pages.paginate(logGroupName=group, startTime=newest).search("events[]"):
             line = event["logStreamName"], event["timestamp"], event["message"]
             if line not in seen:
                 seen.add(line)
-                for text in readable(event["message"]):
+                for text in readable(event["message"], key):
+                    shown += 1
                     print(printable(text, "\t"), flush=True)
         if not follow:
             break
         # Lines of other instances of the function arrive up to a minute late.
         newest = max(newest, int((time.time() - 60) * 1000))
         time.sleep(2)
-    if not seen:
-        print(f"the function logged nothing in the last {since}: look further back with SINCE=…")
+    if not shown:
+        about = f" about keys that contain `{key}`" if key else ""
+        print(printable(f"the function logged nothing{about} in the last {since}: look further back with SINCE=…"))
 
 
-def readable(message):
-    """Returns a line of the function's log as rows. Omits lines of the runtime that report no problem."""
+def readable(message, key=None):
+    """Returns the lines to print for a line of the function's log: one for the outcome of an upload.
+
+    Omits metrics, and lines of the runtime that report no problem. With a key, omits lines that do not name it.
+    """
     try:
         line = json.loads(message)
     except ValueError:
         framing = message.startswith(("INIT_START", "START", "END", "REPORT")) and "Status:" not in message
-        return [] if framing or not message.strip() else [message.rstrip()]
+        return [] if framing or key or not message.strip() else [message.rstrip()]
     if not isinstance(line, dict):
-        return [message.rstrip()]
-    if line.get("type", "").startswith("platform."):
+        return [] if key else [message.rstrip()]
+    if "_aws" in line or is_repeated(line) or (key and key not in str(line.get("key", ""))):
+        return []
+    if "outcome" in line:
+        return [outcome_line(line)]
+    if str(line.get("type", "")).startswith("platform."):
         wrong = line.get("record", {}).get("status", "success") != "success"
         return [f"{line['type']}  {json.dumps(line['record'])}"] if wrong else []
     return log_line(line)
+
+
+def is_repeated(line):
+    """Returns whether a line repeats failures that have lines of their own: the error of the invocation."""
+    return line.get("errorType", "").endswith("InvocationFailed")
+
+
+def outcome_line(line):
+    """Returns the final log line of an upload in one line of text."""
+    facts = [line.get("jobId"), line.get("reason"), line.get("reasons")]
+    time_of_line = re.sub(r"\.\d+Z$", "Z", str(line.get("timestamp", "")))
+    facts = [time_of_line, f"{line['outcome']:<8}", line.get("key"), *facts]
+    return "  ".join(str(fact) for fact in facts if fact)
 
 
 def redrive(outputs, patience=PATIENCE):
@@ -194,7 +276,37 @@ def redrive(outputs, patience=PATIENCE):
                 print(f"✗ the function still processes the failure queue; to stop it: {command}", file=sys.stderr)
                 raise
     if left := failures(outputs):
-        raise Failed(f"events still in the failure queue after {patience} s without a change: {left}")
+        hint = "".join(f"\n  {line}" for line in about_hidden(outputs))
+        raise Failed(f"events still in the failure queue after {patience} s without a change: {left}{hint}")
+
+
+def about_hidden(outputs):
+    """Yields when the events come back that a failed attempt has hidden in the queue, and why the last one failed."""
+    _, hidden = failures_by_state(outputs)
+    if not hidden:
+        return
+    queue, names = outputs["FailureQueueUrl"], ["VisibilityTimeout"]
+    delay = int(client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"][names[0]])
+    failed = list(failed_since(outputs["LogGroupName"], time.time() - delay))
+    back = datetime.fromtimestamp((failed[-1][0] if failed else time.time()) + delay).astimezone()
+    yield (
+        f"{hidden} of them cannot be processed now: each returns to the queue {delay // 60} minutes after its last"
+        f" attempt, the last one by {back:%H:%M %Z}. Fix the cause, and run make redrive then"
+    )
+    if failed:
+        yield f"the last reason: {failed[-1][1]}"
+
+
+def failed_since(group, since):
+    """Yields time and reason of each failed release in the log, the oldest first."""
+    pages = client("logs").get_paginator("filter_log_events")
+    for event in pages.paginate(logGroupName=group, startTime=int(since * 1000)).search("events[]"):
+        try:
+            line = json.loads(event["message"])
+        except ValueError:
+            continue
+        if isinstance(line, dict) and line.get("outcome") == "failed":
+            yield event["timestamp"] / 1000, f"{line.get('key')}: {line.get('reasons') or line.get('reason')}"
 
 
 def set_enabled(mapping, is_enabled):
@@ -222,7 +334,7 @@ def signals_ignored():
 
 def redrive_all():
     patience = os.environ.get("PATIENCE") or str(PATIENCE)
-    if not patience.isdecimal():
+    if not re.fullmatch("[0-9]{1,5}", patience):
         raise Failed(f"PATIENCE is `{patience}`, expected seconds")
     outputs = stack_outputs()
     before = failures(outputs)
@@ -230,15 +342,15 @@ def redrive_all():
         print("✓ the failure queue is empty")
         return
     print(f"events in the failure queue: {before}")
+    for line in about_hidden(outputs):
+        print(printable(f"! {line}"))
     with step("redrive them"):
         redrive(outputs, int(patience))
     print("✓ the failure queue is empty; make logs shows the outcomes")
 
 
 def destroy():
-    empty, outputs = os.environ.get("EMPTY"), stack_outputs()
-    if empty not in (None, "", "yes"):
-        raise Failed(f"EMPTY is `{empty}`, expected `yes`, or nothing to keep the bucket")
+    empty, is_agreed, outputs = is_yes("EMPTY", "keep the bucket"), is_yes("YES", "be asked"), stack_outputs()
     bucket = outputs["BucketName"]
     resources = client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=STACK)
     if empty and "Bucket" not in resources.search("StackResourceSummaries[].LogicalResourceId"):
@@ -250,15 +362,14 @@ def destroy():
         )
     if left := failures(outputs):
         raise Failed(f"events in the failure queue of the stack: {left}. Run make redrive, or purge the queue")
+    if not is_agreed:
+        account, region = (client("sts").get_caller_identity()["Account"], client("sts").meta.region_name)
+        print(f"This deletes the stack {STACK} in the account {account} and the Region {region}.")
+        confirm("stack", STACK)
     if empty:
         number = sum(1 for _ in versions(bucket))
         print(f"This permanently deletes the bucket {bucket} with all {number} versions of its objects.")
-        try:
-            typed = input("Type the name of the bucket to confirm: ")
-        except EOFError:
-            typed = ""
-        if typed != bucket:
-            raise Failed(f"`{typed}` is not the name of the bucket: nothing was deleted")
+        confirm("bucket", bucket)
 
     formation = client("cloudformation")
     with step(f"delete the stack {STACK}"):
@@ -271,6 +382,12 @@ def destroy():
         return
     with step(f"empty and delete the bucket {bucket}"):
         delete(bucket)
+
+
+def confirm(kind, name):
+    """Fails unless the user types a name."""
+    if (answer := typed(f"Type the name of the {kind} to confirm: ")) != name:
+        raise Failed(f"`{answer}` is not the name of the {kind}: nothing was deleted")
 
 
 def unfinished_jobs(bucket):
@@ -338,7 +455,7 @@ def main():
     try:
         COMMANDS[sys.argv[1]]()
     except (BotoCoreError, ClientError) as error:
-        raise Failed(f"{error}") from error
+        raise Failed(reason(error)) from error
 
 
 if __name__ == "__main__":

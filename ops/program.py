@@ -24,13 +24,45 @@ class Failed(Exception):
     """A problem that the user can fix, with a message for the user."""
 
 
+class Rejected(Failed):
+    """A release that the function rejects. The exit code differs from that of a failure."""
+
+    EXIT_CODE = 3
+
+
+def is_yes(name, otherwise):
+    """Returns whether an environment variable is `yes`. Fails if it has another value."""
+    if (value := os.environ.get(name) or "") not in ("", "yes"):
+        raise Failed(f"{name} is `{value}`, expected `yes`, or nothing to {otherwise}")
+    return value == "yes"
+
+
+def typed(question):
+    """Returns the answer of the user; empty at the end of the input."""
+    try:
+        return input(question)
+    except EOFError:
+        print()
+        return ""
+
+
 def run(program):
     """Runs a program and exits, with the message of a failure."""
-    for sign in (signal.SIGTERM, signal.SIGHUP):  # treated as Ctrl-C
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # all treated as Ctrl-C
         signal.signal(sign, signal.default_int_handler)
     try:
-        sys.exit(program())
-    except Failed as why:
+        code = program()
+        sys.stdout.flush()
+        sys.exit(code)
+    except BrokenPipeError:  # such as `make logs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Rejected as why:
+        sys.stdout.flush()
+        print(printable(f"✗ {why}", kept="\n\t"), file=sys.stderr)
+        sys.exit(why.EXIT_CODE)
+    except (Failed, OSError) as why:
+        sys.stdout.flush()
         sys.exit(printable(f"✗ {why}", kept="\n\t"))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -13,9 +13,11 @@ import json
 import os
 import platform
 import re
+import subprocess
 import sys
+from difflib import get_close_matches
 from pathlib import Path
-from urllib.parse import quote_plus, urlsplit
+from urllib.parse import quote_plus
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -25,14 +27,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/local_cloud"
 from cloud import Cloud, reach, tags_of_uploads
 
 import engine
-from alive import log_line, printable, show, step
+from alive import log_line, printable, rows, show, step
 from modes import local_cloud, mode, put_objects, settings_on
-from program import KEPT, ROOT, THIS_MACHINE, Failed, free_port, interrupt, is_open, run, spawn
+from program import ROOT, THIS_MACHINE, Failed, Rejected, free_port, interrupt, run, spawn
 from runners import by_cargo, by_sam, by_watch, cargo_lambda
-from stack import build
+from stack import build, reason
+from watched import WATCHED, Builds, await_build, running_watch
 
 EVENTS = ROOT / "events"
-WATCHED = KEPT / "watch.json"
 # The beginnings of the lines that SAM adds to the log.
 SAM_LINES = re.compile("Building|Invoking|Local image|Mounting|No current|Removing|Requested to|SAM_CONTAINER")
 
@@ -41,6 +43,8 @@ def invoke(runner):
     event, place = event_of(os.environ.get("EVENT")), mode()
     if runner is by_cargo and place is local_cloud and (watched := running_watch()):
         reach(watched["endpoint"])
+        with step("wait for the build of `make watch`"):
+            await_build()
         event = put_objects(event, watched["bucket"], tags_of_uploads())
         with step("cargo lambda invoke, with `make watch`"):
             result, log = by_watch(event, watched["port"])
@@ -60,14 +64,27 @@ def invoke(runner):
 
 
 def event_of(path):
+    """Returns the event in a file, or the sample event of this name."""
     if not path:
-        names = ", ".join(file.name for file in samples())
-        raise Failed(f"EVENT is missing: name a file, such as one of those in events/: {names}")
+        show("Sample events", *rows({f"EVENT=events/{name}.json": use for name, use in uses_of_samples().items()}))
+        print()
+        raise Failed("EVENT is missing: name one of the sample events above, or a file of your own")
+    file = EVENTS / f"{path}.json" if path in uses_of_samples() else Path(path)
     try:
-        event = json.loads(Path(path).read_text())
+        event = json.loads(file.read_text())
     except (OSError, ValueError) as error:
-        raise Failed(f"the event {path} cannot be read: {error}") from error
+        near = get_close_matches(file.stem, uses_of_samples(), 1)
+        hint = f"; did you mean EVENT=events/{near[0]}.json?" if near and not file.exists() else ""
+        raise Failed(f"the event {path} cannot be read: {error}{hint}") from error
+    if os.environ.get("MANIFEST") and ".ota.json" not in json.dumps(event).lower():
+        raise Failed(f"MANIFEST cannot be used with EVENT={path}, which names no ….ota.json: use events/manifest.json")
     return event
+
+
+def uses_of_samples():
+    """Returns the use of each sample event, from the page about replays."""
+    found = re.findall(r"^\| `(\S+)` \| (.*) \|$", (ROOT / "docs/developer/replay.md").read_text(), re.M)
+    return {name: use for name, use in found if (EVENTS / f"{name}.json").exists()}
 
 
 def samples():
@@ -84,6 +101,8 @@ def report(result, log):
     show("Log", *(line for text in log.splitlines() for line in readable(text)))
     if result is None or "errorType" in result:
         raise Failed("the function failed" if result else "the function returned no result: see its log")
+    if rejected := [each for each in result.get("releases", []) if each.get("outcome") == "rejected"]:
+        raise Rejected(f"the release is rejected: see `reasons`{f' ({len(rejected)} releases)' * (len(rejected) > 1)}")
 
 
 def readable(text):
@@ -97,32 +116,30 @@ def readable(text):
     return log_line(line) if isinstance(line, dict) else [text]
 
 
-def running_watch():
-    try:
-        watched = json.loads(WATCHED.read_text())
-    except (OSError, ValueError):
-        return None
-    runs = is_open(watched["port"]) and is_open(urlsplit(watched["endpoint"]).port)
-    return watched if runs else None
-
-
 def watch():
     if running_watch():
         raise Failed("`make watch` is already running")
-    port = free_port()
+    port, color = free_port(), "always" if sys.stdout.isatty() else "never"
     with Cloud() as cloud:
         with step("prepare the local cloud"):
             settings = settings_on(cloud, tags_of_uploads())
         about = {"endpoint": cloud.endpoint, "port": port, "bucket": settings["UPLOAD_BUCKET"]}
-        KEPT.mkdir(exist_ok=True)
-        WATCHED.write_text(json.dumps(about))
+        builds = Builds(about)
         print("\nEdit src/, and replay in another terminal: make invoke-cargo MODE=local-cloud EVENT=events/put.json\n")
-        process = spawn(cargo_lambda("watch", port), cwd=ROOT, env=os.environ | settings)
+        process = spawn(
+            cargo_lambda("watch", port),
+            **{"cwd": ROOT, "env": {"CARGO_TERM_COLOR": color} | os.environ | settings},
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"},
+        )
         try:
+            for line in process.stdout:
+                if builds.read(line):
+                    print(line, end="", flush=True)
             return process.wait()
         finally:
             WATCHED.unlink(missing_ok=True)
             interrupt(process)
+            process.stdout.close()
 
 
 def write_event():
@@ -134,7 +151,7 @@ def write_event():
         s3 = boto3.Session(region_name=os.environ.get("AWS_REGION")).client("s3")
         head = s3.head_object(**where)
     except (BotoCoreError, ClientError) as error:
-        raise Failed(f"s3://{bucket}/{key} cannot be read: {error}") from error
+        raise Failed(f"s3://{bucket}/{key} cannot be read: {reason(error)}") from error
     if head.get("VersionId", "null") == "null":
         raise Failed(
             f"s3://{bucket}/{key} has no version ID: enable versioning of the bucket, and upload the object again"
@@ -160,7 +177,10 @@ def write_event():
         },
     }
     path = Path(os.environ.get("OUT") or "event.json")
-    path.write_text(json.dumps({"Records": [record]}, indent=2) + "\n")
+    try:
+        path.write_text(json.dumps({"Records": [record]}, indent=2) + "\n")
+    except OSError as error:
+        raise Failed(f"OUT cannot be written: {error}") from error
     print(printable(f"✓ {path} has the event of s3://{bucket}/{key}, version {head['VersionId']}"))
     checks = f"  make invoke MODE=account EVENT={path} checks its release; with RELEASE=yes, it creates the job"
     print(printable(checks))

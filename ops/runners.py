@@ -12,6 +12,7 @@ from samcli.yamlhelper import yaml_dump, yaml_parse
 
 from program import KEPT, ROOT, TARGET, THIS_MACHINE, VENV, Failed, free_port, is_open, spawn, stop
 from stack import sam
+from watched import report_errors
 
 BUILT = ROOT / ".aws-sam/build"
 
@@ -68,7 +69,7 @@ def by_cargo(event, settings):
 
 def by_watch(event, port):
     """Runs the function of `make watch`; returns its result, and where its log is."""
-    return answer(invoke_at(port, event, lambda: is_open(port)), "see `make watch`")
+    return answer(invoke_at(port, event, lambda: is_open(port) and not report_errors()), "see `make watch`")
 
 
 def invoke_at(port, event, is_alive):

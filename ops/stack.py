@@ -10,11 +10,16 @@ from functools import cache
 from pathlib import Path
 
 import boto3
+from botocore.exceptions import ClientError, NoCredentialsError, NoRegionError, PartialCredentialsError
 
 from alive import CARGO_PROGRESS, follow
 from program import KEPT, ROOT, VENV, Failed, interrupt, output_of, spawn
 
 STACK = "ota-on-upload"
+INVALID_CREDENTIALS = (
+    *("ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidClientTokenId", "InvalidToken"),
+    *("SignatureDoesNotMatch", "UnrecognizedClientException"),
+)
 
 
 @cache
@@ -25,9 +30,43 @@ def client(service):
 
 def failures(outputs):
     """Returns the number of events in a stack's failure queue, including those that the function is processing."""
+    return sum(failures_by_state(outputs))
+
+
+def failures_by_state(outputs):
+    """Returns the number of events in a stack's failure queue, and the number of those that the queue hides."""
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     queue = {"QueueUrl": outputs["FailureQueueUrl"], "AttributeNames": names}
-    return sum(map(int, client("sqs").get_queue_attributes(**queue)["Attributes"].values()))
+    found = client("sqs").get_queue_attributes(**queue)["Attributes"]
+    return [int(found[name]) for name in names]
+
+
+def described(cloudformation, name):
+    """Returns a stack as CloudFormation describes it."""
+    try:
+        (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+    except ClientError as error:
+        if "does not exist" in str(error):
+            region = cloudformation.meta.region_name
+            raise Failed(f"the stack {name} does not exist in {region}: name another with STACK=…") from error
+        raise
+    return stack
+
+
+def reason(error):
+    """Returns the reason of an error of an AWS client in one line, with the remedy if it is a common one."""
+    match error:
+        case NoRegionError():
+            return "no Region is set: put AWS_REGION=… before the command, or run `aws configure`"
+        case NoCredentialsError() | PartialCredentialsError():
+            return "no complete credentials are set: put AWS_PROFILE=… before the command, or run `aws configure`"
+        case ClientError():
+            details = error.response.get("Error", {})
+            code, message = details.get("Code", "unknown error"), details.get("Message", "")
+            if code in INVALID_CREDENTIALS:
+                return f"AWS does not accept the credentials ({code}): sign in again, for example with `aws sso login`"
+            return f"{error.operation_name} failed with {code}: {message}"
+    return " ".join(str(error).split())
 
 
 def build(about, **parameters):

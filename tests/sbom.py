@@ -18,7 +18,10 @@ TOOL, VERSION = ROOT / ".cargo-tools/bin/cargo-cyclonedx", "0.5.9"
 
 def output_of(*command, **environment):
     environment = os.environ | environment
-    return subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
+    process = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    if process.returncode:
+        sys.exit(f"✗ {' '.join(map(str, command[:3]))} … failed: see its message above")
+    return process.stdout
 
 
 def install():
@@ -80,4 +83,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -9,15 +9,22 @@ import re
 import subprocess
 import sys
 import time
+from difflib import get_close_matches
 
 PARTS = ("torture-faults", "torture-kill", "torture-soak", "torture-burst", "fuzz", "mutants")
+SHORT = {part.rpartition("-")[2]: part for part in PARTS}
+# The numbers of some parts, each with its minimum.
+NUMBERS = {"SOAK": 100, "BURST": 1, "RUNS": 1, "SEED": 0}
 COUNTS = re.compile(r"\b(\d+) passed[,;] (\d+) failed")
 
 
 def run(part):
     """Runs a part and prints its output; returns its passed and failed checks. A failed part has at least one."""
     passed = failed = 0
-    with subprocess.Popen(["make", "--no-print-directory", part], stdout=subprocess.PIPE, text=True) as process:
+    # A part need not use every variable of `make torture`: they are passed in the environment.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    command = ["make", "--no-print-directory", part]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:
             print(line, end="", flush=True)
             if counts := COUNTS.search(line):
@@ -28,7 +35,13 @@ def run(part):
 def main():
     parts = (os.environ.get("PARTS") or " ".join(PARTS)).split()
     if unknown := [part for part in parts if part not in PARTS]:
-        sys.exit(f"✗ PARTS has {', '.join(map(ascii, unknown))}, expected some of: {' '.join(PARTS)}")
+        near = [found for part in unknown for found in get_close_matches(part.rpartition("-")[2], SHORT, 1, 0.5)]
+        hint = f". Did you mean `{' '.join(SHORT[each] for each in near)}`?" if near else ""
+        sys.exit(f"✗ PARTS has {', '.join(map(ascii, unknown))}, expected some of: {' '.join(PARTS)}{hint}")
+    for name, least in NUMBERS.items():
+        value = os.environ.get(name) or str(least)
+        if not value.isdecimal() or int(value) < least:
+            sys.exit(f"✗ {name} is {value!a}, expected a number from {least}")
     summary = []
     for part in parts:
         started = time.monotonic()

@@ -30,6 +30,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "ops"))
 
+import object_tags
 from alive import step
 from program import KEPT, ROOT, TARGET, THIS_MACHINE, VENV, Failed, free_port, run, spawn, stop
 from stack import STACK, build, client, failures, sam
@@ -62,7 +63,7 @@ class Cloud:
 
     def __enter__(self):
         ministack, front = VENV / "ministack/bin/python", TARGET / "debug/iot-streams"
-        for program, target in [(ministack, "setup"), (front, "build")]:
+        for program, target in [(ministack, "setup"), (front, "local-cloud")]:
             if not program.exists():
                 raise Failed(f"{program} is missing: run `make {target}`")
 
@@ -359,7 +360,10 @@ def reach(endpoint):
 
 def tags_of_uploads():
     """Returns TAGS, in the form of the x-amz-tagging header, or else the tags of a release to the lab."""
-    return os.environ.get("TAGS") or f"ota:thing-group={THING_GROUP}"
+    tags = os.environ.get("TAGS") or f"ota:thing-group={THING_GROUP}"
+    if found := list(object_tags.problems(tags)):
+        raise Failed("\n".join(f"TAGS has {problem}" for problem in found))
+    return tags
 
 
 def self_signed_certificate():

@@ -39,7 +39,7 @@ fn parse(document: &str) -> Result<OtaJob<'_>, String> {
 }
 
 fn print(job: &OtaJob) {
-    println!("protocols    {:?}", job.protocols);
+    println!("protocols    {}", format!("{:?}", job.protocols).trim_matches(['[', ']']).to_uppercase());
     println!("stream       {}", job.streamname);
     for file in &job.files {
         println!("file         {}, id {}, {} bytes", file.filepath, file.fileid, file.filesize);

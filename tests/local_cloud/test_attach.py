@@ -161,6 +161,11 @@ class Attach(unittest.TestCase):
             other = event(sample, key, "1").replace(BUCKET, name)
             self.assertFalse(events.test_event_pattern(EventPattern=rule["EventPattern"], Event=other)["Result"], other)
 
+    def test_7_a_stack_that_does_not_exist_is_reported(self):
+        code, output = attach(STACK="nowhere")
+        self.assertEqual(code, 1, output)
+        self.assertEqual(output, f"✗ the stack nowhere does not exist in {REGION}: name another with STACK=…\n")
+
     def test_7_a_stack_with_a_bucket_of_its_own_is_not_attached(self):
         code, output = attach(STACK="own", YES="yes")
         self.assertEqual(code, 1, output)

@@ -10,10 +10,11 @@ import tempfile
 import threading
 import time
 import unittest
-from contextlib import contextmanager
+import uuid
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from cloud import ALLOWED_THING_GROUPS, DEPLOYER, PROFILE_TO_COME, SIGNING_PROFILE, Cloud
+from cloud import ACCOUNT, ALLOWED_THING_GROUPS, DEPLOYER, PROFILE_TO_COME, SIGNING_PROFILE, Cloud
 
 from alive import step
 from program import ROOT, run, spawn, stop
@@ -103,18 +104,72 @@ class Deployments(OperateTest):
             "✗ PARAMETERS has the unknown parameter `AllowedThingGroup`: did you mean `AllowedThingGroups`?",
         )
         self.assertIn("cannot be read", self.refuse("deploy", STACK="new", PARAMETERS="missing"))
-        self.assertIn("the stack new does not exist in", self.refuse("logs", STACK="new"))
+        for target in ("logs", "redrive", "destroy", "attach"):
+            self.assertEqual(
+                self.refuse(target, STACK="new"),
+                "✗ the stack new does not exist in us-east-1: name another with STACK=…",
+            )
         self.assertFalse(self.exists("new"))
+
+    def test_what_a_deployment_needs_is_checked_before_the_build(self):
+        client("s3").create_bucket(Bucket="taken")
+        good = {"BucketName": "free", "SigningProfile": SIGNING_PROFILE, "DeployerPrincipals": DEPLOYER}
+        stranger = "arn:aws:iam::999999999999:role/ci"
+        for wrong, expected in (
+            ({"SigningProfile": "nowhere"}, "the signing profile `nowhere` does not exist in us-east-1: create it"),
+            ({"DeployerPrincipals": f"{DEPLOYER},{stranger}"}, f"the deployer `{stranger}` is in another account"),
+            ({"BucketName": "taken"}, "the bucket `taken` exists already: name another in BucketName"),
+        ):
+            words = {"AllowedThingGroups": "lab"} | good | wrong
+            parameters = " ".join(f"{name}={value}" for name, value in words.items())
+            self.assertIn(expected, self.refuse("deploy", STACK="unchecked", PARAMETERS=parameters))
+        parameters = f"BucketName=taken SigningProfile=nowhere DeployerPrincipals={stranger} AllowedThingGroups=lab"
+        code, output = make("deploy", STACK="unchecked", PARAMETERS=parameters)
+        self.assertEqual((code, output.count("✗ the ")), (2, 3), output)
+        self.assertNotIn("sam build", output)
+        self.assertFalse(self.exists("unchecked"))
+
+    def test_ctrl_c_leaves_nothing_running(self):
+        """Ends a deployment in its first seconds, and during the build."""
+        parameters = f"BucketName=ended {REQUIRED}"
+        for delay in (0.3, 1, 2, 4):
+            mark = f"MARK={uuid.uuid4()}"
+            marked = environment() | dict([mark.split("=")])
+            process = spawn(command("deploy", {"PARAMETERS": parameters, "STACK": "ended-early"}), env=marked, **TEXT)
+            with process:
+                time.sleep(delay)
+                os.killpg(process.pid, signal.SIGINT)
+                output, _ = process.communicate(timeout=60)
+            self.assertNotIn("Traceback", output)
+            self.assertNotEqual(process.returncode, 0, output)
+            deadline = time.monotonic() + 20
+            while (left := self.marked(mark)) and time.monotonic() < deadline:
+                time.sleep(0.1)
+            self.assertEqual(left, [], output)
+        self.assertFalse(self.exists("ended-early"))
+
+    def marked(self, mark):
+        """Returns the IDs of processes that inherited a mark in their environment."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it ended
+                if mark.encode() in (folder / "environ").read_bytes():
+                    found.append(folder.name)
+        return found
 
     def test_the_deployed_code_is_the_zip_and_parameters_of_a_file_are_kept(self):
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "production")
             retries = "DefaultRetries=failed:2 timed-out:3"
             file.write_text("\n".join(["# of production", "BucketName=kept-bucket", retries, *REQUIRED.split()]))
-            self.succeed("deploy", STACK="kept", PARAMETERS=file)
+            output = self.succeed("deploy", STACK="kept", PARAMETERS=file)
+            self.assertIn(f"Stack kept, in the account {ACCOUNT} and the Region us-east-1\n\nParameters\n", output)
         (about,) = client("cloudformation").describe_stacks(StackName="kept")["Stacks"]
         outputs = {output["OutputKey"]: output["OutputValue"] for output in about["Outputs"]}
-        self.succeed("deploy", STACK="kept", PARAMETERS="DefaultStart=2h LogLevel=WARN")
+        output = self.succeed("deploy", STACK="kept", PARAMETERS="DefaultStart=2h LogLevel=WARN")
+        changes = output.partition("\nChanged parameters\n")[2].partition("\n\n")[0]
+        self.assertEqual(changes.split("\n"), ["    DefaultStart  1h → 2h", "    LogLevel      INFO → WARN"])
+        self.assertNotIn("make attach", output)
         function = client("lambda").get_function_configuration(FunctionName=outputs["FunctionName"])
         settings = function["Environment"]["Variables"]
         values = [settings[name] for name in ("DEFAULT_RETRIES", "DEFAULT_START", "ALLOWED_THING_GROUPS")]
@@ -157,15 +212,25 @@ class Operations(OperateTest):
             self.assertIn("the function logged nothing", self.succeed("logs", STACK="logged"))
             created = cloud.outcome("firmware/logged.bin", cloud.upload("firmware/logged.bin", IMAGE, TAGS))
             output = self.succeed("logs", STACK="logged", SINCE="10m")
-            self.assertRegex(output, rf"jobArn +{re.escape(created['jobArn'])}\n")
-            self.assertRegex(output, r"outcome +created\n")
+            self.assertRegex(output, rf"Z  created   firmware/logged\.bin  {re.escape(created['jobId'])}\n")
             self.assertNotIn("RequestId", output)
+            self.assertNotIn("_aws", output)
+
+            self.fail_for_good("firmware/failing.bin")
+            output = self.succeed("logs", STACK="logged")
+            about = [line for line in output.splitlines() if "firmware/failing.bin" in line]
+            self.assertEqual(len(about), 3, output)  # one for each attempt
+            for line in about:
+                self.assertRegex(line, rf"Z  failed    firmware/failing\.bin  .*{PROFILE_TO_COME}")
+            self.assertEqual(len([line for line in output.splitlines() if PROFILE_TO_COME in line]), 3, output)
+            self.assertEqual(self.succeed("logs", STACK="logged", KEY="logged.bin").count("\n"), 1)
+            self.assertIn("logged nothing about keys that", self.succeed("logs", STACK="logged", KEY="other"))
 
             process = spawn(command("logs", {"STACK": "logged", "FOLLOW": "yes"}), cwd=ROOT, env=environment(), **TEXT)
             try:
-                self.assertIn(created["jobArn"], self.read_until(process, "jobArn"))
+                self.assertIn(created["jobId"], self.read_until(process, "created"))
                 later = cloud.outcome("firmware/later.bin", cloud.upload("firmware/later.bin", IMAGE, TAGS))
-                self.assertIn(later["jobArn"], self.read_until(process, "jobArn"))
+                self.assertIn(later["jobId"], self.read_until(process, "created"))
             finally:
                 stop(process)
                 process.stdout.close()
@@ -178,6 +243,13 @@ class Operations(OperateTest):
             line = self.refuse("redrive", STACK="redriven", PATIENCE="5")
             self.assertEqual(line, "✗ events still in the failure queue after 5 s without a change: 1")
             self.assertFalse(self.is_redriving())
+
+            code, output = make("redrive", STACK="redriven", PATIENCE="1")
+            self.assertEqual(code, 2, output)
+            back = r"1 of them cannot be processed now: each returns to the queue 12 minutes after its last attempt,"
+            why = rf"the last reason: firmware/not redriven\.bin: .*{PROFILE_TO_COME}"
+            self.assertRegex(output, rf"\n! {back} the last one by \d\d:\d\d \S+\. Fix.*\n! {why}")
+            self.assertRegex(output, rf"without a change: 1\n  {back}.*\n  {why}")
 
             process = spawn(command("redrive", {"STACK": "redriven"}), cwd=ROOT, env=environment())
             try:
@@ -221,7 +293,13 @@ class Destroy(OperateTest):
             self.assertTrue(self.exists("ended"))
 
             before = self.versions("ended-bucket")
-            self.assertIn("the bucket ended-bucket and its content are kept", self.succeed("destroy", STACK="ended"))
+            for typed in ("", "y\n", "yes\n", "ended-bucket\n"):
+                line = self.refuse("destroy", typed, STACK="ended")
+                self.assertIn(f"`{typed.strip()}` is not the name of the stack: nothing was deleted", line)
+            self.assertTrue(self.exists("ended"))
+            output = self.succeed("destroy", "ended\n", STACK="ended")
+            self.assertIn(f"This deletes the stack ended in the account {ACCOUNT} and the Region us-east-1.\n", output)
+            self.assertIn("the bucket ended-bucket and its content are kept", output)
             self.assertFalse(self.exists("ended"))
             self.assertEqual(self.versions("ended-bucket"), before)
 
@@ -230,14 +308,18 @@ class Destroy(OperateTest):
             cloud.upload("firmware/one.bin", IMAGE)
             cloud.upload("firmware/one.bin", IMAGE)
             client("s3").delete_object(Bucket="emptied-bucket", Key="firmware/one.bin")
-            code, output = make("destroy", "emptied\n", STACK="emptied", EMPTY="yes")
+            code, output = make("destroy", "emptied\nemptied\n", STACK="emptied", EMPTY="yes")
             self.assertEqual(code, 2, output)
             self.assertIn("all 3 versions", output)
             self.assertIn("✗ `emptied` is not the name of the bucket: nothing was deleted", output)
             self.assertTrue(self.exists("emptied"))
             self.assertEqual(self.versions("emptied-bucket"), 3)
 
-            self.succeed("destroy", "emptied-bucket\n", STACK="emptied", EMPTY="yes")
+            # `YES=yes` replaces the stack's name, but not that of the bucket.
+            line = self.refuse("destroy", STACK="emptied", EMPTY="yes", YES="yes")
+            self.assertIn("`` is not the name of the bucket: nothing was deleted", line)
+            self.assertTrue(self.exists("emptied"))
+            self.succeed("destroy", "emptied-bucket\n", STACK="emptied", EMPTY="yes", YES="yes")
             self.assertFalse(self.exists("emptied"))
             buckets = [bucket["Name"] for bucket in client("s3").list_buckets()["Buckets"]]
             self.assertNotIn("emptied-bucket", buckets)

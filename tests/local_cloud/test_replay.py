@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,8 @@ from cloud import Cloud, isolate
 import modes
 import replay
 import runners
-from program import ROOT, Failed, is_open, run, spawn, stop
+import watched
+from program import ROOT, Failed, Rejected, is_open, run, spawn, stop
 
 PROGRAM = [sys.executable, ROOT / "ops/replay.py"]
 PUT = "events/put.json"
@@ -162,7 +164,8 @@ class Manifests(unittest.TestCase):
             json.dump(manifest, file)
             file.flush()
             code, output = call("cargo", EVENT=MANIFEST, MANIFEST=file.name)
-        self.assertEqual(code, 0, output)
+        self.assertEqual(code, Rejected.EXIT_CODE, output)
+        self.assertEqual(output.splitlines()[-1], "✗ the release is rejected: see `reasons`")
         (release,) = result_in(output)["releases"]
         problem = "`abortConfig.criteriaList[0].action` is `STOP`, expected `CANCEL`"
         self.assertEqual((release["outcome"], release["reasons"]), ("rejected", [problem]))
@@ -184,7 +187,8 @@ class Errors(unittest.TestCase):
         self.assertIn(expected, last)
 
     def test_an_unreadable_event_is_reported(self):
-        self.assert_reports("EVENT is missing: name a file, such as one of those in events/: array.json")
+        self.assert_reports("EVENT is missing: name one of the sample events above, or a file of your own")
+        self.assertRegex(call("cargo")[1], r"\n    EVENT=events/array\.json +a notification in an array\n")
         self.assert_reports("No such file", EVENT="events/nowhere.json")
         self.assert_reports("the event Makefile cannot be read: Expecting value", EVENT="Makefile")
 
@@ -237,6 +241,31 @@ class Errors(unittest.TestCase):
                 file.flush()
                 self.assert_reports(message, EVENT=PUT, ENV_VARS=file.name)
 
+    def test_a_manifest_for_an_event_of_another_object_is_refused(self):
+        for event in ("put", PUT, "events/two-records.json", "events/batch-operations.json"):
+            message = f"MANIFEST cannot be used with EVENT={event}, which names no ….ota.json"
+            self.assert_reports(message, EVENT=event, MANIFEST="events/manifests/gateway.ota.json")
+
+    def test_the_errors_of_a_running_watch_are_reported(self):
+        """Replays to a `make watch` that could not build the function, or has not noticed a change."""
+        with socket.create_server(("127.0.0.1", 0)) as server, tempfile.TemporaryDirectory() as folder:
+            port = server.getsockname()[1]
+            file = Path(folder, "watch.json")
+            about = {"endpoint": f"http://127.0.0.1:{port}", "port": port, "bucket": "b"}
+            with mock.patch.multiple(watched, WATCHED=file, MAX_DELAY=0.2):
+                for build, message in (
+                    ({"since": time.time(), "is_done": True, "errors": "error[E0425]: x\n"}, r":\nerror\[E0425\]: x$"),
+                    ({"since": 0, "is_done": True}, "has not built the newest change after 0.2 s"),
+                ):
+                    file.write_text(json.dumps(about | {"build": build}))
+                    with self.assertRaisesRegex(Failed, message):
+                        watched.await_build()
+                file.write_text(json.dumps(about | {"build": {"since": time.time(), "is_done": True}}))
+                watched.await_build()
+                server.close()
+                with self.assertRaisesRegex(Failed, "`make watch` has ended"):
+                    watched.await_build()
+
     def test_a_missing_bucket_or_key_is_reported(self):
         self.assert_reports("BUCKET or KEY is missing", "event", BUCKET="firmware")
 
@@ -264,6 +293,10 @@ class OnLocalCloud(unittest.TestCase):
             self.assertIn(new, output)
             event = json.loads(out.read_text())
             self.assertEqual(event["Records"][0]["s3"]["object"]["size"], 5)
+            nowhere = Path(folder, "nowhere/event.json")
+            code, output = call("event", BUCKET=bucket, KEY=key, OUT=nowhere)
+            self.assertEqual(code, 1, output)
+            self.assertEqual(output, f"✗ OUT cannot be written: [Errno 2] No such file or directory: '{nowhere}'\n")
             result, log = runners.by_cargo(event, settings)
             (release,) = result["releases"]
             self.assertEqual((release["outcome"], release["key"], release["versionId"]), ("created", key, new), log)
@@ -307,8 +340,8 @@ class OnLocalCloud(unittest.TestCase):
                 while not replay.running_watch() and watch.poll() is None:
                     time.sleep(0.1)
                 first, second = (result_in(call("cargo", EVENT=PUT, MODE="local-cloud")[1]) for _ in range(2))
-                watched = replay.running_watch()
-                ports = watched["port"], urlsplit(watched["endpoint"]).port
+                about = replay.running_watch()
+                ports = about["port"], urlsplit(about["endpoint"]).port
                 os.killpg(watch.pid, signal.SIGINT)
                 watch.wait(30)
             finally:
