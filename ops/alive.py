@@ -80,6 +80,11 @@ def rows(facts):
     return [f"{name:<{width}}{value}" for name, value in facts.items()]
 
 
+def is_redundant(line):
+    """Returns whether a JSON line of the function's log has metrics, or repeats failures that have their own lines."""
+    return "_aws" in line or str(line.get("message", "")).startswith('Diagnostic { error_type: "ReleaseFailed"')
+
+
 def log_line(line):
     """Returns a JSON line of the function's log as lines of text."""
     framing = ("timestamp", "level", "target", "span")

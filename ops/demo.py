@@ -56,11 +56,11 @@ def main():
             except ClientError as error:
                 raise Failed(f"the upload failed: {reason(error)}") from error
             outcome = cloud.outcome(key, version)
-        try:
-            report(cloud, outcome)
-        finally:
-            if keep:
-                keep(cloud)
+        problem = report(cloud, outcome)
+        if keep:
+            keep(cloud)
+    if problem:
+        raise problem
 
 
 def key_of_upload(name):
@@ -88,14 +88,15 @@ def allowed_targets():
 
 
 def report(cloud, outcome):
+    """Shows the release. Returns the problem if it has no job."""
     if outcome["outcome"] not in ("created", "adopted"):
         reasons = outcome.get("reasons") or outcome.get("reason") or json.dumps(outcome)
         show(f"Outcome: {outcome['outcome']}", *reasons.split("; "))
         show("This stack releases", *rows({"uploads": "with tags that begin with ota:", "to": allowed_targets()}))
         print()
         if outcome["outcome"] == "failed":
-            raise Failed("the release failed")
-        raise Rejected(f"the upload was {outcome['outcome']}: it has no job")
+            return Failed("the release failed")
+        return Rejected(f"the upload was {outcome['outcome']}: it has no job")
 
     iot = boto3.client("iot")
     job_id = outcome["jobId"]
@@ -120,6 +121,7 @@ def report(cloud, outcome):
         show("The job document, read by the parser of rustot", *device(document).splitlines())
     show("Job executions", *executions(iot, job_id))
     print(f"\njobArn: {outcome['jobArn']}")
+    return None
 
 
 def log_line(outcome):

@@ -28,7 +28,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from samcli.lib.package.utils import make_zip_with_lambda_permissions
 from samcli.yamlhelper import yaml_parse
 
-from alive import log_line, printable, rows, show, step
+from alive import is_redundant, log_line, printable, rows, show, step
 from program import ROOT, Failed, is_yes, run, typed
 from stack import STACK as DEFAULT_STACK
 from stack import build, client, described, failures, failures_by_state, reason, sam
@@ -234,7 +234,7 @@ def readable(message, key=None):
         return [] if framing or key or not message.strip() else [message.rstrip()]
     if not isinstance(line, dict):
         return [] if key else [message.rstrip()]
-    if "_aws" in line or is_repeated(line) or (key and key not in str(line.get("key", ""))):
+    if is_redundant(line) or (key and key not in str(line.get("key", ""))):
         return []
     if "outcome" in line:
         return [outcome_line(line)]
@@ -242,11 +242,6 @@ def readable(message, key=None):
         wrong = line.get("record", {}).get("status", "success") != "success"
         return [f"{line['type']}  {json.dumps(line['record'])}"] if wrong else []
     return log_line(line)
-
-
-def is_repeated(line):
-    """Returns whether a line repeats failures that have lines of their own: the error of the invocation."""
-    return line.get("errorType", "").endswith("InvocationFailed")
 
 
 def outcome_line(line):

@@ -42,8 +42,10 @@ def typed(question):
     try:
         return input(question)
     except EOFError:
-        print()
         return ""
+    finally:
+        if not sys.stdin.isatty():  # no line break was typed
+            print()
 
 
 def run(program):

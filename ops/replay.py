@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/local_cloud"
 from cloud import Cloud, reach, tags_of_uploads
 
 import engine
-from alive import log_line, printable, rows, show, step
+from alive import is_redundant, log_line, printable, rows, show, step
 from modes import local_cloud, mode, put_objects, settings_on
 from program import ROOT, THIS_MACHINE, Failed, Rejected, free_port, interrupt, run, spawn
 from runners import by_cargo, by_sam, by_watch, cargo_lambda
@@ -106,12 +106,12 @@ def report(result, log):
 
 
 def readable(text):
-    """Returns a line of the log, as rows if it is JSON. Omits lines of SAM, and metrics."""
+    """Returns a line of the log, as rows if it is JSON. Omits lines of SAM, and redundant ones."""
     try:
         line = json.loads(text)
     except ValueError:
         return [text] if text.strip() and not SAM_LINES.match(text) else []
-    if isinstance(line, dict) and "_aws" in line:
+    if isinstance(line, dict) and is_redundant(line):
         return []
     return log_line(line) if isinstance(line, dict) else [text]
 

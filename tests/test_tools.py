@@ -73,20 +73,20 @@ class MakeTest(unittest.TestCase):
             (["STAK=exist", "destroy"], "STAK", "STACK"),
             (["-n", "destroy", "STAK=exist"], "STAK", "STACK"),
             (["-i", "-k", "destroy", "STAK=exist"], "STAK", "STACK"),
-            (["destroy", "STACKS = exist"], "STACKS", "STACK"),
-            (["destroy", "stack:=exist"], "stack", "STACK"),
-            (["destroy", "YESS+=yes"], "YESS", "YES"),
-            (["demo", "TAG=ota:thing-group=lab"], "TAG", "TAGS"),
-            (["demo", "FIRMWARE_PATH=x"], "FIRMWARE_PATH", "FIRMWARE"),
-            (["sbom", "ARCH=arm64"], "ARCH", "ARCHITECTURE"),
-            (["deploy", "PARAMETER=a=b"], "PARAMETER", "PARAMETERS"),
-            (["invoke-cargo", "ENVVARS=a"], "ENVVARS", "ENV_VARS"),
-            (["invoke", "env-vars=a"], "env-vars", "ENV_VARS"),
-            (["torture", "PART=fuzz"], "PART", "PARTS"),
-            (["redrive", "PATIENC=1"], "PATIENC", "PATIENCE"),
-            (["zip", "logs", "SINC=1h"], "SINC", "SINCE"),
-            (["no-target", "STAK=exist"], "STAK", "STACK"),
-            (["STAK=exist"], "STAK", "STACK"),
+            (["-n", "destroy", "STACKS = exist"], "STACKS", "STACK"),
+            (["-n", "destroy", "stack:=exist"], "stack", "STACK"),
+            (["-n", "destroy", "YESS+=yes"], "YESS", "YES"),
+            (["-n", "demo", "TAG=ota:thing-group=lab"], "TAG", "TAGS"),
+            (["-n", "demo", "FIRMWARE_PATH=x"], "FIRMWARE_PATH", "FIRMWARE"),
+            (["-n", "sbom", "ARCH=arm64"], "ARCH", "ARCHITECTURE"),
+            (["-n", "deploy", "PARAMETER=a=b"], "PARAMETER", "PARAMETERS"),
+            (["-n", "invoke-cargo", "ENVVARS=a"], "ENVVARS", "ENV_VARS"),
+            (["-n", "invoke", "env-vars=a"], "env-vars", "ENV_VARS"),
+            (["-n", "torture", "PART=fuzz"], "PART", "PARTS"),
+            (["-n", "redrive", "PATIENC=1"], "PATIENC", "PATIENCE"),
+            (["-n", "zip", "logs", "SINC=1h"], "SINC", "SINCE"),
+            (["-n", "no-target", "STAK=exist"], "STAK", "STACK"),
+            (["-n", "STAK=exist"], "STAK", "STACK"),
         ):
             code, output = make(*arguments)
             self.assertEqual(code, 2, output)
@@ -130,7 +130,7 @@ class MakeTest(unittest.TestCase):
             '";touch$IFS{0};"',
         ):
             code = code.replace("$IFS", "${IFS}").replace("{0}", str(canary))
-            for arguments in ([f"A{code}=x", "fmt"], [f"A{code}:=x", "-n", "fmt"], ["STAK=x", f"no-{code}"]):
+            for arguments in (["-n", f"A{code}=x", "fmt"], ["-n", f"A{code}:=x", "fmt"], ["STAK=x", f"no-{code}"]):
                 self.assertEqual(make(*arguments)[0], 2, arguments)
         self.assertFalse(canary.exists())
 
@@ -364,6 +364,8 @@ class LogsTest(unittest.TestCase):
 
     def test_metrics_and_repeated_failures_are_omitted(self):
         self.assertEqual(self.lines({"_aws": {}, "Created": 1}), [])
+        repeated = 'Diagnostic { error_type: "ReleaseFailed", error_message: "`firmware/a.bin`: CreateJob: 500" }'
+        self.assertEqual(self.lines({"message": repeated, "level": "ERROR"}), [])
         self.assertEqual(readable("START RequestId: 1"), [])
 
     def test_only_lines_of_the_key_are_shown(self):

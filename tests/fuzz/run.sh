@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 runs=${RUNS:-100000} out=../../target/fuzz
 [[ $runs =~ ^[1-9][0-9]*$ ]] || { echo "✗ RUNS is \`$runs\`, expected the number of runs of each target"; exit 1; }
+[[ ${KEEP:-yes} == yes ]] || { echo "✗ KEEP is \`$KEEP\`, expected \`yes\`, or nothing to leave the corpus as it is"; exit 1; }
 
 cargo build --quiet --release
 passed=0 failed=0

@@ -171,6 +171,13 @@ class Attach(unittest.TestCase):
         self.assertEqual(code, 1, output)
         self.assertIn("✗ the stack own is not deployed with ExistingBucket=true", output)
 
+    def test_8_a_deployment_ends_with_a_reminder(self):
+        command = [VENV / "aws/bin/python", ROOT / "ops/operate.py", "deploy"]
+        environment = os.environ | {"PARAMETERS": "DefaultStart=2h"}
+        answer = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        self.assertEqual(answer.returncode, 0, answer.stderr)
+        self.assertIn(f"\nNow run make attach STACK={STACK}: until then, ", answer.stdout)
+
 
 def main():
     global cloud
