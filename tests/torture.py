@@ -15,7 +15,7 @@ COUNTS = re.compile(r"\b(\d+) passed[,;] (\d+) failed")
 
 
 def run(part):
-    """Runs a part and prints its output; returns its passed and failed checks. A failed part has at least one."""
+    """Runs a part and prints its output; returns its passed and failed checks. A failed part has a failed check."""
     passed = failed = 0
     with subprocess.Popen(["make", "--no-print-directory", part], stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:
