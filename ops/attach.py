@@ -19,7 +19,7 @@ from stack import STACK, described, reason
 
 # This statement would prevent the owner of the bucket from configuring it. A scheduled check of the stack replaces it.
 NOT_ATTACHED = "OnlyTheStackConfigures"
-# The IDs of these began with the stack's name without hyphens, each word capitalized.
+# Statements of an earlier version. Their IDs began with the stack's name without hyphens, each word capitalized.
 EARLIER = (
     *("OnlyOverTls", "OnlyDeployersUpload", "OnlyDeployersTag", "OnlyTheFunctionOrDeployersWriteSigned"),
     *("DeployersWriteSignedOnlyThroughAService", "KeepVersions"),
@@ -51,7 +51,7 @@ def attach():
         s3.put_bucket_notification_configuration(
             **bucket,
             NotificationConfiguration=after["notifications"],
-            # The destinations of other notifications may be invalid, and must stay.
+            # Other notifications must stay, even if their destinations are invalid.
             SkipDestinationValidation=True,
         )
     except (BotoCoreError, ClientError) as error:
@@ -86,7 +86,7 @@ def check(s3, bucket, values):
         )
     check_encryption(s3, bucket, values["KmsKeyArn"])
     if s3.get_bucket_versioning(**bucket).get("Status") != "Enabled":
-        raise Failed(f"the bucket {name} has no versioning, but every step of a release names a version: enable it")
+        raise Failed(f"the bucket {name} has no versioning, but releases name object versions: enable versioning")
     signed = values["SignedPrefix"]
     for rule in optional(lambda: s3.get_bucket_lifecycle_configuration(**bucket)["Rules"], []):
         scope = rule.get("Filter", {})
@@ -126,7 +126,7 @@ def check_encryption(s3, bucket, key):
     rules = optional(lambda: s3.get_bucket_encryption(**bucket)["ServerSideEncryptionConfiguration"]["Rules"], [])
     defaults = [rule.get("ApplyServerSideEncryptionByDefault", {}) for rule in rules]
     for used in filter(None, (default.get("KMSMasterKeyID") for default in defaults)):
-        # A key can be named by its ID. An alias does not show the key.
+        # A key can be named by its ID. An alias does not show which key it names.
         if "alias/" not in used and used.rpartition("/")[2] != key.rpartition("/")[2]:
             raise Failed(
                 f"the bucket {bucket['Bucket']} encrypts with the key {used}, which the stack's roles cannot use:"
@@ -186,7 +186,7 @@ def optional(read, default):
 
 
 def merged(before, statements, stack, role):
-    """Returns the policy and the notifications with those of the stack, which replace its earlier statements."""
+    """Returns the configuration with the stack's notifications and statements, which replace its earlier statements."""
     prefix = sid_prefix(stack)
     ours = [each | {"Sid": f"{prefix}{each['Sid']}"} for each in statements]
     policy = before["policy"] or {"Version": "2012-10-17", "Statement": []}

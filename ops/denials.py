@@ -66,7 +66,7 @@ def requests(values):
         role = values["OtaRole.Arn" if by == "AWS IoT" else "FunctionRole.Arn"]
         return Request(by, role, action, resource, common | {"aws:principalarn": role} | keys)
 
-    # Signer acts with the permissions of the function, as S3 sees it:
+    # For S3, Signer acts with the permissions of the function:
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/access_forward_access_sessions.html
     callers = {
         "the function": {},

@@ -1,7 +1,7 @@
 """The three modes of a replay: the source of its settings, and the services that the function reaches.
 
-Each mode is a context manager, called with an event and with the address of this machine for the function. It sets the
-environment of AWS clients, and yields the function's settings and the event to replay.
+Each mode is a context manager, called with an event and the address at which the function reaches this machine. It sets
+the environment of AWS clients, and yields the function's settings and the event to replay.
 """
 
 import json
@@ -71,7 +71,7 @@ def account(event, _host):
         credentials = credentials.get_frozen_credentials()
     except (BotoCoreError, ClientError) as error:
         raise Failed(f"the settings of the deployed stack cannot be read: {reason(error)}") from error
-    # The function supports credentials only in this form: neither a profile nor a sign-on.
+    # The function supports credentials only in this form, and not as a profile or a sign-on.
     os.environ |= {
         "AWS_REGION": session.region_name,
         "AWS_DEFAULT_REGION": session.region_name,

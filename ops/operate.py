@@ -352,7 +352,7 @@ def destroy():
         raise Failed(f"EMPTY=yes cannot be used: the stack did not create the bucket {bucket}")
     if jobs := list(unfinished_jobs(bucket)):
         raise Failed(
-            f"{len(jobs)} jobs of this stack have not ended, and their devices fetch the image with its role. Wait, or"
+            f"{len(jobs)} jobs of this stack have not ended: devices fetch their images with the stack's role. Wait, or"
             f" cancel each job (aws iot cancel-job --job-id …): {', '.join(jobs)}"
         )
     if left := failures(outputs):

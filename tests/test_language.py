@@ -148,7 +148,7 @@ READERS = {".rs": rust, ".py": python, ".yaml": hashes, ".toml": hashes, ".sh": 
 
 
 def sentences(text):
-    """The sentences of a paragraph, its code and links without their text."""
+    """Returns the sentences of a paragraph, without the text of code and the targets of links."""
     text = re.sub(r"(`+).+?\1", "`", text)
     text = re.sub(r"!?\[([^]]*)\]\([^)]*\)", r"\1", text)
     text = re.sub(r"https?://\S+", "`", text)

@@ -19,7 +19,7 @@ COUNTS = re.compile(r"\b(\d+) passed[,;] (\d+) failed")
 
 
 def run(part):
-    """Runs a part and prints its output; returns its passed and failed checks. A failed part has at least one."""
+    """Runs a part and prints its output; returns its passed and failed checks. A failed part has a failed check."""
     passed = failed = 0
     # A part need not use every variable of `make torture`: they are passed in the environment.
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}

@@ -1,4 +1,4 @@
-//! The names of things and thing groups, and the rules on which of them uploads may target.
+//! The names of things and thing groups, and the rules for the targets that an upload may name.
 
 use crate::error::Expected;
 use crate::options::name::{is_name, validated};

@@ -1,5 +1,5 @@
-//! AWS IoT's limits on the start and the end of a job, such as 30 minutes ahead, and the wording of distances between
-//! times.
+//! AWS IoT's limits on the start and the end of a job, such as 30 minutes ahead. Messages say how far a time is
+//! outside of them.
 //!
 //! The limits are those of `SchedulingConfig`
 //! (<https://docs.aws.amazon.com/iot/latest/apireference/API_SchedulingConfig.html>).

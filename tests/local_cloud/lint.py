@@ -16,7 +16,7 @@ OPTIONS = ("--framework", "cloudformation", "--compact", "--quiet", "--skip-down
 
 
 class NoManagedPolicies:
-    """No managed policies: the template names none, so AWS need not be called for their list."""
+    """An empty list of managed policies: the template names none, so AWS is not called for the list."""
 
     def load(self):
         return {}

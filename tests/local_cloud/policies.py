@@ -1,4 +1,4 @@
-"""Evaluates the policies of a deployed stack with MiniStack's evaluator, also for requests that it does not check."""
+"""Evaluates the policies of a deployed stack by MiniStack's evaluator, also where MiniStack itself does not check."""
 
 import copy
 import json

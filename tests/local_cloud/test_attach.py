@@ -117,7 +117,7 @@ class Attach(unittest.TestCase):
         self.assertEqual(ours, own)
 
     def policy_of_own_bucket(self, role):
-        """Returns the bucket policy of the same stack with its own bucket, with the names of this stack."""
+        """Returns the policy of the bucket that the same stack would create, with the names of this stack."""
         cloudformation = client("cloudformation")
         (stack,) = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
         other = {"ExistingBucket": "false", "BucketName": "of-its-own"}

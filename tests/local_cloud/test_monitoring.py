@@ -97,7 +97,7 @@ def messages(queue, expected, seconds=10):
 
 
 def widget_metrics(widget):
-    """Yields the metrics of a widget, with name and value of each dimension; also those that a search finds."""
+    """Yields the metrics of a widget and of its searches, with name and value of each dimension."""
     before = []
     for metric in widget["properties"].get("metrics", []):
         if isinstance(metric[0], dict):

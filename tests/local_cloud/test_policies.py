@@ -1,4 +1,4 @@
-"""Tests every policy of the stack, request by request: who may send which, and which nobody may send.
+"""Tests every policy of the stack, request by request: who may send each request, if anyone.
 
 For each statement, action, resource and condition, at least one request depends on it alone.
 """

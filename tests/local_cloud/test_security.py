@@ -71,7 +71,7 @@ class AccessTest(unittest.TestCase):
 
 
 class FunctionRole(AccessTest):
-    # By statement: a release that fails without it, and the outcome with it.
+    # By statement: a release that fails without the statement, and the outcome of the release with it.
     NEEDED = {
         **dict.fromkeys(
             ["ReadUploads", "ReadAndWriteSigned", "ListKeys", "Sign", "AwaitSigning", "ReadCertificates"]
@@ -195,7 +195,7 @@ class FunctionRole(AccessTest):
         self.check_denied(calls)
 
     def session(self):
-        """Returns a session of the function's role, whose trust policy is open meanwhile."""
+        """Returns a session of the function's role, whose trust policy is opened for this request alone."""
         iam, role = client("iam"), self.ids["FunctionRole"]
         trust = iam.get_role(RoleName=role)["Role"]
         statement = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}

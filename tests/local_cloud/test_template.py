@@ -254,7 +254,7 @@ class Notifications(unittest.TestCase):
                 self.assertNotRegex(mail, r"[\x00-\x09\x0b-\x1f]")
 
     def test_a_template_of_quoted_strings_would_lose_them(self):
-        """The rules above find the errors of such a template."""
+        """The rules of `delivered` find the errors of such a template."""
         transformer = {
             "InputPathsMap": {"key": "$.detail.releases[0].key"},
             "InputTemplate": '"REJECTED: <key>"\n"Sorry."',
@@ -392,7 +392,7 @@ class Certificate(unittest.TestCase):
 class Sizes(unittest.TestCase):
     """The largest values that parameters admit, with the longest names, fit into the quotas of AWS."""
 
-    # Short items of lists make policies longest. A key prefix becomes an ARN, too.
+    # Lists of short items make the longest policies. A key prefix becomes an ARN, too.
     ITEMS = {
         "AllowedThingGroups": "a/=a",
         "AllowedThings": "a/=a",

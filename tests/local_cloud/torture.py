@@ -26,11 +26,11 @@ from operate import redrive
 from program import Failed, run
 from stack import client
 
-# The attempts of Lambda at an event.
+# Lambda's attempts at an event.
 ATTEMPTS = 3
 TAGS = f"ota:thing-group={THING_GROUP}"
 
-# The share of faulty requests and of killed invocations, and the distance between duplicate events.
+# The share of faulty requests and of killed invocations. One event in DOUBLED events arrives twice.
 FAULTY, KILLED, DOUBLED = 1 / 5, 1 / 10, 5
 # The usual number of requests of an invocation, with the retries of the SDK.
 CALLS = 16
@@ -47,7 +47,7 @@ QUOTAS = {
 }
 # Seconds in which at least one event must reach its outcome.
 PATIENCE = 60
-# The number of deliveries without an outcome at any time.
+# The maximum number of deliveries in progress at any time.
 AT_ONCE = 24
 ACCEPTED = (TAGS, f"{TAGS}&ota:start=45m&ota:end=2h&ota:retries=2", f"ota:thing={THINGS[0]}+{THINGS[1]}&ota:start=now")
 NOT_ACCEPTED = ("", "team=blue", "ota:thing-group=production", f"{TAGS}&ota:retries=lots&ota:strat=now")
@@ -102,7 +102,7 @@ def expect(what, found, expected):
 
 
 def faults(cloud, plan=None):
-    """Returns the faults and requests so far; with a plan, starts other faults."""
+    """Sets a plan of faults, if one is passed; returns the faults and requests since the last plan."""
     method, body = ("GET", None) if plan is None else ("PUT", json.dumps(plan).encode())
     request = urllib.request.Request(f"{cloud.endpoint}/_faults", body, method=method)
     with urllib.request.urlopen(request, timeout=10) as answer:
@@ -164,7 +164,7 @@ def soak(cloud):
         uploads = uploads_with_faults(cloud, number, random.Random(seed))
     report, invocations, failures = faults(cloud), cloud.invocations(), cloud.failures()
     faults(cloud, {})
-    # A check reports what the redrive leaves.
+    # A later check reports the events that the redrive leaves.
     with suppress(Failed), step(f"redrive {failures} events, without faults"):
         redrive(cloud.outputs)
     with step("check everything that was created"):
