@@ -68,7 +68,6 @@ setup: .venv/aws/.installed .venv/ministack/.installed
 	    && .venv/uv/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --requirement $< \
 	    && touch $@'
 
-# The local cloud; the demo needs no other debug build.
 local-cloud: setup
 	@$(AS_STEP) "build the local cloud" cargo build --locked --package local-cloud
 
@@ -79,10 +78,11 @@ build: local-cloud
 firmware:
 	@test -z "$$FIRMWARE" || test -f "$$FIRMWARE" || { echo "✗ FIRMWARE is \`$$FIRMWARE\`, which does not exist"; exit 1; }
 
-demo: firmware local-cloud
+# These two build the local cloud and the function at the same time.
+demo: firmware setup
 	@$(PROGRAM) ops/demo.py
 
-cloud: local-cloud
+cloud: setup
 	@$(PROGRAM) ops/practise.py
 
 # Only the local cloud needs a debug build.

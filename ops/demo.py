@@ -22,9 +22,9 @@ import cloud as local
 from cloud import Cloud, device, presigned, tags_of_uploads
 
 from alive import rows, show, step
-from practise import kept
+from practise import build_everything, kept
 from program import Failed, Rejected, is_yes, run
-from stack import build, reason
+from stack import reason
 
 UPLOAD_PREFIX = "firmware/"
 MAX_KEY_BYTES = 1024
@@ -39,12 +39,11 @@ def main():
     print("A firmware upload becomes an AWS IoT job, on a local cloud, with the same stack that is deployed to AWS.\n")
     with ExitStack() as stack:
         keep = stack.enter_context(kept()) if is_kept else None
+        build_everything()
         with step("start the local cloud"):
             cloud = stack.enter_context(Cloud())
         with step("create certificate, signing profile, thing groups and things"):
             cloud.provision(tags)
-        with step("sam build") as about:
-            build(about)
         with step("sam deploy"):
             cloud.deploy()
         bucket = cloud.outputs["BucketName"]

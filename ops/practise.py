@@ -5,8 +5,9 @@ The environment variable TAGS has tags whose targets and package versions are cr
 
 import os
 import signal
+import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,7 +25,7 @@ from cloud import (
 )
 
 from alive import rows, show, step
-from program import KEPT, ROOT, Failed, is_open, run
+from program import KEPT, ROOT, Failed, is_open, run, spawn, stop
 from stack import STACK, build, client
 
 FLEET = "fleet"
@@ -38,17 +39,31 @@ LACKS = (
 
 
 def cloud():
-    with kept() as keep, Cloud() as cloud:
+    with kept() as keep, ExitStack() as stack:
+        build_everything()
+        cloud = stack.enter_context(Cloud())
         with step("create certificate, signing profile, thing groups and things"):
             cloud.provision(tags_of_uploads())
             for thing in FLEET_THINGS:
                 client("iot").create_thing(thingName=thing)
             create_thing_group(FLEET, FLEET_THINGS)
-        with step("sam build") as about:
-            build(about)
         with step("sam deploy"):
             cloud.deploy(AllowedThingGroups=f"{ALLOWED_THING_GROUPS},{FLEET}")
         keep(cloud)
+
+
+def build_everything():
+    """Builds the local cloud while it builds the function, whose last steps leave a core idle."""
+    command = ["cargo", "build", "--locked", "--package", "local-cloud"]
+    with step("build the function, with sam build, and the local cloud") as about:
+        local_cloud = spawn(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        try:
+            build(about)
+            output, _ = local_cloud.communicate()
+        finally:
+            stop(local_cloud)
+    if local_cloud.returncode:
+        raise Failed(f"{' '.join(command)} failed:\n{output}")
 
 
 @contextmanager
