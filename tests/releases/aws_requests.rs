@@ -60,7 +60,7 @@ async fn a_denied_head_is_reported_with_its_status() {
 async fn a_hanging_invocation_ends_itself_and_names_the_step() {
     let (fake, upload) = upload_image(&[LAB]);
     fake.set(|behavior| behavior.latency = Duration::from_secs(9));
-    fake.set(|behavior| behavior.polls_in_progress = 1);
+    fake.set(|behavior| behavior.signing_time = Duration::from_millis(1));
     let started = tokio::time::Instant::now();
     let deadline = SystemTime::now() + Duration::from_secs(30);
     let failed = function(&fake).handle(&event(&upload).to_string(), deadline).await.expect_err("no time").to_string();

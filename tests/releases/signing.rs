@@ -5,6 +5,7 @@ use crate::support::{
     now, release, remove_certname, run_with, upload_image,
 };
 use serde_json::json;
+use std::time::Duration;
 
 #[tokio::test]
 async fn signed_objects_with_and_without_payload_are_read() {
@@ -69,25 +70,42 @@ async fn an_overwritten_signed_object_is_read_by_its_version() {
     assert!(!reads[0].query.contains("versionId") && reads[1].query.contains("versionId="), "{reads:?}");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_signing_job_in_progress_is_polled_with_growing_pauses() {
+/// Returns the times of the lookups of a signing job that takes this time, in milliseconds since the first lookup.
+async fn lookups_of_a_signing_job(signing_time: u64) -> Vec<u128> {
     let (fake, upload) = upload_image(&[LAB]);
-    fake.set(|behavior| behavior.polls_in_progress = 5);
+    fake.set(|behavior| behavior.signing_time = Duration::from_millis(signing_time));
     assert_eq!(release(&fake, &upload).await["outcome"], "created");
-    let polls: Vec<_> = fake.calls("DescribeSigningJob").iter().map(|call| call.responded_at.as_millis()).collect();
-    let pauses: Vec<_> = polls.windows(2).map(|pair| (pair[1] - pair[0]).next_multiple_of(250)).collect();
-    assert_eq!(pauses, [250, 500, 1000, 2000, 4000]);
+    let times: Vec<_> = fake.calls("DescribeSigningJob").iter().map(|call| call.responded_at.as_millis()).collect();
+    times.iter().map(|time| time - times[0]).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_adds_at_most_half_a_second_to_a_signing_job_of_up_to_three_seconds() {
+    for signing_time in (50..=3000).step_by(50) {
+        let lookups = lookups_of_a_signing_job(signing_time).await;
+        // The clock of the runtime has milliseconds, and each request takes some of them.
+        let added = lookups.last().expect("a lookup") - u128::from(signing_time);
+        assert!(added <= 520, "{signing_time} ms: {lookups:?}");
+        assert!(lookups.len() as u64 <= 2 + signing_time / 400, "{signing_time} ms: {lookups:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_longer_signing_job_is_looked_up_with_growing_pauses() {
+    let lookups = lookups_of_a_signing_job(20_000).await;
+    let pauses: Vec<_> = lookups.windows(2).map(|pair| (pair[1] - pair[0]).next_multiple_of(250)).collect();
+    assert_eq!(pauses, [250, 500, 500, 500, 500, 500, 500, 1000, 2000, 4000, 4000, 4000, 4000]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn polling_ends_before_the_time_out_and_the_next_attempt_resumes_it() {
     let (fake, upload) = upload_image(&[LAB]);
-    fake.set(|behavior| behavior.polls_in_progress = usize::MAX);
+    fake.set(|behavior| behavior.signing_time = Duration::MAX);
     let started = tokio::time::Instant::now();
     let failed = failure(&fake, &upload).await;
     assert!(failed.contains("is still in progress when the invocation's time ends"), "{failed}");
     assert!((100..=118).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
-    fake.set(|behavior| behavior.polls_in_progress = 0);
+    fake.set(|behavior| behavior.signing_time = Duration::ZERO);
     assert_eq!(release(&fake, &upload).await["outcome"], "created");
     assert_eq!(fake.state().signing_jobs.len(), 1);
     assert_released_once(&fake, &upload, IMAGE).await;

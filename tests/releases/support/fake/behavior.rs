@@ -10,8 +10,8 @@ pub struct Behavior {
     pub latency: Duration,
     /// The maximum of a random time added to the latency; 0 for none.
     pub jitter_ms: u64,
-    /// The number of DescribeSigningJob requests that find a signing job in progress.
-    pub polls_in_progress: usize,
+    /// The time in which a signing job is in progress.
+    pub signing_time: Duration,
     /// The reason for which signing jobs fail.
     pub signing_failure: Option<&'static str>,
     /// The time at which a signing job completes, in seconds since the epoch.
@@ -51,7 +51,7 @@ impl Default for Behavior {
         Self {
             latency: Duration::ZERO,
             jitter_ms: 0,
-            polls_in_progress: 0,
+            signing_time: Duration::ZERO,
             signing_failure: None,
             signing_completed_at: now().as_second(),
             embedded: Embedded::No,

@@ -29,6 +29,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
+use tokio::time::Instant;
 
 pub const ACCOUNT: &str = "111122223333";
 pub const REGION: &str = "us-east-1";
@@ -74,7 +75,7 @@ pub struct State {
     pub objects: BTreeMap<(String, String), Vec<Version>>,
     pub signing_jobs: HashMap<String, Value>,
     /// The number of DescribeSigningJob requests by signing job.
-    describe_counts: HashMap<String, usize>,
+    signing_started: HashMap<String, Instant>,
     /// Signing jobs by client request token.
     tokens: HashMap<String, String>,
     pub jobs: BTreeMap<String, Value>,
@@ -103,7 +104,7 @@ pub struct Fake {
     pub streams: Streams,
     pub packages: Packages,
     key: EcdsaKeyPair,
-    started: tokio::time::Instant,
+    started: Instant,
     clients: Clients,
 }
 
@@ -121,7 +122,7 @@ impl Fake {
             streams: Streams::new(REGION, ACCOUNT),
             packages: Packages::new(REGION, ACCOUNT),
             key: signer::key(),
-            started: tokio::time::Instant::now(),
+            started: Instant::now(),
             clients: connector::clients(fake.clone()),
         });
         fake.add_packages(PACKAGES, &["PUBLISH"]);

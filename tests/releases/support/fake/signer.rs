@@ -11,6 +11,7 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::Response;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 /// The private key of the certificate, in PKCS #8.
 const KEY: &[u8] = include_bytes!("../../../certificates/p256-key.der");
@@ -79,6 +80,7 @@ impl Fake {
             state.put(destination["bucketName"].as_str().expect("a bucket"), &key, Some(signed), Vec::new());
         }
         state.tokens.insert(token, id.clone());
+        state.signing_started.insert(id.clone(), Instant::now());
         state.signing_jobs.insert(id.clone(), job);
         ok(&json!({"jobId": id, "jobOwner": ACCOUNT}))
     }
@@ -126,10 +128,8 @@ impl Fake {
         let Some(mut job) = state.signing_jobs.get(id).cloned() else {
             return error(call.operation, 404, "ResourceNotFoundException", "no such signing job");
         };
-        let count = state.describe_counts.entry(id.to_owned()).or_default();
-        *count += 1;
         let behavior = self.behavior();
-        if *count <= behavior.polls_in_progress {
+        if state.signing_started.get(id).is_some_and(|started| started.elapsed() < behavior.signing_time) {
             job["status"] = "InProgress".into();
             job["signedObject"] = Value::Null;
         }
