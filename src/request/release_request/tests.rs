@@ -282,8 +282,12 @@ fn the_documented_defaults_match_the_code() {
         |algorithm: &[(&str, &str)]| request(&[&[LAB, (SIGNATURE, ECDSA), (CERTIFICATE, "c")], algorithm].concat());
     // Defaults that the table describes in words, because no value of the tag means the same.
     let in_words = [
-        (THING_GROUP, "required, or `ota:thing`", request(&[]).is_err() && request(&[(THING, "thing-1")]).is_ok()),
-        (THING, "no single things", default.targets == [Target::ThingGroup("lab".into())]),
+        (
+            THING_GROUP,
+            "required, unless `ota:thing` is set",
+            request(&[]).is_err() && request(&[(THING, "thing-1")]).is_ok(),
+        ),
+        (THING, "no individual things", default.targets == [Target::ThingGroup("lab".into())]),
         (WINDOW, "any time", default.schedule.window.is_none()),
         (JOB_TEMPLATE, "none", default.job_template.is_none() && default.config == JobConfig::default()),
         (PACKAGE_VERSION, "none", default.package_arns(&settings(&[]).unwrap()).is_none()),
