@@ -124,7 +124,7 @@ impl Fake {
 
     pub(super) fn describe_signing_job(&self, call: &Call) -> Response<Bytes> {
         let id = call.path.rsplit('/').next().expect("an id");
-        let mut state = self.state();
+        let state = self.state();
         let Some(mut job) = state.signing_jobs.get(id).cloned() else {
             return error(call.operation, 404, "ResourceNotFoundException", "no such signing job");
         };
