@@ -339,7 +339,7 @@ class OnLocalCloud(unittest.TestCase):
             try:
                 while not replay.running_watch() and watch.poll() is None:
                     time.sleep(0.1)
-                first, second = (result_in(call("cargo", EVENT=PUT, MODE="local-cloud")[1]) for _ in range(2))
+                replays = [call("cargo", EVENT=PUT, MODE="local-cloud") for _ in range(2)]
                 about = replay.running_watch()
                 ports = about["port"], urlsplit(about["endpoint"]).port
                 os.killpg(watch.pid, signal.SIGINT)
@@ -348,7 +348,8 @@ class OnLocalCloud(unittest.TestCase):
                 stop(watch)
             log.seek(0)
             output = log.read()
-        (first,), (second,) = first["releases"], second["releases"]
+        self.assertEqual([code for code, _ in replays], [0, 0], f"{replays}\n{output}")
+        (first,), (second,) = (result_in(output)["releases"] for _, output in replays)
         self.assertEqual((first["outcome"], second["outcome"]), ("created", "created"), output)
         self.assertNotEqual(first["jobId"], second["jobId"])
         self.assertIn(first["jobArn"], output)
