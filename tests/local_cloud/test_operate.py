@@ -332,8 +332,8 @@ def main():
     with Cloud() as cloud:
         with step("provision the account"):
             cloud.provision()
-        with step("sam build"):
-            build(Architecture="x86_64")
+        with step("sam build") as about:
+            build(about, Architecture="x86_64")
         return not unittest.main(verbosity=2, exit=False).result.wasSuccessful()
 
 

@@ -407,7 +407,7 @@ class Replays(StackTest):
 
             code, output = call("cargo", EVENT=event, MODE="account", STACK="missing")
             self.assertEqual(code, 1, output)
-            self.assertIn("✗ the settings of the deployed stack cannot be read: ", output)
+            self.assertIn("✗ the stack missing does not exist in us-east-1: name another with STACK=…", output)
 
 
 def main():
