@@ -1,7 +1,7 @@
 """`make dist`: a folder with which an operator deploys the stack by the AWS CLI alone.
 
-The folder has files for each architecture whose Rust target is installed: the zip of `make zip`, a template for it, and the
-list of components. It also has instructions and checksums.
+The folder has files for each architecture whose Rust target is installed: the zip of `make zip`, a template for
+it, and the list of components. It also has instructions and checksums.
 """
 
 import hashlib
