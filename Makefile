@@ -18,7 +18,7 @@ export SAM_CLI_TELEMETRY := 0
 .NOTPARALLEL:
 .PHONY: help need setup build firmware demo invoke invoke-cargo watch event test test-docker
 .PHONY: zip deploy attach logs redrive destroy
-.PHONY: torture torture-faults torture-kill torture-soak torture-burst fuzz mutants check deny sbom lint fmt clean
+.PHONY: bench torture torture-faults torture-kill torture-soak torture-burst fuzz mutants check deny sbom lint fmt clean
 
 help:
 	@echo "make demo    release a firmware image on a local cloud, with the stack that is deployed to AWS"
@@ -45,6 +45,7 @@ help:
 	@echo "make torture-soak   uploads to it with faults, kills and duplicate events, then a redrive: SOAK=500 SEED=1"
 	@echo "make torture-burst  100 uploads at once, with Signer and AWS IoT throttled to their quotas: BURST=100"
 	@echo "make fuzz    run each parser on RUNS=100000 inputs that libFuzzer generates from a corpus; KEEP=yes adds to the corpus"
+	@echo "make bench   measure releases next to an empty function, and write docs/developer/benchmarks.md"
 	@echo "make mutants change each line of the pure modules, and count the changes that no unit test detects"
 	@echo "make check   run make lint, make deny and make test"
 	@echo "make deny    check licences, sources and bans of all dependencies, and advisories if their database is installed"
@@ -132,6 +133,9 @@ torture-faults: need
 
 torture-kill torture-soak torture-burst: build
 	@$(VENV)/python $(LOCAL_CLOUD)/torture.py $(@:torture-%=%)
+
+bench: build
+	@$(VENV)/python $(LOCAL_CLOUD)/bench.py
 
 fuzz: need
 	@command -v c++ > /dev/null || { echo "✗ c++ is missing (Debian: g++)"; exit 1; }

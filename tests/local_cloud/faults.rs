@@ -95,6 +95,9 @@ struct Report {
     calls: Vec<&'static str>,
     /// The number of each fault. A kill is counted when the function is dead.
     faults: BTreeMap<Fault, u64>,
+    /// The number of round trips one after another: a request belongs to the round trip after the last one that was
+    /// complete when it arrived. Exact if the plan has a latency.
+    round_trips: usize,
     /// The time from the end of each signing job to the first response with that end, in milliseconds.
     signing_noticed: Vec<u128>,
 }
@@ -169,11 +172,17 @@ impl Faults {
     ) -> Result<Response<Bytes>, AnyError> {
         let lost = || Err("a fault".into());
         let Some(operation) = called(&request) else { return serve(request).await };
-        let latency = self.lock().plan.latency;
-        tokio::time::sleep(Duration::from_millis(latency)).await;
+        let (latency, round_trip) = {
+            let State { plan, report, .. } = &*self.lock();
+            (plan.latency, report.round_trips + 1)
+        };
+        // A sleep of 0 ms would last 1 ms.
+        if latency > 0 {
+            tokio::time::sleep(Duration::from_millis(latency)).await;
+        }
         let serve = async |request| {
             let mut response = serve(request).await?;
-            self.slow_signing(operation, &mut response);
+            self.complete(operation, round_trip, &mut response);
             Ok(response)
         };
         match self.next(operation) {
@@ -242,9 +251,10 @@ impl Faults {
         Some(fault)
     }
 
-    /// Gives signing jobs the duration of the plan.
-    fn slow_signing(&self, operation: &str, response: &mut Response<Bytes>) {
+    /// Counts a round trip, and gives signing jobs the duration of the plan.
+    fn complete(&self, operation: &str, round_trip: usize, response: &mut Response<Bytes>) {
         let State { plan, report, signing_jobs, .. } = &mut *self.lock();
+        report.round_trips = report.round_trips.max(round_trip);
         match operation {
             "StartSigningJob" => signing_jobs.start(response, Duration::from_millis(plan.signing)),
             "DescribeSigningJob" => report.signing_noticed.extend(signing_jobs.describe(response)),
