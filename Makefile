@@ -30,7 +30,7 @@ export SAM_CLI_TELEMETRY := 0
 .NOTPARALLEL:
 .PHONY: help help-all need setup local-cloud build firmware demo cloud invoke invoke-cargo watch event test test-docker
 .PHONY: zip dist test-dist deploy attach logs redrive destroy
-.PHONY: torture torture-faults torture-kill torture-soak torture-burst fuzz mutants check deny sbom lint fmt clean
+.PHONY: bench torture torture-faults torture-kill torture-soak torture-burst fuzz mutants check deny sbom lint fmt clean
 
 help help-all:
 	@python3 ops/usage.py $@
@@ -135,6 +135,9 @@ torture-faults: need
 
 torture-kill torture-soak torture-burst: local-cloud
 	@$(VENV)/python $(LOCAL_CLOUD)/torture.py $(@:torture-%=%)
+
+bench: local-cloud
+	@$(VENV)/python $(LOCAL_CLOUD)/bench.py
 
 fuzz: need
 	@tests/fuzz/run.sh

@@ -36,6 +36,7 @@ USES.torture-kill :=  # kill -9 of the deployed function before and after each o
 USES.torture-soak := SOAK SEED  # many uploads with faults, kills and duplicate events, then a redrive
 USES.torture-burst := BURST  # many uploads at once, with Signer and AWS IoT throttled to their quotas
 USES.fuzz := RUNS KEEP  # run each parser on inputs that libFuzzer generates from a corpus
+USES.bench :=  # measure releases next to an empty function, for some minutes
 USES.mutants :=  # change each line of the pure modules, and count undetected changes
 USES.deny :=  # check licences, sources, bans and advisories of all dependencies
 USES.sbom := ARCHITECTURE  # write a CycloneDX document of the components of the function

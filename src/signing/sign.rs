@@ -1,6 +1,6 @@
 //! Signs files with AWS Signer, or uses the signatures of earlier attempts.
 
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, Polling};
 use crate::error::{Failure, is_throttled, required};
 use crate::options::signature::{ProfileName, SignatureAlgorithm};
 use crate::request::file::FileRequest;
@@ -28,7 +28,7 @@ use tokio::time::Instant;
 /// (<https://docs.aws.amazon.com/general/latest/gr/signer.html>).
 const MAX_CONCURRENT_FILES: usize = 3;
 
-/// The first and the longest pause between two requests to Signer.
+/// The first and the longest pause before a throttled request to Signer is sent again.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const MAX_PAUSE: Duration = Duration::from_secs(4);
 
@@ -233,13 +233,12 @@ impl Signing<'_> {
         required(response.job_id, "jobId")
     }
 
-    /// Waits until a signing job has ended. Adds at most half a second to jobs of up to 3 seconds, unless Signer throttles.
+    /// Waits until a signing job is completed. Signer allows 6 lookups a second for an account
+    /// (<https://docs.aws.amazon.com/general/latest/gr/signer.html>).
     async fn wait(&self, signing_job: &str) -> Result<DescribeSigningJobOutput, Failure> {
-        let deadline = self.scope.deadline;
-        let mut early = Backoff::new(FIRST_PAUSE, MAX_EARLY_PAUSE, deadline.min(Instant::now() + EARLY));
-        let mut later = Backoff::new(MAX_EARLY_PAUSE, MAX_PAUSE, deadline);
+        let mut polling = Polling::new(self.scope.deadline);
         loop {
-            let was_throttled = match self.scope.aws.signer.describe_signing_job().job_id(signing_job).send().await {
+            let is_throttled = match self.scope.aws.signer.describe_signing_job().job_id(signing_job).send().await {
                 Ok(job) if job.status != Some(SigningStatus::InProgress) => return Ok(job),
                 Ok(_) => false,
                 Err(error) if is_throttled(error.code()) => true,
@@ -247,8 +246,7 @@ impl Signing<'_> {
                 Err(error) if error.code() == Some("ResourceNotFoundException") => false,
                 Err(error) => return Err(signing_job::lookup_failure(signing_job, error)),
             };
-            let has_paused = !was_throttled && early.pause().await;
-            if !has_paused && !later.pause().await {
+            if !polling.pause(is_throttled).await {
                 return Err(Failure::Other(format!(
                     "the signing job `{signing_job}` is still in progress when the invocation's time ends; the next attempt \
                      continues with it"

@@ -2,7 +2,7 @@
 //! function.
 //!
 //! `PUT /_faults` with a [`Plan`] sets the faults and resets the counts. `GET /_faults` returns the [`Report`].
-//! Only requests of the function get faults.
+//! Only requests of the function get faults. A plan can also slow down requests and signing jobs.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::AnyError;
 use crate::operations::operation;
+use crate::signing_jobs::SigningJobs;
 
 /// The maximum delay of a response, in milliseconds.
 const MAX_DELAY: u64 = 1000;
@@ -73,6 +74,10 @@ struct Plan {
     seed: u64,
     /// The maximum number of requests per second, by operation. Other requests are throttled.
     quotas: BTreeMap<String, usize>,
+    /// The time that every request takes in addition, in milliseconds.
+    latency: u64,
+    /// The duration of signing jobs, in milliseconds.
+    signing: u64,
 }
 
 /// A request by its operation and index, from 0, and its fault.
@@ -90,6 +95,11 @@ struct Report {
     calls: Vec<&'static str>,
     /// The number of each fault. A kill is counted when the function is dead.
     faults: BTreeMap<Fault, u64>,
+    /// The number of round trips one after another: a request belongs to the round trip after the last one that was
+    /// complete when it arrived. Exact if the plan has a latency.
+    round_trips: usize,
+    /// The time from the end of each signing job to the first response with that end, in milliseconds.
+    signing_noticed: Vec<u128>,
 }
 
 impl Report {
@@ -109,6 +119,7 @@ struct State {
     random: fastrand::Rng,
     /// The times of the last second's requests, by operation.
     recent: BTreeMap<&'static str, VecDeque<Instant>>,
+    signing_jobs: SigningJobs,
 }
 
 impl State {
@@ -160,7 +171,21 @@ impl Faults {
         serve: impl AsyncFnOnce(Request<Bytes>) -> Result<Response<Bytes>, AnyError>,
     ) -> Result<Response<Bytes>, AnyError> {
         let lost = || Err("a fault".into());
-        match self.next(&request) {
+        let Some(operation) = called(&request) else { return serve(request).await };
+        let (latency, round_trip) = {
+            let State { plan, report, .. } = &*self.lock();
+            (plan.latency, report.round_trips + 1)
+        };
+        // A sleep of 0 ms would last 1 ms.
+        if latency > 0 {
+            tokio::time::sleep(Duration::from_millis(latency)).await;
+        }
+        let serve = async |request| {
+            let mut response = serve(request).await?;
+            self.complete(operation, round_trip, &mut response);
+            Ok(response)
+        };
+        match self.next(operation) {
             None => serve(request).await,
             Some(Fault::ErrorBefore) => error(&request, StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
             Some(Fault::Throttled) => error(&request, StatusCode::TOO_MANY_REQUESTS, "ThrottlingException"),
@@ -205,10 +230,8 @@ impl Faults {
         }
     }
 
-    /// Returns the fault of the next request. `None` without a fault, or if the request is not from the function.
-    fn next(&self, request: &Request<Bytes>) -> Option<Fault> {
-        let agent = request.headers().get(USER_AGENT).and_then(|agent| agent.to_str().ok())?;
-        let operation = operation(request).filter(|_| agent.starts_with("aws-sdk-rust"))?;
+    /// Returns the fault of the next request. `None` without a fault.
+    fn next(&self, operation: &'static str) -> Option<Fault> {
         let mut state = self.lock();
         let is_over_quota = state.is_over_quota(operation);
         let State { plan, report, random, .. } = &mut *state;
@@ -228,6 +251,17 @@ impl Faults {
         Some(fault)
     }
 
+    /// Counts a round trip, and gives signing jobs the duration of the plan.
+    fn complete(&self, operation: &str, round_trip: usize, response: &mut Response<Bytes>) {
+        let State { plan, report, signing_jobs, .. } = &mut *self.lock();
+        report.round_trips = report.round_trips.max(round_trip);
+        match operation {
+            "StartSigningJob" => signing_jobs.start(response, Duration::from_millis(plan.signing)),
+            "DescribeSigningJob" => report.signing_noticed.extend(signing_jobs.describe(response)),
+            _ => {}
+        }
+    }
+
     /// Kills the function at the other end of a connection, and waits for its end. Never yields: once the connection is
     /// closed, this future would be dropped.
     fn kill(&self, fault: Fault, client: SocketAddr, front: SocketAddr) -> Result<(), AnyError> {
@@ -245,6 +279,12 @@ impl Faults {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns the operation of a request by the function. `None` for requests of others.
+fn called(request: &Request<Bytes>) -> Option<&'static str> {
+    let agent = request.headers().get(USER_AGENT).and_then(|agent| agent.to_str().ok())?;
+    operation(request).filter(|_| agent.starts_with("aws-sdk-rust"))
 }
 
 /// Returns the ID of the process at the other end of a connection to the front. `None` if it is not the function.

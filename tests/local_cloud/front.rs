@@ -8,6 +8,7 @@ mod faults;
 mod operations;
 mod packages;
 mod service;
+mod signing_jobs;
 mod streams;
 
 use std::env;

@@ -1,16 +1,21 @@
-"""Starts MiniStack with two features that it lacks: policies of event buses, and alarms on several metrics.
+"""Starts MiniStack with features that it lacks: policies of event buses, alarms on several metrics, embedded images.
 
-Such an alarm watches only the first of its metrics here.
+An alarm on several metrics watches only the first of them here. The signing platform AmazonFreeRTOS-Default embeds the
+image in the signed object. AWS does not document the order of that object's members. The image is the first one here,
+so that the function has to read all of it.
 """
 
+import base64
+import json
 import sys
 
 from ministack.app import main
 from ministack.core import iam_evaluator
-from ministack.services import eventbridge
+from ministack.services import eventbridge, signer
 from ministack.services.cloudformation import provisioners
 
 alarm_on_one_metric = provisioners._cw_metric_alarm_record
+signing_key_of_iot, located_image = signer._signing_key, signer._iot_signed_object
 
 
 def alarm(name, properties):
@@ -33,7 +38,29 @@ def policy_of_bus(arn):
     return eventbridge._event_bus_policies.get(bus), account
 
 
+class EmbeddingKey:
+    """The key of a profile whose signed objects embed the image."""
+
+    def __init__(self, key):
+        self.key = key
+
+
+def signing_key(profile):
+    if profile["platformId"] == "AmazonFreeRTOS-Default":
+        return EmbeddingKey(signer._acm_private_key(profile)[0])
+    return signing_key_of_iot(profile)
+
+
+def signed_object(key, image, *source):
+    if not isinstance(key, EmbeddingKey):
+        return located_image(key, image, *source)
+    members = json.loads(located_image(key.key, image, *source))
+    del members["payloadLocation"]
+    return json.dumps({"payload": base64.b64encode(image).decode()} | members).encode()
+
+
 if __name__ == "__main__":
+    signer._signing_key, signer._iot_signed_object = signing_key, signed_object
     provisioners._cw_metric_alarm_record = alarm
     provisioners._RESOURCE_HANDLERS["AWS::Events::EventBusPolicy"] = {
         "create": lambda _, properties, __: put_bus_policy(properties),

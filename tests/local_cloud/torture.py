@@ -18,6 +18,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from statistics import median
 
 from cloud import THING_GROUP, THINGS, Cloud
 
@@ -45,6 +46,8 @@ QUOTAS = {
     "CreateJob": 10,
     "DescribeJob": 10,
 }
+# The duration of a signing job in a burst, in milliseconds.
+SIGNING = 2000
 # Seconds in which at least one event must reach its outcome.
 PATIENCE = 60
 # The maximum number of deliveries in progress at any time.
@@ -199,7 +202,7 @@ def burst(cloud):
     with step("release once without quotas"):
         first = Upload(cloud, "firmware/before.bin", TAGS, random.randbytes(4000))
         expect("without quotas, the outcome is", cloud.outcome(first.key, first.version)["outcome"], "created")
-    faults(cloud, {"quotas": QUOTAS})
+    faults(cloud, {"quotas": QUOTAS, "signing": SIGNING})
     before, invocations, began = cloud.creations(), cloud.invocations(), time.monotonic()
     with step(f"{number} uploads at once"), ThreadPoolExecutor(number) as pool:
         uploads = list(pool.map(lambda at: Upload(cloud, f"firmware/burst/{at}.bin", TAGS, images[at]), range(number)))
@@ -222,6 +225,8 @@ def burst(cloud):
                 "seconds": round(seconds),
                 "attempts": f"{attempts} for {number} uploads",
                 "StartSigningJob": f"{calls['StartSigningJob']} requests, of which Signer accepted {number}",
+                "DescribeSigningJob": f"{calls['DescribeSigningJob']} requests, of which Signer accepts 6 a second",
+                "signing jobs": f"last {SIGNING} ms; waiting adds {median(report['signing_noticed'])} ms (median)",
                 "throttled": f"{report['faults'].get('throttled', 0)} of {len(report['calls'])} requests",
             }
         ),

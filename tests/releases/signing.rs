@@ -83,18 +83,17 @@ async fn lookups_of_a_signing_job(signing_time: u64) -> Vec<u128> {
 async fn waiting_adds_at_most_half_a_second_to_a_signing_job_of_up_to_three_seconds() {
     for signing_time in (50..=3000).step_by(50) {
         let lookups = lookups_of_a_signing_job(signing_time).await;
-        // The clock of the runtime has milliseconds, and each request takes some of them.
         let added = lookups.last().expect("a lookup") - u128::from(signing_time);
-        assert!(added <= 520, "{signing_time} ms: {lookups:?}");
-        assert!(lookups.len() as u64 <= 3 + signing_time / 500, "{signing_time} ms: {lookups:?}");
+        assert!(added <= 500, "{signing_time} ms: {lookups:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_longer_signing_job_is_looked_up_with_growing_pauses() {
-    let lookups = lookups_of_a_signing_job(20_000).await;
-    let pauses: Vec<_> = lookups.windows(2).map(|pair| (pair[1] - pair[0]).next_multiple_of(250)).collect();
-    assert_eq!(pauses, [250, 500, 500, 500, 500, 500, 500, 1000, 2000, 4000, 4000, 4000, 4000]);
+    let lookups = lookups_of_a_signing_job(60_000).await;
+    let pauses: Vec<_> = lookups.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(pauses[..8].iter().all(|pause| (400..=402).contains(pause)), "{pauses:?}");
+    assert!(pauses[8..].is_sorted() && pauses[29] > 3500, "{pauses:?}");
 }
 
 #[tokio::test(start_paused = true)]
