@@ -69,15 +69,17 @@ def by_cargo(event, settings):
 
 def by_watch(event, port):
     """Runs the function of `make watch`; returns its result, and where its log is."""
-    return answer(invoke_at(port, event, lambda: is_open(port) and not report_errors()), "see `make watch`")
+    # The local cloud has binaries of its own, so the function needs its name.
+    output = invoke_at(port, event, lambda: is_open(port) and not report_errors(), "bootstrap")
+    return answer(output, "see `make watch`")
 
 
-def invoke_at(port, event, is_alive):
+def invoke_at(port, event, is_alive, *function):
     """Returns the output of `cargo lambda invoke`; empty if the function is no longer alive."""
     KEPT.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="replay-", dir=KEPT) as scratch:
         file = written(scratch, "event.json", json.dumps(event))
-        command = cargo_lambda("invoke", port, "--output-format", "json", "--data-file", file)
+        command = cargo_lambda("invoke", port, "--output-format", "json", "--data-file", file, *function)
         process = spawn(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
             while is_alive():

@@ -33,6 +33,25 @@ REPLACED = {
     "arn:aws:iam::111122223333:role/firmware-ci": f"{DEPLOYER} SavedQueries=false",
 }
 
+# The AWS CLI reads AWS_ENDPOINT_URL from version 2.13 on. `cloudformation package` also ignores --endpoint-url.
+PLUGIN = """
+import os
+
+
+def awscli_initialize(cli):
+    cli.register("session-initialized", use_endpoint)
+
+
+def use_endpoint(session, **_):
+    create = session.create_client
+
+    def create_client(*service, **options):
+        options["endpoint_url"] = options.get("endpoint_url") or os.environ["AWS_ENDPOINT_URL"]
+        return create(*service, **options)
+
+    session.create_client = create_client
+"""
+
 
 def make_dist():
     subprocess.run([sys.executable, ROOT / "ops/dist.py"], cwd=ROOT, check=True)
@@ -63,7 +82,7 @@ class Dist(unittest.TestCase):
             script = self.instructions(folder)
             shell = [shutil.which("bash"), "--norc", "-euo", "pipefail", "-c", script]
             environment = {name: value for name, value in os.environ.items() if name.startswith(("AWS_", "NO_PROXY"))}
-            environment |= {"PATH": str(programs), "HOME": scratch}
+            environment |= {"PATH": str(programs), "HOME": scratch, "AWS_CONFIG_FILE": str(configuration(scratch))}
             answer = subprocess.run(shell, cwd=folder, env=environment, capture_output=True, text=True)
             self.assertEqual(answer.returncode, 0, answer.stdout + answer.stderr)
 
@@ -82,8 +101,15 @@ class Dist(unittest.TestCase):
         for documented, used in REPLACED.items():
             self.assertIn(documented, script)
             script = script.replace(documented, used)
-        # The AWS CLI reads AWS_ENDPOINT_URL from version 2.13 on.
-        return f'aws() {{ command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }}\n{script}'
+        return script
+
+
+def configuration(folder):
+    """Returns a configuration of the AWS CLI with which all its clients use AWS_ENDPOINT_URL."""
+    Path(folder, "local_endpoint.py").write_text(PLUGIN)
+    path = Path(folder, "config")
+    path.write_text(f"[plugins]\ncli_legacy_plugin_path = {folder}\nendpoint = local_endpoint\n")
+    return path
 
 
 def found(name):
