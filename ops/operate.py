@@ -135,11 +135,8 @@ def deploy():
     print()
     _, digest = archive(parameters["Architecture"])
     with step(f"sam deploy, of the stack {STACK}"):
-        sam(
-            *("deploy", "--stack-name", STACK, "--resolve-s3", "--capabilities", "CAPABILITY_IAM"),
-            *("--no-confirm-changeset", "--no-fail-on-empty-changeset"),
-            **parameters,
-        )
+        options = ("--stack-name", STACK, "--no-confirm-changeset", "--no-fail-on-empty-changeset")
+        sam("deploy", *options, **parameters)
     outputs = stack_outputs()
     runs = client("lambda").get_function_configuration(FunctionName=outputs["FunctionName"])["CodeSha256"]
     if runs != base64.b64encode(digest.digest()).decode():

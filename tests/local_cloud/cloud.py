@@ -179,11 +179,7 @@ class Cloud:
             # MiniStack does not support AWS::Logs::QueryDefinition.
             "SavedQueries": "false",
         } | parameters
-        sam(
-            *("deploy", "--stack-name", STACK, "--resolve-s3", "--capabilities", "CAPABILITY_IAM"),
-            "--no-confirm-changeset",
-            **parameters,
-        )
+        sam("deploy", "--stack-name", STACK, "--no-confirm-changeset", **parameters)
         (stack,) = client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
         return self.outputs
