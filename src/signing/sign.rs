@@ -32,12 +32,6 @@ const MAX_CONCURRENT_FILES: usize = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const MAX_PAUSE: Duration = Duration::from_secs(4);
 
-/// The longest pause between two lookups of a signing job, for the time in which Signer usually completes one. Three files
-/// at a time then cause 6 lookups a second, which Signer allows for an account
-/// (<https://docs.aws.amazon.com/general/latest/gr/signer.html>).
-const MAX_EARLY_PAUSE: Duration = Duration::from_millis(500);
-const EARLY: Duration = Duration::from_secs(3);
-
 /// The maximum number of unusable signing jobs that are replaced for one file.
 const MAX_UNUSABLE_JOBS: u32 = 50;
 
@@ -233,7 +227,7 @@ impl Signing<'_> {
         required(response.job_id, "jobId")
     }
 
-    /// Waits until a signing job is completed. Signer allows 6 lookups a second for an account
+    /// Waits until a signing job has ended. Signer allows 6 lookups a second for an account
     /// (<https://docs.aws.amazon.com/general/latest/gr/signer.html>).
     async fn wait(&self, signing_job: &str) -> Result<DescribeSigningJobOutput, Failure> {
         let mut polling = Polling::new(self.scope.deadline);
