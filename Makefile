@@ -26,10 +26,15 @@ $(foreach name,RELEASE EMPTY YES,$(if $(filter command line,$(origin $(name))),,
 $(foreach name,$(USER_VARIABLES),$(eval override $(name) := $$(value $(name))))
 export $(USER_VARIABLES)
 export SAM_CLI_TELEMETRY := 0
+# Python compiles each module once, which halves the time of most commands.
+unexport PYTHONDONTWRITEBYTECODE
 
+ifndef IN_PARALLEL
 .NOTPARALLEL:
-.PHONY: help help-all need setup local-cloud build firmware demo cloud invoke invoke-cargo watch event test test-docker
-.PHONY: zip dist test-dist deploy attach logs redrive destroy
+endif
+.PHONY: help help-all need setup local-cloud build firmware demo cloud invoke invoke-cargo watch event
+.PHONY: test test-stack test-programs test-watch test-docker test-dist
+.PHONY: zip dist deploy attach logs redrive destroy
 .PHONY: bench torture torture-faults torture-kill torture-soak torture-burst fuzz mutants check deny sbom lint fmt clean
 
 help help-all:
@@ -105,24 +110,35 @@ attach: setup
 zip deploy logs redrive destroy: setup
 	@$(PROGRAM) ops/operate.py $@
 
+# The tests that use the deployed stack run next to those that do not: two of the programs would share .aws-sam.
 test: build .venv/lint/.installed
 	@cargo test --locked
-	@$(VENV)/python tests/test_troubleshooting.py
-	@$(VENV)/python tests/test_tools.py
-	@$(VENV)/python tests/test_model.py
-	@$(VENV)/python $(LOCAL_CLOUD)/test_replay.py
-	@$(VENV)/python $(LOCAL_CLOUD)/test_stack.py
+	@$(AS_STEP) test_interrupt.py $(VENV)/python tests/test_interrupt.py
+	@IN_PARALLEL=yes $(MAKE) --no-print-directory --jobs=2 test-stack test-programs
+
+test-stack: $(if $(IN_PARALLEL),,local-cloud)
+	@$(AS_STEP) test_stack.py $(VENV)/python $(LOCAL_CLOUD)/test_stack.py
 	@$(AS_STEP) "memory and time of the release build" env BOOTSTRAP=.aws-sam/build/Function/bootstrap \
 	    cargo test --quiet --locked --test releases no_event_takes_much_memory_or_time
-	@$(VENV)/python $(LOCAL_CLOUD)/test_security.py
-	@$(VENV)/python $(LOCAL_CLOUD)/test_template.py
-	@$(VENV)/python $(LOCAL_CLOUD)/test_denials.py
-	@.venv/ministack/bin/python $(LOCAL_CLOUD)/test_policies.py
-	@.venv/ministack/bin/python $(LOCAL_CLOUD)/test_control_policy.py
-	@$(VENV)/python $(LOCAL_CLOUD)/test_attach.py
-	@$(VENV)/python $(LOCAL_CLOUD)/test_operate.py
-	@$(VENV)/python $(LOCAL_CLOUD)/test_monitoring.py
-	@$(VENV)/python $(LOCAL_CLOUD)/test_practise.py
+	@$(AS_STEP) test_security.py $(VENV)/python $(LOCAL_CLOUD)/test_security.py
+	@$(AS_STEP) test_attach.py $(VENV)/python $(LOCAL_CLOUD)/test_attach.py
+	@$(AS_STEP) test_operate.py $(VENV)/python $(LOCAL_CLOUD)/test_operate.py
+	@$(AS_STEP) test_monitoring.py $(VENV)/python $(LOCAL_CLOUD)/test_monitoring.py
+	@$(AS_STEP) test_practise.py $(VENV)/python $(LOCAL_CLOUD)/test_practise.py
+
+test-programs: $(if $(IN_PARALLEL),,build .venv/lint/.installed)
+	@$(AS_STEP) test_troubleshooting.py $(VENV)/python tests/test_troubleshooting.py
+	@$(AS_STEP) test_tools.py $(VENV)/python tests/test_tools.py
+	@$(AS_STEP) test_model.py $(VENV)/python tests/test_model.py
+	@$(AS_STEP) test_replay.py $(VENV)/python $(LOCAL_CLOUD)/test_replay.py
+	@$(AS_STEP) test_template.py $(VENV)/python $(LOCAL_CLOUD)/test_template.py
+	@$(AS_STEP) test_denials.py $(VENV)/python $(LOCAL_CLOUD)/test_denials.py
+	@$(AS_STEP) test_policies.py .venv/ministack/bin/python $(LOCAL_CLOUD)/test_policies.py
+	@$(AS_STEP) test_control_policy.py .venv/ministack/bin/python $(LOCAL_CLOUD)/test_control_policy.py
+
+# `cargo lambda watch` compiles all dependencies again, because the tests need more of their features.
+test-watch: local-cloud
+	@$(VENV)/python $(LOCAL_CLOUD)/test_watch.py
 
 test-docker: local-cloud
 	@$(VENV)/python $(LOCAL_CLOUD)/test_docker.py

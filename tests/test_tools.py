@@ -5,14 +5,11 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 import unittest.mock
-import uuid
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -302,48 +299,6 @@ class InputTest(unittest.TestCase):
             self.assertEqual(list(object_tags.problems(header)), [], header)
         for header in ("=a", "a=b&a=c", "a=%26", "a=%0A", f"a={'🚀' * 129}", "a&a", "aws:a=b", "a=%00", "a=*"):
             self.assertEqual(len(list(object_tags.problems(header))), 1 + header.count("🚀") // 129, header)
-
-
-class InterruptTest(unittest.TestCase):
-    def test_ctrl_c_leaves_nothing_running_and_prints_no_traceback(self):
-        nowhere = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_REGION": "us-east-1"}
-        nowhere |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-        for program, environment, delays in (
-            (["ops/operate.py", "deploy"], nowhere, (0.1, 0.4, 0.8, 1.6)),
-            (["ops/attach.py"], nowhere, (0.1, 0.4, 0.8)),
-            (["ops/replay.py", "watch"], {}, (0.1, 0.4, 0.8, 2, 4)),
-            (["ops/demo.py"], {}, (0.1, 0.4, 0.8, 2, 4, 8)),
-        ):
-            for delay in delays:
-                with self.subTest((program, delay)):
-                    self.interrupt(program, environment, delay)
-
-    def interrupt(self, program, environment, delay):
-        mark = f"MARK={uuid.uuid4()}"
-        environment = SHELL | environment | dict([mark.split("=")])
-        command = [sys.executable, ROOT / "ops/launch.py", *program]
-        output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        with subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **output) as process:
-            time.sleep(delay)
-            os.killpg(process.pid, signal.SIGINT)
-            output, _ = process.communicate(timeout=60)
-        self.assertIn(process.returncode, (130, -signal.SIGINT), output)
-        self.assertNotIn("Traceback", output)
-        deadline = time.monotonic() + 10
-        while self.marked(mark) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        self.assertEqual(self.marked(mark), [])
-
-    def marked(self, mark):
-        """Returns the processes that inherited a mark in their environment."""
-        found = []
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                if mark.encode() in (folder / "environ").read_bytes():
-                    found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-            except OSError:
-                pass  # it ended, or belongs to another user
-        return found
 
 
 class LogsTest(unittest.TestCase):

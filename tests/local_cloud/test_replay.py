@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -12,7 +11,6 @@ import unittest
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from unittest import mock
-from urllib.parse import urlsplit
 
 import boto3
 from samcli.yamlhelper import yaml_parse
@@ -23,7 +21,7 @@ import modes
 import replay
 import runners
 import watched
-from program import ROOT, Failed, Rejected, is_open, run, spawn, stop
+from program import ROOT, Failed, Rejected, run
 
 PROGRAM = [sys.executable, ROOT / "ops/replay.py"]
 PUT = "events/put.json"
@@ -109,11 +107,6 @@ def call(command, **environment):
 def result_in(output):
     """Returns the result in the output of a replay."""
     return json.loads(output.partition("\nResult\n")[2].partition("\n\n")[0])
-
-
-def running():
-    """Returns the programs of all processes."""
-    return [os.path.realpath(each) for each in Path("/proc").glob("[0-9]*/exe")]
 
 
 class ByCargo(SampleEvents, unittest.TestCase):
@@ -332,29 +325,6 @@ class OnLocalCloud(unittest.TestCase):
                 code, output = call("cargo", EVENT=f"events/{sample}.json", MODE="local-cloud")
                 self.assertEqual(code, 0, output)
                 self.assertEqual([each["outcome"] for each in result_in(output)["releases"]], ["created"], output)
-
-    def test_events_are_replayed_to_a_running_watch(self):
-        with tempfile.TemporaryFile("w+") as log:
-            watch = spawn([*PROGRAM, "watch"], stdout=log, stderr=log)
-            try:
-                while not replay.running_watch() and watch.poll() is None:
-                    time.sleep(0.1)
-                replays = [call("cargo", EVENT=PUT, MODE="local-cloud") for _ in range(2)]
-                about = replay.running_watch()
-                ports = about["port"], urlsplit(about["endpoint"]).port
-                os.killpg(watch.pid, signal.SIGINT)
-                watch.wait(30)
-            finally:
-                stop(watch)
-            log.seek(0)
-            output = log.read()
-        self.assertEqual([code for code, _ in replays], [0, 0], f"{replays}\n{output}")
-        (first,), (second,) = (result_in(output)["releases"] for _, output in replays)
-        self.assertEqual((first["outcome"], second["outcome"]), ("created", "created"), output)
-        self.assertNotEqual(first["jobId"], second["jobId"])
-        self.assertIn(first["jobArn"], output)
-        self.assertFalse(any(map(is_open, ports)), "left behind")
-        self.assertNotIn(str(ROOT / "target/debug/bootstrap"), running())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,71 @@
+"""Tests Ctrl-C at many times of the longer commands. Each leaves nothing running, and prints no traceback."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import unittest
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from test_tools import SHELL
+
+from program import ROOT
+
+NOWHERE = {
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+    "AWS_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+}
+# Each program with its environment, and the seconds after which Ctrl-C comes.
+PROGRAMS = (
+    (["ops/operate.py", "deploy"], NOWHERE, (0.1, 0.4, 0.8, 1.6)),
+    (["ops/attach.py"], NOWHERE, (0.1, 0.4, 0.8)),
+    (["ops/replay.py", "watch"], {}, (0.1, 0.4, 0.8, 2, 4)),
+    (["ops/demo.py"], {}, (0.1, 0.4, 0.8, 2, 4, 8)),
+)
+
+
+class InterruptTest(unittest.TestCase):
+    def test_ctrl_c_leaves_nothing_running_and_prints_no_traceback(self):
+        def interrupt_each(program, environment, delays):
+            for delay in delays:
+                self.interrupt(program, environment, delay)
+
+        with ThreadPoolExecutor() as pool:
+            for done in [pool.submit(interrupt_each, *each) for each in PROGRAMS]:
+                done.result()
+
+    def interrupt(self, program, environment, delay):
+        mark = f"MARK={uuid.uuid4()}"
+        environment = SHELL | environment | dict([mark.split("=")])
+        command = [sys.executable, ROOT / "ops/launch.py", *program]
+        output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        with subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **output) as process:
+            time.sleep(delay)
+            os.killpg(process.pid, signal.SIGINT)
+            output, _ = process.communicate(timeout=60)
+        self.assertIn(process.returncode, (130, -signal.SIGINT), f"{program} {delay}: {output}")
+        self.assertNotIn("Traceback", output, f"{program} {delay}")
+        deadline = time.monotonic() + 10
+        while self.marked(mark) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        self.assertEqual(self.marked(mark), [])
+
+    def marked(self, mark):
+        """Returns the processes that inherited a mark in their environment."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if mark.encode() in (folder / "environ").read_bytes():
+                    found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+            except OSError:
+                pass  # it ended, or belongs to another user
+        return found
+
+
+if __name__ == "__main__":
+    unittest.main()
