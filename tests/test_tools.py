@@ -167,7 +167,7 @@ class MakeTest(unittest.TestCase):
             {name for name in expanded for each in USER_VARIABLES if re.search(rf"\b{each}\b", name)}, set()
         )
         # No other variable reaches a recipe as text.
-        internal = {"VENV", "AS_STEP", "PROGRAM", "TOOLS", "LOCAL_CLOUD", "@:torture-%=%"}
+        internal = {"MAKE", "VENV", "AS_STEP", "PROGRAM", "TOOLS", "LOCAL_CLOUD", "@:torture-%=%"}
         self.assertEqual(expanded - internal, set())
 
     def test_shell_code_in_a_variable_is_neither_run_nor_part_of_a_recipe(self):
