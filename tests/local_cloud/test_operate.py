@@ -14,7 +14,7 @@ import uuid
 from contextlib import contextmanager
 from pathlib import Path
 
-from cloud import ACCOUNT, ALLOWED_THING_GROUPS, DEPLOYER, PROFILE_TO_COME, SIGNING_PROFILE, Cloud
+from cloud import ACCOUNT, ALLOWED_THING_GROUPS, DEPLOYER, PROFILE_TO_COME, SIGNING_PROFILE, Cloud, marked
 
 from alive import step
 from program import ROOT, run, spawn, stop
@@ -136,8 +136,10 @@ class Deployments(OperateTest):
         parameters = f"BucketName=ended {REQUIRED}"
         for delay in (0.3, 1, 2, 4):
             mark = f"MARK={uuid.uuid4()}"
-            marked = environment() | dict([mark.split("=")])
-            process = spawn(command("deploy", {"PARAMETERS": parameters, "STACK": "ended-early"}), env=marked, **TEXT)
+            inherited = environment() | dict([mark.split("=")])
+            process = spawn(
+                command("deploy", {"PARAMETERS": parameters, "STACK": "ended-early"}), env=inherited, **TEXT
+            )
             with process:
                 time.sleep(delay)
                 os.killpg(process.pid, signal.SIGINT)
