@@ -2,8 +2,8 @@
 
 - `usage.py help` prints the commands that most users need.
 - `usage.py help-all` prints all commands, variables and exit codes.
-- `usage.py refuse NAME... -- TARGET...` reports unknown targets. Without any, it reports variables on the command line that
-  are unknown, or that no target uses.
+- `usage.py refuse NAME... -- TARGET...` reports unknown targets. Without any, it reports variables on the command line
+  that are unknown, or that no target uses.
 """
 
 import os
