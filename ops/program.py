@@ -52,6 +52,8 @@ def typed(question):
 
 def run(program):
     """Runs a program and exits, with the message of a failure."""
+    sys.unraisablehook = _repeat_interrupt
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # all treated as Ctrl-C
         if signal.getsignal(sign) != signal.SIG_IGN or sign == signal.SIGINT:
             signal.signal(sign, signal.default_int_handler)
@@ -75,6 +77,14 @@ def run(program):
         sys.exit(printable(f"✗ {' '.join(str(why).split())}"))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _repeat_interrupt(ignored):
+    """Repeats Ctrl-C that came in a callback, such as those of a fork, where Python ignores exceptions."""
+    if issubclass(ignored.exc_type, KeyboardInterrupt):
+        signal.setitimer(signal.ITIMER_REAL, 0.01)  # not now, while Python still ignores it
+    else:
+        sys.__unraisablehook__(ignored)
 
 
 def output_of(*command):

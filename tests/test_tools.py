@@ -418,6 +418,16 @@ class OutputTest(unittest.TestCase):
         self.assertEqual(end.exception.code, 1)
         self.assert_plain(shown.getvalue())
 
+    def test_ctrl_c_during_a_fork_ends_a_program(self):
+        code = (
+            "import os, signal, program\n"
+            "os.register_at_fork(before=lambda: os.kill(os.getpid(), signal.SIGINT))\n"
+            "program.run(lambda: os.fork() and os.wait())"
+        )
+        environment = SHELL | {"PYTHONPATH": str(ROOT / "ops")}
+        ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+        self.assertEqual((ended.returncode, ended.stderr), (130, ""))
+
     def test_a_rejection_has_an_exit_code_of_its_own(self):
         def reject():
             raise Rejected("the release is rejected")

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from cloud import isolate, marked
 
-from program import ROOT
+from program import ROOT, stop
 
 NOWHERE = {
     "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
@@ -46,9 +46,12 @@ class InterruptTest(unittest.TestCase):
         command = [sys.executable, ROOT / "ops/launch.py", *program]
         output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         with subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **output) as process:
-            time.sleep(delay)
-            os.killpg(process.pid, signal.SIGINT)
-            output, _ = process.communicate(timeout=60)
+            try:
+                time.sleep(delay)
+                os.killpg(process.pid, signal.SIGINT)
+                output, _ = process.communicate(timeout=60)
+            finally:
+                stop(process)
         self.assertIn(process.returncode, (130, -signal.SIGINT), f"{program} {delay}: {output}")
         self.assertNotIn("Traceback", output, f"{program} {delay}")
         deadline = time.monotonic() + 10
