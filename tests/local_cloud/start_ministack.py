@@ -2,10 +2,12 @@
 
 An alarm on several metrics watches only the first of them here. The signing platform AmazonFreeRTOS-Default embeds the
 image in the signed object. AWS does not document the order of that object's members. The image is the first one here,
-so that the function has to read all of it.
+so that the function has to read all of it. The trust policy of a role gets the source that AWS IoT names when it assumes
+the role of a stream.
 """
 
 import base64
+import dataclasses
 import json
 import sys
 
@@ -14,7 +16,11 @@ from ministack.core import iam_evaluator
 from ministack.services import eventbridge, signer
 from ministack.services.cloudformation import provisioners
 
+# The session with which `broker.rs` assumes the role of a stream.
+FILE_DELIVERY = "AWSIoT-file-delivery"
+
 alarm_on_one_metric = provisioners._cw_metric_alarm_record
+trusts = iam_evaluator.evaluate_trust_policy
 signing_key_of_iot, located_image = signer._signing_key, signer._iot_signed_object
 
 
@@ -36,6 +42,15 @@ def policy_of_bus(arn):
     """Returns the policy of an event bus, and the account that owns it."""
     account, bus = arn.split(":")[4], arn.partition("event-bus/")[2]
     return eventbridge._event_bus_policies.get(bus), account
+
+
+def trusts_with_source(document, caller, context=None):
+    """Evaluates a trust policy. AWS IoT names its account and one of its resources as the source."""
+    if context and context.service_context.get("sts:rolesessionname") == FILE_DELIVERY:
+        account = context.principal_account
+        source = {"aws:sourceaccount": account, "aws:sourcearn": f"arn:aws:iot:{context.region}:{account}:stream/any"}
+        context = dataclasses.replace(context, service_context=context.service_context | source)
+    return trusts(document, caller, context)
 
 
 class EmbeddingKey:
@@ -67,6 +82,7 @@ if __name__ == "__main__":
         "update": lambda _, __, properties, ___: put_bus_policy(properties),
         "delete": lambda identifier, _: eventbridge._event_bus_policies.pop(identifier.partition("|")[0], None),
     }
+    iam_evaluator.evaluate_trust_policy = trusts_with_source
     eventbridge.policy_of_bus = policy_of_bus
     iam_evaluator._RESOURCE_POLICY_LOOKUPS["events"] = ("eventbridge", "policy_of_bus")
     sys.exit(main())

@@ -26,21 +26,22 @@ pub struct Streams {
     streams: Mutex<BTreeMap<String, Stream>>,
 }
 
+/// A stream, as DescribeStream returns it.
 #[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Stream {
+pub struct Stream {
     #[serde(rename = "streamId")]
-    id: String,
+    pub id: String,
     #[serde(rename = "streamArn")]
     arn: String,
     #[serde(rename = "streamVersion")]
-    version: u16,
+    pub version: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<String>,
-    files: Vec<StreamFile>,
-    created_at: f64,
+    pub description: Option<String>,
+    pub files: Vec<StreamFile>,
+    pub created_at: f64,
     last_updated_at: f64,
-    role_arn: String,
+    pub role_arn: String,
 }
 
 /// The body of `CreateStream` and `UpdateStream` requests.
@@ -54,8 +55,8 @@ struct Definition {
 
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct StreamFile {
-    file_id: u8,
+pub struct StreamFile {
+    pub file_id: u8,
     s3_location: S3Location,
 }
 
@@ -198,6 +199,11 @@ impl Streams {
         Ok(page_of_streams)
     }
 
+    /// Returns a stream. `None` if it does not exist.
+    pub fn find(&self, id: &str) -> Option<Stream> {
+        self.lock().get(id).cloned()
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Stream>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -214,6 +220,14 @@ impl Stream {
             summary["description"] = json!(description);
         }
         summary
+    }
+}
+
+impl StreamFile {
+    /// Returns bucket, key and version of the S3 object.
+    pub fn location(&self) -> (&str, &str, Option<&str>) {
+        let S3Location { bucket, key, version } = &self.s3_location;
+        (bucket, key, version.as_deref())
     }
 }
 
