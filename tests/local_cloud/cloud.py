@@ -91,6 +91,7 @@ class Cloud:
             raise Failed(f"the local cloud cannot listen on {self.host}: is that an address of this machine?")
         self.endpoint = f"http://{address}"
         reach(self.endpoint)
+        self.broker_port = free_port()
         settings = {
             "GATEWAY_PORT": upstream.rpartition(":")[2],
             "BIND_HOST": "127.0.0.1",
@@ -98,7 +99,7 @@ class Cloud:
             "MINISTACK_REGION": REGION,
             "STATE_DIR": str(self.scratch),
             "TMPDIR": str(self.scratch),
-            "IOT_MTLS_ENABLED": "0",
+            "IOT_MTLS_PORT": str(self.broker_port),
             "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.2",
             # Functions have only the permissions of their roles.
             "AUTH": "true",
@@ -324,7 +325,7 @@ def presigned(placeholder):
 def device(document):
     """Returns the facts that a device parses from a job document."""
     program = TARGET / "debug/device"
-    answer = subprocess.run([program], input=document, capture_output=True, text=True)
+    answer = subprocess.run([program, "document"], input=document, capture_output=True, text=True)
     if answer.returncode:
         raise Failed(answer.stderr.strip())
     return answer.stdout

@@ -1,33 +1,21 @@
-//! Parses an IoT job document from standard input as the OTA agent `rustot` does, and prints the result. Exits with
-//! status 1 if the parser rejects the document. The agent itself is not run: its buffer for signatures is too short.
-
-use std::io;
-use std::process::ExitCode;
+//! Job documents, as the parser of rustot reads them.
 
 use rustot::ota::encoding::json::{FileDescription, OtaJob};
 use serde::Deserialize;
 
-#[derive(Deserialize)]
-struct JobDocument<'a> {
+/// A job document that has an OTA job.
+#[derive(Debug, PartialEq, Deserialize)]
+pub struct JobDocument<'a> {
     #[serde(borrow)]
-    afr_ota: OtaJob<'a>,
+    pub afr_ota: OtaJob<'a>,
 }
 
-fn main() -> ExitCode {
-    let document = io::read_to_string(io::stdin()).unwrap_or_default();
-    match parse(&document) {
-        Ok(job) => {
-            print(&job);
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("the parser of rustot rejects the job document: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn parse(document: &str) -> Result<OtaJob<'_>, String> {
+/// Parses a job document.
+///
+/// # Errors
+///
+/// Fails if rustot does not support the document: it has escapes, several files, no stream or no known signature.
+pub fn parse(document: &str) -> Result<OtaJob<'_>, String> {
     if document.contains('\\') {
         return Err("it has JSON escapes, which devices do not decode".to_owned());
     }
@@ -38,7 +26,8 @@ fn parse(document: &str) -> Result<OtaJob<'_>, String> {
     Ok(job)
 }
 
-fn print(job: &OtaJob) {
+/// Prints the facts of a job.
+pub fn print(job: &OtaJob) {
     println!("protocols    {}", format!("{:?}", job.protocols).trim_matches(['[', ']']).to_uppercase());
     println!("stream       {}", job.streamname);
     for file in &job.files {
@@ -51,7 +40,8 @@ fn print(job: &OtaJob) {
     }
 }
 
-fn signature<'a>(file: &FileDescription<'a>) -> Option<(&'static str, &'a str)> {
+/// Returns the name and the value of the signature of a file.
+pub fn signature<'a>(file: &FileDescription<'a>) -> Option<(&'static str, &'a str)> {
     [
         ("sig-sha256-ecdsa", file.sha256_ecdsa),
         ("sig-sha256-rsa", file.sha256_rsa),
