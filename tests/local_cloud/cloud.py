@@ -138,13 +138,13 @@ class Cloud:
         self.children.append(process)
         return process
 
-    def provision(self, tags=""):
+    def provision(self, tags="", things=THINGS):
         """Creates what a deployment requires of the account: certificate, signing profile, things in groups, packages.
 
-        Also creates the allowed targets and the package versions in `tags`, which have the form of the x-amz-tagging
-        header.
+        `things` are in the thing group `lab`. Also creates the allowed targets and the package versions in `tags`,
+        which have the form of the x-amz-tagging header.
         """
-        things = {*THINGS, *_allowed(tags, "ota:thing", ALLOWED_THINGS)}
+        things = {*things, *_allowed(tags, "ota:thing", ALLOWED_THINGS)}
         thing_groups = {THING_GROUP, *_allowed(tags, "ota:thing-group", ALLOWED_THING_GROUPS)}
         self.certificate, key = self_signed_certificate()
         arn = client("acm").import_certificate(Certificate=self.certificate, PrivateKey=key)["CertificateArn"]

@@ -69,6 +69,22 @@ def post(cloud, path, body):
     urllib.request.urlopen(request, timeout=30).close()
 
 
+def download(cloud, thing):
+    """Installs an update by HTTP, as a device: gets the next job, downloads and verifies the image, and reports."""
+    jobs = client("iot-jobs-data")
+    execution = jobs.start_next_pending_job_execution(thingName=thing)["execution"]
+    (file,) = json.loads(execution["jobDocument"])["afr_ota"]["files"]
+    with urllib.request.urlopen(file["update_data_url"], timeout=60) as answer:
+        image = answer.read()
+    try:
+        cloud.verify(file["sig-sha256-ecdsa"], image)
+        status, signature = "SUCCEEDED", "signature ✓"
+    except Failed as problem:
+        status, signature = "FAILED", f"✗ {problem}"
+    jobs.update_job_execution(thingName=thing, jobId=execution["jobId"], status=status)
+    return {"url": file["update_data_url"], "status": status, "bytes": len(image), "signature": signature}
+
+
 class Device:
     """A device with the files of its board, as a context manager that stops it."""
 
@@ -110,6 +126,10 @@ class Device:
             self.reader.join()
             self.process.stdout.close()
             self.process = None
+
+    def blocks(self):
+        """Returns the number of blocks that the device has reported so far."""
+        return max((event.get("blocks", 0) for event in list(self.events)), default=0)
 
     def event(self, name, seconds=PATIENCE):
         """Waits for an event; returns it. Fails if the device ends without it."""

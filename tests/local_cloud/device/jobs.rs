@@ -1,11 +1,12 @@
 //! The main loop of the device: passes messages of the broker to the agent, from one boot to the next.
 
 use std::cell::RefCell;
-use std::fs;
 use std::rc::Rc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
+use std::{fs, thread};
 
-use rumqttc::{Client, Event, Packet, QoS, RecvTimeoutError};
+use rumqttc::{Client, Event, Packet, QoS};
 use rustot::jobs::data_types::{DescribeJobExecutionResponse, JobExecution, NextJobExecutionChanged};
 use rustot::jobs::subscribe::Topic as JobsTopic;
 use rustot::ota::agent::OtaAgent;
@@ -45,13 +46,16 @@ pub fn run(thing: &str, port: u16, board: &Rc<RefCell<Board>>) -> Result<End, An
         tls::broker_options(thing, port, (&file("ca.pem")?, &file("certificate.pem")?, &file("private-key.pem")?))?;
     board.borrow_mut().is_restarting = false;
     let (client, mut connection) = Client::new(options, 256);
+    // In a thread of its own, a slow handshake is never cancelled.
+    let (sender, events) = mpsc::channel();
+    thread::spawn(move || connection.iter().any(|event| event.is_err() | sender.send(event).is_err()));
     let transport = Transport::new(thing, client.clone());
     let mut agent = OtaAgent::builder(&transport, &transport, Clock::new(), Storage(Rc::clone(board)))
         .block_size(BLOCK_SIZE)
         .request_wait_ms(REQUEST_WAIT_MS)
         .build();
     loop {
-        match connection.recv_timeout(Duration::from_millis(20)) {
+        match events.recv_timeout(Duration::from_millis(20)) {
             Ok(Ok(Event::Incoming(Packet::ConnAck(_)))) => {
                 for responses in ["$next/get/accepted", "+/update/accepted", "+/update/rejected"] {
                     client.try_subscribe(format!("$aws/things/{thing}/jobs/{responses}"), QoS::AtLeastOnce)?;
@@ -69,6 +73,8 @@ pub fn run(thing: &str, port: u16, board: &Rc<RefCell<Board>>) -> Result<End, An
         let _ = agent.timer_callback();
         let _ = agent.process_event();
         if board.borrow().is_restarting {
+            drop(agent);
+            client.try_disconnect()?;
             return Ok(End::Restarted);
         }
         if let Some(status) = transport.final_status() {
