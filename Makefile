@@ -122,6 +122,7 @@ test-stack: $(if $(IN_PARALLEL),,local-cloud)
 	@$(AS_STEP) test_stack.py $(VENV)/python $(LOCAL_CLOUD)/test_stack.py
 	@$(AS_STEP) "memory and time of the release build" env BOOTSTRAP=.aws-sam/build/Function/bootstrap \
 	    cargo test --quiet --locked --test releases no_event_takes_much_memory_or_time
+	@$(AS_STEP) test_device.py $(VENV)/python $(LOCAL_CLOUD)/test_device.py
 	@$(AS_STEP) test_security.py $(VENV)/python $(LOCAL_CLOUD)/test_security.py
 	@$(AS_STEP) test_attach.py $(VENV)/python $(LOCAL_CLOUD)/test_attach.py
 	@$(AS_STEP) test_operate.py $(VENV)/python $(LOCAL_CLOUD)/test_operate.py

@@ -373,9 +373,9 @@ def tags_of_uploads():
     return tags
 
 
-def self_signed_certificate():
+def self_signed_certificate(key=None):
     """Returns a code-signing certificate like that of the AWS documentation for OTA updates, and its key, both PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = key or ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "firmware signing, local cloud")])
     now = datetime.now(UTC)
     certificate = (

@@ -1,6 +1,7 @@
 """Devices on the local cloud: things with a certificate and a policy of their own, each with a process of rustot."""
 
 import json
+import shutil
 import subprocess
 import threading
 import time
@@ -86,12 +87,13 @@ def download(cloud, thing):
 
 
 class Device:
-    """A device with the files of its board, as a context manager that stops it."""
+    """A new device with the files of its board, as a context manager that stops it."""
 
     def __init__(self, cloud, thing, signing_certificates=None):
         self.cloud, self.thing = cloud, thing
         self.folder = cloud.scratch / "devices" / thing
         self.process, self.events = None, []
+        shutil.rmtree(self.folder, ignore_errors=True)
         pem, key = certificate("device", DEVICE_POLICY, thing)
         files = {"ca.pem": authority(cloud), "certificate.pem": pem, "private-key.pem": key}
         for name, text in (files | (signing_certificates or {CERTIFICATE_ON_DEVICE: cloud.certificate})).items():
