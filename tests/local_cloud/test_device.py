@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cloud import Cloud, self_signed_certificate
 from fleet import Device, download, flip_bytes, serve_streams
 
-from program import Failed, run
+from program import ROOT, VENV, Failed, output_of, run
 
 THING = "lab-device-1"
 # An execution that a device refuses stays queued, and would be its next job in other tests.
@@ -173,6 +173,39 @@ class Mqtt(DeviceTest):
             with self.assertRaisesRegex(Failed, "the parser of rustot refuses the job"):
                 device.result()
         self.assertEqual(self.status(outcome, THING_OF_MANIFEST), "QUEUED")
+
+
+class Witness(DeviceTest):
+    """The AWS IoT Device SDK as a second device."""
+
+    def witness(self):
+        """Runs the second device; returns the lines of its output, and its folder."""
+        folder = Device(cloud, THING).folder
+        python = VENV / "device/bin/python"
+        command = [python, ROOT / "tests/local_cloud/witness.py", THING, str(cloud.broker_port), folder]
+        return [json.loads(line) for line in output_of(*command).splitlines()], folder
+
+    def test_the_sdk_of_aws_gets_the_job_and_the_image_in_json(self):
+        outcome = self.release("firmware/witness.bin")
+        (document, description, rejected), folder = self.witness()
+        (file,) = document["afr_ota"]["files"]
+        image = (folder / "image").read_bytes()
+        self.assertEqual(image, IMAGE)
+        cloud.verify(file["sig-sha256-ecdsa"], image)
+        files = [{"f": 0, "z": len(IMAGE)}]
+        members = {"c": "witness", "s": 1, "d": description["d"], "r": files}
+        self.assertEqual((description, rejected), (members, "BlockSizeOutOfBounds"))
+        self.assertEqual(self.status(outcome), "SUCCEEDED")
+
+    def test_a_role_that_cannot_read_the_image_serves_no_blocks(self):
+        outcome = self.release("firmware/no rights.bin")
+        deny = {"Effect": "Deny", "Action": "s3:GetObjectVersion", "Resource": "*"}
+        policy = {"PolicyName": "deny", "RoleName": cloud.outputs["OtaRoleArn"].rpartition("/")[2]}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [deny]})
+        boto3.client("iam").put_role_policy(**policy, PolicyDocument=document)
+        self.addCleanup(boto3.client("iam").delete_role_policy, **policy)
+        result, _ = self.install(outcome)
+        self.assertEqual((result["status"], result["blocks"]), ("FAILED", 0))
 
 
 class Http(DeviceTest):

@@ -114,7 +114,7 @@ where
             transport.update_is_accepted();
             return Ok(());
         }
-        Some(JobsTopic::UpdateRejected(_)) => return Err(format!("AWS IoT rejects an update: {text}").into()),
+        Some(JobsTopic::UpdateRejected(_)) => return transport.update_is_rejected(text),
         Some(JobsTopic::NotifyNext) => serde_json_core::from_str::<NextJobExecutionChanged<JobDocument>>(text)
             .map(|(message, _)| message.execution),
         Some(JobsTopic::DescribeAccepted(_)) => {

@@ -6,6 +6,8 @@ use mqttrust::{Mqtt, MqttError, Packet};
 use rumqttc::{Client, QoS};
 use serde_json::Value;
 
+use crate::AnyError;
+
 /// A connection on which the agent sends. It counts the updates of job executions that have no response yet.
 pub struct Transport {
     thing: String,
@@ -21,9 +23,24 @@ impl Transport {
         Self { thing, client, pending_updates, final_status: RefCell::default() }
     }
 
-    /// Counts a response to an update.
+    /// Counts an accepted update.
     pub fn update_is_accepted(&self) {
         self.pending_updates.set(self.pending_updates.get().saturating_sub(1));
+    }
+
+    /// Counts a rejected update. The agent reports an aborted download twice, and AWS IoT rejects the second report.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the job execution does not have the status that the agent reported.
+    pub fn update_is_rejected(&self, response: &str) -> Result<(), AnyError> {
+        let rejected: Value = serde_json::from_str(response)?;
+        let status = rejected["executionState"]["status"].as_str();
+        if status.is_none() || status != self.final_status.borrow().as_deref() {
+            return Err(format!("AWS IoT rejects an update: {response}").into());
+        }
+        self.update_is_accepted();
+        Ok(())
     }
 
     /// Returns the final status of the job execution, once AWS IoT has accepted it.
