@@ -51,3 +51,27 @@ pub fn signature<'a>(file: &FileDescription<'a>) -> Option<(&'static str, &'a st
     .into_iter()
     .find_map(|(key, value)| Some((key, value?)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(signature: &str) -> String {
+        format!(
+            r#"{{"afr_ota":{{"protocols":["MQTT"],"streamname":"s","files":[{{"filepath":"a.bin","filesize":1,"fileid":0,"certfile":"c.pem","fileType":0,"sig-sha256-ecdsa":"{signature}"}}]}}}}"#
+        )
+    }
+
+    #[test]
+    fn the_agent_stores_64_characters_of_a_signature() {
+        let longest = "M".repeat(64);
+        let stored = parse(&document(&longest)).expect("a valid document").files[0].signature();
+        assert_eq!(stored, rustot::ota::encoding::json::Signature::Sha256Ecdsa(longest.as_str().into()));
+    }
+
+    #[test]
+    #[should_panic(expected = "called `Result::unwrap()`")]
+    fn the_agent_panics_if_a_signature_is_longer() {
+        let _ = parse(&document(&"M".repeat(65))).expect("a valid document").files[0].signature();
+    }
+}

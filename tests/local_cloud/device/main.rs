@@ -4,9 +4,9 @@
 //! connects to the broker with the identity in the folder, waits for a job, and ends when the job execution is finished.
 //! Each line of its output is an event in JSON.
 //!
-//! The agent gets the job, requests the blocks, puts them in order and reports the results. These parts of a device are
-//! this project's: the transport (MQTT by rumqttc), the clock, the storage, and the verification of the signature in
-//! `OtaPal::close_file`, with the certificate on the device.
+//! The agent gets the job, requests the blocks, puts them in order and reports the results. The other parts are this
+//! project's: the transport (MQTT by rumqttc), the clock and the storage. `OtaPal::close_file` verifies the signature,
+//! with the certificate on the device.
 
 mod board;
 mod clock;
