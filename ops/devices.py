@@ -59,12 +59,13 @@ def install(cloud, job_id, file_path, image):
     iot = boto3.client("iot")
     things = things_of(job_id)
     flips = fault() == "flip"
-    devices = [Device(cloud, thing) for thing in things]
-    try:
+    count = f"{len(things)} device{'s' * (len(things) > 1)}"
+    with step(f"give {count} a certificate and a policy, and connect the streams to the broker") as about:
+        devices = registered(cloud, things, about)
         serve_streams(cloud)
         flip_bytes(cloud, flipped=flips)
-        title = f"install the update on {len(devices)} device{'s' * (len(devices) > 1)}, by MQTT"
-        with step(title) as about:
+    try:
+        with step(f"install the update on {count}, by MQTT") as about:
             results = finished(devices, about)
     finally:
         for device in devices:
@@ -88,6 +89,15 @@ def install(cloud, job_id, file_path, image):
         print("\nFAULT=flip changed one bit on the way: every device refused the image.")
     else:
         print(f"\nEvery device installed the very bytes that were uploaded: {len(image):,} bytes.")
+
+
+def registered(cloud, things, about):
+    """Creates a device for each thing."""
+    devices = []
+    for thing in things:
+        devices.append(Device(cloud, thing))
+        about.detail = f"{len(devices)} of {len(things)}"
+    return devices
 
 
 def finished(devices, about):

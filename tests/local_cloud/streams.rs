@@ -3,6 +3,9 @@
 //! A state machine without I/O, which receives requests and calls back for the size of an S3 object. The shapes are
 //! from the AWS IoT API reference, the limits from "AWS IoT Core endpoints and quotas".
 
+#[path = "streams/stream.rs"]
+mod stream;
+
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,8 +13,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
+
+pub use stream::Stream;
+use stream::{S3Location, StreamFile};
 
 use crate::service::{ServiceError, response};
 
@@ -26,24 +32,6 @@ pub struct Streams {
     streams: Mutex<BTreeMap<String, Stream>>,
 }
 
-/// A stream, as DescribeStream returns it.
-#[derive(Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Stream {
-    #[serde(rename = "streamId")]
-    pub id: String,
-    #[serde(rename = "streamArn")]
-    arn: String,
-    #[serde(rename = "streamVersion")]
-    pub version: u16,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
-    pub files: Vec<StreamFile>,
-    pub created_at: f64,
-    last_updated_at: f64,
-    pub role_arn: String,
-}
-
 /// The body of `CreateStream` and `UpdateStream` requests.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -51,21 +39,6 @@ struct Definition {
     description: Option<String>,
     files: Option<Vec<StreamFile>>,
     role_arn: Option<String>,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct StreamFile {
-    pub file_id: u8,
-    s3_location: S3Location,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-struct S3Location {
-    bucket: String,
-    key: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<String>,
 }
 
 impl Streams {
@@ -206,28 +179,6 @@ impl Streams {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Stream>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Stream {
-    fn summary(&self) -> Value {
-        let mut summary = json!({
-            "streamId": self.id,
-            "streamArn": self.arn,
-            "streamVersion": self.version,
-        });
-        if let Some(description) = &self.description {
-            summary["description"] = json!(description);
-        }
-        summary
-    }
-}
-
-impl StreamFile {
-    /// Returns bucket, key and version of the S3 object.
-    pub fn location(&self) -> (&str, &str, Option<&str>) {
-        let S3Location { bucket, key, version } = &self.s3_location;
-        (bucket, key, version.as_deref())
     }
 }
 
