@@ -109,6 +109,7 @@ class Device:
 
     def start(self):
         """Boots the device. It waits for a job, and ends with it."""
+        self.stop()
         self.events = []
         command = [TARGET / "debug/device", "run", self.thing, str(self.cloud.broker_port), self.folder]
         errors = self.folder / "errors.log"

@@ -5,9 +5,10 @@ image in the signed object. AWS does not document the order of that object's mem
 so that the function has to read all of it.
 
 The trust policy of a role gets the source that AWS IoT names when it assumes the role of a stream. Presigned URLs in
-job documents keep the version of the object.
+job documents keep the version of the object. Only this machine reaches the broker.
 """
 
+import asyncio
 import base64
 import dataclasses
 import json
@@ -24,6 +25,7 @@ from ministack.services.cloudformation import provisioners
 FILE_DELIVERY = "AWSIoT-file-delivery"
 
 alarm_on_one_metric = provisioners._cw_metric_alarm_record
+create_server = asyncio.BaseEventLoop.create_server
 presigned = iot._jobs_presigned_document
 trusts = iam_evaluator.evaluate_trust_policy
 signing_key_of_iot, located_image = signer._signing_key, signer._iot_signed_object
@@ -56,6 +58,11 @@ def trusts_with_source(document, caller, context=None):
         source = {"aws:sourceaccount": account, "aws:sourcearn": f"arn:aws:iot:{context.region}:{account}:stream/any"}
         context = dataclasses.replace(context, service_context=context.service_context | source)
     return trusts(document, caller, context)
+
+
+async def create_local_server(loop, factory, host=None, *arguments, **options):
+    """Creates a server. MiniStack's broker would listen on all addresses of the machine."""
+    return await create_server(loop, factory, "127.0.0.1" if host == "0.0.0.0" else host, *arguments, **options)
 
 
 def presigned_with_versions(job):
@@ -104,6 +111,7 @@ if __name__ == "__main__":
         "update": lambda _, __, properties, ___: put_bus_policy(properties),
         "delete": lambda identifier, _: eventbridge._event_bus_policies.pop(identifier.partition("|")[0], None),
     }
+    asyncio.BaseEventLoop.create_server = create_local_server
     iot._jobs_presigned_document = presigned_with_versions
     iam_evaluator.evaluate_trust_policy = trusts_with_source
     eventbridge.policy_of_bus = policy_of_bus

@@ -163,6 +163,19 @@ class Mqtt(DeviceTest):
         self.assertEqual((result["status"], result["bytes"]), ("SUCCEEDED", len(image)))
         self.assertEqual(device.installed("power.bin"), image)
 
+    def test_a_device_whose_execution_ends_early_installs_the_next_job(self):
+        # The local cloud has no time-outs. A canceled execution rejects updates, as one that timed out does.
+        outcome = self.release("firmware/slow.bin", IMAGE * 80)
+        with Device(cloud, THING) as device:
+            device.start().event("received")
+            iot.cancel_job_execution(jobId=outcome["jobId"], thingName=THING, force=True)
+            with self.assertRaisesRegex(Failed, "AWS IoT rejects an update"):
+                device.result()
+            again = self.release("firmware/retry.bin")
+            result = device.start().result()
+        self.assertEqual((self.status(outcome), self.status(again)), ("CANCELED", "SUCCEEDED"))
+        self.assertEqual((result["bytes"], device.installed("retry.bin")), (len(IMAGE), IMAGE))
+
     def test_a_manifest_of_several_files_is_refused(self):
         versions = {key: cloud.upload(key, IMAGE) for key in ("firmware/set/a.bin", "firmware/set/b.bin")}
         manifest = {"files": [{"key": key, "versionId": version} for key, version in versions.items()]}
