@@ -76,7 +76,7 @@ def install(cloud, job_id, file_path, image):
     executions = [iot.describe_job_execution(jobId=job_id, thingName=thing)["execution"] for thing in things]
     statuses = ", ".join(sorted({each["status"] for each in executions}))
     job = iot.describe_job(jobId=job_id)["job"]
-    show("Job", f"executions {statuses}", f"job        {job['status']}")
+    show("Job after the update", *rows({"executions": statuses, "job": job["status"]}))
 
     expected = "FAILED" if flips else "SUCCEEDED"
     if statuses != expected or job["status"] != "COMPLETED":

@@ -176,6 +176,12 @@ class Mqtt(DeviceTest):
         self.assertEqual((self.status(outcome), self.status(again)), ("CANCELED", "SUCCEEDED"))
         self.assertEqual((result["bytes"], device.installed("retry.bin")), (len(IMAGE), IMAGE))
 
+    def test_a_device_connects_only_as_its_own_thing(self):
+        with Device(cloud, THING) as device:
+            device.thing = THING_OF_MANIFEST
+            self.assertNotEqual(device.start().process.wait(30), 0)
+            self.assertIn("Connection closed", device.errors())
+
     def test_a_manifest_of_several_files_is_refused(self):
         versions = {key: cloud.upload(key, IMAGE) for key in ("firmware/set/a.bin", "firmware/set/b.bin")}
         manifest = {"files": [{"key": key, "versionId": version} for key, version in versions.items()]}
