@@ -113,15 +113,16 @@ zip deploy logs redrive destroy: setup
 	@$(PROGRAM) ops/operate.py $@
 
 # The tests that use the deployed stack run next to those that do not: two of the programs would share .aws-sam.
-test: build .venv/lint/.installed
+test: build .venv/lint/.installed .venv/device/.installed
 	@cargo test --locked
 	@$(AS_STEP) test_interrupt.py $(VENV)/python $(LOCAL_CLOUD)/test_interrupt.py
 	@IN_PARALLEL=yes $(MAKE) --no-print-directory --jobs=2 test-stack test-programs
 
-test-stack: $(if $(IN_PARALLEL),,local-cloud)
+test-stack: $(if $(IN_PARALLEL),,local-cloud .venv/device/.installed)
 	@$(AS_STEP) test_stack.py $(VENV)/python $(LOCAL_CLOUD)/test_stack.py
 	@$(AS_STEP) "memory and time of the release build" env BOOTSTRAP=.aws-sam/build/Function/bootstrap \
 	    cargo test --quiet --locked --test releases no_event_takes_much_memory_or_time
+	@$(AS_STEP) test_device.py $(VENV)/python $(LOCAL_CLOUD)/test_device.py
 	@$(AS_STEP) test_security.py $(VENV)/python $(LOCAL_CLOUD)/test_security.py
 	@$(AS_STEP) test_attach.py $(VENV)/python $(LOCAL_CLOUD)/test_attach.py
 	@$(AS_STEP) test_operate.py $(VENV)/python $(LOCAL_CLOUD)/test_operate.py

@@ -1,7 +1,11 @@
 """`make demo`: from a firmware image and its tags to an AWS IoT job, by the unmodified stack on the local cloud.
 
-The environment variables are FIRMWARE (path of an image), TAGS (in the form of the x-amz-tagging header), KEY and KEEP.
-KEY is the key of the object, with or without the upload prefix. KEEP=yes keeps the local cloud until Ctrl-C.
+Devices with the agent rustot then install the update. The environment variables:
+
+- FIRMWARE is the path of an image, and TAGS are in the form of the x-amz-tagging header.
+- KEY is the key of the object, with or without the upload prefix.
+- DEVICES is the number of devices in the thing group. FAULT=flip changes a byte on the way to them.
+- KEEP=yes keeps the local cloud until Ctrl-C.
 """
 
 import hashlib
@@ -17,6 +21,8 @@ import boto3
 from botocore.exceptions import ClientError
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/local_cloud"))
+
+from devices import fault, install, number_of_devices, show_download
 
 import cloud as local
 from cloud import Cloud, device, presigned, tags_of_uploads
@@ -34,16 +40,21 @@ def main():
     name, image, origin = firmware()
     is_kept = is_yes("KEEP", "delete the local cloud at the end")
     tags = tags_of_uploads()
+    things = [f"lab-device-{number}" for number in range(1, number_of_devices(len(local.THINGS)) + 1)]
+    fault()
     key = key_of_upload(name)
 
-    print("A firmware upload becomes an AWS IoT job, on a local cloud, with the same stack that is deployed to AWS.\n")
+    print(
+        "A firmware upload becomes an AWS IoT job, on a local cloud, with the same stack that is deployed to AWS.\n"
+        "Devices then install the update.\n"
+    )
     with ExitStack() as stack:
         keep = stack.enter_context(kept()) if is_kept else None
         build_everything()
         with step("start the local cloud"):
             cloud = stack.enter_context(Cloud())
         with step("create certificate, signing profile, thing groups and things"):
-            cloud.provision(tags)
+            cloud.provision(tags, things)
         with step("sam deploy"):
             cloud.deploy()
         bucket = cloud.outputs["BucketName"]
@@ -55,7 +66,7 @@ def main():
             except ClientError as error:
                 raise Failed(f"the upload failed: {reason(error)}") from error
             outcome = cloud.outcome(key, version)
-        problem = report(cloud, outcome)
+        problem = report(cloud, outcome, image)
         if keep and not problem:
             keep(cloud)
     if problem:
@@ -86,7 +97,7 @@ def allowed_targets():
     return f"thing groups {local.ALLOWED_THING_GROUPS}; things {local.ALLOWED_THINGS}"
 
 
-def report(cloud, outcome):
+def report(cloud, outcome, uploaded):
     """Shows the release. Returns the problem if it has no job."""
     if outcome["outcome"] not in ("created", "adopted"):
         reasons = outcome.get("reasons") or outcome.get("reason") or json.dumps(outcome)
@@ -102,6 +113,7 @@ def report(cloud, outcome):
     job = iot.describe_job(jobId=job_id)["job"]
     document = iot.get_job_document(jobId=job_id)["document"]
     (file,) = json.loads(document)["afr_ota"]["files"]
+    file_path = file["filepath"]
     at, image = cloud.streamed(outcome["streamId"]) if "streamId" in outcome else presigned(file["update_data_url"])
     cloud.verify(file["sig-sha256-ecdsa"], image)
 
@@ -119,6 +131,13 @@ def report(cloud, outcome):
     if "streamId" in outcome:  # the parser requires a stream
         show("The job document, read by the parser of rustot", *device(document).splitlines())
     show("Job executions", *executions(iot, job_id))
+    if "startTime" in job.get("schedulingConfig", {}):
+        print("\nThe job has a start time. AWS would wait for it; the local cloud offers the job to devices at once.")
+    print()
+    if "streamId" in outcome:
+        install(cloud, job_id, file_path, uploaded)
+    else:
+        show_download(cloud, job_id)
     print(f"\njobArn: {outcome['jobArn']}")
     return None
 

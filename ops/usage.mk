@@ -1,7 +1,7 @@
 # The variables of each target, and its effect after `#`. This table is the only list of variables: the check of the
 # command line, the export to programs, `make help` and `make help-all` use it. `make help` omits the last section.
 ## Try it
-USES.demo := FIRMWARE TAGS KEY KEEP  # release a firmware image on a local cloud, without an AWS account
+USES.demo := FIRMWARE TAGS KEY DEVICES FAULT KEEP  # release and install an image on a local cloud, without an AWS account
 USES.cloud := TAGS  # keep a local cloud with the stack, to practise all commands
 USES.invoke-cargo := EVENT MODE TAGS ENV_VARS MANIFEST FIRMWARE STACK RELEASE  # replay an event: EVENT=events/put.json
 USES.invoke := EVENT MODE TAGS ENV_VARS MANIFEST FIRMWARE STACK RELEASE  # the same in Docker, with sam local invoke
@@ -49,9 +49,11 @@ USES.lint :=  # run only format checks and linters
 #   ARCHITECTURE  x86_64 (the default) or arm64
 #   BUCKET        the bucket of the object
 #   BURST         the number of uploads at once: 100
+#   DEVICES       the number of devices that install the update: 3
 #   EMPTY         yes: also delete the bucket, after its name is typed
 #   ENV_VARS      a file with settings of the function, like events/env/dry-run.json
 #   EVENT         a sample event (put or events/put.json), or a file of your own
+#   FAULT         flip: change a byte on the way to the devices, which refuse the image
 #   FIRMWARE      a file with the image; without it, an image is generated
 #   FOLLOW        yes: continue with new lines until Ctrl-C
 #   KEEP          yes: keep the local cloud of the demo until Ctrl-C, or new inputs of the fuzzer

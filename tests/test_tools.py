@@ -263,6 +263,8 @@ class InputTest(unittest.TestCase):
             (demo, {"KEY": "firmware/"}, "the key of the upload is empty"),
             (demo, {"KEY": "\udcff.bin"}, "expected UTF-8 instead of 'firmware/\\udcff.bin'"),
             (demo, {"FIRMWARE": "docs"}, "cannot read FIRMWARE"),
+            (demo, {"DEVICES": "101"}, "DEVICES is `101`, expected a number from 1 to 100"),
+            (demo, {"FAULT": "flop"}, "FAULT is `flop`, expected `flip`"),
             (cargo, {"EVENT": "put", "MODE": "local-cloud", "TAGS": "a=1&a=2"}, "TAGS has the tag `a` 2 times"),
             (cargo, {"EVENT": "pt"}, "did you mean EVENT=events/put.json?"),
             (cargo, {"EVENT": "events/manifst.json"}, "did you mean EVENT=events/manifest.json?"),

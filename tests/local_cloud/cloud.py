@@ -91,6 +91,7 @@ class Cloud:
             raise Failed(f"the local cloud cannot listen on {self.host}: is that an address of this machine?")
         self.endpoint = f"http://{address}"
         reach(self.endpoint)
+        self.broker_port = free_port()
         settings = {
             "GATEWAY_PORT": upstream.rpartition(":")[2],
             "BIND_HOST": "127.0.0.1",
@@ -98,7 +99,7 @@ class Cloud:
             "MINISTACK_REGION": REGION,
             "STATE_DIR": str(self.scratch),
             "TMPDIR": str(self.scratch),
-            "IOT_MTLS_ENABLED": "0",
+            "IOT_MTLS_PORT": str(self.broker_port),
             "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.2",
             # Functions have only the permissions of their roles.
             "AUTH": "true",
@@ -137,13 +138,13 @@ class Cloud:
         self.children.append(process)
         return process
 
-    def provision(self, tags=""):
+    def provision(self, tags="", things=THINGS):
         """Creates what a deployment requires of the account: certificate, signing profile, things in groups, packages.
 
-        Also creates the allowed targets and the package versions in `tags`, which have the form of the x-amz-tagging
-        header.
+        `things` are in the thing group `lab`. Also creates the allowed targets and the package versions in `tags`,
+        which have the form of the x-amz-tagging header.
         """
-        things = {*THINGS, *_allowed(tags, "ota:thing", ALLOWED_THINGS)}
+        things = {*things, *_allowed(tags, "ota:thing", ALLOWED_THINGS)}
         thing_groups = {THING_GROUP, *_allowed(tags, "ota:thing-group", ALLOWED_THING_GROUPS)}
         self.certificate, key = self_signed_certificate()
         arn = client("acm").import_certificate(Certificate=self.certificate, PrivateKey=key)["CertificateArn"]
@@ -325,7 +326,7 @@ def presigned(placeholder):
 def device(document):
     """Returns the facts that a device parses from a job document."""
     program = TARGET / "debug/device"
-    answer = subprocess.run([program], input=document, capture_output=True, text=True)
+    answer = subprocess.run([program, "document"], input=document, capture_output=True, text=True)
     if answer.returncode:
         raise Failed(answer.stderr.strip())
     return answer.stdout
@@ -373,9 +374,9 @@ def tags_of_uploads():
     return tags
 
 
-def self_signed_certificate():
+def self_signed_certificate(key=None):
     """Returns a code-signing certificate like that of the AWS documentation for OTA updates, and its key, both PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = key or ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "firmware signing, local cloud")])
     now = datetime.now(UTC)
     certificate = (

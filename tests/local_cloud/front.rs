@@ -1,16 +1,20 @@
-//! The endpoint of the local cloud. It serves IoT streams and software packages, which MiniStack lacks, and forwards
-//! all other requests to MiniStack. Requests of the function get the faults that a test sets (`faults.rs`).
+//! The endpoint of the local cloud. It serves IoT streams, their files by MQTT, and software packages, which MiniStack
+//! lacks. It forwards all other requests to MiniStack. Requests of the function get the faults that a test sets (`faults.rs`).
 //!
 //! `iot-streams UPSTREAM ACCOUNT HOST` prints the address it listens on, a free port of that host, as its first line.
 //! The variables AWS_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are for its own requests to MiniStack.
 
+mod broker;
 mod faults;
+mod file_delivery;
 mod operations;
 mod packages;
 mod service;
 mod signing_jobs;
 mod streams;
+mod tls;
 
+use std::cell::{Cell, RefCell};
 use std::env;
 use std::error::Error;
 use std::net::SocketAddr;
@@ -18,7 +22,10 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
-use aws_sigv4::http_request::{self, SignableBody, SignableRequest, SigningSettings};
+use aws_sigv4::http_request::{
+    self, PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings,
+    UriPathNormalizationMode,
+};
 use aws_sigv4::sign::v4;
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
@@ -31,13 +38,17 @@ use hyper::service::service_fn;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::net::TcpListener;
 use tokio::task::LocalSet;
 
+use broker::{Cached, Session};
 use faults::Faults;
 use packages::Packages;
 use streams::Streams;
+
+/// The characters that signatures of requests to S3 encode in paths and parameters.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 
 type AnyError = Box<dyn Error + Send + Sync>;
 
@@ -73,6 +84,8 @@ struct Front {
     credentials: Credentials,
     upstream: Authority,
     client: Client<HttpConnector, Full<Bytes>>,
+    cached: RefCell<Vec<Cached>>,
+    is_flipping: Cell<bool>,
 }
 
 impl Front {
@@ -87,12 +100,14 @@ impl Front {
             credentials: Credentials::from_keys(id, secret, None),
             upstream: upstream.parse::<Uri>()?.into_parts().authority.ok_or("the upstream is not a URL with a host")?,
             client: Client::builder(TokioExecutor::new()).build_http(),
+            cached: RefCell::default(),
+            is_flipping: Cell::default(),
         })
     }
 
     /// Responds to every request to the endpoint.
     async fn answer(
-        &self,
+        self: &Rc<Self>,
         request: Request<Incoming>,
         client: SocketAddr,
         front: SocketAddr,
@@ -101,6 +116,10 @@ impl Front {
         let request = Request::from_parts(head, body.collect().await?.to_bytes());
         let response = if Faults::serves(request.uri().path()) {
             self.faults.answer(&request)
+        } else if request.uri().path() == "/_broker" {
+            self.connect(&request).await
+        } else if request.uri().path() == "/_broker/flip" {
+            self.flip(&request)
         } else {
             self.faults.serve(request, client, front, async |request| self.serve(request).await).await
         };
@@ -121,42 +140,64 @@ impl Front {
 
     /// Returns the size of an object in MiniStack's S3. `None` if the object does not exist.
     async fn object_size(&self, bucket: &str, key: &str, version: Option<&str>) -> Option<u64> {
-        let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
-        let version = version.map(|version| format!("?versionId={}", encode(version))).unwrap_or_default();
-        let uri = format!("http://{}/{}/{}{version}", self.upstream, encode(bucket), encode(key));
-        let mut request = Request::head(uri).body(Full::default()).ok()?;
-        self.sign(&mut request).ok()?;
-        let response = self.client.request(request).await.ok().filter(|response| response.status().is_success())?;
+        let request = Request::head(self.object_uri(bucket, key, version)).body(Bytes::new()).ok()?;
+        let response = self.send(request, "s3", None).await.ok().filter(|response| response.status().is_success())?;
         response.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
     }
 
-    /// Signs a request to S3 that has no body.
-    fn sign<B>(&self, request: &mut Request<B>) -> Result<(), AnyError> {
-        let identity = self.credentials.clone().into();
+    fn object_uri(&self, bucket: &str, key: &str, version: Option<&str>) -> String {
+        let encode = |text| utf8_percent_encode(text, UNRESERVED);
+        let version = version.map(|version| format!("?versionId={}", encode(version))).unwrap_or_default();
+        format!("http://{}/{}/{}{version}", self.upstream, encode(bucket), encode(key))
+    }
+
+    /// Signs a request to a service of MiniStack with a role, or as the account, and sends it.
+    async fn send(
+        &self,
+        mut request: Request<Bytes>,
+        service: &str,
+        role: Option<&Session>,
+    ) -> Result<Response<Bytes>, AnyError> {
+        let identity = match role {
+            Some(Session { id, secret, token }) => Credentials::from_keys(id, secret, Some(token.clone())),
+            None => self.credentials.clone(),
+        };
+        let identity = identity.into();
+        let mut settings = SigningSettings::default();
+        if service == "s3" {
+            settings.percent_encoding_mode = PercentEncodingMode::Single;
+            settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
+            settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+        }
         let parameters = v4::SigningParams::builder()
             .identity(&identity)
             .region(&self.region)
-            .name("s3")
+            .name(service)
             .time(SystemTime::now())
-            .settings(SigningSettings::default())
+            .settings(settings)
             .build()?
             .into();
-        let uri = request.uri().to_string();
-        let signable = SignableRequest::new(request.method().as_str(), &uri, [].into_iter(), SignableBody::empty())?;
+        let (uri, body) = (request.uri().to_string(), request.body().clone());
+        let signable =
+            SignableRequest::new(request.method().as_str(), &uri, [].into_iter(), SignableBody::Bytes(&body))?;
         let (instructions, _) = http_request::sign(signable, &parameters)?.into_parts();
-        instructions.apply_to_request_http1x(request);
-        Ok(())
+        instructions.apply_to_request_http1x(&mut request);
+        self.complete(request).await
     }
 
     /// Forwards the request with its `Host`, which is part of the signature.
     async fn forward(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, AnyError> {
-        // Clients reach AWS only over TLS, and bucket policies require TLS.
-        request.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
         let mut target = std::mem::take(request.uri_mut()).into_parts();
         target.scheme = Some(Scheme::HTTP);
         target.authority = Some(self.upstream.clone());
         target.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
         *request.uri_mut() = Uri::from_parts(target)?;
+        self.complete(request).await
+    }
+
+    async fn complete(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, AnyError> {
+        // Clients reach AWS only over TLS, and bucket policies require TLS.
+        request.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
         let (head, body) = self.client.request(request.map(Full::new)).await?.into_parts();
         Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
     }

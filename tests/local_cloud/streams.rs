@@ -3,6 +3,9 @@
 //! A state machine without I/O, which receives requests and calls back for the size of an S3 object. The shapes are
 //! from the AWS IoT API reference, the limits from "AWS IoT Core endpoints and quotas".
 
+#[path = "streams/stream.rs"]
+mod stream;
+
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,8 +13,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
+
+pub use stream::Stream;
+use stream::{S3Location, StreamFile};
 
 use crate::service::{ServiceError, response};
 
@@ -26,23 +32,6 @@ pub struct Streams {
     streams: Mutex<BTreeMap<String, Stream>>,
 }
 
-#[derive(Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Stream {
-    #[serde(rename = "streamId")]
-    id: String,
-    #[serde(rename = "streamArn")]
-    arn: String,
-    #[serde(rename = "streamVersion")]
-    version: u16,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<String>,
-    files: Vec<StreamFile>,
-    created_at: f64,
-    last_updated_at: f64,
-    role_arn: String,
-}
-
 /// The body of `CreateStream` and `UpdateStream` requests.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -50,21 +39,6 @@ struct Definition {
     description: Option<String>,
     files: Option<Vec<StreamFile>>,
     role_arn: Option<String>,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct StreamFile {
-    file_id: u8,
-    s3_location: S3Location,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-struct S3Location {
-    bucket: String,
-    key: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<String>,
 }
 
 impl Streams {
@@ -198,22 +172,13 @@ impl Streams {
         Ok(page_of_streams)
     }
 
+    /// Returns a stream. `None` if it does not exist.
+    pub fn find(&self, id: &str) -> Option<Stream> {
+        self.lock().get(id).cloned()
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Stream>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Stream {
-    fn summary(&self) -> Value {
-        let mut summary = json!({
-            "streamId": self.id,
-            "streamArn": self.arn,
-            "streamVersion": self.version,
-        });
-        if let Some(description) = &self.description {
-            summary["description"] = json!(description);
-        }
-        summary
     }
 }
 
