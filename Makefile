@@ -183,7 +183,7 @@ sbom: .venv/sbom/.installed
 
 lint: setup .venv/lint/.installed
 	@$(AS_STEP) "cargo fmt" cargo fmt --check
-	@$(AS_STEP) "cargo clippy" cargo clippy --locked --workspace --all-targets -- --deny warnings
+	@$(AS_STEP) "cargo clippy" cargo clippy --locked --workspace --all-targets --features cli -- --deny warnings
 	@$(AS_STEP) "sam validate" $(VENV)/sam validate --lint --region us-east-1
 	@$(AS_STEP) "cfn-lint" $(VENV)/cfn-lint template.yaml
 	@$(AS_STEP) "checkov" $(VENV)/python $(LOCAL_CLOUD)/lint.py

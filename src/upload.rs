@@ -193,7 +193,9 @@ mod tests {
             assert_eq!(Upload::from_description(&format!("{description} (release 0123456789abcdef)")), Some(upload));
         }
         let longest = upload(&"ü".repeat(512)).description();
-        for other in ["", "my job", "s3://b/k", "s3://b?versionId=v", "s3://b/a b?versionId=v", "S3://b/k?versionId=v", &longest] {
+        for other in
+            ["", "my job", "s3://b/k", "s3://b?versionId=v", "s3://b/a b?versionId=v", "S3://b/k?versionId=v", &longest]
+        {
             assert_eq!(Upload::from_description(other), None, "{other}");
         }
     }

@@ -230,7 +230,7 @@ pub enum ExecutionStatusName {
 }
 
 /// Returns the name of AWS IoT for a value: `IN_PROGRESS` for `in-progress`.
-pub fn aws_name(value: impl ValueEnum) -> String {
+pub fn aws_name(value: &impl ValueEnum) -> String {
     let name = value.to_possible_value().map(|value| value.get_name().to_uppercase());
     name.unwrap_or_default().replace('-', "_")
 }

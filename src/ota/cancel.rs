@@ -6,7 +6,7 @@ use crate::counts::Counts;
 use crate::find::find_existing;
 use crate::job_text::targets;
 use crate::jobs::{DescribedJob, with_upload};
-use crate::output::{confirm, report, say, write_json};
+use crate::output::{confirm, report, say, warn, write_json};
 use crate::problem::{Exit, Problem};
 use crate::stack::Stack;
 use crate::text::counted;
@@ -28,6 +28,11 @@ pub async fn run(
     let done = match job.status() {
         JobStatus::Canceled => {
             report(format_args!("`{}` is canceled already", job.id));
+            let at_work = Counts::from(job).in_progress;
+            if arguments.force && at_work > 0 {
+                let devices = counted(at_work, "device");
+                warn(format_args!("{devices} at work: AWS IoT cancels no executions of a canceled job, wait for them"));
+            }
             job.clone()
         }
         status if job.is_over() => {
@@ -82,13 +87,16 @@ mod tests {
     #[test]
     fn the_plan_has_the_devices_that_wait_and_that_are_at_work() {
         let plan = |queued: i32, at_work: i32, is_forced: bool| {
-            let details = JobProcessDetails::builder().number_of_queued_things(queued).number_of_in_progress_things(at_work);
+            let details =
+                JobProcessDetails::builder().number_of_queued_things(queued).number_of_in_progress_things(at_work);
             let job = Job::builder().status(JobStatus::InProgress).job_process_details(details.build());
             let job = job.targets("arn:aws:iot:us-east-1:1:thinggroup/lab").build();
             super::plan(&DescribedJob { id: "AFR_OTA-a".to_owned(), job, json: Value::Null }, is_forced).join("\n")
         };
         assert_eq!(plan(1, 0, true), "cancels `AFR_OTA-a` for lab\n  1 device queued: will not get the job");
-        assert!(plan(5, 2, false).contains("\n  5 devices queued: will not get the job\n  2 devices at work: may finish; "));
+        assert!(
+            plan(5, 2, false).contains("\n  5 devices queued: will not get the job\n  2 devices at work: may finish; ")
+        );
         assert!(plan(0, 1, true).contains("\n  1 device at work: AWS IoT cancels the executions (--force); "));
     }
 }

@@ -145,7 +145,7 @@ async fn dry_run(candidate: &Candidate, settings: &Settings, clients: Clients) -
     let key = utf8_percent_encode(&candidate.key, NON_ALPHANUMERIC).to_string();
     let object = json!({"key": key, "size": candidate.bytes.len(), "versionId": NO_VERSION_YET});
     let s3 = json!({"bucket": {"name": settings.upload_bucket}, "object": object});
-    let record = json!({"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "awsRegion": settings.region, "s3": s3});
+    let record = json!({"eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "awsRegion": settings.region, "s3": s3});
     let event = json!({"Records": [record]}).to_string();
     let deadline = SystemTime::now() + Duration::from_mins(1);
     let releases = Function::new(settings, clients).handle(&event, deadline).await;
@@ -220,12 +220,15 @@ mod tests {
         assert_eq!(job["jobId"], "AFR_OTA-gr-e-1-2-bin-<from S3>");
         let text = checked.json.to_string();
         assert!(text.contains("AFR_OTA-<from S3>") && !text.contains(NO_VERSION_YET), "{text}");
-        assert!(!text.contains(&Upload::new("bucket".into(), "firmware/größe 1+2.bin".into(), NO_VERSION_YET.into()).default_job_id()));
+        assert!(!text.contains(
+            &Upload::new("bucket".into(), "firmware/größe 1+2.bin".into(), NO_VERSION_YET.into()).default_job_id()
+        ));
     }
 
     #[tokio::test]
     async fn a_rejected_file_has_every_problem() {
-        let rejected = checked(&candidate("firmware/a.bin", "ota:thing-group=lab&ota:start=soon&ota:retires=3", b"image")).await;
+        let rejected =
+            checked(&candidate("firmware/a.bin", "ota:thing-group=lab&ota:start=soon&ota:retires=3", b"image")).await;
         assert_eq!((rejected.problem.exit, rejected.problem.messages.len()), (Exit::Rejected, 2), "{rejected:?}");
         let empty = checked(&candidate("firmware/a.bin", "ota:thing-group=lab", b"")).await;
         assert_eq!(empty.problem.exit, Exit::Rejected, "{empty:?}");

@@ -35,7 +35,9 @@ pub async fn run(
         report(format_args!("the job `{}` and its stream are deleted already", release.job_id));
         return write(out, is_json, (&release.job_id, false), (&stream_id, false));
     }
-    for (kind, id, exists) in [("stream", &stream_id, stream.is_some()), ("job", &release.job_id, release.job.is_some())] {
+    for (kind, id, exists) in
+        [("stream", &stream_id, stream.is_some()), ("job", &release.job_id, release.job.is_some())]
+    {
         say(format_args!("deletes the {kind} `{id}`{}", if exists { "" } else { ", which is deleted already" }));
     }
     confirm("Delete them?", arguments.yes)?;
@@ -58,8 +60,7 @@ fn refuse(release: &Release) -> Result<(), Problem> {
         if counts.in_progress > 0 {
             let devices = counted(counts.in_progress, "device");
             return Err(Problem::not_done(format!(
-                "{devices} of `{id}` are at work and fetch the image from the stream: wait with `ota watch {id}`, or run \
-                 `ota cancel --force {id}`"
+                "`{id}` has {devices} at work, which may still fetch the image from the stream: wait with `ota watch {id}`"
             )));
         }
     }
@@ -125,10 +126,15 @@ mod tests {
         for (status, at_work, record, message) in [
             (JobStatus::InProgress, 1, Some(receipt()), "`AFR_OTA-a` is IN_PROGRESS (1 in progress): "),
             (JobStatus::Scheduled, 0, Some(receipt()), "`AFR_OTA-a` is SCHEDULED (no devices): "),
-            (JobStatus::Canceled, 2, Some(receipt()), "2 devices of `AFR_OTA-a` are at work"),
+            (JobStatus::Canceled, 2, Some(receipt()), "`AFR_OTA-a` has 2 devices at work, "),
             (JobStatus::Completed, 0, None, "the receipt of `AFR_OTA-a` is missing"),
             (JobStatus::Completed, 0, Some(claim()), "the receipt of `AFR_OTA-a` is missing"),
-            (JobStatus::Completed, 0, Some(other()), "the receipt of s3://b/k version v is that of the job `AFR_OTA-b`"),
+            (
+                JobStatus::Completed,
+                0,
+                Some(other()),
+                "the receipt of s3://b/k version v is that of the job `AFR_OTA-b`",
+            ),
         ] {
             let refusal = refusal(status, at_work, record).unwrap();
             assert!(refusal.starts_with(message), "{refusal}");

@@ -10,6 +10,7 @@ use crate::stack::Stack;
 use crate::text::counted;
 use aws_sdk_iot::types::{JobExecutionStatus, JobExecutionSummaryForJob};
 use serde_json::{Value, json};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::Write;
 
@@ -42,7 +43,7 @@ pub async fn list(
     is_json: bool,
     out: &mut dyn Write,
 ) -> Result<Exit, Problem> {
-    let status = arguments.status.map(|status| JobExecutionStatus::from(aws_name(status).as_str()));
+    let status = arguments.status.map(|status| JobExecutionStatus::from(aws_name(&status).as_str()));
     let mut rows = Rows::new(&["THING", "STATUS", "RETRY", "QUEUED", "STARTED", "UPDATED"]);
     let (mut json_list, mut reasons, mut token) = (JsonList::default(), Reasons::default(), None);
     let mut number = 0;
@@ -52,14 +53,13 @@ pub async fn list(
         number += executions.len();
         for (index, execution) in executions.iter().enumerate() {
             if is_failure(execution) {
-                let details = match reasons.looked_up < arguments.details {
-                    true => Some(details(aws, job_id, execution).await?),
-                    false => None,
-                };
-                if let Some(details) = &details {
+                let mut found = None;
+                if reasons.looked_up < arguments.details {
+                    let details = details(aws, job_id, execution).await?;
                     json[index]["statusDetails"] = details.clone();
+                    found = Some(details);
                 }
-                reasons.add(execution, details.as_ref());
+                reasons.add(execution, found.as_ref());
             }
         }
         if is_json {
@@ -126,7 +126,15 @@ struct Reasons {
     looked_up: usize,
     /// The number of all failures.
     failures: usize,
-    devices: BTreeMap<(String, String), (usize, Vec<String>)>,
+    /// By the status and its details.
+    devices: BTreeMap<(String, String), Devices>,
+}
+
+/// The number of devices with one reason, and the names of some.
+#[derive(Debug, Default)]
+struct Devices {
+    number: usize,
+    names: Vec<String>,
 }
 
 impl Reasons {
@@ -135,10 +143,11 @@ impl Reasons {
         let Some(details) = details else { return };
         self.looked_up += 1;
         let pairs = details["detailsMap"].as_object().into_iter().flatten();
-        let pairs: Vec<_> = pairs.map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default())).collect();
+        let pairs: Vec<_> =
+            pairs.map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default())).collect();
         let reason = if pairs.is_empty() { "no status details".to_owned() } else { pairs.join(", ") };
         let status = status(execution).map(ToString::to_string).unwrap_or_default();
-        let (number, names) = self.devices.entry((status, reason)).or_default();
+        let Devices { number, names } = self.devices.entry((status, reason)).or_default();
         *number += 1;
         if names.len() < MAX_NAMES {
             names.push(thing_name(execution).to_owned());
@@ -146,14 +155,16 @@ impl Reasons {
     }
 
     /// The reasons, the most frequent first.
-    fn sorted(&self) -> Vec<(&(String, String), &(usize, Vec<String>))> {
-        let mut all: Vec<_> = self.devices.iter().collect();
-        all.sort_by_key(|(_, (number, _))| std::cmp::Reverse(*number));
+    fn sorted(&self) -> Vec<(&str, &str, &Devices)> {
+        let all = self.devices.iter().map(|((status, reason), devices)| (status.as_str(), reason.as_str(), devices));
+        let mut all: Vec<_> = all.collect();
+        all.sort_by_key(|(_, _, devices)| Reverse(devices.number));
         all
     }
 
     fn json(&self) -> Value {
-        let reason = |((status, reason), (number, names)): (&(String, String), &(usize, Vec<String>))| {
+        let reason = |(status, reason, devices): (&str, &str, &Devices)| {
+            let (number, names) = (devices.number, &devices.names);
             json!({"status": status, "reason": reason, "numberOfExecutions": number, "thingNames": names})
         };
         self.sorted().into_iter().map(reason).collect()
@@ -163,11 +174,12 @@ impl Reasons {
         if self.failures == 0 {
             return Ok(());
         }
-        let (looked_up, failures) = (self.looked_up, counted(i64::try_from(self.failures).unwrap_or(i64::MAX), "failure"));
+        let (looked_up, failures) =
+            (self.looked_up, counted(i64::try_from(self.failures).unwrap_or(i64::MAX), "failure"));
         writeln!(out, "\nreasons of {looked_up} of {failures}:\n")?;
-        let row = |((status, reason), (number, names)): (&(String, String), &(usize, Vec<String>))| {
+        let row = |(status, reason, Devices { number, names }): (&str, &str, &Devices)| {
             let more = if *number > names.len() { ", …" } else { "" };
-            vec![number.to_string(), status.clone(), reason.clone(), format!("{}{more}", names.join(", "))]
+            vec![number.to_string(), status.to_owned(), reason.to_owned(), format!("{}{more}", names.join(", "))]
         };
         let rows: Vec<_> = self.sorted().into_iter().map(row).collect();
         Rows::new(&["EXECUTIONS", "STATUS", "STATUS DETAILS", "THINGS"]).write(out, &rows)?;

@@ -30,7 +30,10 @@ impl Release {
     /// Fails if it does not exist.
     pub fn existing_job(&self) -> Result<&DescribedJob, Problem> {
         self.job.as_ref().ok_or_else(|| {
-            Problem::not_done(format!("the job `{}` does not exist: it was deleted, or is not created yet", self.job_id))
+            Problem::not_done(format!(
+                "the job `{}` does not exist: it was deleted, or is not created yet",
+                self.job_id
+            ))
         })
     }
 }
@@ -46,10 +49,12 @@ enum Name<'a> {
 impl<'a> Name<'a> {
     fn parse(text: &'a str) -> Option<Self> {
         let is_id = |id: &str| {
-            (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+            (1..=128).contains(&id.len())
+                && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
         };
         if let Some(location) = text.strip_prefix("s3://") {
-            let (bucket, key) = location.split_once('/').filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty())?;
+            let (bucket, key) =
+                location.split_once('/').filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty())?;
             let (key, version_id) = split_version(key);
             return Some(Self::Key { bucket: Some(bucket), key, version_id });
         }
@@ -103,7 +108,9 @@ pub async fn find_existing(aws: &Aws, stack: &Stack, name: &str) -> Result<Relea
 }
 
 fn unknown(name: &str) -> Problem {
-    Problem::not_done(format!("`{name}` is not known: no job or stream of this stack has this ID; `ota list` shows all"))
+    Problem::not_done(format!(
+        "`{name}` is not known: no job or stream of this stack has this ID; `ota list` shows all"
+    ))
 }
 
 /// Finds a release by an ID, which can be that of a stream, too.
@@ -171,7 +178,8 @@ async fn find_by_key(aws: &Aws, stack: &Stack, key: &str, version: Option<&str>)
             Ok(Release { upload, job_id: record.job_id.clone(), job, record: Some(record) })
         }
         _ => {
-            let keys: Vec<_> = found.iter().map(|(upload, _)| format!("`s3://{}/{}`", upload.bucket, upload.key)).collect();
+            let keys: Vec<_> =
+                found.iter().map(|(upload, _)| format!("`s3://{}/{}`", upload.bucket, upload.key)).collect();
             Err(Problem::usage(format!("`{key}` is ambiguous, expected {}", keys.join(" or "))))
         }
     }
@@ -183,12 +191,11 @@ async fn find_version(
     key: &str,
     version: Option<&str>,
 ) -> Result<Option<(Upload, JobRecord)>, Problem> {
-    let versions = match version {
-        Some(version) => vec![version.to_owned()],
-        None => {
-            let versions = objects::versions(aws, settings, key).await?;
-            versions.into_iter().filter_map(|version| version.version_id).collect()
-        }
+    let versions = if let Some(version) = version {
+        vec![version.to_owned()]
+    } else {
+        let versions = objects::versions(aws, settings, key).await?;
+        versions.into_iter().filter_map(|version| version.version_id).collect()
     };
     for version in versions {
         let upload = Upload::new(settings.upload_bucket.clone(), key.to_owned(), version);
@@ -219,8 +226,9 @@ pub async fn upload_of(
     if !description.contains(" (release ") {
         return Ok(None);
     }
-    let ota = aws.jobs.document(&job.id).await?["afr_ota"].take();
-    let Some(key) = signed_key(aws, settings, &ota).await? else { return Ok(None) };
+    let document: Value = serde_json::from_str(&aws.jobs.document(&job.id).await?).unwrap_or_default();
+    let ota = &document["afr_ota"];
+    let Some(key) = signed_key(aws, settings, ota).await? else { return Ok(None) };
     let record = objects::record_next_to(aws, settings, &key).await?;
     Ok(record.filter(|record| record.job_id == job.id && description.ends_with(&record.mark())).map(|record| {
         (Upload::new(record.bucket.clone(), record.key.clone(), record.version_id.clone()), Some(record))

@@ -44,7 +44,8 @@ fn folders(settings: &Settings) -> Vec<(String, Vec<String>, Vec<String>)> {
     let (groups, things) = (&settings.allowed_thing_groups, &settings.allowed_things);
     let folders: BTreeSet<_> = groups.0.iter().chain(&things.0).map(|rule| rule.prefix.as_str()).collect();
     let names = |rules: &CommaSeparated<TargetRule>, folder| rules.patterns(folder).map(ToString::to_string).collect();
-    let folder = |folder| (format!("{}{folder}", settings.upload_prefix.0), names(groups, folder), names(things, folder));
+    let folder =
+        |folder| (format!("{}{folder}", settings.upload_prefix.0), names(groups, folder), names(things, folder));
     folders.into_iter().map(folder).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use crate::check::target;
 use crate::text::{local, local_of_iot};
-use aws_sdk_iot::types::Job;
+use aws_sdk_iot::types::{Job, JobExecutionsRetryConfig, MaintenanceWindow, RetryCriteria, SchedulingConfig};
 use ota_on_upload::options::target::Target;
 
 /// The names of the targets of a job.
@@ -27,10 +27,9 @@ pub fn schedule(job: &Job) -> String {
 
 /// The maintenance windows of a job, one on each line, and the next starts of its rollout.
 pub fn windows(job: &Job) -> String {
-    let windows = job.scheduling_config().map(|config| config.maintenance_windows()).unwrap_or_default();
-    let window = |window: &aws_sdk_iot::types::MaintenanceWindow| {
-        format!("{} (UTC), for {} min", window.start_time, window.duration_in_minutes)
-    };
+    let windows = job.scheduling_config().map(SchedulingConfig::maintenance_windows).unwrap_or_default();
+    let window =
+        |window: &MaintenanceWindow| format!("{} (UTC), for {} min", window.start_time, window.duration_in_minutes);
     let next = job.scheduled_job_rollouts().iter().filter_map(|rollout| rollout.start_time());
     let next = next.map(|start| format!("next: {}", local_of_iot(start)));
     windows.iter().map(window).chain(next).collect::<Vec<_>>().join("\n")
@@ -38,9 +37,8 @@ pub fn windows(job: &Job) -> String {
 
 /// The retries of a device, by the kind of failure.
 pub fn retries(job: &Job) -> String {
-    let criteria = job.job_executions_retry_config().map(|config| config.criteria_list()).unwrap_or_default();
-    let criterion =
-        |criterion: &aws_sdk_iot::types::RetryCriteria| format!("{} {}", criterion.number_of_retries, criterion.failure_type);
+    let criteria = job.job_executions_retry_config().map(JobExecutionsRetryConfig::criteria_list).unwrap_or_default();
+    let criterion = |criterion: &RetryCriteria| format!("{} {}", criterion.number_of_retries, criterion.failure_type);
     criteria.iter().map(criterion).collect::<Vec<_>>().join(", ")
 }
 

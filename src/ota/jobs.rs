@@ -82,16 +82,16 @@ impl Jobs {
         }
     }
 
-    /// Reads the document of a job: an empty object if it is not JSON.
+    /// Reads the document of a job.
     ///
     /// # Errors
     /// Fails if the request fails.
-    pub async fn document(&self, job_id: &str) -> Result<Value, Problem> {
+    pub async fn document(&self, job_id: &str) -> Result<String, Problem> {
         self.pacer.turn().await;
         let response = self.iot.get_job_document().job_id(job_id).send().await;
         let response =
             response.map_err(|error| Request::new("iot:GetJobDocument", format!("job/{job_id}")).problem(&error))?;
-        Ok(serde_json::from_str(response.document.as_deref().unwrap_or_default()).unwrap_or_default())
+        Ok(response.document.unwrap_or_default())
     }
 
     /// Returns a page of the executions of a job, and the members of the response with AWS's names.
@@ -108,9 +108,8 @@ impl Jobs {
         let raw = Raw::default();
         let call = self.iot.list_job_executions_for_job().job_id(job_id).max_results(PAGE).set_next_token(token);
         let page = call.set_status(status.cloned()).customize().interceptor(raw.clone()).send().await;
-        let page = page.map_err(|error| {
-            Request::new("iot:ListJobExecutionsForJob", format!("job/{job_id}")).problem(&error)
-        })?;
+        let page =
+            page.map_err(|error| Request::new("iot:ListJobExecutionsForJob", format!("job/{job_id}")).problem(&error))?;
         Ok((page, raw.member("executionSummaries")))
     }
 

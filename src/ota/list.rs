@@ -11,6 +11,7 @@ use crate::output::{JsonList, Rows, say};
 use crate::problem::{Exit, Problem};
 use crate::stack::Stack;
 use aws_sdk_iot::types::JobStatus;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ota_on_upload::options::target::Target;
 use ota_on_upload::upload::Upload;
 use std::cmp::Reverse;
@@ -41,9 +42,11 @@ pub async fn run(
     let mut rows = Rows::new(&["JOB", "STATUS", "DEVICES", "TARGETS", "SCHEDULE", "UPLOAD"]);
     let candidates = candidates(aws, arguments).await?;
     let mut rest = candidates.iter();
+    let bar = bar(candidates.len());
     while shown < max
         && let Some((_, job_id)) = rest.next()
     {
+        bar.inc(1);
         let Some(job) = aws.jobs.describe(job_id).await? else { continue };
         let Some((upload, _)) = upload_of(aws, stack, &job).await? else { continue };
         if !is_wanted(&job, &upload, arguments) {
@@ -57,9 +60,10 @@ pub async fn run(
         }
         part.push(row(&job, &upload));
         if part.len() == PART {
-            rows.write(out, &std::mem::take(&mut part))?;
+            bar.suspend(|| rows.write(out, &std::mem::take(&mut part)))?;
         }
     }
+    bar.finish_and_clear();
     if is_json {
         list.end(out, "jobs", &[])?;
         return Ok(Exit::Done);
@@ -75,9 +79,16 @@ pub async fn run(
     Ok(Exit::Done)
 }
 
+/// The number of jobs that are looked up, on standard error if that is a terminal.
+fn bar(jobs: usize) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(jobs as u64), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("  looked up {pos} of {len} jobs");
+    style.map_or(bar.clone(), |style| bar.with_style(style))
+}
+
 /// The time of creation and the ID of each job that may be a release of the stack, the newest first.
 async fn candidates(aws: &Aws, arguments: &ListArguments) -> Result<Vec<(i64, String)>, Problem> {
-    let status = arguments.status.map(|status| JobStatus::from(aws_name(status).as_str()));
+    let status = arguments.status.map(|status| JobStatus::from(aws_name(&status).as_str()));
     let since = arguments.since.map_or(0, jiff::Timestamp::as_second);
     let mut jobs = Vec::new();
     let mut token = None;

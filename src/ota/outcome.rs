@@ -64,7 +64,9 @@ impl Outcome {
             "rejected" => format!("rejected: {reason}"),
             "skipped" => format!("skipped: {reason}"),
             "failed" => format!("failed {MAX_ATTEMPTS} times; an operator must act: {reason}"),
-            "dry-run" => "checked only: the function of the stack runs with DRY_RUN=true, and creates no jobs".to_owned(),
+            "dry-run" => {
+                "checked only: the function of the stack runs with DRY_RUN=true, and creates no jobs".to_owned()
+            }
             _ => return None,
         };
         Some(Problem::new(self.exit, message))
@@ -112,7 +114,9 @@ pub async fn wait(aws: &Aws, stack: &Stack, upload: &Upload, patience: Duration)
     let group = &stack.log_group;
     Err(Problem::new(
         Exit::TimedOut,
-        format!("no outcome is known after {minutes} min: see the log group `{group}`, or ask an operator to run `make logs`"),
+        format!(
+            "no outcome is known after {minutes} min: see the log group `{group}`, or ask an operator to run `make logs`"
+        ),
     ))
 }
 
@@ -138,7 +142,9 @@ async fn final_lines(aws: &Aws, stack: &Stack, upload: &Upload, since: i64) -> R
 }
 
 fn is_final(line: &Value, upload: &Upload) -> bool {
-    line.get("outcome").is_some() && line["key"] == upload.key.as_str() && line["versionId"] == upload.version_id.as_str()
+    line.get("outcome").is_some()
+        && line["key"] == upload.key.as_str()
+        && line["versionId"] == upload.version_id.as_str()
 }
 
 #[cfg(test)]

@@ -53,7 +53,8 @@ pub fn confirm(question: &str, is_agreed: bool) -> Result<(), Problem> {
 
 /// Replaces characters that would change the terminal: control characters, and marks of the direction of text.
 pub fn printable(text: &str) -> String {
-    let is_mark = |letter: char| matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let is_mark =
+        |letter: char| matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars().map(|letter| if letter.is_control() || is_mark(letter) { '\u{fffd}' } else { letter }).collect()
 }
 
@@ -99,7 +100,12 @@ impl Rows {
             column.set_padding((0, 2));
             column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(*width)));
         }
-        self.widths = table.column_max_content_widths().iter().zip(&self.widths).map(|(one, other)| (one + 2).max(*other)).collect();
+        self.widths = table
+            .column_max_content_widths()
+            .iter()
+            .zip(&self.widths)
+            .map(|(one, other)| (one + 2).max(*other))
+            .collect();
         for line in table.lines() {
             writeln!(out, "{}", line.trim_end())?;
         }
@@ -135,7 +141,7 @@ impl JsonList {
         if self.is_started {
             out.write_all(b",\n")?;
         } else {
-            write!(out, "{{\"{member}\": [\n")?;
+            writeln!(out, "{{\"{member}\": [")?;
         }
         self.is_started = true;
         Ok(write!(out, "{item}")?)

@@ -1,7 +1,7 @@
 //! The exit codes of `ota`, and the problems that end it.
 
 use aws_sdk_iot::config::http::HttpResponse;
-use aws_sdk_iot::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_iot::error::{ProvideErrorMetadata, SdkError};
 use std::error::Error;
 use std::io;
 
@@ -119,7 +119,10 @@ impl Request {
              with `aws sso login`"
                 .to_owned()
         } else {
-            format!("`{action}` on `{resource}` got no response: {}", one_line(&chain(error)))
+            format!(
+                "`{action}` on `{resource}` got no response, check the Region and the network: {}",
+                one_line(&chain(error))
+            )
         })
     }
 
@@ -157,11 +160,18 @@ where
     !matches!(error, SdkError::TimeoutError(_) | SdkError::ResponseError(_)) && chain(error).contains("credential")
 }
 
-/// The messages of an error and of its causes.
+/// The messages of an error and of its causes, each once.
 fn chain<E: Error + Send + Sync + 'static>(error: &SdkError<E, HttpResponse>) -> String {
-    let text = DisplayErrorContext(error).to_string();
-    // The rest repeats the error in the form of `Debug`.
-    text.split(" (").next().unwrap_or_default().to_owned()
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let message = error.to_string();
+        if !text.contains(&message) {
+            text = format!("{text}: {message}");
+        }
+        cause = error.source();
+    }
+    text
 }
 
 fn or<'a>(text: &'a str, other: &'a str) -> &'a str {

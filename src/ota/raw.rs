@@ -47,7 +47,8 @@ fn format_times(value: &mut Value) {
                 match member.as_f64().filter(|_| name.ends_with("At")) {
                     #[allow(clippy::cast_possible_truncation, reason = "whole seconds")]
                     Some(seconds) => {
-                        *member = Timestamp::from_second(seconds as i64).map_or(Value::Null, |at| at.to_string().into());
+                        *member =
+                            Timestamp::from_second(seconds as i64).map_or(Value::Null, |at| at.to_string().into());
                     }
                     None => format_times(member),
                 }

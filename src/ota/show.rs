@@ -25,7 +25,8 @@ pub async fn run(
 ) -> Result<Exit, Problem> {
     let release = find_existing(aws, stack, name).await?;
     let job = release.existing_job()?;
-    let document = aws.jobs.document(&job.id).await?;
+    let text = aws.jobs.document(&job.id).await?;
+    let document: Value = serde_json::from_str(&text).unwrap_or_default();
     let stream_id = document["afr_ota"]["streamname"].as_str().map(str::to_owned);
     let stream = match &stream_id {
         Some(id) => aws.jobs.stream(id).await?.map(|(_, json)| json),
@@ -44,13 +45,12 @@ pub async fn run(
         (Some(id), None) => format!("{id}, which was deleted: devices cannot fetch the image"),
         (None, _) => "none: devices fetch the image from a presigned URL".to_owned(),
     };
-    let mut facts =
-        vec![("upload", format!("s3://{}/{}?versionId={}", upload.bucket, upload.key, upload.version_id))];
+    let mut facts = vec![("upload", format!("s3://{}/{}?versionId={}", upload.bucket, upload.key, upload.version_id))];
     facts.extend(record_facts(release.record.as_ref()));
     facts.extend(job_facts(job));
     facts.extend(signature_facts(&document));
     facts.push(("stream", stream));
-    facts.push(("job document", document.to_string()));
+    facts.push(("job document", text));
     facts.push(("console", console_link(&stack.settings)));
     write_facts(out, &facts)?;
     Ok(Exit::Done)

@@ -72,8 +72,8 @@ impl Stack {
 
 /// The name of the parameter of a setting: `UploadPrefix` for `UPLOAD_PREFIX`.
 fn parameter_name(setting: &str) -> String {
-    let words = setting.split('_').filter_map(|word| Some((word.get(..1)?, word.get(1..)?)));
-    words.map(|(first, rest)| format!("{first}{}", rest.to_lowercase())).collect()
+    let words = setting.split('_').filter_map(|word| word.split_at_checked(1));
+    words.flat_map(|(first, rest)| [first.to_owned(), rest.to_lowercase()]).collect()
 }
 
 /// Default settings, for checks without a stack. Any thing, thing group and signing profile is allowed that the tags
@@ -101,9 +101,11 @@ mod tests {
     use std::fs;
 
     fn stack(parameters: &[(&str, &str)], outputs: &[(&str, &str)]) -> types::Stack {
-        let parameter =
-            |(name, value): &(&str, &str)| types::Parameter::builder().parameter_key(*name).parameter_value(*value).build();
-        let output = |(name, value): &(&str, &str)| types::Output::builder().output_key(*name).output_value(*value).build();
+        let parameter = |(name, value): &(&str, &str)| {
+            types::Parameter::builder().parameter_key(*name).parameter_value(*value).build()
+        };
+        let output =
+            |(name, value): &(&str, &str)| types::Output::builder().output_key(*name).output_value(*value).build();
         let stack = types::Stack::builder().set_parameters(Some(parameters.iter().map(parameter).collect()));
         stack.set_outputs(Some(outputs.iter().map(output).collect())).build()
     }
@@ -113,8 +115,12 @@ mod tests {
 
     #[test]
     fn the_settings_come_from_parameters_and_outputs() {
-        let parameters =
-            [("SigningProfile", "Profile"), ("AllowedThingGroups", "lab"), ("UploadPrefix", "images/"), ("DryRun", "true")];
+        let parameters = [
+            ("SigningProfile", "Profile"),
+            ("AllowedThingGroups", "lab"),
+            ("UploadPrefix", "images/"),
+            ("DryRun", "true"),
+        ];
         let stack = Stack::new(&stack(&parameters, &OUTPUTS), "eu-west-1").unwrap().unwrap();
         let Stack { settings, log_group, is_dry_run } = stack;
         assert_eq!((settings.upload_bucket.as_str(), settings.upload_prefix.0.as_str()), ("b", "images/"));

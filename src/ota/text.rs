@@ -57,7 +57,7 @@ mod tests {
         assert_eq!(parse_duration("1d2h"), Ok(Duration::from_hours(26)));
         assert!(parse_duration("2 hours").unwrap_err().starts_with("expected a duration such as "));
         let age = Timestamp::now().duration_since(parse_since("2d").unwrap());
-        assert!((0..60).contains(&(age.as_secs() - 2 * 24 * 3600)), "{age:?}");
+        assert!((age.as_secs() - 2 * 24 * 3600).abs() < 60, "{age:?}");
         assert!(parse_since("2026-12-01").is_ok());
         assert!(parse_since("tomorrow").unwrap_err().starts_with("expected a duration such as "));
     }

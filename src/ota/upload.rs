@@ -64,7 +64,8 @@ pub async fn run(
         };
         outcome.problem().iter().for_each(complain);
         exit = outcome.exit;
-        for (name, member) in [("outcome", "outcome"), ("job", "jobId"), ("job ARN", "jobArn"), ("stream", "streamId")] {
+        for (name, member) in [("outcome", "outcome"), ("job", "jobId"), ("job ARN", "jobArn"), ("stream", "streamId")]
+        {
             facts.push((name, outcome.json[member].as_str().unwrap_or_default().to_owned()));
         }
         facts.push(("start", outcome.json["startTime"].as_str().map(local_of_iot).unwrap_or_default()));
@@ -86,7 +87,8 @@ fn plan(candidate: &Candidate, settings: &Settings, checked: &Value) -> String {
     let targets = job["targets"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let targets: Vec<_> = targets.filter_map(|arn| arn.splitn(6, ':').nth(5)).collect();
     let start = job["schedulingConfig"]["startTime"].as_str().map_or("at once".to_owned(), local_of_iot);
-    let mut line = format!("uploads s3://{}/{} ({} bytes)", settings.upload_bucket, candidate.key, candidate.bytes.len());
+    let mut line =
+        format!("uploads s3://{}/{} ({} bytes)", settings.upload_bucket, candidate.key, candidate.bytes.len());
     let _ = write!(line, " for {}; the job starts {start}", targets.join(", "));
     line
 }

@@ -32,9 +32,7 @@ pub async fn run(
     let job = release.existing_job()?.clone();
     let is_continuous = job.job.target_selection() == Some(&TargetSelection::Continuous);
     if is_continuous && !job.is_over() && arguments.until.is_none() && arguments.timeout.is_none() {
-        return Err(Problem::usage(
-            "a continuous job may never end: add `--until succeeded=95%` or `--timeout 2h`",
-        ));
+        return Err(Problem::usage("a continuous job may never end: add `--until succeeded=95%` or `--timeout 2h`"));
     }
     let (job, ending) = watch(aws, job, arguments).await?;
     let counts = Counts::from(&job);
@@ -102,7 +100,11 @@ impl Ending {
     }
 }
 
-async fn watch(aws: &Aws, mut job: DescribedJob, arguments: &WatchArguments) -> Result<(DescribedJob, Ending), Problem> {
+async fn watch(
+    aws: &Aws,
+    mut job: DescribedJob,
+    arguments: &WatchArguments,
+) -> Result<(DescribedJob, Ending), Problem> {
     let deadline = arguments.timeout.map(|timeout| Instant::now() + timeout);
     let progress = Progress::new();
     let mut last = String::new();
@@ -122,13 +124,11 @@ async fn watch(aws: &Aws, mut job: DescribedJob, arguments: &WatchArguments) -> 
             return Ok((job, Ending::new(Exit::TimedOut, "the time to wait is over, and the rollout goes on")));
         }
         sleep_until(next).await;
-        match aws.jobs.describe(&job.id).await? {
-            Some(new) => job = new,
-            None => {
-                progress.end();
-                return Ok((job, Ending::new(Exit::Canceled, "the job was deleted")));
-            }
-        }
+        let Some(new) = aws.jobs.describe(&job.id).await? else {
+            progress.end();
+            return Ok((job, Ending::new(Exit::Canceled, "the job was deleted")));
+        };
+        job = new;
     }
 }
 
