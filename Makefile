@@ -32,7 +32,7 @@ unexport PYTHONDONTWRITEBYTECODE
 ifndef IN_PARALLEL
 .NOTPARALLEL:
 endif
-.PHONY: help help-all need setup local-cloud build firmware demo cloud invoke invoke-cargo watch event
+.PHONY: help help-all need setup local-cloud build ota firmware demo cloud invoke invoke-cargo watch event
 .PHONY: test test-stack test-programs test-watch test-docker test-dist
 .PHONY: zip dist deploy attach logs redrive destroy
 .PHONY: bench torture torture-faults torture-kill torture-soak torture-burst fuzz mutants check deny sbom lint fmt clean
@@ -76,9 +76,13 @@ setup: .venv/aws/.installed .venv/ministack/.installed
 local-cloud: setup
 	@$(AS_STEP) "build the local cloud" cargo build --locked --package local-cloud
 
-# With the tests, the function gets the features of dependencies that the tests also need: one debug build serves both.
+# With the tests and `ota`, the function gets the features of dependencies that they also need: one debug build serves all.
 build: local-cloud
-	@$(AS_STEP) "cargo build" cargo build --locked --bins --tests
+	@$(AS_STEP) "cargo build" cargo build --locked --features cli --bins --tests
+
+ota: need
+	@$(AS_STEP) "build ota" cargo build --locked --release --features cli --bin ota
+	@echo "$${CARGO_TARGET_DIR:-target}/release/ota"
 
 firmware:
 	@test -z "$$FIRMWARE" || test -f "$$FIRMWARE" || { echo "✗ FIRMWARE is \`$$FIRMWARE\`, which does not exist"; exit 1; }
@@ -112,17 +116,18 @@ zip deploy logs redrive destroy: setup
 
 # The tests that use the deployed stack run next to those that do not: two of the programs would share .aws-sam.
 test: build .venv/lint/.installed
-	@cargo test --locked
+	@cargo test --locked --features cli
 	@$(AS_STEP) test_interrupt.py $(VENV)/python tests/test_interrupt.py
 	@IN_PARALLEL=yes $(MAKE) --no-print-directory --jobs=2 test-stack test-programs
 
-test-stack: $(if $(IN_PARALLEL),,local-cloud)
+test-stack: $(if $(IN_PARALLEL),,build)
 	@$(AS_STEP) test_stack.py $(VENV)/python $(LOCAL_CLOUD)/test_stack.py
 	@$(AS_STEP) "memory and time of the release build" env BOOTSTRAP=.aws-sam/build/Function/bootstrap \
-	    cargo test --quiet --locked --test releases no_event_takes_much_memory_or_time
+	    cargo test --quiet --locked --features cli --test releases no_event_takes_much_memory_or_time
 	@$(AS_STEP) test_security.py $(VENV)/python $(LOCAL_CLOUD)/test_security.py
 	@$(AS_STEP) test_attach.py $(VENV)/python $(LOCAL_CLOUD)/test_attach.py
 	@$(AS_STEP) test_operate.py $(VENV)/python $(LOCAL_CLOUD)/test_operate.py
+	@$(AS_STEP) test_ota.py $(VENV)/python $(LOCAL_CLOUD)/test_ota.py
 	@$(AS_STEP) test_monitoring.py $(VENV)/python $(LOCAL_CLOUD)/test_monitoring.py
 	@$(AS_STEP) test_practise.py $(VENV)/python $(LOCAL_CLOUD)/test_practise.py
 

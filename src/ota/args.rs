@@ -116,7 +116,7 @@ pub struct TagArguments {
     /// End: `never`, a duration after the start, or a date and time (ota:end)
     #[arg(long, value_name = "TIME")]
     pub end: Option<String>,
-    /// What ends with the job: `stop-rollout`, `cancel` or `force-cancel` (ota:end-behavior)
+    /// Effect of the end: `stop-rollout`, `cancel` or `force-cancel` (ota:end-behavior)
     #[arg(long, value_name = "BEHAVIOR")]
     pub end_behavior: Option<String>,
     /// Time zone of dates, times and windows, such as Europe/Berlin (ota:timezone)

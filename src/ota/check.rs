@@ -26,6 +26,9 @@ const NO_VERSION_YET: &str = "version-from-S3";
 /// The placeholder for the parts of IDs that depend on the version ID.
 const FROM_S3: &str = "<from S3>";
 
+/// The maximum size of an image: that of a file in a stream.
+const MAX_SIZE: u64 = 24 * 1024 * 1024;
+
 /// A file, and the object that it becomes.
 #[derive(Debug)]
 pub struct Candidate {
@@ -33,7 +36,9 @@ pub struct Candidate {
     pub key: String,
     /// The tags, in the form of the `x-amz-tagging` header.
     pub tags: String,
-    /// The content.
+    /// The size in bytes.
+    pub size: u64,
+    /// The content. Empty if the file is larger than any release.
     pub bytes: Vec<u8>,
 }
 
@@ -44,8 +49,9 @@ impl Candidate {
     /// Fails if the file cannot be read, or the key is not below the upload prefix.
     pub fn read(arguments: &FileArguments, settings: &Settings) -> Result<Self, Problem> {
         let path = &arguments.file;
-        let bytes = fs::read(path)
-            .map_err(|error| Problem::usage(format!("the file `{}` cannot be read: {error}", path.display())))?;
+        let unreadable = |error| Problem::usage(format!("the file `{}` cannot be read: {error}", path.display()));
+        let size = fs::metadata(path).map_err(unreadable)?.len();
+        let bytes = if size > MAX_SIZE { Vec::new() } else { fs::read(path).map_err(unreadable)? };
         let prefix = &settings.upload_prefix.0;
         let key = match (&arguments.key, &arguments.folder) {
             (Some(key), _) if key.starts_with(prefix) => key.clone(),
@@ -62,7 +68,7 @@ impl Candidate {
                 format!("{prefix}{folder}{slash}{name}")
             }
         };
-        Ok(Self { key, tags: header(&arguments.tags), bytes })
+        Ok(Self { key, tags: header(&arguments.tags), size, bytes })
     }
 }
 
@@ -143,7 +149,7 @@ async fn dry_run(candidate: &Candidate, settings: &Settings, clients: Clients) -
     let dry_run = DryRun::Offline(TagHeader::from(candidate.tags.as_str()), manifest);
     let settings = Settings { dry_run, ..settings.clone() };
     let key = utf8_percent_encode(&candidate.key, NON_ALPHANUMERIC).to_string();
-    let object = json!({"key": key, "size": candidate.bytes.len(), "versionId": NO_VERSION_YET});
+    let object = json!({"key": key, "size": candidate.size, "versionId": NO_VERSION_YET});
     let s3 = json!({"bucket": {"name": settings.upload_bucket}, "object": object});
     let record = json!({"eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "awsRegion": settings.region, "s3": s3});
     let event = json!({"Records": [record]}).to_string();
@@ -203,7 +209,8 @@ mod tests {
     use super::*;
 
     fn candidate(key: &str, tags: &str, bytes: &[u8]) -> Candidate {
-        Candidate { key: key.to_owned(), tags: tags.to_owned(), bytes: bytes.to_vec() }
+        let (size, bytes) = (bytes.len() as u64, bytes.to_vec());
+        Candidate { key: key.to_owned(), tags: tags.to_owned(), size, bytes }
     }
 
     async fn checked(candidate: &Candidate) -> Checked {

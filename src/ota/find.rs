@@ -126,6 +126,12 @@ async fn find_by_id(aws: &Aws, stack: &Stack, id: &str) -> Result<Option<Release
             Some(record) => Some(record),
             None => objects::record(aws, &stack.settings, &upload).await?,
         };
+        if let Some(record) = record.as_ref().filter(|record| !is_job_of(record, &job)) {
+            return Err(Problem::not_done(format!(
+                "the job `{id}` is not this stack's: its description names {upload}, whose job is `{}`",
+                record.job_id
+            )));
+        }
         return Ok(Some(Release { upload, job_id: id.to_owned(), job: Some(job), record }));
     }
     find_by_stream(aws, stack, id).await
@@ -137,11 +143,23 @@ async fn find_by_stream(aws: &Aws, stack: &Stack, id: &str) -> Result<Option<Rel
     for record in objects::records_beginning(aws, &stack.settings, &digits).await? {
         let upload = Upload::new(record.bucket.clone(), record.key.clone(), record.version_id.clone());
         if record.job_id == id || upload.stream_id() == id {
-            let job = aws.jobs.describe(&record.job_id).await?;
-            return Ok(Some(Release { upload, job_id: record.job_id.clone(), job, record: Some(record) }));
+            return with_job(aws, upload, record).await.map(Some);
         }
     }
     Ok(None)
+}
+
+/// Returns a release with the job of its record, if that exists and is the release's own.
+async fn with_job(aws: &Aws, upload: Upload, record: JobRecord) -> Result<Release, Problem> {
+    let job = aws.jobs.describe(&record.job_id).await?.filter(|job| is_job_of(&record, job));
+    Ok(Release { upload, job_id: record.job_id.clone(), job, record: Some(record) })
+}
+
+/// Returns whether a job is that of a record. Anyone who creates jobs can copy a description, but not the mark at its
+/// end before the job exists.
+fn is_job_of(record: &JobRecord, job: &DescribedJob) -> bool {
+    let description = job.job.description().unwrap_or_default();
+    record.job_id == job.id && description.ends_with(&record.mark())
 }
 
 /// The first 12 hexadecimal digits of an upload's hash, in the default ID of its job or in the ID of its stream.
@@ -174,8 +192,7 @@ async fn find_by_key(aws: &Aws, stack: &Stack, key: &str, version: Option<&str>)
         ))),
         1 => {
             let (upload, record) = found.remove(0);
-            let job = aws.jobs.describe(&record.job_id).await?;
-            Ok(Release { upload, job_id: record.job_id.clone(), job, record: Some(record) })
+            with_job(aws, upload, record).await
         }
         _ => {
             let keys: Vec<_> =
@@ -197,9 +214,11 @@ async fn find_version(
         let versions = objects::versions(aws, settings, key).await?;
         versions.into_iter().filter_map(|version| version.version_id).collect()
     };
-    for version in versions {
-        let upload = Upload::new(settings.upload_bucket.clone(), key.to_owned(), version);
-        if let Some(record) = objects::record(aws, settings, &upload).await? {
+    for id in versions {
+        let upload = Upload::new(settings.upload_bucket.clone(), key.to_owned(), id);
+        let record = objects::record(aws, settings, &upload).await?;
+        // Without the ARN, the record only reserves the job's ID.
+        if let Some(record) = record.filter(|record| record.job_arn.is_some() || version.is_some()) {
             return Ok(Some((upload, record)));
         }
     }
@@ -230,7 +249,7 @@ pub async fn upload_of(
     let ota = &document["afr_ota"];
     let Some(key) = signed_key(aws, settings, ota).await? else { return Ok(None) };
     let record = objects::record_next_to(aws, settings, &key).await?;
-    Ok(record.filter(|record| record.job_id == job.id && description.ends_with(&record.mark())).map(|record| {
+    Ok(record.filter(|record| is_job_of(record, job)).map(|record| {
         (Upload::new(record.bucket.clone(), record.key.clone(), record.version_id.clone()), Some(record))
     }))
 }

@@ -42,7 +42,7 @@ pub fn retries(job: &Job) -> String {
     criteria.iter().map(criterion).collect::<Vec<_>>().join(", ")
 }
 
-/// A time of a job on the clocks of this machine. Empty if there is none.
+/// A time of a job on the clocks of this machine. Empty without a time.
 pub fn time(time: Option<&aws_sdk_iot::primitives::DateTime>) -> String {
     time.map(|time| local(time.secs())).unwrap_or_default()
 }

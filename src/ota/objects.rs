@@ -11,7 +11,7 @@ use ota_on_upload::upload::Upload;
 /// The maximum number of versions of one key that are looked at.
 pub const MAX_VERSIONS: i32 = 100;
 
-/// Reads the record of an upload. `None` if there is none.
+/// Reads the record of an upload. `None` if it does not exist.
 ///
 /// # Errors
 /// Fails if the record cannot be read.
@@ -19,10 +19,11 @@ pub async fn record(aws: &Aws, settings: &Settings, upload: &Upload) -> Result<O
     record_below(aws, settings, &settings.prefix_of(upload)).await
 }
 
-/// Reads the record below the prefix of an upload. `None` if there is none.
+/// Reads the record below the prefix of an upload. `None` if it does not exist.
 async fn record_below(aws: &Aws, settings: &Settings, prefix: &str) -> Result<Option<JobRecord>, Problem> {
     let (bucket, key) = (&settings.upload_bucket, record_key(prefix));
-    let request = Request::new("s3:GetObject", format!("{bucket}/{key}"));
+    // Without the second right, S3 denies the request if the record does not exist.
+    let request = Request::new("s3:GetObject and s3:ListBucket", format!("{bucket}/{key}"));
     let call = aws.s3.get_object().bucket(bucket).key(&key).expected_bucket_owner(&settings.ota_role.account);
     let body = match call.send().await {
         Ok(response) => response.body.collect().await,

@@ -125,7 +125,7 @@ fn hex(bytes: &[u8]) -> String {
 
 /// Puts the file into the bucket with its tags. S3 verifies its SHA-256.
 async fn put(aws: &Aws, settings: &Settings, candidate: Candidate, digest: &[u8]) -> Result<Upload, Problem> {
-    let Candidate { key, tags, bytes } = candidate;
+    let Candidate { key, tags, bytes, .. } = candidate;
     let bucket = &settings.upload_bucket;
     let (length, bar) = (i64::try_from(bytes.len()).ok(), bar(bytes.len()));
     let call = aws.s3.put_object().bucket(bucket).key(&key).tagging(tags).set_content_length(length);

@@ -90,7 +90,9 @@ class OtaTest(unittest.TestCase):
 
     def release(self, name, *options, to="lab"):
         """Uploads an image and waits; returns the JSON."""
-        return json.loads(self.succeeds("upload", image(name), "--to", to, "--start", "now", "--wait", "--json", *options))
+        return json.loads(
+            self.succeeds("upload", image(name), "--to", to, "--start", "now", "--wait", "--json", *options)
+        )
 
 
 def image(name, content=None):
@@ -111,7 +113,9 @@ class Checks(OtaTest):
         self.assertEqual((code, json.loads(output)["outcome"]), (0, "dry-run"))
 
     def test_every_problem_is_reported(self):
-        code, output, messages = ota("check", image("bad.bin"), "--to", "fleet", "--start", "soon", "--tag", "ota:retires=3")
+        code, output, messages = ota(
+            "check", image("bad.bin"), "--to", "fleet", "--start", "soon", "--tag", "ota:retires=3"
+        )
         self.assertEqual((code, output), (3, ""), messages)
         self.assertEqual(messages.count("✗ tag "), 3, messages)
         self.assertIn("did you mean `ota:retries`", messages)
@@ -123,7 +127,9 @@ class Checks(OtaTest):
     def test_offline_checks_need_nothing_of_aws(self):
         nothing = dict.fromkeys(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION"])
         path = image("offline.bin")
-        output = self.succeeds("check", path, "--offline", "--to", "any", AWS_ENDPOINT_URL="http://127.0.0.1:9", **nothing)
+        output = self.succeeds(
+            "check", path, "--offline", "--to", "any", AWS_ENDPOINT_URL="http://127.0.0.1:9", **nothing
+        )
         self.assertIn("AFR_OTA-offline-bin-", output)
 
     def test_groups_are_listed_by_folder(self):
@@ -171,7 +177,9 @@ class Uploads(OtaTest):
         # The profile does not exist yet, so Lambda retries until the upload is superseded.
         path = image("superseded.bin")
         command = [OTA, "upload", path, "--to", "lab", "--signing-profile", PROFILE_TO_COME, "--wait", "--json"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()) as process:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+        ) as process:
             while not versions("firmware/superseded.bin"):
                 time.sleep(0.02)
             cloud.upload("firmware/superseded.bin", b"newer")
@@ -200,7 +208,9 @@ class Rollouts(OtaTest):
         release = self.release("succeeds.bin")
         job_id = release["jobId"]
         watch = [OTA, "watch", job_id]
-        with subprocess.Popen(watch, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()) as process:
+        with subprocess.Popen(
+            watch, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+        ) as process:
             succeed(job_id, ONE)
             half = ["watch", release["jobArn"], "--until", "succeeded=33%"]
             self.assertRegex(self.succeeds(*half), rf"{job_id} IN_PROGRESS: 1 succeeded, 2 queued\n")
@@ -244,7 +254,15 @@ class Rollouts(OtaTest):
             self.assertEqual(shown["record"]["tags"], {"ota:start": "now", "ota:thing-group": "lab"})
             self.assertNotIn("nonce", shown["record"])
         text = self.succeeds("show", release["jobId"])
-        for fact in ["upload", "tags", "signature verified  yes", "status", "targets             lab", "stream", "console"]:
+        for fact in [
+            "upload",
+            "tags",
+            "signature verified  yes",
+            "status",
+            "targets             lab",
+            "stream",
+            "console",
+        ]:
             self.assertIn(f"\n{fact}", f"\n{text}")
 
     def test_a_manifest_with_its_own_description_is_a_release_of_the_stack(self):
@@ -268,10 +286,6 @@ class Rollouts(OtaTest):
         self.assertRegex(table, rf"{new} +IN_PROGRESS +3 queued +lab +at once")
         self.assertEqual(json.loads(self.succeeds("list", "--status", "scheduled", "--json"))["jobs"], [])
 
-    def test_a_rollout_times_out(self):
-        # The device has one minute, which the other tests use. This test is the last by its name.
-        pass
-
 
 class Endings(OtaTest):
     def test_a_job_is_canceled_and_deleted(self):
@@ -279,7 +293,9 @@ class Endings(OtaTest):
         job_id, stream_id = release["jobId"], release["streamId"]
         report(job_id, ONE, "IN_PROGRESS")
         succeed(job_id, TWO)
-        self.assertIn("is IN_PROGRESS (1 succeeded, 1 in progress, 1 queued)", self.refuses(1, "delete", job_id, "--yes"))
+        self.assertIn(
+            "is IN_PROGRESS (1 succeeded, 1 in progress, 1 queued)", self.refuses(1, "delete", job_id, "--yes")
+        )
         self.assertIn("add `--yes`", self.refuses(2, "cancel", job_id))
         code, text = on_terminal("cancel", job_id, typed="\n")
         self.assertEqual(code, 1, text)
@@ -344,6 +360,17 @@ class Endings(OtaTest):
             self.assertEqual(iot.describe_job(jobId=job_id)["job"]["status"], "IN_PROGRESS")
         self.assertNotIn("AFR_OTA-other", self.succeeds("list", "--all"))
 
+    def test_a_job_with_the_copied_description_of_a_release_is_never_touched(self):
+        iot, release = client("iot"), self.release("copied.bin")
+        own = iot.describe_job(jobId=release["jobId"])["job"]
+        copy = {"jobId": "AFR_OTA-copy", "targets": own["targets"], "document": "{}"}
+        iot.create_job(**copy, description=own["description"])
+        problem = self.refuses(1, "cancel", "AFR_OTA-copy", "--yes")
+        self.assertIn(
+            f"is not this stack's: its description names s3://{release['bucket']}/firmware/copied.bin", problem
+        )
+        self.assertEqual(iot.describe_job(jobId="AFR_OTA-copy")["job"]["status"], "IN_PROGRESS")
+
 
 class BadInput(OtaTest):
     def test_each_problem_is_one_line_that_says_what_to_do(self):
@@ -363,7 +390,12 @@ class BadInput(OtaTest):
             (1, ["list"], {"AWS_ACCESS_KEY_ID": "expired"}, "AWS does not accept the credentials "),
             (1, ["list", "--profile", "none"], no_credentials, "no valid credentials are found: "),
             (2, ["upload", "/none"], {}, "the file `/none` cannot be read: "),
-            (2, ["upload", image("x.bin"), "--key", "x.bin"], {}, "the key `x.bin` cannot be used, expected a key that"),
+            (
+                2,
+                ["upload", image("x.bin"), "--key", "x.bin"],
+                {},
+                "the key `x.bin` cannot be used, expected a key that",
+            ),
         ]:
             with self.subTest(arguments):
                 self.assertIn(expected, self.refuses(code, *arguments, **changes))
@@ -379,9 +411,13 @@ class BadInput(OtaTest):
         key = iam.create_access_key(UserName="reader")["AccessKey"]
         user = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
         problem = self.refuses(1, "cancel", job_id, "--yes", **user)
-        self.assertIn(f"`iot:CancelJob` is not allowed on `job/{job_id}`: attach the policy of the stack for operators", problem)
+        self.assertIn(
+            f"`iot:CancelJob` is not allowed on `job/{job_id}`: attach the policy of the stack for operators", problem
+        )
         problem = self.refuses(1, "list", **user)
-        self.assertIn("`iot:ListJobs` is not allowed on `*`: attach the policy of the stack for firmware teams", problem)
+        self.assertIn(
+            "`iot:ListJobs` is not allowed on `*`: attach the policy of the stack for firmware teams", problem
+        )
 
     def test_the_command_line_is_checked(self):
         for arguments in (["none"], ["watch"], ["watch", "x", "--until", "95%"], ["list", "--since", "soon"]):
@@ -407,10 +443,9 @@ class Feature(unittest.TestCase):
         self.assertIn("aws-sdk-iot", names)
 
 
-class TimeOut(OtaTest):
+class Waiting(OtaTest):
     def test_a_device_times_out(self):
-        # The device has one minute, which the other tests use.
-        self.addCleanup(lambda: None)
+        # The device has one minute, in which the other tests ran.
         deadline = time.monotonic() + 90
         while ota("watch", timing_out, "--timeout", "0m")[0] == 6 and time.monotonic() < deadline:
             time.sleep(1)
