@@ -32,6 +32,8 @@ unexport PYTHONDONTWRITEBYTECODE
 ifndef IN_PARALLEL
 .NOTPARALLEL:
 endif
+# `make test` starts make again, without the variables of other targets on the command line.
+MAKEOVERRIDES :=
 .PHONY: help help-all need setup local-cloud build ota firmware demo cloud invoke invoke-cargo watch event
 .PHONY: test test-stack test-programs test-watch test-docker test-dist
 .PHONY: zip dist deploy attach logs redrive destroy
@@ -59,7 +61,7 @@ setup: .venv/aws/.installed .venv/ministack/.installed
 
 # uv installs the packages in a tenth of pip's time. It reads no settings of pip, so it gets the index from there.
 .venv/%/.installed: requirements/%.txt .venv/uv/.installed
-	@index=$$(.venv/uv/bin/pip config list | sed -n "s/^[^=]*\bindex-url='\(.*\)'$$/\1/p" | tail --lines 1); \
+	@index=$${PIP_INDEX_URL:-$$(.venv/uv/bin/pip config list | sed -n "s/^[^=]*\.index-url='\(.*\)'$$/\1/p" | tail --lines 1)}; \
 	export VIRTUAL_ENV=.venv/$* UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$index}" UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=1; \
 	$(AS_STEP) "install Python packages into .venv/$*" bash -c '\
 	    .venv/uv/bin/uv venv --clear --python "$$(command -v python3)" .venv/$* \
@@ -85,7 +87,7 @@ ota: need
 	@echo "$${CARGO_TARGET_DIR:-target}/release/ota"
 
 firmware:
-	@test -z "$$FIRMWARE" || test -f "$$FIRMWARE" || { echo "✗ FIRMWARE is \`$$FIRMWARE\`, which does not exist"; exit 1; }
+	@test -z "$$FIRMWARE" || test -f "$$FIRMWARE" || { echo "✗ FIRMWARE is \`$$FIRMWARE\`, which is not a file"; exit 1; }
 
 # These two build the local cloud and the function at the same time.
 demo: firmware setup
@@ -117,7 +119,7 @@ zip deploy logs redrive destroy: setup
 # The tests that use the deployed stack run next to those that do not: two of the programs would share .aws-sam.
 test: build .venv/lint/.installed
 	@cargo test --locked --features cli
-	@$(AS_STEP) test_interrupt.py $(VENV)/python tests/test_interrupt.py
+	@$(AS_STEP) test_interrupt.py $(VENV)/python $(LOCAL_CLOUD)/test_interrupt.py
 	@IN_PARALLEL=yes $(MAKE) --no-print-directory --jobs=2 test-stack test-programs
 
 test-stack: $(if $(IN_PARALLEL),,build)

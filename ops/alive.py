@@ -8,6 +8,7 @@ runs a command as a step, and prints its output only if it fails.
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -94,6 +95,8 @@ def log_line(line):
 
 
 def main(title, *command):
+    for sign in (signal.SIGTERM, signal.SIGHUP):  # both treated as Ctrl-C
+        signal.signal(sign, signal.default_int_handler)
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     try:
         with step(title) as about:
@@ -101,7 +104,12 @@ def main(title, *command):
             with subprocess.Popen(
                 command, env=os.environ | CARGO_PROGRESS, text=True, errors="replace", **pipes
             ) as child:
-                output = follow(child.stdout, about)
+                try:
+                    output = follow(child.stdout, about)
+                except KeyboardInterrupt:
+                    child.send_signal(signal.SIGINT)
+                    child.communicate()  # until the child has cleaned up
+                    raise
             if child.returncode:
                 raise subprocess.CalledProcessError(child.returncode, command, output)
     except subprocess.CalledProcessError as failure:

@@ -56,7 +56,7 @@ def main():
                 raise Failed(f"the upload failed: {reason(error)}") from error
             outcome = cloud.outcome(key, version)
         problem = report(cloud, outcome)
-        if keep:
+        if keep and not problem:
             keep(cloud)
     if problem:
         raise problem
@@ -65,7 +65,7 @@ def main():
 def key_of_upload(name):
     """Returns the key in KEY, or of the image's name, below the upload prefix."""
     key = UPLOAD_PREFIX + (os.environ.get("KEY") or name).removeprefix(UPLOAD_PREFIX)
-    if key == UPLOAD_PREFIX or (size := len(key.encode(errors="surrogateescape"))) > MAX_KEY_BYTES:
+    if key == UPLOAD_PREFIX or (size := len(key.encode())) > MAX_KEY_BYTES:
         problem = "is empty" if key == UPLOAD_PREFIX else f"has {size} bytes"
         raise Failed(f"the key of the upload {problem}, expected 1 to {MAX_KEY_BYTES} bytes: set KEY=…")
     return key

@@ -5,7 +5,6 @@ it, and the list of components. It also has instructions and checksums.
 """
 
 import hashlib
-import os
 import platform
 import re
 import shutil
@@ -37,8 +36,9 @@ def main():
             output_of("env", f"ARCHITECTURE={name}", VENV / "sbom/bin/python", ROOT / "tests/sbom.py")
         shutil.copy(ROOT / f"target/ota-on-upload-{name}.cdx.json", DIST)
     shutil.copyfile(INSTRUCTIONS, DIST / "README.md")
-    sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(DIST.iterdir())}
-    (DIST / "SHA256SUMS").write_text("".join(f"{digest}  {name}\n" for name, digest in sums.items()))
+    files = sorted(DIST.iterdir())
+    sums = "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files)
+    (DIST / "SHA256SUMS").write_text(sums)
     show(f"{DIST.relative_to(ROOT)}/", *rows({path.name: f"{path.stat().st_size:,} bytes" for path in DIST.iterdir()}))
     for name in sorted(set(MACHINES) - set(architectures)):
         print(f"\nWithout {name}: its Rust target is not installed (rustup target add {target(name)}).")
@@ -71,5 +71,4 @@ def template(name):
 
 
 if __name__ == "__main__":
-    os.environ.pop("PARAMETERS", None)
     run(main)

@@ -164,6 +164,8 @@ def problems(kept, parameters, account):
             print(f"! the signing profile was not checked: {reason(error)}")
         else:
             yield f"the signing profile `{profile}` does not exist in {region}: create it ({PROFILE_STEP})"
+    except ParamValidationError:
+        yield f"the signing profile `{profile}` is no name: expected 2 to 64 letters, digits and `_`"
     for principal in values["DeployerPrincipals"].split(","):
         owner = [*principal.split(":"), "", "", "", "", ""][4]
         # The policy of the stack's own bucket allows nothing to other accounts.
@@ -199,7 +201,7 @@ def logs():
         raise Failed(f"SINCE is `{since}`, expected minutes, hours or days, such as 30m, 1h or 2d")
     unit = {"m": "minutes", "h": "hours", "d": "days"}[since[-1]]
     newest = datetime.now(UTC) - timedelta(**{unit: int(since[:-1])})
-    newest, seen, shown = int(newest.timestamp() * 1000), set(), 0
+    newest, seen, shown = max(0, int(newest.timestamp() * 1000)), set(), 0
     pages, group = client("logs").get_paginator("filter_log_events"), stack_outputs()["LogGroupName"]
     while True:
         for event in pages.paginate(logGroupName=group, startTime=newest).search("events[]"):

@@ -3,13 +3,13 @@
 The environment variable TAGS has tags whose targets and package versions are created, as for `make demo`.
 """
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/local_cloud"))
 
@@ -25,20 +25,20 @@ from cloud import (
 )
 
 from alive import rows, show, step
-from program import KEPT, ROOT, Failed, is_open, run, spawn, stop
+from program import KEPT, ROOT, Failed, run, spawn, stop
 from stack import STACK, build, client
 
 FLEET = "fleet"
 FLEET_THINGS = [f"fleet-device-{number:02}" for number in range(1, 11)]
 ENVIRONMENT = KEPT / "environment.sh"
-LACKS = (
+LIMITATIONS = (
     "A job starts at once, whatever its schedule. Rollout rates, time-outs and retries have no effect.",
     "Devices are only names. You report for them, with `aws iot-jobs-data`.",
     "E-mails are not sent. Log queries are not saved. Tags that are added after the upload raise no event.",
 )
 
 
-def cloud():
+def main():
     with kept() as keep, ExitStack() as stack:
         build_everything()
         cloud = stack.enter_context(Cloud())
@@ -69,23 +69,21 @@ def build_everything():
 @contextmanager
 def kept():
     """Yields a function that keeps a local cloud until Ctrl-C. Fails if another is already kept."""
-    try:
-        endpoint = ENVIRONMENT.read_text().partition("AWS_ENDPOINT_URL=")[2].partition("\n")[0]
-        is_running = is_open(urlsplit(endpoint).port)
-    except (OSError, TypeError, ValueError):
-        is_running = False
-    if is_running:
-        raise Failed(f"a local cloud is already running: source {ENVIRONMENT.relative_to(ROOT)}, or end it with Ctrl-C")
-    try:
-        yield keep
-    finally:
-        if not is_running:
+    KEPT.mkdir(exist_ok=True)
+    with ENVIRONMENT.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file = ENVIRONMENT.relative_to(ROOT)
+            raise Failed(f"a local cloud is already running: source {file}, or end it with Ctrl-C") from None
+        try:
+            yield keep
+        finally:
             ENVIRONMENT.unlink(missing_ok=True)
 
 
 def keep(cloud):
     """Describes a local cloud with its stack, and waits for Ctrl-C."""
-    KEPT.mkdir(exist_ok=True)
     ENVIRONMENT.write_text(environment(cloud))
     bucket = cloud.outputs["BucketName"]
     show("Local cloud", *rows({"stack": STACK, "bucket": bucket} | thing_groups()))
@@ -98,7 +96,7 @@ def keep(cloud):
         "aws iot list-jobs --query 'jobs[].[jobId, status]' --output text",
         f"aws iot-jobs-data update-job-execution --job-id AFR_OTA-… --thing-name {THINGS[0]} --status SUCCEEDED",
     )
-    show("What MiniStack lacks", *LACKS)
+    show("What MiniStack lacks", *LIMITATIONS)
     print("\nCtrl-C deletes this cloud and everything in it.", flush=True)
     while True:
         signal.pause()
@@ -125,7 +123,7 @@ def environment(cloud):
     }
     return (
         "# Source this file: the AWS CLI and `make` then use the local cloud, until the end of the shell.\n"
-        "unset AWS_PROFILE AWS_SESSION_TOKEN\n"
+        "unset $(env | sed -n 's/^\\(AWS_[A-Z0-9_]*\\)=.*/\\1/p')\n"
         + "".join(f"export {name}={value}\n" for name, value in variables.items())
         + "# The AWS CLI reads AWS_ENDPOINT_URL from version 2.13 on.\n"
         + 'aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }\n'
@@ -133,4 +131,4 @@ def environment(cloud):
 
 
 if __name__ == "__main__":
-    run(cloud)
+    run(main)

@@ -23,6 +23,8 @@ THIS_MACHINE = "127.0.0.1"
 class Failed(Exception):
     """A problem that the user can fix, with a message for the user."""
 
+    EXIT_CODE = 1
+
 
 class Rejected(Failed):
     """A release that the function rejects. The exit code differs from that of a failure."""
@@ -59,13 +61,12 @@ def run(program):
     except BrokenPipeError:  # such as `make logs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except Rejected as why:
+    except (Failed, OSError, UnicodeEncodeError) as why:
         sys.stdout.flush()
+        if isinstance(why, UnicodeEncodeError):
+            why = f"expected UTF-8 instead of {why.object!r}"
         print(printable(f"✗ {why}", kept="\n\t"), file=sys.stderr)
-        sys.exit(why.EXIT_CODE)
-    except (Failed, OSError) as why:
-        sys.stdout.flush()
-        sys.exit(printable(f"✗ {why}", kept="\n\t"))
+        sys.exit(getattr(why, "EXIT_CODE", Failed.EXIT_CODE))
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -74,7 +75,7 @@ def output_of(*command):
     """Runs a command; returns its standard output."""
     process = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if process.returncode:
-        raise Failed(f"{' '.join(command)} failed:\n{process.stderr}")
+        raise Failed(f"{' '.join(map(str, command))} failed:\n{process.stderr}")
     return process.stdout
 
 

@@ -41,7 +41,12 @@ SAM_LINES = re.compile("Building|Invoking|Local image|Mounting|No current|Removi
 
 def invoke(runner):
     event, place = event_of(os.environ.get("EVENT")), mode()
-    if runner is by_cargo and place is local_cloud and (watched := running_watch()):
+    if runner is by_cargo and place is local_cloud and WATCHED.exists():
+        if not (watched := running_watch()):
+            WATCHED.unlink()
+            raise Failed("`make watch` was killed, so the function was not built: run the command again")
+        if os.environ.get("ENV_VARS"):
+            raise Failed("ENV_VARS has no effect on the running `make watch`: end it, and start it with ENV_VARS=…")
         reach(watched["endpoint"])
         with step("wait for the build of `make watch`"):
             await_build()

@@ -107,6 +107,7 @@ def compile_function(about, options, flags):
         process.wait()
     finally:
         interrupt(process)
+        process.stdout.close()
     if process.returncode:
         raise Failed(f"cargo lambda build failed:\n{output}")
 

@@ -36,7 +36,8 @@ class Builds:
         plain = COLORS.sub("", line)
         if "concurrency-tokio" in plain:  # the function processes one event at a time, as in AWS
             return False
-        if STARTS.match(plain) and self.build.get("is_done", True):
+        # A change during a build starts the build again.
+        if STARTS.match(plain) and (self.build.get("is_done", True) or "Compiling ota-on-upload " in plain):
             self.lines = []
             self.write(since=time.time(), is_done=False)
         if self.lines or plain.startswith("error"):
@@ -67,7 +68,7 @@ def await_build():
         build = watched["build"]
         if not build:
             return
-        if build["since"] < changed and time.monotonic() > deadline:
+        if build["since"] < changed and build["is_done"] and time.monotonic() > deadline:
             raise Failed(f"`make watch` has not built the newest change after {MAX_DELAY} s: start it again")
         if build["since"] >= changed and build["is_done"]:
             report_errors()

@@ -46,7 +46,9 @@ def describe(target):
         output_of(TOOL, "cyclonedx", *options, "--target", target, SOURCE_DATE_EPOCH=epoch)
         document = json.loads(written.read_text().replace(f"path+file://{ROOT}#", ""))
     finally:
-        written.unlink(missing_ok=True)
+        # cargo-cyclonedx describes all binaries of the workspace.
+        for each in (*ROOT.glob("*_bin.cdx.json"), *ROOT.glob("tests/**/*_bin.cdx.json")):
+            each.unlink()
     crates = linked(target)
     kept = [each for each in document["components"] if (each["name"], each["version"]) in crates]
     names = {each["bom-ref"] for each in [*kept, document["metadata"]["component"]]}

@@ -111,6 +111,7 @@ class MakeTest(unittest.TestCase):
 
     def test_a_variable_may_belong_to_any_of_several_targets(self):
         self.assertEqual(make("-n", "logs", "zip", "STACK=a b", "PARAMETERS=A='b c'", "KEY=$x")[0], 0)
+        self.assertEqual(make("-n", "test", "zip", "PARAMETERS=Architecture=arm64")[0], 0)
         code, output = make("-n", "zip", "fmt", "STACK=x")
         self.assertEqual(code, 2)
         self.assertIn("✗ `zip` and `fmt` do not use `STACK`, only:\n  PARAMETERS ", output)
@@ -167,7 +168,7 @@ class MakeTest(unittest.TestCase):
             {name for name in expanded for each in USER_VARIABLES if re.search(rf"\b{each}\b", name)}, set()
         )
         # No other variable reaches a recipe as text.
-        internal = {"VENV", "AS_STEP", "PROGRAM", "TOOLS", "LOCAL_CLOUD", "@:torture-%=%"}
+        internal = {"MAKE", "VENV", "AS_STEP", "PROGRAM", "TOOLS", "LOCAL_CLOUD", "@:torture-%=%"}
         self.assertEqual(expanded - internal, set())
 
     def test_shell_code_in_a_variable_is_neither_run_nor_part_of_a_recipe(self):
@@ -241,6 +242,7 @@ class InputTest(unittest.TestCase):
             (demo, {"TAGS": "AWS:x=x"}, "S3 allows no keys that begin with `aws:`"),
             (demo, {"KEY": "x" * 1020}, "the key of the upload has 1029 bytes, expected 1 to 1024 bytes"),
             (demo, {"KEY": "firmware/"}, "the key of the upload is empty"),
+            (demo, {"KEY": "\udcff.bin"}, "expected UTF-8 instead of 'firmware/\\udcff.bin'"),
             (demo, {"FIRMWARE": "docs"}, "cannot read FIRMWARE"),
             (cargo, {"EVENT": "put", "MODE": "local-cloud", "TAGS": "a=1&a=2"}, "TAGS has the tag `a` 2 times"),
             (cargo, {"EVENT": "pt"}, "did you mean EVENT=events/put.json?"),
@@ -363,6 +365,12 @@ class WatchTest(unittest.TestCase):
                 self.assertTrue((build.get("errors") or "").startswith(errors or ""), build)
                 self.assertEqual(bool(build.get("errors")), bool(errors), build)
 
+    def test_a_change_during_a_build_starts_the_build_again(self):
+        compiling = "   Compiling ota-on-upload v0.1.0\n"
+        with tempfile.TemporaryDirectory() as folder, unittest.mock.patch("time.time", side_effect=[1, 2]):
+            _, build = self.builds(folder, compiling, "   Compiling serde v1.0.0\n", compiling)
+        self.assertEqual(build, {"since": 2, "is_done": False})
+
     def test_a_warning_of_the_runtime_is_not_shown(self):
         warning = "AWS_LAMBDA_MAX_CONCURRENCY is set to '1', but the concurrency-tokio feature is not enabled\n"
         with tempfile.TemporaryDirectory() as folder:
@@ -386,9 +394,10 @@ class OutputTest(unittest.TestCase):
         def fail():
             raise Failed(HOSTILE.replace("\n", " "))
 
-        with self.assertRaises(SystemExit) as end:
+        with redirect_stderr(io.StringIO()) as shown, self.assertRaises(SystemExit) as end:
             run(fail)
-        self.assert_plain(end.exception.code)
+        self.assertEqual(end.exception.code, 1)
+        self.assert_plain(shown.getvalue())
 
     def test_a_rejection_has_an_exit_code_of_its_own(self):
         def reject():

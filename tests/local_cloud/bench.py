@@ -15,7 +15,7 @@ from collections import Counter
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from statistics import median, quantiles
 from subprocess import DEVNULL
 from textwrap import fill
@@ -112,7 +112,10 @@ class Function:
         """Returns the milliseconds of an invocation, or those since another time."""
         since = since or time.perf_counter()
         self.api.events.put(json.dumps(event).encode())
-        result = json.loads(self.api.results.get(timeout=SECONDS))
+        try:
+            result = json.loads(self.api.results.get(timeout=SECONDS))
+        except Empty:
+            raise Failed(f"the function did not respond within {SECONDS} s") from None
         took = (time.perf_counter() - since) * 1000
         if result and result.get("releases", [{}])[0].get("outcome") != "created":
             raise Failed(f"an upload was not released: {result}")
@@ -121,7 +124,7 @@ class Function:
     def peak_memory(self):
         """Returns the peak of the resident memory of the process so far, in MB."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024 / 1e6
 
 
 class Bench:

@@ -113,17 +113,14 @@ def configuration(folder):
 
 
 def found(name):
-    """Returns the path of a program outside of the virtual environments."""
+    """Returns the path of a program outside of the virtual environments, if it is installed."""
     folders = [each for each in os.environ["PATH"].split(os.pathsep) if ".venv" not in each]
-    path = shutil.which(name, path=os.pathsep.join(["/usr/bin", "/bin", *folders]))
-    if not path:
-        raise Failed(f"{name} is missing (Debian: {'awscli' if name == 'aws' else name})")
-    return path
+    return shutil.which(name, path=os.pathsep.join(["/usr/bin", "/bin", *folders]))
 
 
 def main():
-    for name in PROGRAMS:
-        found(name)
+    if missing := [name for name in PROGRAMS if not found(name)]:
+        raise Failed(f"missing: {', '.join(missing)} (Debian: awscli, coreutils, openssl)")
     return not unittest.main(verbosity=2, exit=False).result.wasSuccessful()
 
 

@@ -11,7 +11,7 @@ import threading
 import time
 import unittest
 import uuid
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from cloud import ACCOUNT, ALLOWED_THING_GROUPS, DEPLOYER, PROFILE_TO_COME, SIGNING_PROFILE, Cloud
@@ -145,19 +145,10 @@ class Deployments(OperateTest):
             self.assertNotIn("Traceback", output)
             self.assertNotEqual(process.returncode, 0, output)
             deadline = time.monotonic() + 20
-            while (left := self.marked(mark)) and time.monotonic() < deadline:
+            while (left := marked(mark)) and time.monotonic() < deadline:
                 time.sleep(0.1)
             self.assertEqual(left, [], output)
         self.assertFalse(self.exists("ended-early"))
-
-    def marked(self, mark):
-        """Returns the IDs of processes that inherited a mark in their environment."""
-        found = []
-        for folder in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):  # it ended
-                if mark.encode() in (folder / "environ").read_bytes():
-                    found.append(folder.name)
-        return found
 
     def test_the_deployed_code_is_the_zip_and_parameters_of_a_file_are_kept(self):
         with tempfile.TemporaryDirectory() as folder:

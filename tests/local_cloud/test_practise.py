@@ -1,5 +1,6 @@
 """Tests `make cloud`: its environment, the commands of README.md on it, and its end."""
 
+import os
 import re
 import shutil
 import signal
@@ -7,20 +8,23 @@ import subprocess
 import sys
 import time
 import unittest
+import uuid
 
-from cloud import THINGS
+from cloud import THINGS, marked
 
 import practise
 from program import ROOT, run, spawn, stop
 
 PROGRAM = [sys.executable, ROOT / "ops/practise.py"]
 UPLOAD = """
-import boto3
+import boto3, time
 put = {"Bucket": "firmware-releases", "Key": "firmware/blinky-1.2.0.bin", "Body": b"image"}
 boto3.client("s3").put_object(**put, Tagging="ota:thing-group=lab%20fleet&ota:start=now")
 iot = boto3.client("iot")
-while not iot.list_jobs()["jobs"]:
-    pass
+for _ in range(300):
+    if iot.list_jobs()["jobs"]:
+        break
+    time.sleep(0.2)
 print(iot.list_jobs()["jobs"][0]["jobId"])
 """
 
@@ -34,7 +38,9 @@ def commands(section):
 class Practise(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.process = spawn(PROGRAM, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        cls.mark = f"MARK={uuid.uuid4()}"
+        marked_environment = os.environ | dict([cls.mark.split("=")])
+        cls.process = spawn(PROGRAM, cwd=ROOT, env=marked_environment, stdout=subprocess.PIPE, text=True)
         cls.addClassCleanup(cls.process.stdout.close)
         cls.addClassCleanup(stop, cls.process)
         for line in cls.process.stdout:
@@ -76,7 +82,7 @@ class Practise(unittest.TestCase):
         self.assertEqual(self.process.wait(30), 130)
         self.assertFalse(practise.ENVIRONMENT.exists())
         deadline = time.monotonic() + 10
-        while str(ROOT / "tests/local_cloud/start_ministack.py") in subprocess.check_output(["ps", "ax"], text=True):
+        while marked(self.mark):
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.1)
 

@@ -74,7 +74,7 @@ pub struct State {
     /// Object versions by bucket and key, the newest first.
     pub objects: BTreeMap<(String, String), Vec<Version>>,
     pub signing_jobs: HashMap<String, Value>,
-    /// The number of DescribeSigningJob requests by signing job.
+    /// The start of each signing job.
     signing_started: HashMap<String, Instant>,
     /// Signing jobs by client request token.
     tokens: HashMap<String, String>,

@@ -8,9 +8,8 @@ import time
 import unittest
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-from test_tools import SHELL
+from cloud import isolate, marked
 
 from program import ROOT
 
@@ -31,6 +30,8 @@ PROGRAMS = (
 
 class InterruptTest(unittest.TestCase):
     def test_ctrl_c_leaves_nothing_running_and_prints_no_traceback(self):
+        isolate()
+
         def interrupt_each(program, environment, delays):
             for delay in delays:
                 self.interrupt(program, environment, delay)
@@ -41,7 +42,7 @@ class InterruptTest(unittest.TestCase):
 
     def interrupt(self, program, environment, delay):
         mark = f"MARK={uuid.uuid4()}"
-        environment = SHELL | environment | dict([mark.split("=")])
+        environment = os.environ | environment | dict([mark.split("=")])
         command = [sys.executable, ROOT / "ops/launch.py", *program]
         output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         with subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **output) as process:
@@ -51,20 +52,9 @@ class InterruptTest(unittest.TestCase):
         self.assertIn(process.returncode, (130, -signal.SIGINT), f"{program} {delay}: {output}")
         self.assertNotIn("Traceback", output, f"{program} {delay}")
         deadline = time.monotonic() + 10
-        while self.marked(mark) and time.monotonic() < deadline:
+        while marked(mark) and time.monotonic() < deadline:
             time.sleep(0.1)
-        self.assertEqual(self.marked(mark), [])
-
-    def marked(self, mark):
-        """Returns the processes that inherited a mark in their environment."""
-        found = []
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                if mark.encode() in (folder / "environ").read_bytes():
-                    found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-            except OSError:
-                pass  # it ended, or belongs to another user
-        return found
+        self.assertEqual(marked(mark), [])
 
 
 if __name__ == "__main__":
