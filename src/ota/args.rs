@@ -29,6 +29,7 @@ pub struct Arguments {
 
 /// The options of all commands.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of all commands")]
 pub struct Common {
     /// Name of the stack
     #[arg(long, global = true, value_name = "NAME", default_value = DEFAULT_STACK)]
@@ -159,20 +160,17 @@ fn parse_tag(text: &str) -> Result<(String, String), String> {
 /// The arguments of `check`.
 #[derive(Debug, Args)]
 pub struct CheckArguments {
-    /// The file.
-    #[command(flatten)]
-    pub file: FileArguments,
     /// Send no request to AWS: check with default settings, which allow every target
     #[arg(long)]
     pub offline: bool,
+    /// The file.
+    #[command(flatten)]
+    pub file: FileArguments,
 }
 
 /// The arguments of `upload`.
 #[derive(Debug, Args)]
 pub struct UploadArguments {
-    /// The file.
-    #[command(flatten)]
-    pub file: FileArguments,
     /// Wait until the job exists, or the function reports why it does not
     #[arg(long)]
     pub wait: bool,
@@ -182,6 +180,9 @@ pub struct UploadArguments {
     /// Upload without a question, also if the same file and tags are released already
     #[arg(long, short)]
     pub yes: bool,
+    /// The file.
+    #[command(flatten)]
+    pub file: FileArguments,
 }
 
 /// The arguments of `list`.

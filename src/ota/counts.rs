@@ -11,12 +11,13 @@ Counts of devices, by the status of their executions of the job:
   queued       the device has not received the job yet
   in progress  the device reported that it works on the job
   succeeded    the device reported success
-  failed       the device reported a failure, and no retry is left
+  failed       the device reported a failure
   rejected     the device refused the job
-  timed out    the device reported nothing before the time-out, and no retry is left
+  timed out    the device reported no result before the time-out
   canceled     the execution was canceled, with the job or for this device
   removed      the device left the thing group, or was deleted
-AWS IoT counts an execution for each device. The total does not include removed devices.";
+AWS IoT counts executions: a device that left its thing group and joined again can count twice. The total does not
+include removed devices.";
 
 /// The numbers of devices of a job.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

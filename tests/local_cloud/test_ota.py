@@ -120,6 +120,12 @@ class Checks(OtaTest):
         self.assertEqual(messages.count("✗ tag "), 3, messages)
         self.assertIn("did you mean `ota:retries`", messages)
 
+    def test_warnings_of_the_function_are_shown(self):
+        options = ["--to", "lab", "--end", "1h", "--timeout", "2h"]
+        code, _, messages = ota("check", image("warning.bin"), *options)
+        self.assertEqual(code, 0, messages)
+        self.assertRegex(messages, "(?m)^! 4 tries of 2h each do not fit")
+
     def test_a_target_that_does_not_exist_is_reported(self):
         problem = self.refuses(3, "check", image("target.bin"), "--to", "lab-none", "--to-thing", ONE)
         self.assertIn("the thing group `lab-none` does not exist", problem)
@@ -172,6 +178,13 @@ class Uploads(OtaTest):
         self.assertEqual(code, 3, messages)
         self.assertEqual(json.loads(output)["outcome"], "rejected")
         self.assertRegex(messages, "✗ rejected: .*`missing`")
+
+    def test_a_failure_is_reported_once_lambda_gives_up(self):
+        command = ["upload", image("fails-often.bin"), "--to", "lab", "--signing-profile", PROFILE_TO_COME, "--wait"]
+        code, output, messages = ota(*command)
+        self.assertEqual(code, 1, messages)
+        self.assertRegex(output, r"\noutcome +failed\n")
+        self.assertRegex(messages, f"✗ failed 3 times; an operator must act: .*{PROFILE_TO_COME}")
 
     def test_a_superseded_upload_is_skipped(self):
         # The profile does not exist yet, so Lambda retries until the upload is superseded.
@@ -424,7 +437,7 @@ class BadInput(OtaTest):
             code, output, messages = ota(*arguments)
             self.assertEqual((code, output), (2, ""), messages)
         help_text = self.succeeds("watch", "--help")
-        self.assertIn("timed out    the device reported nothing before the time-out", help_text)
+        self.assertIn("timed out    the device reported no result before the time-out", help_text)
         self.assertIn("4  the rollout is over, and devices failed", help_text)
         self.assertIn("_ota()", self.succeeds("completions", "bash"))
 
