@@ -81,6 +81,9 @@ const INVALID_CREDENTIALS: [&str; 8] = [
     "UnrecognizedClientException",
 ];
 
+/// The actions of an upload with tags.
+pub const PUT_OBJECT: &str = "s3:PutObject and s3:PutObjectTagging";
+
 /// A request to AWS, for messages.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -106,11 +109,7 @@ impl Request {
         Problem::not_done(if INVALID_CREDENTIALS.contains(&code) {
             format!("AWS does not accept the credentials ({code}): sign in again, for example with `aws sso login`")
         } else if is_denied(error) {
-            let people = self.people();
-            format!(
-                "`{action}` is not allowed on `{resource}`: attach the policy of the stack for {people} to your role, or \
-                 ask an operator"
-            )
+            format!("`{action}` is not allowed on `{resource}`: {}", self.remedy())
         } else if matches!(error, SdkError::ServiceError(_)) {
             let message = error.message().unwrap_or("no message");
             format!("`{action}` on `{resource}` failed with {}: {}", or(code, "no error code"), one_line(message))
@@ -126,11 +125,17 @@ impl Request {
         })
     }
 
-    /// The people whose policy allows the action.
-    fn people(&self) -> &'static str {
-        match self.action {
+    /// The remedy if the action is denied.
+    fn remedy(&self) -> String {
+        let people = match self.action {
             "iot:CancelJob" | "iot:DeleteJob" | "iot:DeleteStream" => "operators",
             _ => "firmware teams",
+        };
+        let policy = format!("the policy of the stack for {people}");
+        match self.action {
+            // The bucket policy denies it to everyone else.
+            PUT_OBJECT => format!("it requires {policy}, and a role that is one of the stack's `DeployerPrincipals`"),
+            _ => format!("attach {policy} to your role, or ask an operator"),
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::check::{Candidate, Checked, check};
 use crate::objects;
 use crate::outcome;
 use crate::output::{complain, confirm, report, say, warn, write_facts, write_json};
-use crate::problem::{Exit, Problem, Request};
+use crate::problem::{Exit, PUT_OBJECT, Problem, Request};
 use crate::progress_body::{bar, body};
 use crate::stack::Stack;
 use crate::text::local_of_iot;
@@ -132,9 +132,7 @@ async fn put(aws: &Aws, settings: &Settings, candidate: Candidate, digest: &[u8]
     let call = call.checksum_sha256(STANDARD.encode(digest)).expected_bucket_owner(&settings.ota_role.account);
     let response = call.body(body(bytes, bar.clone())).send().await;
     bar.finish_and_clear();
-    let response = response.map_err(|error| {
-        Request::new("s3:PutObject and s3:PutObjectTagging", format!("{bucket}/{key}")).problem(&error)
-    })?;
+    let response = response.map_err(|error| Request::new(PUT_OBJECT, format!("{bucket}/{key}")).problem(&error))?;
     let version_id = response.version_id.ok_or_else(|| {
         Problem::not_done(format!("the bucket `{bucket}` has no versioning: the function does not release the upload"))
     })?;

@@ -23,6 +23,24 @@ IMAGE = bytes(range(256)) * 64
 ONE, TWO, THREE = THINGS
 DETAILS = {"reason": "0xEEEEEEEE: 0xffffffff"}
 BAR = "█"
+STACK_RIGHTS = ["cloudformation:DescribeStacks"]
+RECORD_RIGHTS = ["s3:GetObject", "s3:ListBucket"]
+RELEASE_RIGHTS = [*STACK_RIGHTS, *RECORD_RIGHTS, "iot:DescribeJob"]
+CHECK_RIGHTS = [*STACK_RIGHTS, "iot:DescribeThingGroup", "iot:DescribeThing"]
+UPLOAD_RIGHTS = ["s3:PutObject", "s3:PutObjectTagging", "s3:ListBucketVersions", "logs:FilterLogEvents"]
+# The rights of each command for a release that is named by its job ID.
+RIGHTS = {
+    "check": CHECK_RIGHTS,
+    "upload": [*CHECK_RIGHTS, *RECORD_RIGHTS, *UPLOAD_RIGHTS],
+    "groups": STACK_RIGHTS,
+    # The last two are only for releases whose description does not name the upload.
+    "list": [*RELEASE_RIGHTS, "iot:ListJobs", "iot:GetJobDocument", "iot:DescribeStream"],
+    "show": [*RELEASE_RIGHTS, "iot:GetJobDocument", "iot:DescribeStream"],
+    "devices": [*RELEASE_RIGHTS, "iot:ListJobExecutionsForJob", "iot:DescribeJobExecution"],
+    "watch": RELEASE_RIGHTS,
+    "cancel": [*RELEASE_RIGHTS, "iot:CancelJob"],
+    "delete": [*RELEASE_RIGHTS, "iot:DescribeStream", "iot:DeleteStream", "iot:DeleteJob"],
+}
 
 
 def environment(**changes):
@@ -414,23 +432,40 @@ class BadInput(OtaTest):
                 self.assertIn(expected, self.refuses(code, *arguments, **changes))
 
     def test_a_missing_right_is_named(self):
-        job_id = self.release("rights.bin")["jobId"]
-        iam = client("iam")
-        allowed = ["cloudformation:DescribeStacks", "iot:DescribeJob", "s3:GetObject", "s3:ListBucket"]
-        statement = {"Effect": "Allow", "Action": allowed, "Resource": "*"}
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-        iam.create_user(UserName="reader")
-        iam.put_user_policy(UserName="reader", PolicyName="reader", PolicyDocument=policy)
-        key = iam.create_access_key(UserName="reader")["AccessKey"]
-        user = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+        job_id, user = self.release("rights.bin")["jobId"], user_with("reader", RELEASE_RIGHTS)
         problem = self.refuses(1, "cancel", job_id, "--yes", **user)
         self.assertIn(
             f"`iot:CancelJob` is not allowed on `job/{job_id}`: attach the policy of the stack for operators", problem
         )
+        problem = self.refuses(1, "upload", image("denied.bin"), "--to", "lab", **user_with("other", RIGHTS["upload"]))
+        self.assertIn("and a role that is one of the stack's `DeployerPrincipals`", problem)
         problem = self.refuses(1, "list", **user)
         self.assertIn(
             "`iot:ListJobs` is not allowed on `*`: attach the policy of the stack for firmware teams", problem
         )
+
+    def test_each_command_needs_only_its_rights(self):
+        job_id = self.release("needs.bin", "--retries", "0")["jobId"]
+        report(job_id, ONE, "IN_PROGRESS", "FAILED", details=DETAILS)
+        upload = [image("needed.bin"), "--to", "lab", "--to-thing", ONE, "--start", "now"]
+        for command, arguments, expected in [
+            ("check", upload, 0),
+            ("upload", [*upload, "--wait"], 0),
+            ("groups", [], 0),
+            ("list", ["--key", "needs.bin"], 0),
+            ("show", [job_id], 0),
+            ("devices", [job_id], 0),
+            ("watch", [job_id, "--timeout", "0m"], 6),
+            ("cancel", [job_id, "--yes"], 0),
+            ("delete", [job_id, "--yes"], 0),
+        ]:
+            with self.subTest(command):
+                # The bucket policy allows uploads only to this user.
+                name = "firmware-ci" if command == "upload" else f"only-{command}"
+                user = user_with(name, RIGHTS[command])
+                code, output, messages = ota(command, *arguments, **user)
+                self.assertEqual(code, expected, output + messages)
+                self.assertNotIn("is not allowed", messages)
 
     def test_the_command_line_is_checked(self):
         for arguments in (["none"], ["watch"], ["watch", "x", "--until", "95%"], ["list", "--since", "soon"]):
@@ -464,6 +499,17 @@ class Waiting(OtaTest):
             time.sleep(1)
         self.assertIn("1 device did not succeed", self.refuses(4, "watch", timing_out))
         self.assertRegex(self.succeeds("devices", timing_out, "--status", "timed-out"), rf"{ONE} +TIMED_OUT ")
+
+
+def user_with(name, actions):
+    """Creates a user with these rights; returns the variables with the credentials."""
+    iam = client("iam")
+    statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.create_user(UserName=name)
+    iam.put_user_policy(UserName=name, PolicyName="rights", PolicyDocument=policy)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
 
 
 def versions(key):
