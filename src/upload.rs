@@ -7,7 +7,7 @@ use std::fmt;
 use std::fmt::Write;
 
 /// The prefix of every stream and job ID, which CreateOTAUpdate also uses.
-pub(crate) const ID_PREFIX: &str = "AFR_OTA-";
+pub const ID_PREFIX: &str = "AFR_OTA-";
 
 /// The maximum length of a job's description without the release's mark. AWS IoT accepts 2028 characters, the mark has 27
 /// (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateJob.html>).
@@ -130,7 +130,7 @@ pub(crate) fn hash_of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32]
 }
 
 /// Formats bytes as lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

@@ -14,7 +14,7 @@ use ota_on_upload::request::file_kind::is_manifest;
 use ota_on_upload::settings::Settings;
 use ota_on_upload::settings::values::DryRun;
 use ota_on_upload::tags::TagHeader;
-use ota_on_upload::upload::Upload;
+use ota_on_upload::upload::{ID_PREFIX, Upload};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use std::fs;
@@ -168,7 +168,7 @@ fn with_placeholders(candidate: &Candidate, settings: &Settings, release: &Relea
     let text = serde_json::to_string(release).map_err(|error| Problem::not_done(error.to_string()))?;
     let text = text
         .replace(&job_id, &format!("{beginning}{FROM_S3}"))
-        .replace(&upload.stream_id(), &format!("AFR_OTA-{FROM_S3}"))
+        .replace(&upload.stream_id(), &format!("{ID_PREFIX}{FROM_S3}"))
         .replace(&folder, &format!("{}{FROM_S3}/", settings.signed_prefix.0))
         .replace(digits, FROM_S3)
         .replace(NO_VERSION_YET, FROM_S3);

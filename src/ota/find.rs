@@ -7,7 +7,7 @@ use crate::problem::{Exit, Problem};
 use crate::stack::Stack;
 use ota_on_upload::s3::record::JobRecord;
 use ota_on_upload::settings::Settings;
-use ota_on_upload::upload::Upload;
+use ota_on_upload::upload::{ID_PREFIX, Upload};
 use serde_json::Value;
 
 /// A release of the stack.
@@ -164,7 +164,7 @@ fn is_job_of(record: &JobRecord, job: &DescribedJob) -> bool {
 
 /// The first 12 hexadecimal digits of an upload's hash, in the default ID of its job or in the ID of its stream.
 fn digits(id: &str) -> Option<String> {
-    let id = id.strip_prefix("AFR_OTA-")?;
+    let id = id.strip_prefix(ID_PREFIX)?;
     let is_hex = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let last = id.rsplit('-').next()?;
     let digits = match id.split('-').collect::<Vec<_>>()[..] {

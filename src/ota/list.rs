@@ -13,7 +13,7 @@ use crate::stack::Stack;
 use aws_sdk_iot::types::JobStatus;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ota_on_upload::options::target::Target;
-use ota_on_upload::upload::Upload;
+use ota_on_upload::upload::{ID_PREFIX, Upload};
 use std::cmp::Reverse;
 use std::io::Write;
 
@@ -21,8 +21,6 @@ use std::io::Write;
 const NEWEST: usize = 20;
 /// The number of rows that are written at once.
 const PART: usize = 20;
-/// The beginning of the ID of every release's job.
-const ID_PREFIX: &str = "AFR_OTA-";
 
 /// Runs the command.
 ///

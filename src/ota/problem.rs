@@ -190,3 +190,72 @@ pub fn one_line(text: &str) -> String {
         .collect::<Vec<_>>()
         .join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_iot::error::ErrorMetadata;
+    use aws_sdk_iot::operation::cancel_job::CancelJobError;
+    use aws_smithy_types::body::SdkBody;
+
+    type CancelError = SdkError<CancelJobError, HttpResponse>;
+
+    fn service_error(status: u16, code: Option<&str>, message: &str) -> CancelError {
+        let mut metadata = ErrorMetadata::builder().message(message);
+        if let Some(code) = code {
+            metadata = metadata.code(code);
+        }
+        let response = HttpResponse::new(status.try_into().unwrap(), SdkBody::empty());
+        SdkError::service_error(CancelJobError::generic(metadata.build()), response)
+    }
+
+    fn message(error: &CancelError) -> String {
+        let Problem { exit, mut messages } = Request::new("iot:CancelJob", "job/AFR_OTA-a").problem(error);
+        assert_eq!((exit, messages.len()), (Exit::NotDone, 1));
+        messages.remove(0)
+    }
+
+    #[test]
+    fn a_message_says_what_to_do() {
+        for (error, expected) in [
+            (
+                service_error(403, Some("ExpiredTokenException"), "expired"),
+                "AWS does not accept the credentials (ExpiredTokenException): sign in again",
+            ),
+            (
+                service_error(403, Some("AccessDeniedException"), "no"),
+                "`iot:CancelJob` is not allowed on `job/AFR_OTA-a`: attach the policy of the stack for operators to your role",
+            ),
+            (service_error(403, None, ""), "`iot:CancelJob` is not allowed on "),
+            (
+                service_error(410, Some("LimitExceededException"), "too\n many"),
+                "`iot:CancelJob` on `job/AFR_OTA-a` failed with LimitExceededException: too many",
+            ),
+            (
+                SdkError::construction_failure("the credential provider was not enabled"),
+                "no valid credentials are found: ",
+            ),
+            (
+                SdkError::construction_failure("refused"),
+                "`iot:CancelJob` on `job/AFR_OTA-a` got no response, check the Region and the network: ",
+            ),
+        ] {
+            let message = message(&error);
+            assert!(message.starts_with(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn only_the_code_decides_that_a_resource_is_missing() {
+        assert!(is_missing(&service_error(404, Some("ResourceNotFoundException"), "")));
+        assert!(!is_missing(&service_error(404, Some("Other"), "ResourceNotFoundException")));
+        assert!(is_denied(&service_error(403, Some("AccessDenied"), "")));
+        assert!(!is_denied(&service_error(403, Some("RequestTimeTooSkewed"), "")));
+    }
+
+    #[test]
+    fn a_closed_pipe_has_no_message() {
+        let problem = |kind: io::ErrorKind| Problem::from(io::Error::from(kind)).messages.len();
+        assert_eq!((problem(io::ErrorKind::BrokenPipe), problem(io::ErrorKind::StorageFull)), (0, 1));
+    }
+}

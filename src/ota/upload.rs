@@ -14,7 +14,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ota_on_upload::settings::Settings;
 use ota_on_upload::tags::TagHeader;
-use ota_on_upload::upload::Upload;
+use ota_on_upload::upload::{Upload, hex};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -114,13 +114,6 @@ async fn released_before(
         }
     }
     Ok(None)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Puts the file into the bucket with its tags. S3 verifies its SHA-256.
