@@ -105,9 +105,6 @@ class PolicyTest(unittest.TestCase):
             for kind, needed in data["privileges"][name]["resource_types"].items():
                 if kind and needed["required"]:
                     path = data["resources"][kind]["arn"].split(":", 5)[5]
-                    # In policies, the ARN of a log group ends in `:*`
-                    # (https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_LogGroup.html).
-                    path += ":*" if kind == "log-group" else ""
                     # Names from the patterns suffice.
                     allowed = [each.split(":", 5)[-1] for each in patterns[action]]
                     names = {
@@ -441,7 +438,7 @@ class ManagedPolicies(PolicyTest):
                 ("cloudformation:DescribeStacks", aws("cloudformation", f"stack/{stack.name}/{id}"))
                 for id in ("*", UUID)
             ],
-            ("logs:FilterLogEvents", f"{log}:log-stream:"),
+            *[("logs:FilterLogEvents", each) for each in (log, f"{log}:log-stream:")],
             ("s3:GetObject", self.record),
             *[
                 ("s3:ListBucket", stack.bucket, keys)
@@ -491,8 +488,11 @@ class ManagedPolicies(PolicyTest):
             ("iam:CreatePolicyVersion", stack.ids["OperatorPolicy"]),
             ("iam:AttachRolePolicy", DEPLOYER.arn),
             # The log.
-            ("logs:FilterLogEvents", aws("logs", f"log-group:/aws/lambda/{stack.name}2:log-stream:")),
-            ("logs:FilterLogEvents", aws("logs", f"log-group:/aws/lambda/{stack.name}:log-stream:", **there)),
+            *[
+                ("logs:FilterLogEvents", aws("logs", f"log-group:/aws/lambda/{name}{end}", **where))
+                for name, where in ((f"{stack.name}2", {}), (stack.name, here), (stack.name, there))
+                for end in ("", ":log-stream:")
+            ],
             *[(f"logs:{action}", f"{log}:log-stream:1") for action in ("PutLogEvents", "DeleteLogStream")],
             # Objects: neither images nor uploads, and nothing of another bucket.
             *[("s3:GetObject", each) for each in (image, by_hand, mine, upload, other)],

@@ -454,7 +454,8 @@ class Sizes(unittest.TestCase):
         for queue in of_type("AWS::SQS::Queue"):
             values[f"{queue}.Arn"] = f"arn:{at.format('sqs')}:{'q' * 80}"
         values["ReleaseBus.Arn"] = f"arn:{at.format('events')}:event-bus/{names['AWS::StackName']}"
-        values["LogGroup.Arn"] = f"arn:{at.format('logs')}:log-group:/aws/lambda/{names['AWS::StackName']}:*"
+        values["LogGroup"] = f"/aws/lambda/{names['AWS::StackName']}"
+        values["LogGroup.Arn"] = f"arn:{at.format('logs')}:log-group:{values['LogGroup']}:*"
         return values
 
     def bounded(self):
