@@ -34,7 +34,7 @@ ifndef IN_PARALLEL
 endif
 # `make test` starts make again, without the variables of other targets on the command line.
 MAKEOVERRIDES :=
-.PHONY: help help-all need setup local-cloud build firmware demo cloud invoke invoke-cargo watch event
+.PHONY: help help-all need setup local-cloud build ota firmware demo cloud invoke invoke-cargo watch event
 .PHONY: test test-stack test-programs test-watch test-docker test-dist
 .PHONY: zip dist deploy attach logs redrive destroy
 .PHONY: bench torture torture-faults torture-kill torture-soak torture-burst fuzz mutants check deny sbom lint fmt clean
@@ -78,9 +78,13 @@ setup: .venv/aws/.installed .venv/ministack/.installed
 local-cloud: setup
 	@$(AS_STEP) "build the local cloud" cargo build --locked --package local-cloud
 
-# With the tests, the function gets the features of dependencies that the tests also need: one debug build serves both.
+# With the tests and `ota`, the function gets the features of dependencies that they also need: one debug build serves all.
 build: local-cloud
-	@$(AS_STEP) "cargo build" cargo build --locked --bins --tests
+	@$(AS_STEP) "cargo build" cargo build --locked --features cli --bins --tests
+
+ota: need
+	@$(AS_STEP) "build ota" cargo build --locked --release --features cli --bin ota
+	@echo "$${CARGO_TARGET_DIR:-target}/release/ota"
 
 firmware:
 	@test -z "$$FIRMWARE" || test -f "$$FIRMWARE" || { echo "✗ FIRMWARE is \`$$FIRMWARE\`, which is not a file"; exit 1; }
@@ -114,18 +118,19 @@ zip deploy logs redrive destroy: setup
 
 # The tests that use the deployed stack run next to those that do not: two of the programs would share .aws-sam.
 test: build .venv/lint/.installed .venv/device/.installed
-	@cargo test --locked
+	@cargo test --locked --features cli
 	@$(AS_STEP) test_interrupt.py $(VENV)/python $(LOCAL_CLOUD)/test_interrupt.py
 	@IN_PARALLEL=yes $(MAKE) --no-print-directory --jobs=2 test-stack test-programs
 
-test-stack: $(if $(IN_PARALLEL),,local-cloud .venv/device/.installed)
+test-stack: $(if $(IN_PARALLEL),,build .venv/device/.installed)
 	@$(AS_STEP) test_stack.py $(VENV)/python $(LOCAL_CLOUD)/test_stack.py
 	@$(AS_STEP) "memory and time of the release build" env BOOTSTRAP=.aws-sam/build/Function/bootstrap \
-	    cargo test --quiet --locked --test releases no_event_takes_much_memory_or_time
+	    cargo test --quiet --locked --features cli --test releases no_event_takes_much_memory_or_time
 	@$(AS_STEP) test_device.py $(VENV)/python $(LOCAL_CLOUD)/test_device.py
 	@$(AS_STEP) test_security.py $(VENV)/python $(LOCAL_CLOUD)/test_security.py
 	@$(AS_STEP) test_attach.py $(VENV)/python $(LOCAL_CLOUD)/test_attach.py
 	@$(AS_STEP) test_operate.py $(VENV)/python $(LOCAL_CLOUD)/test_operate.py
+	@$(AS_STEP) test_ota.py $(VENV)/python $(LOCAL_CLOUD)/test_ota.py
 	@$(AS_STEP) test_monitoring.py $(VENV)/python $(LOCAL_CLOUD)/test_monitoring.py
 	@$(AS_STEP) test_practise.py $(VENV)/python $(LOCAL_CLOUD)/test_practise.py
 
@@ -186,7 +191,7 @@ sbom: .venv/sbom/.installed
 
 lint: setup .venv/lint/.installed
 	@$(AS_STEP) "cargo fmt" cargo fmt --check
-	@$(AS_STEP) "cargo clippy" cargo clippy --locked --workspace --all-targets -- --deny warnings
+	@$(AS_STEP) "cargo clippy" cargo clippy --locked --workspace --all-targets --features cli -- --deny warnings
 	@$(AS_STEP) "sam validate" $(VENV)/sam validate --lint --region us-east-1
 	@$(AS_STEP) "cfn-lint" $(VENV)/cfn-lint template.yaml
 	@$(AS_STEP) "checkov" $(VENV)/python $(LOCAL_CLOUD)/lint.py

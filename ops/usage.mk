@@ -15,6 +15,7 @@ USES.redrive := STACK PATIENCE  # process the failed events again
 USES.destroy := STACK EMPTY YES  # delete the stack after confirmation, and keep the bucket
 USES.zip := PARAMETERS  # build the archive that is deployed, and print its SHA-256
 USES.dist :=  # build a folder from which the AWS CLI alone deploys the stack
+USES.ota :=  # build the program ota, which uploads firmware and manages releases
 ## Change the code
 USES.test :=  # run all tests, also those of the deployed stack on the local cloud
 USES.check :=  # run make lint, make deny and make test
@@ -26,7 +27,7 @@ USES.help-all :=  # show all commands, variables and exit codes
 USES.need :=  # report everything that is missing on this machine
 USES.setup :=  # install all tools into .venv
 USES.local-cloud :=  # build the programs of the local cloud
-USES.build :=  # build the function and the tests
+USES.build :=  # build the function, ota and the tests
 USES.firmware := FIRMWARE  # check that the image exists
 USES.test-stack :=  # the part of make test that deploys the stack
 USES.test-programs :=  # the part of make test that deploys no stack

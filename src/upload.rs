@@ -1,12 +1,13 @@
 //! One version of an uploaded object, and the IDs, names and tokens that are derived from it.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, percent_decode_str, utf8_percent_encode};
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::fmt;
 use std::fmt::Write;
 
 /// The prefix of every stream and job ID, which CreateOTAUpdate also uses.
-pub(crate) const ID_PREFIX: &str = "AFR_OTA-";
+pub const ID_PREFIX: &str = "AFR_OTA-";
 
 /// The maximum length of a job's description without the release's mark. AWS IoT accepts 2028 characters, the mark has 27
 /// (<https://docs.aws.amazon.com/iot/latest/apireference/API_CreateJob.html>).
@@ -93,6 +94,17 @@ impl Upload {
         description.truncate(MAX_DESCRIPTION);
         description
     }
+
+    /// Returns the upload that the description of a stream or job names, with or without the release's mark. `None` if
+    /// the description has another form, or may be truncated.
+    pub fn from_description(description: &str) -> Option<Self> {
+        let place = description.split(' ').next().filter(|place| place.len() < MAX_DESCRIPTION)?;
+        let (path, version_id) = place.strip_prefix("s3://")?.split_once("?versionId=")?;
+        let (bucket, key) = path.split_once('/')?;
+        let decoded = |text| percent_decode_str(text).decode_utf8().ok().map(Cow::into_owned);
+        let upload = Self::new(bucket.to_owned(), decoded(key)?, decoded(version_id)?);
+        (upload.description() == place).then_some(upload)
+    }
 }
 
 /// The part of a key after the last slash.
@@ -118,7 +130,7 @@ pub(crate) fn hash_of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32]
 }
 
 /// Formats bytes as lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
@@ -128,7 +140,6 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use percent_encoding::percent_decode_str;
     use proptest::prelude::*;
 
     fn upload(key: &str) -> Upload {
@@ -171,6 +182,22 @@ mod tests {
         assert_eq!(description, "s3://firmware-bucket/firmware/a%20b.bin?versionId=v1");
         let longest = upload(&"ü".repeat(512)).description();
         assert_eq!((longest.len(), &longest[..24]), (MAX_DESCRIPTION, "s3://firmware-bucket/%C3"));
+    }
+
+    #[test]
+    fn a_description_names_its_upload() {
+        for (key, version) in [("firmware/größe 1.bin", "v_1.a-b"), ("a?versionId=b%", "v"), ("a/", "null")] {
+            let upload = Upload::new("firmware-bucket".into(), key.into(), version.into());
+            let description = upload.description();
+            assert_eq!(Upload::from_description(&description).as_ref(), Some(&upload));
+            assert_eq!(Upload::from_description(&format!("{description} (release 0123456789abcdef)")), Some(upload));
+        }
+        let longest = upload(&"ü".repeat(512)).description();
+        for other in
+            ["", "my job", "s3://b/k", "s3://b?versionId=v", "s3://b/a b?versionId=v", "S3://b/k?versionId=v", &longest]
+        {
+            assert_eq!(Upload::from_description(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -103,7 +103,7 @@ impl CommaSeparated<TargetRule> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetRule {
     /// The folder below the upload prefix. Empty if the rule has none.
-    pub(crate) prefix: String,
+    pub prefix: String,
     pattern: NamePattern,
 }
 

@@ -79,7 +79,7 @@ fn is_like_manifest(name: &str) -> bool {
 }
 
 /// Returns whether a key has the suffix of a manifest, ignoring its case.
-pub(crate) fn is_manifest(key: &str) -> bool {
+pub fn is_manifest(key: &str) -> bool {
     matches!(FileKind::from_key(key), Some(FileKind::Manifest))
 }
 

@@ -123,7 +123,7 @@ async fn versions(
 }
 
 /// The key of the record of the upload with this prefix.
-pub(crate) fn record_key(prefix: &str) -> String {
+pub fn record_key(prefix: &str) -> String {
     format!("{prefix}release.json")
 }
 

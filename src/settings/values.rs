@@ -56,8 +56,10 @@ impl FromStr for ByteCount {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoleArn {
     pub(crate) arn: String,
-    pub(crate) partition: String,
-    pub(crate) account: String,
+    /// The partition, such as `aws`.
+    pub partition: String,
+    /// The ID of the account.
+    pub account: String,
 }
 
 impl FromStr for RoleArn {

@@ -87,6 +87,12 @@ class Stack:
         document = client("iam").get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
         return Caller(f"arn:aws:iam::{ACCOUNT}:role/{name}", document)
 
+    def managed_policy(self, logical_id):
+        """Returns the document of a managed policy of the stack."""
+        arn = self.ids[logical_id]
+        version = client("iam").get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+        return client("iam").get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
+
     def trust(self, logical_id):
         """Returns the trust policy of a role of the stack."""
         return client("iam").get_role(RoleName=self.ids[logical_id])["Role"]["AssumeRolePolicyDocument"]

@@ -51,6 +51,7 @@ class ServiceControlPolicy(PolicyTest):
             ("cloudformation:DeleteStack", at("cloudformation", "stack/ota-on-upload/1")),
             ("iam:PutRolePolicy", f"arn:aws:iam::{ACCOUNT}:role/ota-on-upload-OtaRole-1"),
             ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/ota-on-upload-OtaRole-1"),
+            ("iam:CreatePolicyVersion", f"arn:aws:iam::{ACCOUNT}:policy/ota-on-upload-OperatorPolicy-1"),
         ]:
             yield Request(action, resource), {function, admin}
         for action, resource in [
@@ -107,6 +108,11 @@ class ServiceControlPolicy(PolicyTest):
                 (f"iam:{action}", f"arn:aws:iam::{ACCOUNT}:role/ota-on-upload-OtaRole-1")
                 for action in ("GetRole", "ListRolePolicies")
             ],
+            *[
+                (f"iam:{action}", f"arn:aws:iam::{ACCOUNT}:policy/ota-on-upload-OperatorPolicy-1")
+                for action in ("GetPolicy", "ListEntitiesForPolicy")
+            ],
+            ("iam:CreatePolicyVersion", f"arn:aws:iam::{ACCOUNT}:policy/other"),
             ("lambda:UpdateFunctionCode", at("lambda", "function:other")),
             ("events:PutTargets", at("events", "rule/mine"), {"events:TargetArn": [at("sns", "other")]}),
             ("events:PutTargets", at("events", "rule/mine")),

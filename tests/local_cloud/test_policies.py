@@ -86,6 +86,36 @@ class PolicyTest(unittest.TestCase):
         unaffected = {what for what, other in changed(policy) if not decides(other)}
         self.assertEqual(unaffected, set(harmless))
 
+    def check_resource_types(self, policy, example):
+        """Fails if a policy allows an action, but not on each kind of resource that the action requires.
+
+        Some actions are authorised on several resources at once; the list of AWS names them.
+        """
+        patterns = {}
+        for statement in policy["Statement"]:
+            actions, resources = (
+                [each] if isinstance(each, str) else each for each in (statement["Action"], statement["Resource"])
+            )
+            for action in actions:
+                patterns.setdefault(action, []).extend(resources)
+        self.assertIn(example, patterns)
+        for action in patterns:
+            service, name = action.split(":")
+            data = get_service_prefix_data(service)
+            for kind, needed in data["privileges"][name]["resource_types"].items():
+                if kind and needed["required"]:
+                    path = data["resources"][kind]["arn"].split(":", 5)[5]
+                    # Names from the patterns suffice.
+                    allowed = [each.split(":", 5)[-1] for each in patterns[action]]
+                    names = {
+                        name.replace("*", "x") for each in allowed for name in re.split("[/:]", each) + each.split(":")
+                    }
+                    parts = re.split(r"\$\{\w+\}", path)
+                    fillings = product(names, repeat=len(parts) - 1)
+                    samples = ("".join(chain(*zip(parts, [*names, ""], strict=True))) for names in fillings)
+                    matches = any(fnmatch(sample, each) for sample in samples for each in allowed)
+                    self.assertTrue(matches, f"{action} on {path}: {allowed}")
+
 
 class FunctionRole(PolicyTest):
     def setUp(self):
@@ -276,31 +306,7 @@ class FunctionRole(PolicyTest):
         self.check_each_part_decides(self.role.policy, decides, harmless)
 
     def test_each_kind_of_resource_that_an_action_requires_is_allowed(self):
-        """Some actions are authorised on several resources at once; the list of AWS names them."""
-        patterns = {}
-        for statement in self.role.policy["Statement"]:
-            actions, resources = (
-                [each] if isinstance(each, str) else each for each in (statement["Action"], statement["Resource"])
-            )
-            for action in actions:
-                patterns.setdefault(action, []).extend(resources)
-        self.assertIn("iot:GetPackageVersion", patterns)
-        for action in patterns:
-            service, name = action.split(":")
-            data = get_service_prefix_data(service)
-            for kind, needed in data["privileges"][name]["resource_types"].items():
-                if kind and needed["required"]:
-                    path = data["resources"][kind]["arn"].split(":", 5)[5]
-                    # Names from the patterns suffice.
-                    allowed = [each.split(":", 5)[-1] for each in patterns[action]]
-                    names = {
-                        name.replace("*", "x") for each in allowed for name in re.split("[/:]", each) + each.split(":")
-                    }
-                    parts = re.split(r"\$\{\w+\}", path)
-                    fillings = product(names, repeat=len(parts) - 1)
-                    samples = ("".join(chain(*zip(parts, [*names, ""], strict=True))) for names in fillings)
-                    matches = any(fnmatch(sample, each) for sample in samples for each in allowed)
-                    self.assertTrue(matches, f"{action} on {path}: {allowed}")
+        self.check_resource_types(self.role.policy, "iot:GetPackageVersion")
 
     def test_the_function_reads_the_configuration_only_of_an_existing_bucket(self):
         guest = Stack("checked", **NEEDED, BucketName="checked", AllowedThingGroups="lab", ExistingBucket="true")
@@ -390,6 +396,260 @@ class OtaRole(PolicyTest):
             return any(request.allowed(caller) is not allowed for request, allowed in self.requests)
 
         self.check_each_part_decides(self.role.policy, decides)
+
+
+class ManagedPolicies(PolicyTest):
+    """The policies for people and pipelines that use the program `ota`."""
+
+    FOLDER = "0a" * 16
+
+    def setUp(self):
+        bucket = stack.bucket
+        self.record, self.upload = objects(bucket, f"SignedImage/{self.FOLDER}/release.json", "firmware/a.bin")
+        self.through_s3 = {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}
+        self.uploader = Caller(DEPLOYER.arn, stack.managed_policy("UploaderPolicy"))
+        self.operator = Caller(f"arn:aws:iam::{ACCOUNT}:role/operators", stack.managed_policy("OperatorPolicy"))
+        of_uploads = self.context(self.upload)
+        upload = [
+            ("s3:PutObject", self.upload, {"s3:RequestObjectTagKeys": ["ota:thing-group", "team"]}),
+            ("s3:PutObjectTagging", self.upload, {"s3:RequestObjectTagKeys": ["ota:thing-group"]}),
+            ("kms:GenerateDataKey", KEY, of_uploads),
+            ("kms:GenerateDataKey", KEY, self.context(bucket)),
+        ]
+        end = [
+            *[(f"iot:{action}", aws("iot", "job/AFR_OTA-1")) for action in ("CancelJob", "DeleteJob")],
+            ("iot:DeleteStream", aws("iot", "stream/AFR_OTA-1")),
+        ]
+        self.requests = {
+            self.uploader: [*self.reads(), *rows(True, *upload), *rows(False, *end), *self.denied()],
+            self.operator: [*self.reads(), *rows(True, *end), *rows(False, *upload), *self.denied()],
+        }
+
+    def context(self, arn):
+        return self.through_s3 | {"kms:EncryptionContext:aws:s3:arn": arn}
+
+    def reads(self):
+        """Returns the requests of the commands that read."""
+        log = aws("logs", f"log-group:/aws/lambda/{stack.name}")
+        return rows(
+            True,
+            # AWS names the stack by its ID, or by `*` if the stack does not exist.
+            *[
+                ("cloudformation:DescribeStacks", aws("cloudformation", f"stack/{stack.name}/{id}"))
+                for id in ("*", UUID)
+            ],
+            *[("logs:FilterLogEvents", each) for each in (log, f"{log}:log-stream:")],
+            ("s3:GetObject", self.record),
+            *[
+                ("s3:ListBucket", stack.bucket, keys)
+                for keys in ({}, {"s3:prefix": f"SignedImage/{self.FOLDER[:12]}"}, {"s3:prefix": "SignedImage/"})
+            ],
+            ("s3:ListBucketVersions", stack.bucket, {"s3:prefix": "firmware/a.bin"}),
+            ("iot:ListJobs", "*"),
+            *[
+                (f"iot:{action}", aws("iot", "job/AFR_OTA-1"))
+                for action in ("DescribeJob", "DescribeJobExecution", "GetJobDocument", "ListJobExecutionsForJob")
+            ],
+            ("iot:DescribeJobExecution", aws("iot", "thing/any")),
+            ("iot:DescribeStream", aws("iot", "stream/AFR_OTA-1")),
+            *[("iot:DescribeThingGroup", aws("iot", f"thinggroup/{group}")) for group in ("lab", "any")],
+            *[("iot:DescribeThing", aws("iot", f"thing/{thing}")) for thing in ("desk", "lab-1")],
+            *[("kms:Decrypt", KEY, self.context(arn)) for arn in (stack.bucket, self.record)],
+        )
+
+    def denied(self):
+        """Returns the requests that neither policy allows."""
+        bucket, upload, record, through_s3 = stack.bucket, self.upload, self.record, self.through_s3
+        image, by_hand, mine, other = objects(
+            bucket,
+            f"SignedImage/{self.FOLDER}/0",
+            f"SignedImage/by-hand/{UUID}",
+            "SignedImage/mine/release.json",
+            "other/a.bin",
+        )
+        signed = [record, image, by_hand, mine]
+        foreign, abroad = {"aws:ResourceAccount": ELSEWHERE}, {"aws:RequestedRegion": "eu-west-1"}
+        here, there = {"account": ACCOUNT, "region": "eu-west-1"}, {"account": ELSEWHERE}
+        log = aws("logs", f"log-group:/aws/lambda/{stack.name}")
+        job, stream, thing, group = "job/AFR_OTA-1", "stream/AFR_OTA-1", "thing/desk", "thinggroup/lab"
+        return rows(
+            False,
+            # The stack.
+            ("cloudformation:DescribeStacks", aws("cloudformation", f"stack/{stack.name}2/{UUID}")),
+            ("cloudformation:DescribeStacks", aws("cloudformation", f"stack/{stack.name}/{UUID}", account=ELSEWHERE)),
+            ("cloudformation:DescribeStacks", "*"),
+            *[
+                (f"cloudformation:{action}", aws("cloudformation", f"stack/{stack.name}/{UUID}"))
+                for action in ("UpdateStack", "DeleteStack", "GetTemplate")
+            ],
+            ("lambda:InvokeFunction", aws("lambda", f"function:{stack.ids['Function']}")),
+            ("sqs:SendMessage", aws("sqs", f"{stack.name}-FailureQueue-1")),
+            ("iam:PassRole", stack.role("OtaRole").arn, {"iam:PassedToService": "iot.amazonaws.com"}),
+            ("iam:CreatePolicyVersion", stack.ids["OperatorPolicy"]),
+            ("iam:AttachRolePolicy", DEPLOYER.arn),
+            # The log.
+            *[
+                ("logs:FilterLogEvents", aws("logs", f"log-group:/aws/lambda/{name}{end}", **where))
+                for name, where in ((f"{stack.name}2", {}), (stack.name, here), (stack.name, there))
+                for end in ("", ":log-stream:")
+            ],
+            *[(f"logs:{action}", f"{log}:log-stream:1") for action in ("PutLogEvents", "DeleteLogStream")],
+            # Objects: neither images nor uploads, and nothing of another bucket.
+            *[("s3:GetObject", each) for each in (image, by_hand, mine, upload, other)],
+            *[("s3:GetObject", each.replace(bucket, f"{bucket}2")) for each in (record, upload)],
+            *[(f"s3:{action}", record) for action in ("GetObjectVersion", "GetObjectTagging", "DeleteObject")],
+            *[(f"s3:{action}", each) for action in ("PutObject", "PutObjectTagging") for each in (*signed, other)],
+            *[("s3:PutObject", each) for each in (f"{bucket}2/firmware/a.bin", f"{bucket}/firmware2/a.bin")],
+            *[
+                (f"s3:{action}", upload)
+                for action in (
+                    "DeleteObject",
+                    "DeleteObjectVersion",
+                    "PutObjectVersionTagging",
+                    "PutObjectAcl",
+                    "GetObjectVersion",
+                )
+            ],
+            *[
+                (action, resource, keys | foreign)
+                for action, resource, keys in (
+                    ("s3:PutObject", upload, {}),
+                    ("s3:PutObjectTagging", upload, {}),
+                    ("s3:GetObject", record, {}),
+                    ("s3:ListBucket", bucket, {"s3:prefix": "SignedImage/0a"}),
+                    ("s3:ListBucketVersions", bucket, {"s3:prefix": "firmware/a.bin"}),
+                )
+            ],
+            *[("s3:ListBucket", bucket, {"s3:prefix": prefix}) for prefix in ("other/", "firmware/", "")],
+            *[
+                ("s3:ListBucketVersions", bucket, keys)
+                for keys in ({}, {"s3:prefix": "other/"}, {"s3:prefix": "SignedImage/"})
+            ],
+            ("s3:ListBucket", f"{bucket}2", {"s3:prefix": "SignedImage/0a"}),
+            ("s3:ListBucketVersions", f"{bucket}2", {"s3:prefix": "firmware/a.bin"}),
+            *[
+                (f"s3:{action}", bucket, {"s3:prefix": prefix})
+                for action in ("PutBucketPolicy", "GetBucketPolicy", "ListBucketMultipartUploads")
+                for prefix in ("SignedImage/", "firmware/")
+            ],
+            # AWS IoT: no other jobs, and no new ones.
+            ("iot:ListJobs", "*", abroad),
+            ("iot:ListStreams", "*"),
+            *[
+                (f"iot:{action}", aws("iot", resource, **where))
+                for action, kind, name in (
+                    ("DescribeJob", "job", "AFR_OTA-1"),
+                    ("DescribeJobExecution", "job", "AFR_OTA-1"),
+                    ("GetJobDocument", "job", "AFR_OTA-1"),
+                    ("ListJobExecutionsForJob", "job", "AFR_OTA-1"),
+                    ("CancelJob", "job", "AFR_OTA-1"),
+                    ("DeleteJob", "job", "AFR_OTA-1"),
+                    ("DescribeStream", "stream", "AFR_OTA-1"),
+                    ("DeleteStream", "stream", "AFR_OTA-1"),
+                )
+                for resource, where in ((f"{kind}/mine", {}), (f"{kind}/{name}", here), (f"{kind}/{name}", there))
+            ],
+            *[
+                (f"iot:{action}", aws("iot", job))
+                for action in ("CreateJob", "UpdateJob", "TagResource", "AssociateTargetsWithJob")
+            ],
+            *[(f"iot:{action}", aws("iot", stream)) for action in ("CreateStream", "UpdateStream", "TagResource")],
+            *[
+                (f"iot:{action}", aws("iot", resource))
+                for resource in (thing, group, "thing/any", "thinggroup/any")
+                for action in ("CreateJob", "DeleteThing", "UpdateThing", "UpdateThingGroup", "CancelJobExecution")
+            ],
+            *[("iot:DescribeThing", aws("iot", f"thing/{name}")) for name in ("desk2", "any", "lab")],
+            *[
+                (f"iot:{action}", aws("iot", resource, **where), abroad if where is here else {})
+                for action, resource in (
+                    ("DescribeThing", thing),
+                    ("DescribeThingGroup", group),
+                    ("DescribeJobExecution", thing),
+                )
+                for where in (here, there)
+            ],
+            *[
+                ("signer:StartSigningJob", aws("signer", f"/signing-profiles/{name}"))
+                for name in ("firmware", "canary")
+            ],
+            # The key: only of the bucket, and only through S3.
+            *[(f"kms:{action}", KEY, keys) for action in ("Decrypt", "GenerateDataKey") for keys in ({}, through_s3)],
+            *[
+                ("kms:Decrypt", KEY, self.context(arn))
+                for arn in (image, upload, other, f"{bucket}2", record.replace(bucket, f"{bucket}2"))
+            ],
+            *[
+                ("kms:GenerateDataKey", KEY, self.context(arn))
+                for arn in (record, image, other, f"{bucket}2", f"{bucket}2/firmware/a.bin")
+            ],
+            *[
+                (action, KEY, self.context(arn) | {"kms:ViaService": f"{service}.{REGION}.amazonaws.com"})
+                for action, arn in (("kms:Decrypt", record), ("kms:GenerateDataKey", upload))
+                for service in ("sqs", "ec2")
+            ],
+            ("kms:Decrypt", f"{KEY[:-1]}1", self.context(record)),
+            ("kms:GenerateDataKey", f"{KEY[:-1]}1", self.context(upload)),
+            *[
+                (f"kms:{action}", KEY, self.context(arn))
+                for action in ("Encrypt", "CreateGrant")
+                for arn in (record, upload)
+            ],
+        )
+
+    def test_firmware_teams_upload_and_watch_and_operators_end_releases(self):
+        for caller, requests in self.requests.items():
+            self.assertGreaterEqual(sum(not allowed for _, allowed in requests), 100)
+            self.check(caller, requests, stack.bucket_policy)
+
+    def test_each_part_of_the_policies_is_needed(self):
+        for caller, requests in self.requests.items():
+
+            def decides(policy, caller=caller, requests=requests):
+                changed = Caller(caller.arn, policy)
+                return any(request.allowed(changed) is not allowed for request, allowed in requests)
+
+            # IAM can allow ListJobs only on all jobs.
+            self.check_each_part_decides(caller.policy, decides, {"ListJobs: any resource"})
+
+    def test_each_kind_of_resource_that_an_action_requires_is_allowed(self):
+        for caller in self.requests:
+            self.check_resource_types(caller.policy, "iot:DescribeJobExecution")
+
+    def test_both_policies_allow_the_same_reads(self):
+        own = {"Upload", "KeyOfUploads", "EndJobs", "DeleteStreams"}
+        uploader, operator = (
+            [each for each in caller.policy["Statement"] if each["Sid"] not in own]
+            for caller in (self.uploader, self.operator)
+        )
+        self.assertEqual(uploader, operator)
+
+    def test_the_bucket_policy_lets_only_deployers_use_the_policy_to_upload(self):
+        upload = Request("s3:PutObject", self.upload, {"s3:RequestObjectTagKeys": ["ota:thing-group"]})
+        self.check(self.uploader, [(upload, True)], stack.bucket_policy)
+        for other in NEIGHBOURS:
+            caller = Caller(other.arn, self.uploader.policy)
+            self.check(caller, [(upload, False), *rows(True, ("s3:GetObject", self.record))], stack.bucket_policy)
+
+    def test_the_outputs_are_the_arns_of_the_policies(self):
+        (described,) = client("cloudformation").describe_stacks(StackName=stack.name)["Stacks"]
+        outputs = {each["OutputKey"]: each["OutputValue"] for each in described["Outputs"]}
+        for name in ("UploaderPolicy", "OperatorPolicy"):
+            arn = outputs[f"{name}Arn"]
+            self.assertRegex(arn, f"^arn:aws:iam::{ACCOUNT}:policy/{stack.name}-{name}-")
+            self.assertEqual(arn, stack.ids[name])
+
+    def test_the_policies_allow_nothing_for_an_empty_parameter(self):
+        bare = Stack("bare", **NEEDED, BucketName="bare", AllowedThingGroups="lab")
+        for name in ("UploaderPolicy", "OperatorPolicy"):
+            policy = bare.managed_policy(name)
+            self.assertFalse(
+                {"FindThings", "KeyOfRecords", "KeyOfUploads"} & {each["Sid"] for each in policy["Statement"]}
+            )
+            caller = Caller(DEPLOYER.arn, policy)
+            self.check(
+                caller, rows(False, *[("iot:DescribeThing", aws("iot", f"thing/{thing}")) for thing in ("", "a")])
+            )
 
 
 class Bucket(PolicyTest):
@@ -821,7 +1081,11 @@ class Linted(unittest.TestCase):
         return {json.loads(line)["issue"] for line in answer.stdout.splitlines()}
 
     def test_the_linter_finds_only_what_is_explained(self):
-        policies = [stack.role("FunctionRole").policy, stack.role("OtaRole").policy, stack.bucket_policy]
+        policies = [
+            *[stack.role(name).policy for name in ("FunctionRole", "OtaRole")],
+            *[stack.managed_policy(name) for name in ("UploaderPolicy", "OperatorPolicy")],
+            stack.bucket_policy,
+        ]
         for statements in [policy["Statement"] for policy in policies]:
             rest = [each for each in statements if each["Sid"] not in self.EXPLAINED]
             self.assertEqual(self.findings(*rest), set())

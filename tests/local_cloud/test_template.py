@@ -454,13 +454,14 @@ class Sizes(unittest.TestCase):
         for queue in of_type("AWS::SQS::Queue"):
             values[f"{queue}.Arn"] = f"arn:{at.format('sqs')}:{'q' * 80}"
         values["ReleaseBus.Arn"] = f"arn:{at.format('events')}:event-bus/{names['AWS::StackName']}"
-        values["LogGroup.Arn"] = f"arn:{at.format('logs')}:log-group:/aws/lambda/{names['AWS::StackName']}:*"
+        values["LogGroup"] = f"/aws/lambda/{names['AWS::StackName']}"
+        values["LogGroup.Arn"] = f"arn:{at.format('logs')}:log-group:{values['LogGroup']}:*"
         return values
 
     def bounded(self):
         """Returns the parameters in environment variables and policies."""
-        roles, policies = of_type("AWS::IAM::Role"), of_type("AWS::S3::BucketPolicy")
-        text = json.dumps([self.environment(), roles, policies])
+        types = ("AWS::IAM::Role", "AWS::IAM::ManagedPolicy", "AWS::S3::BucketPolicy")
+        text = json.dumps([self.environment(), *map(of_type, types)])
         named = set(re.findall(r'"Ref": "(\w+)"', text)) | set(re.findall(r"\$\{(\w+)", text))
         return {name for name in TEMPLATE["Parameters"] if name in named}
 
@@ -495,9 +496,20 @@ class Sizes(unittest.TestCase):
             documents = [json.dumps(each["PolicyDocument"], separators=(",", ":")) for each in policies]
             self.assertLess(sum(map(len, documents)), 10240, name)
 
-    def test_no_managed_policy_has_a_quota_of_its_own(self):
-        """Such a policy may have only 6,144 characters."""
-        self.assertEqual(of_type("AWS::IAM::ManagedPolicy") | of_type("AWS::IAM::Policy"), {})
+    def test_each_managed_policy_is_at_most_6144_characters(self):
+        """Without white space: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"""
+        policies = of_type("AWS::IAM::ManagedPolicy")
+        self.assertEqual(set(policies), {"UploaderPolicy", "OperatorPolicy"})
+        for name, policy in policies.items():
+            document = resolved(policy["PolicyDocument"], self.values(), self.WITH_ALL)
+            self.assertLessEqual(len(json.dumps(document, separators=(",", ":"))), 6144, name)
+
+    def test_no_managed_policy_has_a_property_whose_change_replaces_it(self):
+        """CloudFormation cannot delete the replaced policy while it is attached:
+        https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-iam-managedpolicy.html
+        """
+        for name, policy in of_type("AWS::IAM::ManagedPolicy").items():
+            self.assertEqual(set(policy), {"PolicyDocument"}, name)
 
     def test_the_policy_of_the_bucket_is_below_20_kb(self):
         """https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-policies.html"""

@@ -8,8 +8,12 @@ use std::path::Path;
 /// The files of src/, by their paths.
 type Files = BTreeMap<String, String>;
 
-/// The name of this crate in the code of main.rs.
+/// The name of this crate in the code of main.rs and of the program `ota`.
 const CRATE: &str = "ota_on_upload";
+/// The files in which the crates begin that are programs.
+const PROGRAMS: [&str; 2] = ["main.rs", "ota/main.rs"];
+/// The folder of the program `ota`, which is a crate of its own.
+const OTA: &str = "ota";
 
 #[test]
 fn every_file_uses_only_files_above_it() {
@@ -90,7 +94,7 @@ fn purpose_problems(page: &str, files: &Files) -> Vec<String> {
 /// The row of the file that has the item with this path. If the path names a whole file or folder, the last row of that
 /// file or folder.
 fn last_used(path: &[&str], modules: &[&Module<'_>], row: impl Fn(&str) -> Option<usize>) -> Option<usize> {
-    let is_in = |module: &&&Module<'_>| module.file != "main.rs" && path.starts_with(&module.path);
+    let is_in = |module: &&&Module<'_>| !PROGRAMS.contains(&module.file) && path.starts_with(&module.path);
     let used = modules.iter().filter(is_in).max_by_key(|module| module.path.len())?;
     let inner = modules.iter().filter(|module| module.file == used.file || module.path.starts_with(path));
     inner.filter_map(|module| row(module.file)).max()
@@ -133,7 +137,12 @@ impl<'a> Module<'a> {
             && items.all(|item| matches!(item, [] | ["mod", _] | ["pub", "mod", _] | ["pub", "(", _, ")", "mod", _]))
     }
 
-    /// The paths, from the root of the crate, of all items of the crate that the code uses.
+    /// The path of the root of the module's own crate.
+    fn crate_path(&self) -> Vec<&'a str> {
+        self.path.first().filter(|folder| **folder == OTA).copied().into_iter().collect()
+    }
+
+    /// The paths, from the root of the library, of all items of this package that the code uses.
     fn uses(&self) -> BTreeSet<Vec<&'a str>> {
         let declarations = self.code.windows(3).filter(|item| item[0] == "mod" && item[2] == ";");
         let children: Vec<_> = declarations.map(|item| item[1]).collect();
@@ -141,7 +150,8 @@ impl<'a> Module<'a> {
         while let [first, more @ ..] = rest {
             rest = more;
             let base = match *first {
-                "crate" | CRATE => Some(Vec::new()),
+                "crate" => Some(self.crate_path()),
+                CRATE => Some(Vec::new()),
                 "self" => Some(self.path.clone()),
                 "super" => Some(self.path[..self.path.len().saturating_sub(1)].to_vec()),
                 child => children.contains(&child).then(|| [&self.path[..], &[child]].concat()),

@@ -73,6 +73,20 @@ fn a_path_belongs_to_the_innermost_file_and_a_folder_to_its_last() {
 }
 
 #[test]
+fn the_program_ota_is_a_crate_of_its_own_above_the_library() {
+    let rows = ["a.rs", "ota/a.rs", "ota/b.rs", "ota/main.rs"];
+    let check = |code: &str| {
+        let main = "mod a; mod b; #[cfg(test)] mod tests; use crate::a::A;";
+        let files = [("lib.rs", "mod a;"), ("a.rs", ""), ("ota/a.rs", code), ("ota/b.rs", ""), ("ota/main.rs", main)];
+        check(&rows, &[&files[..], &[("ota/tests.rs", "use crate::b::B;")]].concat())
+    };
+    let library = format!("use {CRATE}::a::A;");
+    assert!(check(&library).is_empty(), "{:?}", check(&library));
+    let [problem] = &check("use crate::b::B;")[..] else { panic!("no problem") };
+    assert!(problem.starts_with("`ota/a.rs` uses `ota/b.rs`, which stands below it: "), "{problem}");
+}
+
+#[test]
 fn relative_paths_start_at_their_own_module() {
     let lib = ("lib.rs", "mod a; mod x;");
     let uses = |file, code| {

@@ -1,0 +1,72 @@
+//! The AWS clients of `ota`, with the credentials and the Region of the caller.
+
+use crate::jobs::Jobs;
+use crate::problem::Problem;
+use aws_config::retry::RetryConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use ota_on_upload::clients::Clients;
+
+/// The maximum number of attempts of a request. The SDK pauses longer and longer between them while AWS throttles.
+const MAX_ATTEMPTS: u32 = 8;
+
+/// The clients of all services, and the Region.
+#[derive(Debug)]
+pub struct Aws {
+    /// The Region.
+    pub region: String,
+    /// AWS IoT Jobs.
+    pub jobs: Jobs,
+    /// Amazon S3.
+    pub s3: aws_sdk_s3::Client,
+    /// AWS CloudFormation.
+    pub cloudformation: aws_sdk_cloudformation::Client,
+    /// Amazon CloudWatch Logs.
+    pub logs: aws_sdk_cloudwatchlogs::Client,
+    /// The clients of the function, for a dry run. It sends no request.
+    pub function: Clients,
+}
+
+impl Aws {
+    /// Creates clients with the configuration that all AWS tools use: environment variables, profiles, instance roles.
+    ///
+    /// # Errors
+    /// Fails if no Region is set. The user must set one.
+    pub async fn from_env(profile: Option<&str>, region: Option<&str>) -> Result<Self, Problem> {
+        let mut loader = aws_config::defaults(BehaviorVersion::latest());
+        if let Some(profile) = profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(region) = region {
+            loader = loader.region(Region::new(region.to_owned()));
+        }
+        Self::new(&loader.load().await)
+    }
+
+    /// Creates clients with this configuration.
+    ///
+    /// # Errors
+    /// Fails if the configuration has no Region.
+    pub fn new(config: &SdkConfig) -> Result<Self, Problem> {
+        let Some(region) = config.region().map(ToString::to_string) else {
+            return Err(Problem::not_done(
+                "no Region is set: name the Region of the stack with `--region` or `AWS_REGION`",
+            ));
+        };
+        let retries = RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS);
+        let config = config.to_builder().retry_config(retries).build();
+        Ok(Self {
+            region,
+            jobs: Jobs::new(aws_sdk_iot::Client::new(&config)),
+            s3: aws_sdk_s3::Client::new(&config),
+            cloudformation: aws_sdk_cloudformation::Client::new(&config),
+            logs: aws_sdk_cloudwatchlogs::Client::new(&config),
+            function: Clients::new(&config),
+        })
+    }
+}
+
+/// The clients of the function without a configuration, for a dry run that sends no request.
+pub fn offline(region: &str) -> Clients {
+    let config = SdkConfig::builder().behavior_version(BehaviorVersion::latest());
+    Clients::new(&config.region(Region::new(region.to_owned())).build())
+}

@@ -1,0 +1,257 @@
+//! `ota check`: has the function check a file and its tags, in a dry run that sends no request.
+
+use crate::args::{CheckArguments, Common, FileArguments};
+use crate::aws::{Aws, offline};
+use crate::output::{complain, report, warn, write_json};
+use crate::problem::{Exit, Problem};
+use crate::release_tags::header;
+use crate::stack::{Stack, default_settings};
+use ota_on_upload::clients::Clients;
+use ota_on_upload::handler::Function;
+use ota_on_upload::options::target::Target;
+use ota_on_upload::outcome::{Outcome, Release};
+use ota_on_upload::request::file_kind::is_manifest;
+use ota_on_upload::settings::Settings;
+use ota_on_upload::settings::values::DryRun;
+use ota_on_upload::tags::TagHeader;
+use ota_on_upload::upload::{ID_PREFIX, Upload};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+use std::fs;
+use std::io::Write;
+use std::time::{Duration, SystemTime};
+
+/// The version ID of a file that is not uploaded yet.
+const NO_VERSION_YET: &str = "version-from-S3";
+/// The placeholder for the parts of IDs that depend on the version ID.
+const FROM_S3: &str = "<from S3>";
+
+/// The maximum size of an image: that of a file in a stream.
+const MAX_SIZE: u64 = 24 * 1024 * 1024;
+
+/// A file, and the object that it becomes.
+#[derive(Debug)]
+pub struct Candidate {
+    /// The key of the object.
+    pub key: String,
+    /// The tags, in the form of the `x-amz-tagging` header.
+    pub tags: String,
+    /// The size in bytes.
+    pub size: u64,
+    /// The content. Empty if the file is larger than any release.
+    pub bytes: Vec<u8>,
+}
+
+impl Candidate {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be read, or the key is not below the upload prefix.
+    pub fn read(arguments: &FileArguments, settings: &Settings) -> Result<Self, Problem> {
+        let path = &arguments.file;
+        let unreadable = |error| Problem::usage(format!("the file `{}` cannot be read: {error}", path.display()));
+        let size = fs::metadata(path).map_err(unreadable)?.len();
+        let bytes = if size > MAX_SIZE { Vec::new() } else { fs::read(path).map_err(unreadable)? };
+        let prefix = &settings.upload_prefix.0;
+        let key = match (&arguments.key, &arguments.folder) {
+            (Some(key), _) if key.starts_with(prefix) => key.clone(),
+            (Some(key), _) => {
+                let expected = format!("expected a key that begins with `{prefix}`, the upload prefix of the stack");
+                return Err(Problem::usage(format!("the key `{key}` cannot be used, {expected}")));
+            }
+            (None, folder) => {
+                let folder = folder.as_deref().unwrap_or_default().trim_matches('/');
+                let slash = if folder.is_empty() { "" } else { "/" };
+                let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
+                    Problem::usage(format!("the name of `{}` is not UTF-8: name a key with `--key`", path.display()))
+                })?;
+                format!("{prefix}{folder}{slash}{name}")
+            }
+        };
+        Ok(Self { key, tags: header(&arguments.tags), size, bytes })
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Fails if the check cannot be done.
+pub async fn run(arguments: &CheckArguments, common: &Common, out: &mut dyn Write) -> Result<Exit, Problem> {
+    let (settings, clients, aws) = if arguments.offline {
+        let settings = default_settings()?;
+        let clients = offline(&settings.region);
+        (settings, clients, None)
+    } else {
+        let aws = Aws::from_env(common.profile.as_deref(), common.region.as_deref()).await?;
+        let settings = Stack::describe(&aws, &common.stack).await?.settings;
+        (settings, aws.function.clone(), Some(aws))
+    };
+    let candidate = Candidate::read(&arguments.file, &settings)?;
+    let checked = check(&candidate, &settings, clients, aws.as_ref()).await?;
+    if common.json {
+        write_json(out, &checked.json)?;
+    } else if let Some(request) = checked.json.get("createJob") {
+        write_json(out, request)?;
+    }
+    if checked.problem.messages.is_empty() {
+        report(format_args!("the function would accept `{}` and create this job", candidate.key));
+    } else {
+        complain(&checked.problem);
+    }
+    Ok(checked.problem.exit)
+}
+
+/// The result of a check.
+#[derive(Debug)]
+pub struct Checked {
+    /// The result of the function.
+    pub json: Value,
+    /// Why the release would be rejected or skipped. Without messages, it would be accepted.
+    pub problem: Problem,
+}
+
+/// Checks a file. With clients, also looks up whether its targets exist.
+///
+/// # Errors
+/// Fails if the check cannot be done.
+pub async fn check(
+    candidate: &Candidate,
+    settings: &Settings,
+    clients: Clients,
+    aws: Option<&Aws>,
+) -> Result<Checked, Problem> {
+    let release = dry_run(candidate, settings, clients).await?;
+    let mut problem = Problem { exit: Exit::Done, messages: Vec::new() };
+    match &release.outcome {
+        Outcome::Rejected { reasons, .. } => problem = Problem { exit: Exit::Rejected, messages: reasons.clone() },
+        Outcome::Skipped { reason, .. } => {
+            let message = format!("the function would skip `{}`: {}", candidate.key, reason.as_str());
+            problem = Problem::not_done(message);
+        }
+        Outcome::DryRun { requests, note, .. } => {
+            note.iter().for_each(warn);
+            if let Some(aws) = aws {
+                let targets = requests.create_job["targets"].as_array().into_iter().flatten();
+                let missing = missing_targets(aws, targets.filter_map(Value::as_str)).await?;
+                if !missing.is_empty() {
+                    problem = Problem { exit: Exit::Rejected, messages: missing };
+                }
+            }
+        }
+        Outcome::Created(_) | Outcome::Adopted { .. } | Outcome::Failed { .. } => {}
+    }
+    Ok(Checked { json: with_placeholders(candidate, settings, &release)?, problem })
+}
+
+/// Has the function process the event of the upload, in a dry run.
+async fn dry_run(candidate: &Candidate, settings: &Settings, clients: Clients) -> Result<Release, Problem> {
+    let manifest = is_manifest(&candidate.key).then(|| String::from_utf8_lossy(&candidate.bytes).into_owned());
+    let dry_run = DryRun::Offline(TagHeader::from(candidate.tags.as_str()), manifest);
+    let settings = Settings { dry_run, ..settings.clone() };
+    let key = utf8_percent_encode(&candidate.key, NON_ALPHANUMERIC).to_string();
+    let object = json!({"key": key, "size": candidate.size, "versionId": NO_VERSION_YET});
+    let s3 = json!({"bucket": {"name": settings.upload_bucket}, "object": object});
+    let record = json!({"eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "awsRegion": settings.region, "s3": s3});
+    let event = json!({"Records": [record]}).to_string();
+    let deadline = SystemTime::now() + Duration::from_mins(1);
+    let releases = Function::new(settings, clients).handle(&event, deadline).await;
+    let releases = releases.map_err(|error| Problem::not_done(error.to_string()))?.releases;
+    releases.into_iter().next().ok_or_else(|| Problem::not_done("the function returned no result"))
+}
+
+/// The result of the function, with placeholders for the parts of IDs that depend on the version ID.
+fn with_placeholders(candidate: &Candidate, settings: &Settings, release: &Release) -> Result<Value, Problem> {
+    let upload = Upload::new(settings.upload_bucket.clone(), candidate.key.clone(), NO_VERSION_YET.to_owned());
+    let job_id = upload.default_job_id();
+    let (beginning, digits) = job_id.split_at(job_id.len() - 12);
+    let folder = settings.prefix_of(&upload);
+    let text = serde_json::to_string(release).map_err(|error| Problem::not_done(error.to_string()))?;
+    let text = text
+        .replace(&job_id, &format!("{beginning}{FROM_S3}"))
+        .replace(&upload.stream_id(), &format!("{ID_PREFIX}{FROM_S3}"))
+        .replace(&folder, &format!("{}{FROM_S3}/", settings.signed_prefix.0))
+        .replace(digits, FROM_S3)
+        .replace(NO_VERSION_YET, FROM_S3);
+    serde_json::from_str(&text).map_err(|error| Problem::not_done(error.to_string()))
+}
+
+/// Returns a message for each target that does not exist. A target that cannot be looked up counts as existing.
+async fn missing_targets(aws: &Aws, arns: impl Iterator<Item = &str>) -> Result<Vec<String>, Problem> {
+    let mut missing = Vec::new();
+    for target in arns.filter_map(target) {
+        match aws.jobs.exists(&target).await {
+            Ok(true) => {}
+            Ok(false) => {
+                let (kind, name) = match &target {
+                    Target::ThingGroup(name) => ("thing group", name),
+                    Target::Thing(name) => ("thing", name),
+                };
+                missing.push(format!("the {kind} `{name}` does not exist in {}", aws.region));
+            }
+            Err(problem) => problem.messages.iter().for_each(|message| warn(format_args!("not checked: {message}"))),
+        }
+    }
+    Ok(missing)
+}
+
+/// The target with this ARN.
+pub fn target(arn: &str) -> Option<Target> {
+    let (kind, name) = arn.splitn(6, ':').nth(5)?.split_once('/')?;
+    match kind {
+        "thinggroup" => Some(Target::ThingGroup(name.to_owned())),
+        "thing" => Some(Target::Thing(name.to_owned())),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(key: &str, tags: &str, bytes: &[u8]) -> Candidate {
+        let (size, bytes) = (bytes.len() as u64, bytes.to_vec());
+        Candidate { key: key.to_owned(), tags: tags.to_owned(), size, bytes }
+    }
+
+    async fn checked(candidate: &Candidate) -> Checked {
+        let settings = default_settings().unwrap();
+        check(candidate, &settings, offline("us-east-1"), None).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_accepted_file_has_a_createjob_request_without_made_up_ids() {
+        let checked = checked(&candidate("firmware/größe 1+2.bin", "ota:thing-group=lab&ota:start=2h", b"image")).await;
+        assert_eq!(checked.problem, Problem { exit: Exit::Done, messages: Vec::new() });
+        let job = &checked.json["createJob"];
+        assert_eq!(job["targets"], json!(["arn:aws:iot:us-east-1:111122223333:thinggroup/lab"]));
+        assert_eq!(job["jobId"], "AFR_OTA-gr-e-1-2-bin-<from S3>");
+        let text = checked.json.to_string();
+        assert!(text.contains("AFR_OTA-<from S3>") && !text.contains(NO_VERSION_YET), "{text}");
+        assert!(!text.contains(
+            &Upload::new("bucket".into(), "firmware/größe 1+2.bin".into(), NO_VERSION_YET.into()).default_job_id()
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_rejected_file_has_every_problem() {
+        let rejected =
+            checked(&candidate("firmware/a.bin", "ota:thing-group=lab&ota:start=soon&ota:retires=3", b"image")).await;
+        assert_eq!((rejected.problem.exit, rejected.problem.messages.len()), (Exit::Rejected, 2), "{rejected:?}");
+        let empty = checked(&candidate("firmware/a.bin", "ota:thing-group=lab", b"")).await;
+        assert_eq!(empty.problem.exit, Exit::Rejected, "{empty:?}");
+    }
+
+    #[tokio::test]
+    async fn a_file_without_tags_is_skipped() {
+        let skipped = checked(&candidate("firmware/a.bin", "team=a", b"image")).await;
+        assert_eq!(skipped.problem.exit, Exit::NotDone);
+        assert_eq!(skipped.problem.messages, ["the function would skip `firmware/a.bin`: no-tags"]);
+    }
+
+    #[tokio::test]
+    async fn a_manifest_is_checked_with_its_files() {
+        let manifest = br#"{"files": [{"key": "firmware/a.bin", "versionId": "v1"}, {"key": "firmware/b.bin"}]}"#;
+        let rejected = checked(&candidate("firmware/gateway.ota.json", "ota:thing-group=lab", manifest)).await;
+        assert!(rejected.problem.messages.iter().any(|message| message.contains("versionId")), "{rejected:?}");
+    }
+}

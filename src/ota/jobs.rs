@@ -1,0 +1,205 @@
+//! Requests to AWS IoT about jobs, executions, streams and targets, within its quotas.
+
+use crate::pacer::Pacer;
+use crate::problem::{Problem, Request, is_missing};
+use crate::raw::{Raw, with_names};
+use aws_sdk_iot::Client;
+use aws_sdk_iot::operation::list_job_executions_for_job::ListJobExecutionsForJobOutput;
+use aws_sdk_iot::operation::list_jobs::ListJobsOutput;
+use aws_sdk_iot::types::{Job, JobExecution, JobExecutionStatus, JobStatus, StreamInfo};
+use ota_on_upload::options::target::Target;
+use serde_json::Value;
+
+/// The maximum number of items on a page (<https://docs.aws.amazon.com/iot/latest/apireference/API_ListJobs.html>).
+pub const PAGE: i32 = 250;
+
+/// A job as DescribeJob returns it.
+#[derive(Debug, Clone)]
+pub struct DescribedJob {
+    /// The ID.
+    pub id: String,
+    /// The job.
+    pub job: Job,
+    /// The members of the response, with AWS's names.
+    pub json: Value,
+}
+
+impl DescribedJob {
+    /// The status.
+    pub fn status(&self) -> JobStatus {
+        self.job.status.clone().unwrap_or_else(|| JobStatus::from("UNKNOWN"))
+    }
+
+    /// Returns whether the job will change no more, except that devices at work may still report.
+    pub fn is_over(&self) -> bool {
+        !matches!(self.status(), JobStatus::InProgress | JobStatus::Scheduled)
+    }
+}
+
+/// The client of AWS IoT.
+#[derive(Debug)]
+pub struct Jobs {
+    iot: Client,
+    pacer: Pacer,
+}
+
+impl Jobs {
+    /// Uses this client.
+    pub fn new(iot: Client) -> Self {
+        Self { iot, pacer: Pacer::new() }
+    }
+
+    /// Returns a page of jobs.
+    ///
+    /// # Errors
+    /// Fails if the request fails.
+    pub async fn page(
+        &self,
+        status: Option<&JobStatus>,
+        thing_group: Option<&str>,
+        token: Option<String>,
+    ) -> Result<ListJobsOutput, Problem> {
+        self.pacer.turn().await;
+        let call = self.iot.list_jobs().max_results(PAGE).set_next_token(token).set_status(status.cloned());
+        let page = call.set_thing_group_name(thing_group.map(str::to_owned)).send().await;
+        page.map_err(|error| Request::new("iot:ListJobs", "*").problem(&error))
+    }
+
+    /// Looks up a job. `None` if it does not exist.
+    ///
+    /// # Errors
+    /// Fails if the request fails.
+    pub async fn describe(&self, job_id: &str) -> Result<Option<DescribedJob>, Problem> {
+        self.pacer.turn().await;
+        let raw = Raw::default();
+        match self.iot.describe_job().job_id(job_id).customize().interceptor(raw.clone()).send().await {
+            Ok(response) => {
+                let json = raw.member("job");
+                Ok(response.job.map(|job| DescribedJob { id: job_id.to_owned(), job, json }))
+            }
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(Request::new("iot:DescribeJob", format!("job/{job_id}")).problem(&error)),
+        }
+    }
+
+    /// Reads the document of a job.
+    ///
+    /// # Errors
+    /// Fails if the request fails.
+    pub async fn document(&self, job_id: &str) -> Result<String, Problem> {
+        self.pacer.turn().await;
+        let response = self.iot.get_job_document().job_id(job_id).send().await;
+        let response =
+            response.map_err(|error| Request::new("iot:GetJobDocument", format!("job/{job_id}")).problem(&error))?;
+        Ok(response.document.unwrap_or_default())
+    }
+
+    /// Returns a page of the executions of a job, and the members of the response with AWS's names.
+    ///
+    /// # Errors
+    /// Fails if the request fails.
+    pub async fn executions_page(
+        &self,
+        job_id: &str,
+        status: Option<&JobExecutionStatus>,
+        token: Option<String>,
+    ) -> Result<(ListJobExecutionsForJobOutput, Value), Problem> {
+        self.pacer.turn().await;
+        let raw = Raw::default();
+        let call = self.iot.list_job_executions_for_job().job_id(job_id).max_results(PAGE).set_next_token(token);
+        let page = call.set_status(status.cloned()).customize().interceptor(raw.clone()).send().await;
+        let page =
+            page.map_err(|error| Request::new("iot:ListJobExecutionsForJob", format!("job/{job_id}")).problem(&error))?;
+        Ok((page, raw.member("executionSummaries")))
+    }
+
+    /// Looks up one execution of a device. `None` if it does not exist.
+    ///
+    /// # Errors
+    /// Fails if the request fails.
+    pub async fn execution(&self, job_id: &str, thing: &str, number: i64) -> Result<Option<JobExecution>, Problem> {
+        self.pacer.turn().await;
+        let call = self.iot.describe_job_execution().job_id(job_id).thing_name(thing).execution_number(number);
+        match call.send().await {
+            Ok(response) => Ok(response.execution),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(Request::new("iot:DescribeJobExecution", format!("job/{job_id}")).problem(&error)),
+        }
+    }
+
+    /// Cancels a job, with a comment. `is_forced` also cancels the executions of devices at work.
+    ///
+    /// # Errors
+    /// Fails if the request fails.
+    pub async fn cancel(&self, job_id: &str, comment: &str, is_forced: bool) -> Result<(), Problem> {
+        self.pacer.turn().await;
+        let call = self.iot.cancel_job().job_id(job_id).comment(comment).force(is_forced).send().await;
+        call.map(drop).map_err(|error| Request::new("iot:CancelJob", format!("job/{job_id}")).problem(&error))
+    }
+
+    /// Deletes a job that is over. Returns `false` if it does not exist.
+    ///
+    /// # Errors
+    /// Fails if the request fails.
+    pub async fn delete(&self, job_id: &str) -> Result<bool, Problem> {
+        self.pacer.turn().await;
+        match self.iot.delete_job().job_id(job_id).send().await {
+            Ok(_) => Ok(true),
+            Err(error) if is_missing(&error) => Ok(false),
+            Err(error) => Err(Request::new("iot:DeleteJob", format!("job/{job_id}")).problem(&error)),
+        }
+    }
+
+    /// Looks up a stream. `None` if it does not exist.
+    ///
+    /// # Errors
+    /// Fails if the request fails.
+    pub async fn stream(&self, stream_id: &str) -> Result<Option<(StreamInfo, Value)>, Problem> {
+        self.pacer.turn().await;
+        let raw = Raw::default();
+        match self.iot.describe_stream().stream_id(stream_id).customize().interceptor(raw.clone()).send().await {
+            Ok(response) => Ok(response.stream_info.map(|stream| (stream, raw.member("streamInfo")))),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(Request::new("iot:DescribeStream", format!("stream/{stream_id}")).problem(&error)),
+        }
+    }
+
+    /// Deletes a stream. Returns `false` if it does not exist.
+    ///
+    /// # Errors
+    /// Fails if the request fails.
+    pub async fn delete_stream(&self, stream_id: &str) -> Result<bool, Problem> {
+        self.pacer.turn().await;
+        match self.iot.delete_stream().stream_id(stream_id).send().await {
+            Ok(_) => Ok(true),
+            Err(error) if is_missing(&error) => Ok(false),
+            Err(error) => Err(Request::new("iot:DeleteStream", format!("stream/{stream_id}")).problem(&error)),
+        }
+    }
+
+    /// Returns whether a target exists.
+    ///
+    /// # Errors
+    /// Fails if the request fails.
+    pub async fn exists(&self, target: &Target) -> Result<bool, Problem> {
+        self.pacer.turn().await;
+        match target {
+            Target::ThingGroup(name) => match self.iot.describe_thing_group().thing_group_name(name).send().await {
+                Ok(_) => Ok(true),
+                Err(error) if is_missing(&error) => Ok(false),
+                Err(error) => Err(Request::new("iot:DescribeThingGroup", target.to_string()).problem(&error)),
+            },
+            Target::Thing(name) => match self.iot.describe_thing().thing_name(name).send().await {
+                Ok(_) => Ok(true),
+                Err(error) if is_missing(&error) => Ok(false),
+                Err(error) => Err(Request::new("iot:DescribeThing", target.to_string()).problem(&error)),
+            },
+        }
+    }
+}
+
+/// Adds the upload of a release to the JSON of its job.
+pub fn with_upload(mut job: Value, bucket: &str, key: &str, version_id: &str) -> Value {
+    with_names(&mut job, [("bucket", bucket), ("key", key), ("versionId", version_id)]);
+    job
+}

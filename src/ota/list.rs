@@ -1,0 +1,127 @@
+//! `ota list`: the releases of the stack, the newest first.
+
+use crate::args::{ListArguments, aws_name};
+use crate::aws::Aws;
+use crate::check::target;
+use crate::counts::Counts;
+use crate::find::upload_of;
+use crate::job_text::{schedule, targets};
+use crate::jobs::{DescribedJob, with_upload};
+use crate::output::{JsonList, Rows, say};
+use crate::problem::{Exit, Problem};
+use crate::stack::Stack;
+use aws_sdk_iot::types::JobStatus;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use ota_on_upload::options::target::Target;
+use ota_on_upload::upload::{ID_PREFIX, Upload};
+use std::cmp::Reverse;
+use std::io::Write;
+
+/// The number of releases that are listed without `--all`.
+const NEWEST: usize = 20;
+/// The number of rows that are written at once.
+const PART: usize = 20;
+
+/// Runs the command.
+///
+/// ListJobs returns no descriptions, so each job that may be shown is looked up, at most 8 a second. Only the IDs of all
+/// jobs are in memory.
+///
+/// # Errors
+/// Fails if a request fails.
+pub async fn run(
+    (aws, stack): (&Aws, &Stack),
+    arguments: &ListArguments,
+    is_json: bool,
+    out: &mut dyn Write,
+) -> Result<Exit, Problem> {
+    let max = if arguments.all { usize::MAX } else { NEWEST };
+    let (mut shown, mut list, mut part) = (0, JsonList::default(), Vec::new());
+    let mut rows = Rows::new(&["JOB", "STATUS", "DEVICES", "TARGETS", "SCHEDULE", "UPLOAD"]);
+    let candidates = candidates(aws, arguments).await?;
+    let mut rest = candidates.iter();
+    let bar = bar(candidates.len());
+    while shown < max
+        && let Some((_, job_id)) = rest.next()
+    {
+        bar.inc(1);
+        let Some(job) = aws.jobs.describe(job_id).await? else { continue };
+        let Some((upload, _)) = upload_of(aws, stack, &job).await? else { continue };
+        if !is_wanted(&job, &upload, arguments) {
+            continue;
+        }
+        shown += 1;
+        if is_json {
+            let json = with_upload(job.json, &upload.bucket, &upload.key, &upload.version_id);
+            list.write(out, "jobs", &json)?;
+            continue;
+        }
+        part.push(row(&job, &upload));
+        if part.len() == PART {
+            bar.suspend(|| rows.write(out, &std::mem::take(&mut part)))?;
+        }
+    }
+    bar.finish_and_clear();
+    if is_json {
+        list.end(out, "jobs", &[])?;
+        return Ok(Exit::Done);
+    }
+    if shown > 0 {
+        rows.write(out, &part)?;
+    } else {
+        say("no releases");
+    }
+    if rest.next().is_some() {
+        say(format_args!("the {NEWEST} newest; `--all` lists all"));
+    }
+    Ok(Exit::Done)
+}
+
+/// The number of jobs that are looked up, on standard error if that is a terminal.
+fn bar(jobs: usize) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(jobs as u64), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("  looked up {pos} of {len} jobs");
+    style.map_or(bar.clone(), |style| bar.with_style(style))
+}
+
+/// The time of creation and the ID of each job that may be a release of the stack, the newest first.
+async fn candidates(aws: &Aws, arguments: &ListArguments) -> Result<Vec<(i64, String)>, Problem> {
+    let status = arguments.status.map(|status| JobStatus::from(aws_name(&status).as_str()));
+    let since = arguments.since.map_or(0, jiff::Timestamp::as_second);
+    let mut jobs = Vec::new();
+    let mut token = None;
+    loop {
+        let page = aws.jobs.page(status.as_ref(), arguments.group.as_deref(), token).await?;
+        for job in page.jobs.unwrap_or_default() {
+            let created = job.created_at().map_or(0, aws_sdk_iot::primitives::DateTime::secs);
+            if let Some(id) = job.job_id.filter(|id| id.starts_with(ID_PREFIX) && created >= since) {
+                jobs.push((created, id));
+            }
+        }
+        token = page.next_token;
+        if token.is_none() {
+            break;
+        }
+    }
+    jobs.sort_by_key(|(created, _)| Reverse(*created));
+    Ok(jobs)
+}
+
+fn is_wanted(job: &DescribedJob, upload: &Upload, arguments: &ListArguments) -> bool {
+    let has_group = arguments.group.as_ref().is_none_or(|group| {
+        let group = Target::ThingGroup(group.clone());
+        job.job.targets().iter().any(|arn| target(arn).as_ref() == Some(&group))
+    });
+    has_group && arguments.key.as_ref().is_none_or(|text| upload.key.contains(text.as_str()))
+}
+
+fn row(job: &DescribedJob, upload: &Upload) -> Vec<String> {
+    vec![
+        job.id.clone(),
+        job.status().to_string(),
+        Counts::from(job).text(),
+        targets(&job.job),
+        schedule(&job.job),
+        format!("{}?versionId={}", upload.key, upload.version_id),
+    ]
+}

@@ -1,0 +1,292 @@
+//! Tests with a fake of AWS that returns pages, as AWS does.
+
+use crate::args::{Arguments, Command, DevicesArguments, ListArguments};
+use crate::aws::Aws;
+use crate::problem::{Exit, Problem};
+use crate::stack::{Stack, default_settings};
+use crate::{devices, list};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_iot::config::http::{HttpRequest, HttpResponse};
+use aws_sdk_iot::config::{Credentials, RuntimeComponents, SharedAsyncSleep, SharedCredentialsProvider};
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_types::body::SdkBody;
+use clap::{CommandFactory, Parser};
+use ota_on_upload::upload::Upload;
+use serde_json::{Value, json};
+use std::io::{Result as IoResult, Write};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::Instant;
+
+const JOBS: usize = 1000;
+const EXECUTIONS: usize = 10_000;
+const PAGE: usize = 250;
+/// Each tenth job is that of another stack.
+const OTHER_STACK: usize = 10;
+
+/// The requests so far: the operation, and the time.
+type Requests = Arc<Mutex<Vec<(&'static str, Instant)>>>;
+
+#[derive(Debug, Clone, Default)]
+struct Fake {
+    requests: Requests,
+    /// The number of the next requests that are throttled.
+    throttled: Arc<Mutex<usize>>,
+}
+
+impl Fake {
+    fn aws(&self) -> Aws {
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
+            .http_client(self.clone())
+            .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+            .build();
+        Aws::new(&config).unwrap()
+    }
+
+    fn count(&self, operation: &str) -> usize {
+        self.requests.lock().unwrap().iter().filter(|(name, _)| *name == operation).count()
+    }
+
+    /// The maximum number of requests in a second.
+    fn busiest_second(&self) -> usize {
+        let requests = self.requests.lock().unwrap();
+        let in_second = |start: Instant| {
+            requests.iter().filter(|(_, at)| (start..start + Duration::from_secs(1)).contains(at)).count()
+        };
+        requests.iter().map(|(_, at)| in_second(*at)).max().unwrap_or_default()
+    }
+
+    fn answer(&self, uri: &str) -> (u16, Value) {
+        let path = uri.split_once("amazonaws.com").map_or(uri, |(_, path)| path);
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+        let (operation, answer) = match parts[..] {
+            ["jobs"] => ("ListJobs", page(query, JOBS, "jobs", summary)),
+            ["jobs", id] => ("DescribeJob", describe(id)),
+            ["jobs", _, "things"] => ("ListExecutions", page(query, EXECUTIONS, "executionSummaries", execution)),
+            ["things", thing, "jobs", _] => ("DescribeExecution", details(thing)),
+            _ => panic!("no answer to {uri}"),
+        };
+        self.requests.lock().unwrap().push((operation, Instant::now()));
+        let mut throttled = self.throttled.lock().unwrap();
+        if *throttled > 0 {
+            *throttled -= 1;
+            return (400, json!({"__type": "ThrottlingException", "message": "too many requests"}));
+        }
+        (200, answer)
+    }
+}
+
+impl HttpClient for Fake {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for Fake {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let (status, body) = self.answer(request.uri());
+        let mut response = HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body.to_string()));
+        response.headers_mut().insert("content-type", "application/json");
+        if let Some(kind) = body["__type"].as_str() {
+            response.headers_mut().insert("x-amzn-errortype", kind.to_owned());
+        }
+        HttpConnectorFuture::ready(Ok(response))
+    }
+}
+
+fn page(query: &str, total: usize, member: &str, item: fn(usize) -> Value) -> Value {
+    let parameter = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    assert_eq!(parameter("maxResults"), Some(PAGE.to_string().as_str()), "{query}");
+    let start = parameter("nextToken").map_or(0, |token| token.parse().unwrap());
+    let items: Vec<_> = (start..total.min(start + PAGE)).map(item).collect();
+    let mut page = json!({member: items});
+    if start + PAGE < total {
+        page["nextToken"] = (start + PAGE).to_string().into();
+    }
+    page
+}
+
+/// A job in a list that is not in the order of creation.
+fn summary(index: usize) -> Value {
+    let number = index * 7 % JOBS;
+    let id = if number % 4 == 3 { format!("other-{number}") } else { format!("AFR_OTA-{number:04}") };
+    json!({"jobId": id, "status": "COMPLETED", "createdAt": 1_795_000_000 + number})
+}
+
+fn describe(id: &str) -> Value {
+    let number: usize = id.strip_prefix("AFR_OTA-").expect("a release").parse().unwrap();
+    let bucket = if number.is_multiple_of(OTHER_STACK) { "other-bucket" } else { "bucket" };
+    let place = format!("s3://{bucket}/firmware/image-{number:04}.bin?versionId=v1 (release 0123456789abcdef)");
+    let details = json!({"numberOfSucceededThings": 2, "numberOfFailedThings": 1});
+    let (target, created) = ("arn:aws:iot:us-east-1:111122223333:thinggroup/lab", 1_795_000_000 + number);
+    json!({"job": {"jobId": id, "status": "COMPLETED", "createdAt": created, "description": place,
+        "targets": [target], "jobProcessDetails": details}})
+}
+
+fn execution(index: usize) -> Value {
+    let status = if index.is_multiple_of(3) { "FAILED" } else { "SUCCEEDED" };
+    let summary = json!({"status": status, "executionNumber": 1, "retryAttempt": 0, "queuedAt": 1_795_000_000});
+    json!({"thingArn": format!("arn:aws:iot:us-east-1:111122223333:thing/t{index}"), "jobExecutionSummary": summary})
+}
+
+fn details(thing: &str) -> Value {
+    let number: usize = thing.trim_start_matches('t').parse().unwrap();
+    let reason = if number.is_multiple_of(2) { "no space" } else { "bad signature" };
+    json!({"execution": {"statusDetails": {"detailsMap": {"reason": reason}}}})
+}
+
+/// The output, the number of requests before its first part, and the length of its largest part.
+#[derive(Default)]
+struct Sink {
+    requests: Requests,
+    bytes: Vec<u8>,
+    largest_part: usize,
+    requests_before_first: Option<usize>,
+    at_flush: usize,
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> IoResult<usize> {
+        self.bytes.extend(bytes);
+        self.requests_before_first.get_or_insert(self.requests.lock().unwrap().len());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> IoResult<()> {
+        self.largest_part = self.largest_part.max(self.bytes.len() - self.at_flush);
+        self.at_flush = self.bytes.len();
+        Ok(())
+    }
+}
+
+fn list_arguments(line: &str) -> ListArguments {
+    match Arguments::parse_from(["ota", "list"].into_iter().chain(line.split_whitespace())).command {
+        Command::List(arguments) => arguments,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn devices_arguments(line: &str) -> DevicesArguments {
+    match Arguments::parse_from(["ota", "devices", "x"].into_iter().chain(line.split_whitespace())).command {
+        Command::Devices(arguments) => arguments,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn stack() -> Stack {
+    Stack { settings: default_settings().unwrap(), log_group: String::new(), is_dry_run: false }
+}
+
+async fn listed(fake: &Fake, line: &str, is_json: bool) -> String {
+    let mut sink = Sink { requests: fake.requests.clone(), ..Sink::default() };
+    let exit = list::run((&fake.aws(), &stack()), &list_arguments(line), is_json, &mut sink).await;
+    assert_eq!(exit, Ok(Exit::Done));
+    if line == "--all" {
+        // Rows are written while later jobs are still to be looked up.
+        assert!(sink.requests_before_first.unwrap() <= 4 + 30, "{:?}", sink.requests_before_first);
+    }
+    String::from_utf8(sink.bytes).unwrap()
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    Arguments::command().debug_assert();
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_newest_releases_are_looked_up() {
+    let fake = Fake::default();
+    let table = listed(&fake, "", false).await;
+    let ids: Vec<_> = table.lines().skip(1).filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(ids.len(), 20, "{table}");
+    assert_eq!(&ids[..3], ["AFR_OTA-0998", "AFR_OTA-0997", "AFR_OTA-0996"], "{table}");
+    assert!(ids.is_sorted_by(|one, other| one > other), "{table}");
+    assert!(!table.contains("AFR_OTA-0990"), "{table}");
+    assert!(
+        table.contains("2 succeeded, 1 failed") && table.contains("firmware/image-0998.bin?versionId=v1"),
+        "{table}"
+    );
+    assert_eq!(fake.count("ListJobs"), 4);
+    assert!(fake.count("DescribeJob") < 25, "{}", fake.count("DescribeJob"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_jobs_are_listed_within_the_quota() {
+    let fake = Fake::default();
+    let json: Value = serde_json::from_str(&listed(&fake, "--all", true).await).unwrap();
+    let jobs = json["jobs"].as_array().unwrap();
+    assert!(jobs.iter().all(|job| job["bucket"] == "bucket" && job["createdAt"].is_string()));
+    // Of 1000 jobs, 250 are no releases, and 100 others are those of another stack.
+    assert_eq!(jobs.len(), 1000 - 250 - 100);
+    assert_eq!(listed(&Fake::default(), "--all", false).await.lines().count(), 1 + jobs.len());
+    assert!(fake.busiest_second() <= 10, "{}", fake.busiest_second());
+}
+
+#[tokio::test(start_paused = true)]
+async fn filters_apply_before_jobs_are_looked_up_if_possible() {
+    let fake = Fake::default();
+    let table = listed(&fake, "--key image-0998", false).await;
+    assert_eq!(table.lines().count(), 2, "{table}");
+    assert!(listed(&fake, "--group other --since 1d", false).await.is_empty());
+    let fake = Fake::default();
+    assert!(listed(&fake, "--since 2099-01-01", false).await.is_empty());
+    assert_eq!(fake.count("DescribeJob"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_executions_are_listed_page_by_page() {
+    let fake = Fake::default();
+    let mut sink = Sink { requests: fake.requests.clone(), ..Sink::default() };
+    let arguments = devices_arguments("");
+    assert_eq!(devices::list(&fake.aws(), "AFR_OTA-0001", &arguments, false, &mut sink).await, Ok(Exit::Done));
+    assert_eq!((fake.count("ListExecutions"), fake.count("DescribeExecution")), (40, 100));
+    assert!(fake.busiest_second() <= 10, "{}", fake.busiest_second());
+    // No part of the output is larger than a page of rows.
+    assert!(sink.largest_part < PAGE * 200, "{}", sink.largest_part);
+    let text = String::from_utf8(sink.bytes).unwrap();
+    assert_eq!(text.lines().filter(|line| line.starts_with('t')).count(), EXECUTIONS);
+    let reasons = text.split_once("reasons of 100 of 3334 failures:").unwrap().1;
+    assert!(reasons.contains("reason=no space") && reasons.contains("reason=bad signature"), "{reasons}");
+    assert!(reasons.contains("t0, t6, t12, t18, t24, …"), "{reasons}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_json_of_executions_has_the_details_that_were_looked_up() {
+    let fake = Fake::default();
+    let mut out = Vec::new();
+    let arguments = devices_arguments("--details 2");
+    devices::list(&fake.aws(), "AFR_OTA-0001", &arguments, true, &mut out).await.unwrap();
+    let json: Value = serde_json::from_slice(&out).unwrap();
+    let executions = json["executionSummaries"].as_array().unwrap();
+    let with_details: Vec<_> = (0..EXECUTIONS).filter(|at| executions[*at].get("statusDetails").is_some()).collect();
+    assert_eq!((executions.len(), with_details), (EXECUTIONS, vec![0, 3]));
+    assert_eq!(executions[0]["statusDetails"]["detailsMap"]["reason"], "no space");
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttled_requests_are_repeated() {
+    let fake = Fake { throttled: Arc::new(Mutex::new(4)), ..Fake::default() };
+    assert!(listed(&fake, "--key image-0001 --since 2099-01-01", false).await.is_empty());
+    assert_eq!(fake.count("ListJobs"), 4 + 4);
+}
+
+#[tokio::test]
+async fn a_region_is_required() {
+    let config = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
+    let Err(Problem { messages, .. }) = Aws::new(&config) else { panic!("no Region is needed") };
+    assert!(messages[0].starts_with("no Region is set: "), "{messages:?}");
+}
+
+#[test]
+fn the_fake_has_jobs_of_this_stack() {
+    let description = describe("AFR_OTA-0001")["job"]["description"].as_str().unwrap().to_owned();
+    let upload = Upload::from_description(&description).unwrap();
+    assert_eq!((upload.bucket.as_str(), upload.key.as_str()), ("bucket", "firmware/image-0001.bin"));
+}
