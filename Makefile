@@ -8,21 +8,21 @@ PROGRAM := $(VENV)/python ops/launch.py
 include ops/usage.mk
 USER_VARIABLES := $(sort $(foreach row,$(filter USES.%,$(.VARIABLES)),$($(row))))
 GOALS := $(or $(MAKECMDGOALS),$(.DEFAULT_GOAL))
-# A variable on the command line is refused before anything runs, if it is unknown or none of the targets uses it.
+# Refused before anything runs: an unknown target, and a variable that is unknown or that none of the targets uses.
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 override SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
-LISTED := $(foreach goal,$(GOALS),$(if $(filter undefined,$(origin USES.$(goal))),,$(goal)))
-USABLE := $(if $(filter-out $(LISTED),$(GOALS)),$(USER_VARIABLES),$(foreach goal,$(GOALS),$(USES.$(goal))))
-REFUSED := $(filter-out $(USABLE),$(GIVEN))
+UNKNOWN := $(filter-out .venv/%,$(foreach goal,$(GOALS),$(if $(filter undefined,$(origin USES.$(goal))),$(goal))))
+REFUSED := $(filter-out $(foreach goal,$(GOALS),$(USES.$(goal))),$(GIVEN))
 quoted = $(foreach word,$(1),'$(subst ','\'',$(word))')
-ifneq ($(REFUSED),)
+ifneq ($(UNKNOWN)$(REFUSED),)
 $(shell python3 ops/usage.py refuse $(call quoted,$(REFUSED)) -- $(call quoted,$(GOALS)) >&2)
 $(error nothing was run)
 endif
 # The values of these variables stay literal: make would expand a `$` in them.
 # Consent to release, to delete a bucket or to skip a question counts only on the command line.
-$(foreach name,RELEASE EMPTY YES,$(if $(filter command line,$(origin $(name))),,$(eval override $(name) :=)))
+$(foreach name,RELEASE EMPTY YES,$(if $(filter command line,$(origin $(name))),,$(if $(value $(name)),$(info \
+    ! $(name) in the environment has no effect: write it after make))$(eval override $(name) :=)))
 $(foreach name,$(USER_VARIABLES),$(eval override $(name) := $$(value $(name))))
 export $(USER_VARIABLES)
 export SAM_CLI_TELEMETRY := 0

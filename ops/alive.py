@@ -96,7 +96,8 @@ def log_line(line):
 
 def main(title, *command):
     for sign in (signal.SIGTERM, signal.SIGHUP):  # both treated as Ctrl-C
-        signal.signal(sign, signal.default_int_handler)
+        if signal.getsignal(sign) != signal.SIG_IGN:
+            signal.signal(sign, signal.default_int_handler)
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     try:
         with step(title) as about:

@@ -54,7 +54,7 @@ def attach():
             # Other notifications must stay, even if their destinations are invalid.
             SkipDestinationValidation=True,
         )
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, ValueError) as error:
         raise Failed(f"the bucket cannot be attached: {reason(error)}") from error
     print(f"✓ {values['BucketName']} is attached to {name}")
 

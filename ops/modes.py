@@ -25,6 +25,8 @@ DRY_RUN = ROOT / "events/env/dry-run.json"
 # The account of the sample events.
 SAMPLE_ACCOUNT = "111122223333"
 MANIFEST = ROOT / "events/manifests/gateway.ota.json"
+# In bytes, of the objects that a replay generates.
+MAX_SIZE = 64 * 1024 * 1024
 
 
 @contextmanager
@@ -33,6 +35,7 @@ def dry_run(event, _host):
     isolate()
     settings = sample_settings()
     if tags := os.environ.get("TAGS"):
+        tags.encode()  # fails if it is not UTF-8
         settings["DRY_RUN_TAGS"] = tags
     if os.environ.get("MANIFEST"):
         settings["DRY_RUN_MANIFEST"] = manifest()
@@ -50,7 +53,7 @@ def local_cloud(event, host):
             try:
                 settings = settings_on(cloud, tags)
                 event = put_objects(event, settings["UPLOAD_BUCKET"], tags)
-            except ClientError as error:
+            except (BotoCoreError, ClientError) as error:
                 raise Failed(f"the local cloud cannot be prepared: {reason(error)}") from error
         yield settings, event
 
@@ -69,7 +72,7 @@ def account(event, _host):
         if not (credentials := session.get_credentials()):
             raise NoCredentialsError
         credentials = credentials.get_frozen_credentials()
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, ValueError) as error:
         raise Failed(f"the settings of the deployed stack cannot be read: {reason(error)}") from error
     # The function supports credentials only in this form, and not as a profile or a sign-on.
     os.environ |= {
@@ -128,7 +131,7 @@ def sample_settings():
     path = Path(os.environ.get("ENV_VARS") or DRY_RUN)
     try:
         return checked(dict(json.loads(path.read_text())["Function"]), path)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise Failed(f"{path} is not an environment file like {DRY_RUN.relative_to(ROOT)}: {error!r}") from error
 
 
@@ -140,8 +143,8 @@ def checked(settings, where):
         has = "lacks the setting" if name in declared else "has the unknown setting"
         raise Failed(f"{where} {has} {name}: is it of another version of this template?")
     for name, value in settings.items():
-        if not isinstance(value, str):
-            raise Failed(f"{where} has {value!r} for {name}, expected text in quotes")
+        if not isinstance(value, str) or "\0" in value:
+            raise Failed(f"{where} has {value!r} for {name}, expected text in quotes, without NUL")
     return settings
 
 
@@ -169,7 +172,7 @@ def put_objects(event, bucket, tags):
     def manifest_with_files():
         """Puts the files of the manifest; returns the manifest with their new versions, for the local account."""
         text = manifest()
-        with suppress(ValueError, TypeError, KeyError):  # the function reports an invalid manifest
+        with suppress(ValueError, TypeError, KeyError, RecursionError):  # the function reports an invalid manifest
             members = json.loads(text.replace(f":{SAMPLE_ACCOUNT}:", f":{ACCOUNT}:"))
             for file in members["files"]:
                 file["versionId"] = s3.put_object(Bucket=bucket, Key=file["key"], Body=image())["VersionId"]
@@ -178,8 +181,13 @@ def put_objects(event, bucket, tags):
 
     def put(record, key, version):
         """Puts an object once; returns its part of the event, with version and size if the event has them."""
+        size = record.get("size", 1024)
+        if not isinstance(size, int) or not 0 <= size <= MAX_SIZE:
+            raise Failed(f"the event has the size {size!r} for {key}, expected 0 to {MAX_SIZE:,} bytes")
+        if not isinstance(version, str | None):
+            raise Failed(f"the event has the version {version!r} for {key}, expected text")
         if (key, version) not in versions:
-            body = manifest_with_files() if key.lower().endswith(".ota.json") else image(int(record.get("size", 1024)))
+            body = manifest_with_files() if key.lower().endswith(".ota.json") else image(size)
             answer = s3.put_object(Bucket=bucket, Key=key, Body=body, Tagging=tags)
             versions[key, version] = answer["VersionId"], len(body)
         version, size = versions[key, version]

@@ -344,14 +344,23 @@ def redrive_all():
 
 
 def destroy():
-    empty, is_agreed, outputs = is_yes("EMPTY", "keep the bucket"), is_yes("YES", "be asked"), stack_outputs()
+    empty, is_agreed = is_yes("EMPTY", "keep the bucket"), is_yes("YES", "be asked")
+    if (status := described(client("cloudformation"), STACK)["StackStatus"]) in (
+        "ROLLBACK_COMPLETE",
+        "ROLLBACK_FAILED",
+    ):
+        raise Failed(
+            f"the stack {STACK} was never deployed: it is in {status}. Delete what is left of it:"
+            f" aws cloudformation delete-stack --stack-name {STACK}"
+        )
+    outputs = stack_outputs()
     bucket = outputs["BucketName"]
     resources = client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=STACK)
     if empty and "Bucket" not in resources.search("StackResourceSummaries[].LogicalResourceId"):
         raise Failed(f"EMPTY=yes cannot be used: the stack did not create the bucket {bucket}")
     if jobs := list(unfinished_jobs(bucket)):
         raise Failed(
-            f"{len(jobs)} jobs of this stack have not ended: devices fetch their images with the stack's role. Wait, or"
+            f"unfinished jobs of this stack: {len(jobs)}. Devices fetch their images with the stack's role. Wait, or"
             f" cancel each job (aws iot cancel-job --job-id …): {', '.join(jobs)}"
         )
     if left := failures(outputs):

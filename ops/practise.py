@@ -74,8 +74,8 @@ def kept():
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            file = ENVIRONMENT.relative_to(ROOT)
-            raise Failed(f"a local cloud is already running: source {file}, or end it with Ctrl-C") from None
+            file, state = ENVIRONMENT.relative_to(ROOT), "running" if ENVIRONMENT.exists() else "starting"
+            raise Failed(f"a local cloud is already {state}: source {file}, or end it with Ctrl-C") from None
         try:
             yield keep
         finally:

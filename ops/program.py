@@ -53,7 +53,8 @@ def typed(question):
 def run(program):
     """Runs a program and exits, with the message of a failure."""
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # all treated as Ctrl-C
-        signal.signal(sign, signal.default_int_handler)
+        if signal.getsignal(sign) != signal.SIG_IGN or sign == signal.SIGINT:
+            signal.signal(sign, signal.default_int_handler)
     try:
         code = program()
         sys.stdout.flush()
@@ -67,6 +68,11 @@ def run(program):
             why = f"expected UTF-8 instead of {why.object!r}"
         print(printable(f"✗ {why}", kept="\n\t"), file=sys.stderr)
         sys.exit(getattr(why, "EXIT_CODE", Failed.EXIT_CODE))
+    except Exception as why:
+        if not type(why).__module__.startswith("botocore."):
+            raise
+        sys.stdout.flush()
+        sys.exit(printable(f"✗ {' '.join(str(why).split())}"))
     except KeyboardInterrupt:
         sys.exit(130)
 

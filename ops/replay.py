@@ -77,7 +77,7 @@ def event_of(path):
     file = EVENTS / f"{path}.json" if path in uses_of_samples() else Path(path)
     try:
         event = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         near = get_close_matches(file.stem, uses_of_samples(), 1)
         hint = f"; did you mean EVENT=events/{near[0]}.json?" if near and not file.exists() else ""
         raise Failed(f"the event {path} cannot be read: {error}{hint}") from error
@@ -155,7 +155,7 @@ def write_event():
     try:
         s3 = boto3.Session(region_name=os.environ.get("AWS_REGION")).client("s3")
         head = s3.head_object(**where)
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, ValueError) as error:
         raise Failed(f"s3://{bucket}/{key} cannot be read: {reason(error)}") from error
     if head.get("VersionId", "null") == "null":
         raise Failed(

@@ -25,7 +25,10 @@ INVALID_CREDENTIALS = (
 @cache
 def client(service):
     """Returns the client of an AWS service."""
-    return boto3.client(service)
+    try:
+        return boto3.client(service)
+    except ValueError as error:
+        raise Failed(f"an environment variable of AWS is invalid: {error}") from error
 
 
 def failures(outputs):

@@ -2,9 +2,11 @@
 
 - `usage.py help` prints the commands that most users need.
 - `usage.py help-all` prints all commands, variables and exit codes.
-- `usage.py refuse NAME... -- TARGET...` reports variables on the command line that are unknown, or that no target uses.
+- `usage.py refuse NAME... -- TARGET...` reports unknown targets. Without any, it reports variables on the command line
+  that are unknown, or that no target uses.
 """
 
+import os
 import re
 import sys
 from difflib import get_close_matches
@@ -59,8 +61,14 @@ def show_all():
 
 
 def refusals(names, targets):
-    """Yields a problem for each variable that is unknown, or that no target uses."""
+    """Yields the problem of each unknown target, or of each variable that is unknown or that no target uses."""
     uses = {target: variables for rows in sections().values() for target, variables, _ in rows}
+    if unknown := [target for target in targets if target not in uses and not target.startswith(".venv/")]:
+        for target in unknown:
+            near = nearest(target, uses)
+            hint = f": did you mean `make {near}`?" if near else "; make help-all lists all"
+            yield f"unknown target `{target}`{hint}"
+        return
     usable = [name for target in targets for name in uses.get(target, [])]
     for name in names:
         if name in VARIABLES:
@@ -96,4 +104,9 @@ def refuse(*arguments):
 
 
 if __name__ == "__main__":
-    {"help": show_help, "help-all": show_all, "refuse": refuse}[sys.argv[1]](*sys.argv[2:])
+    try:
+        {"help": show_help, "help-all": show_all, "refuse": refuse}[sys.argv[1]](*sys.argv[2:])
+        sys.stdout.flush()
+    except OSError as why:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(f"✗ {why}")

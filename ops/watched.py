@@ -54,9 +54,9 @@ def running_watch():
     """Returns the state of `make watch`; `None` if it does not run."""
     try:
         watched = json.loads(WATCHED.read_text())
-    except (OSError, ValueError):
+        runs = is_open(watched["port"]) and is_open(urlsplit(watched["endpoint"]).port)
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    runs = is_open(watched["port"]) and is_open(urlsplit(watched["endpoint"]).port)
     return watched if runs else None
 
 

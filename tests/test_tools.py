@@ -82,7 +82,6 @@ class MakeTest(unittest.TestCase):
             (["-n", "torture", "PART=fuzz"], "PART", "PARTS"),
             (["-n", "redrive", "PATIENC=1"], "PATIENC", "PATIENCE"),
             (["-n", "zip", "logs", "SINC=1h"], "SINC", "SINCE"),
-            (["-n", "no-target", "STAK=exist"], "STAK", "STACK"),
             (["-n", "STAK=exist"], "STAK", "STACK"),
         ):
             code, output = make(*arguments)
@@ -115,6 +114,16 @@ class MakeTest(unittest.TestCase):
         code, output = make("-n", "zip", "fmt", "STACK=x")
         self.assertEqual(code, 2)
         self.assertIn("✗ `zip` and `fmt` do not use `STACK`, only:\n  PARAMETERS ", output)
+
+    def test_an_unknown_target_is_refused_with_the_nearest_one(self):
+        for arguments, expected in (
+            (["dmeo", "KEEP=yes"], "✗ unknown target `dmeo`: did you mean `make demo`?"),
+            (["-n", "logs", "A B=1"], "✗ unknown target `A`; make help-all lists all\n✗ unknown target `B=1`"),
+            (["src"], "✗ unknown target `src`; make help-all lists all"),
+        ):
+            code, output = make(*arguments)
+            self.assertEqual(code, 2, output)
+            self.assertTrue(output.startswith(expected), output)
 
     def test_shell_code_in_the_name_of_a_variable_or_target_is_not_run(self):
         canary = ROOT / "target/canary"
@@ -184,17 +193,19 @@ class MakeTest(unittest.TestCase):
         self.assertFalse(canary.exists())
 
     def test_consent_counts_only_on_the_command_line(self):
-        show = ["make", "--no-print-directory", "--eval", "show: ; @echo $$RELEASE $$EMPTY $$YES", "show"]
+        show = ["make", "--no-print-directory", "--eval", "USES.show := RELEASE EMPTY YES"]
+        show += ["--eval", "show: ; @echo $$RELEASE $$EMPTY $$YES", "show"]
         consent = {"RELEASE": "yes", "EMPTY": "yes", "YES": "yes"}
         shell = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+        no_effect = "".join(f"! {name} in the environment has no effect: write it after make\n" for name in consent)
         for arguments, environment, expected in (
-            ([], consent, ""),
-            ([f"{name}={value}" for name, value in consent.items()], {}, "yes yes yes"),
+            ([], consent, f"{no_effect}\n"),
+            ([f"{name}={value}" for name, value in consent.items()], {}, "yes yes yes\n"),
         ):
             process = subprocess.run(
                 [*show, *arguments], cwd=ROOT, env=shell | environment, capture_output=True, text=True
             )
-            self.assertEqual((process.stdout.strip(), process.stderr), (expected, ""))
+            self.assertEqual((process.stdout, process.stderr), (expected, ""))
 
     def test_an_unknown_part_of_the_torture_is_reported(self):
         command, environment = [sys.executable, "tests/torture.py"], os.environ | {"PARTS": "fuzz soak\x1b[2J"}
@@ -230,6 +241,10 @@ class InputTest(unittest.TestCase):
         return lines
 
     def test_a_mistake_is_reported_in_one_line(self):
+        deep = ROOT / "target/deep.json"
+        deep.parent.mkdir(exist_ok=True)
+        deep.write_text("[" * 100_000)
+        self.addCleanup(deep.unlink)
         demo, zip_, logs = ["ops/demo.py"], ["ops/operate.py", "zip"], ["ops/operate.py", "logs"]
         cargo, attach, destroy = ["ops/replay.py", "cargo"], ["ops/attach.py"], ["ops/operate.py", "destroy"]
         for program, environment, expected in (
@@ -241,6 +256,10 @@ class InputTest(unittest.TestCase):
             (demo, {"TAGS": "=x"}, "TAGS has 0 characters in the key of the tag"),
             (demo, {"TAGS": "AWS:x=x"}, "S3 allows no keys that begin with `aws:`"),
             (demo, {"KEY": "x" * 1020}, "the key of the upload has 1029 bytes, expected 1 to 1024 bytes"),
+            (cargo, {"EVENT": "put", "TAGS": "ota:thing-group=\udcff"}, "expected UTF-8 instead of"),
+            (cargo, {"EVENT": deep}, "cannot be read: maximum recursion depth exceeded"),
+            (cargo, {"EVENT": "put", "ENV_VARS": deep}, "RecursionError('maximum recursion depth exceeded"),
+            (logs, {"AWS_ENDPOINT_URL": "bad", "AWS_REGION": "us-east-1"}, "an environment variable of AWS is invalid"),
             (demo, {"KEY": "firmware/"}, "the key of the upload is empty"),
             (demo, {"KEY": "\udcff.bin"}, "expected UTF-8 instead of 'firmware/\\udcff.bin'"),
             (demo, {"FIRMWARE": "docs"}, "cannot read FIRMWARE"),

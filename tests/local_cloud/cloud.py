@@ -298,7 +298,8 @@ def publish(*names):
     for package, version in [name.split(":") for name in names if re.fullmatch(r"[\w.-]+:[\w.-]+", name, re.ASCII)]:
         with suppress(iot.exceptions.ConflictException):
             iot.create_package(packageName=package)
-        iot.create_package_version(packageName=package, versionName=version)
+        with suppress(iot.exceptions.ConflictException):
+            iot.create_package_version(packageName=package, versionName=version)
         iot.update_package_version(packageName=package, versionName=version, action="PUBLISH")
 
 

@@ -14,11 +14,11 @@ import uuid
 from contextlib import contextmanager
 from pathlib import Path
 
-from cloud import ACCOUNT, ALLOWED_THING_GROUPS, DEPLOYER, PROFILE_TO_COME, SIGNING_PROFILE, Cloud
+from cloud import ACCOUNT, ALLOWED_THING_GROUPS, DEPLOYER, PROFILE_TO_COME, SIGNING_PROFILE, Cloud, marked
 
 from alive import step
 from program import ROOT, run, spawn, stop
-from stack import build, client
+from stack import build, client, tools
 
 TAGS = "ota:thing-group=lab"
 IMAGE = bytes(range(256)) * 16
@@ -136,8 +136,10 @@ class Deployments(OperateTest):
         parameters = f"BucketName=ended {REQUIRED}"
         for delay in (0.3, 1, 2, 4):
             mark = f"MARK={uuid.uuid4()}"
-            marked = environment() | dict([mark.split("=")])
-            process = spawn(command("deploy", {"PARAMETERS": parameters, "STACK": "ended-early"}), env=marked, **TEXT)
+            inherited = environment() | dict([mark.split("=")])
+            process = spawn(
+                command("deploy", {"PARAMETERS": parameters, "STACK": "ended-early"}), env=inherited, **TEXT
+            )
             with process:
                 time.sleep(delay)
                 os.killpg(process.pid, signal.SIGINT)
@@ -173,6 +175,17 @@ class Deployments(OperateTest):
         archive = Path(ROOT, re.search(r"^\S+\.zip$", output, re.MULTILINE).group())
         self.assertEqual(hashlib.sha256(archive.read_bytes()).hexdigest(), digest)
         self.assertEqual(base64.b64decode(function["CodeSha256"]).hex(), digest)
+
+        self.assertIn("Deploy this changeset? [y/N]", self.sam_deploy("kept", "n\n", DefaultStart="4h"))
+        function = client("lambda").get_function_configuration(FunctionName=outputs["FunctionName"])
+        self.assertEqual(function["Environment"]["Variables"]["DEFAULT_START"], "2h")
+
+    def sam_deploy(self, stack, typed, **parameters):
+        """Returns the output of `sam deploy` with the options of samconfig.toml."""
+        words = [f"{name}={value}" for name, value in parameters.items()]
+        command = ["sam", "deploy", "--stack-name", stack, "--parameter-overrides", *words]
+        environment = os.environ | {"PATH": tools(), "SAM_CLI_TELEMETRY": "0"}
+        return subprocess.run(command, cwd=ROOT, input=typed, env=environment, **TEXT).stdout
 
     def test_an_upgrade_loses_no_upload(self):
         with self.stack("upgraded"):
