@@ -83,6 +83,12 @@ fn split_version(key: &str) -> (&str, Option<&str>) {
 /// # Errors
 /// Fails if the name has no known form, is ambiguous, or is that of another stack's release.
 pub async fn find(aws: &Aws, stack: &Stack, name: &str) -> Result<Option<Release>, Problem> {
+    let own = stack.settings.iot_arn("");
+    if name.starts_with("arn:") && !name.starts_with(&own) {
+        return Err(Problem::not_done(format!(
+            "`{name}` is in another account or Region, expected an ARN like `{own}job/…`"
+        )));
+    }
     match Name::parse(name) {
         Some(Name::JobId(id)) => find_by_id(aws, stack, id).await,
         Some(Name::StreamId(id)) => find_by_stream(aws, stack, id).await,

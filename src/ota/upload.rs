@@ -20,6 +20,9 @@ use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::io::Write;
 
+/// The maximum number of earlier versions that are compared with the file.
+const MAX_COMPARED: usize = 20;
+
 /// Runs the command.
 ///
 /// # Errors
@@ -104,7 +107,7 @@ async fn released_before(
     let sha256 = hex(digest);
     let size = i64::try_from(candidate.bytes.len()).ok();
     let versions = objects::versions(aws, settings, &candidate.key).await?;
-    for version in versions.into_iter().filter(|version| version.size == size) {
+    for version in versions.into_iter().filter(|version| version.size == size).take(MAX_COMPARED) {
         let id = version.version_id.unwrap_or_default();
         let upload = Upload::new(settings.upload_bucket.clone(), candidate.key.clone(), id);
         let Some(record) = objects::record(aws, settings, &upload).await? else { continue };

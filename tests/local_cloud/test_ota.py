@@ -423,6 +423,7 @@ class BadInput(OtaTest):
             (1, ["show", "unknown.bin"], {}, "no version of `unknown.bin` is released"),
             (2, ["show", "firmware/both.bin"], {}, f"is ambiguous, expected `s3://{bucket}/firmware/both.bin` or "),
             (1, ["show", "s3://other/a.bin"], {}, f"`other` is not the bucket of the stack, expected `{bucket}`"),
+            (1, ["show", "arn:aws:iot:eu-west-1:123456789012:job/a"], {}, "is in another account or Region, expected "),
             (2, ["show", "s3://other"], {}, "`s3://other` is no release, expected a job ID or ARN"),
             (1, ["list", "--stack", "none"], {}, "the stack `none` does not exist in us-east-1: name the stack with"),
             (1, ["list"], {"AWS_REGION": None, "AWS_DEFAULT_REGION": None}, "no Region is set: "),
