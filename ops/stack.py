@@ -44,15 +44,22 @@ def failures_by_state(outputs):
     return [int(found[name]) for name in names]
 
 
-def described(cloudformation, name):
-    """Returns a stack as CloudFormation describes it."""
+def find_stack(cloudformation, name):
+    """Returns a stack as CloudFormation describes it; `None` if it does not exist."""
     try:
         (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
         if "does not exist" in str(error):
-            region = cloudformation.meta.region_name
-            raise Failed(f"the stack {name} does not exist in {region}: name another with STACK=…") from error
+            return None
         raise
+    return stack
+
+
+def described(cloudformation, name):
+    """Returns a stack as CloudFormation describes it. Fails if it does not exist."""
+    if not (stack := find_stack(cloudformation, name)):
+        region = cloudformation.meta.region_name
+        raise Failed(f"the stack {name} does not exist in {region}: name another with STACK=…")
     return stack
 
 
