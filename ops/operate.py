@@ -438,8 +438,6 @@ COMMANDS = {"zip": make_zip, "deploy": deploy, "logs": logs, "redrive": redrive_
 
 def main():
     logging.getLogger("botocore").setLevel(logging.WARNING)  # SAM sets a lower level
-    if region := os.environ.get("AWS_REGION"):  # boto3 does not read AWS_REGION
-        os.environ["AWS_DEFAULT_REGION"] = region
     try:
         COMMANDS[sys.argv[1]]()
     except (BotoCoreError, ClientError) as error:

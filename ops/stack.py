@@ -24,9 +24,9 @@ INVALID_CREDENTIALS = (
 
 @cache
 def client(service):
-    """Returns the client of an AWS service."""
+    """Returns the client of an AWS service. boto3 itself does not read AWS_REGION."""
     try:
-        return boto3.client(service)
+        return boto3.client(service, region_name=os.environ.get("AWS_REGION") or None)
     except ValueError as error:
         raise Failed(f"an environment variable of AWS is invalid: {error}") from error
 
@@ -133,6 +133,8 @@ def sam(*arguments, environment=None, **parameters):
             "TMPDIR": scratch,
             "PATH": tools(),
         }
+        if region := os.environ.get("AWS_REGION"):  # SAM does not read it
+            settings["AWS_DEFAULT_REGION"] = region
         overrides = Path(scratch, "parameters.yaml")
         overrides.write_text(json.dumps(parameters))
         KEPT.mkdir(exist_ok=True)
