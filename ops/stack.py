@@ -16,6 +16,8 @@ from alive import CARGO_PROGRESS, follow
 from program import KEPT, ROOT, VENV, Failed, interrupt, output_of, spawn
 
 STACK = "ota-on-upload"
+# The target of Rust for each architecture of Lambda.
+TARGETS = {"x86_64": "x86_64-unknown-linux-gnu", "arm64": "aarch64-unknown-linux-gnu"}
 INVALID_CREDENTIALS = (
     *("ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidClientTokenId", "InvalidToken"),
     *("SignatureDoesNotMatch", "UnrecognizedClientException"),
@@ -84,9 +86,10 @@ def build(about, **parameters):
 
     `about` is the step that shows the progress.
     """
-    is_arm = parameters.get("Architecture", architecture(platform.machine())) == "arm64"
-    machine = "aarch64" if is_arm else "x86_64"
-    output_of("cargo", "fetch", "--locked", "--quiet", "--target", f"{machine}-unknown-linux-gnu")
+    built_for = parameters.get("Architecture", architecture(platform.machine()))
+    if built_for not in TARGETS:
+        raise Failed(f"Architecture is `{built_for}`, expected {' or '.join(TARGETS)}")
+    output_of("cargo", "fetch", "--locked", "--quiet", "--target", TARGETS[built_for])
     toolchain = output_of("rustc", "--print", "sysroot").strip()
     (commit,) = re.findall("^commit-hash: (.*)", output_of("rustc", "--verbose", "--version"), re.MULTILINE)
     crates = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo", "registry/src")
@@ -96,7 +99,7 @@ def build(about, **parameters):
     # Cargo splits the variable at spaces.
     flags = " ".join(f"--remap-path-prefix={path}={name}" for path, name in names.items() if " " not in str(path))
     # SAM runs the same command without progress, and then finds the function up to date.
-    compile_function(about, ["--arm64"] if is_arm else [], flags)
+    compile_function(about, ["--arm64"] if built_for == "arm64" else [], flags)
     return sam("build", environment={"RUSTFLAGS": flags}, **parameters)
 
 
