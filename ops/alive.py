@@ -94,10 +94,15 @@ def log_line(line):
     return [f"{line.get('level', '')}  {line.get('timestamp', '')}", *(f"    {row}" for row in rows(facts))]
 
 
-def main(title, *command):
-    for sign in (signal.SIGTERM, signal.SIGHUP):  # both treated as Ctrl-C
+def end_as_by_ctrl_c():
+    """Treats SIGTERM and SIGHUP as Ctrl-C, except if they are ignored, as under `nohup`."""
+    for sign in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(sign) != signal.SIG_IGN:
             signal.signal(sign, signal.default_int_handler)
+
+
+def main(title, *command):
+    end_as_by_ctrl_c()
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     try:
         with step(title) as about:

@@ -9,13 +9,12 @@ import difflib
 import json
 import os
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from denials import denials, listed, unmet_conditions
 from intrinsics import resolved
 from program import Failed, is_yes, run, typed
-from stack import STACK, described, reason
+from stack import STACK, client, described, reason
 
 # This statement would prevent the owner of the bucket from configuring it. A scheduled check of the stack replaces it.
 NOT_ATTACHED = "OnlyTheStackConfigures"
@@ -32,9 +31,8 @@ MAX_POLICY_BYTES = 20480
 def attach():
     name, is_agreed = os.environ.get("STACK") or STACK, is_yes("YES", "confirm the changes")
     try:
-        session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
-        values, statements = deployed(session.client("cloudformation"), name)
-        s3, bucket = session.client("s3"), {"Bucket": values["BucketName"]}
+        values, statements = deployed(client("cloudformation"), name)
+        s3, bucket = client("s3"), {"Bucket": values["BucketName"]}
         check(s3, bucket, values)
         before = configuration(s3, bucket)
         after = merged(before, statements, name, values["FunctionRole.Arn"])
@@ -54,7 +52,7 @@ def attach():
             # Other notifications must stay, even if their destinations are invalid.
             SkipDestinationValidation=True,
         )
-    except (BotoCoreError, ClientError, ValueError) as error:
+    except (BotoCoreError, ClientError) as error:
         raise Failed(f"the bucket cannot be attached: {reason(error)}") from error
     print(f"✓ {values['BucketName']} is attached to {name}")
 

@@ -13,17 +13,16 @@ from pathlib import Path
 from alive import rows, show, step
 from operate import archive
 from program import ROOT, VENV, Failed, output_of, run
-from stack import architecture
+from stack import TARGETS, architecture
 
 DIST = ROOT / "dist"
-MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
 INSTRUCTIONS = ROOT / "docs/operator/dist.md"
 
 
 def main():
     # This machine's function is built last, so that it stays in .aws-sam for other commands.
     this_machine = architecture(platform.machine())
-    architectures = sorted(filter(is_installed, MACHINES), key=lambda name: name == this_machine)
+    architectures = sorted(filter(is_installed, TARGETS), key=lambda name: name == this_machine)
     if this_machine not in architectures:
         raise Failed(f"the Rust target of {this_machine} is missing")
     shutil.rmtree(DIST, ignore_errors=True)
@@ -40,17 +39,13 @@ def main():
     sums = "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files)
     (DIST / "SHA256SUMS").write_text(sums)
     show(f"{DIST.relative_to(ROOT)}/", *rows({path.name: f"{path.stat().st_size:,} bytes" for path in DIST.iterdir()}))
-    for name in sorted(set(MACHINES) - set(architectures)):
-        print(f"\nWithout {name}: its Rust target is not installed (rustup target add {target(name)}).")
-
-
-def target(name):
-    return f"{MACHINES[name]}-unknown-linux-gnu"
+    for name in sorted(set(TARGETS) - set(architectures)):
+        print(f"\nWithout {name}: its Rust target is not installed (rustup target add {TARGETS[name]}).")
 
 
 def is_installed(name):
     """Returns whether the standard library for an architecture is installed."""
-    return Path(output_of("rustc", "--print", "target-libdir", "--target", target(name)).strip()).is_dir()
+    return Path(output_of("rustc", "--print", "target-libdir", "--target", TARGETS[name]).strip()).is_dir()
 
 
 def template(name):

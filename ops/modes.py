@@ -19,7 +19,7 @@ from cloud import ACCOUNT, SIGNING_PROFILE, Cloud, isolate, tags_of_uploads
 
 from alive import step
 from program import ROOT, Failed, is_yes
-from stack import STACK, described, reason
+from stack import STACK, client, described, reason
 
 DRY_RUN = ROOT / "events/env/dry-run.json"
 # The account of the sample events.
@@ -63,21 +63,21 @@ def account(event, _host):
     """A real account, with the settings of the deployed function."""
     stack = os.environ.get("STACK") or STACK
     try:
-        session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
-        about = described(session.client("cloudformation"), stack)
+        about = described(client("cloudformation"), stack)
         outputs = {output["OutputKey"]: output["OutputValue"] for output in about.get("Outputs", [])}
         if "FunctionName" not in outputs:
             raise Failed(f"the stack {stack} has no output FunctionName: is it a stack of this template?")
-        function = session.client("lambda").get_function_configuration(FunctionName=outputs["FunctionName"])
-        if not (credentials := session.get_credentials()):
+        function = client("lambda").get_function_configuration(FunctionName=outputs["FunctionName"])
+        if not (credentials := boto3.Session().get_credentials()):
             raise NoCredentialsError
         credentials = credentials.get_frozen_credentials()
-    except (BotoCoreError, ClientError, ValueError) as error:
+    except (BotoCoreError, ClientError) as error:
         raise Failed(f"the settings of the deployed stack cannot be read: {reason(error)}") from error
     # The function supports credentials only in this form, and not as a profile or a sign-on.
+    region = client("lambda").meta.region_name
     os.environ |= {
-        "AWS_REGION": session.region_name,
-        "AWS_DEFAULT_REGION": session.region_name,
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
         "AWS_ACCESS_KEY_ID": credentials.access_key,
         "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
     }
@@ -164,7 +164,7 @@ def settings_on(cloud, tags=""):
 
 def put_objects(event, bucket, tags):
     """Puts the objects that an event names; returns the event with their new versions."""
-    s3, versions = boto3.client("s3"), {}
+    s3, versions = client("s3"), {}
 
     def image(size=1024):
         return Path(os.environ["FIRMWARE"]).read_bytes() if os.environ.get("FIRMWARE") else os.urandom(size)

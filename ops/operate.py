@@ -31,7 +31,7 @@ from samcli.yamlhelper import yaml_parse
 from alive import is_redundant, log_line, printable, rows, show, step
 from program import ROOT, Failed, is_yes, run, typed
 from stack import STACK as DEFAULT_STACK
-from stack import build, client, described, failures, failures_by_state, reason, sam
+from stack import build, client, described, failures, failures_by_state, find_stack, reason, sam
 
 STACK = os.environ.get("STACK") or DEFAULT_STACK
 BUILT = ROOT / ".aws-sam"
@@ -73,19 +73,13 @@ def parameters_to_set():
     return parameters
 
 
-def deployed():
-    """Returns the stack as CloudFormation describes it; `None` if it does not exist."""
-    try:
-        (stack,) = client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
-    except ClientError as error:
-        if "does not exist" in str(error):
-            return None
-        raise
-    return stack
-
-
 def stack_outputs():
     about = described(client("cloudformation"), STACK)
+    if (status := about["StackStatus"]) in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED"):
+        raise Failed(
+            f"the stack {STACK} was never deployed: it is in {status}. Delete what is left of it:"
+            f" aws cloudformation delete-stack --stack-name {STACK}"
+        )
     outputs = {output["OutputKey"]: output["OutputValue"] for output in about.get("Outputs", [])}
     if "RedriveMapping" not in outputs:
         raise Failed(f"the stack {STACK} has no output RedriveMapping: is it a stack of this template?")
@@ -115,7 +109,7 @@ def make_zip():
 
 def deploy():
     parameters, names = parameters_to_set(), template_parameters()
-    about = deployed()
+    about = find_stack(client("cloudformation"), STACK)
     kept = {each["ParameterKey"]: each["ParameterValue"] for each in about.get("Parameters", [])} if about else {}
     if missing := [name for name in names if "Default" not in names[name] and name not in parameters | kept]:
         wanted = " ".join(f"{name}=…" for name in missing)
@@ -123,8 +117,8 @@ def deploy():
     # `sam deploy` keeps the other parameters of the stack, but not this one.
     parameters = {"Architecture": kept.get("Architecture", names["Architecture"]["Default"])} | parameters
     account = client("sts").get_caller_identity()["Account"]
-    if found := list(problems(kept, parameters, account)):
-        raise Failed("\n✗ ".join(found))
+    if wrong := list(problems(kept, parameters, account)):
+        raise Failed("\n✗ ".join(wrong))
     changes = {
         name: f"{kept.get(name, 'its default')} → {value}" if kept else value
         for name, value in parameters.items()
@@ -344,16 +338,7 @@ def redrive_all():
 
 
 def destroy():
-    empty, is_agreed = is_yes("EMPTY", "keep the bucket"), is_yes("YES", "be asked")
-    if (status := described(client("cloudformation"), STACK)["StackStatus"]) in (
-        "ROLLBACK_COMPLETE",
-        "ROLLBACK_FAILED",
-    ):
-        raise Failed(
-            f"the stack {STACK} was never deployed: it is in {status}. Delete what is left of it:"
-            f" aws cloudformation delete-stack --stack-name {STACK}"
-        )
-    outputs = stack_outputs()
+    empty, is_agreed, outputs = is_yes("EMPTY", "keep the bucket"), is_yes("YES", "be asked"), stack_outputs()
     bucket = outputs["BucketName"]
     resources = client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=STACK)
     if empty and "Bucket" not in resources.search("StackResourceSummaries[].LogicalResourceId"):
@@ -453,8 +438,6 @@ COMMANDS = {"zip": make_zip, "deploy": deploy, "logs": logs, "redrive": redrive_
 
 def main():
     logging.getLogger("botocore").setLevel(logging.WARNING)  # SAM sets a lower level
-    if region := os.environ.get("AWS_REGION"):  # boto3 does not read AWS_REGION
-        os.environ["AWS_DEFAULT_REGION"] = region
     try:
         COMMANDS[sys.argv[1]]()
     except (BotoCoreError, ClientError) as error:

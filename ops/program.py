@@ -10,7 +10,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from alive import printable
+from alive import end_as_by_ctrl_c, printable
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
@@ -53,10 +53,9 @@ def typed(question):
 def run(program):
     """Runs a program and exits, with the message of a failure."""
     sys.unraisablehook = _repeat_interrupt
-    signal.signal(signal.SIGALRM, signal.default_int_handler)
-    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # all treated as Ctrl-C
-        if signal.getsignal(sign) != signal.SIG_IGN or sign == signal.SIGINT:
-            signal.signal(sign, signal.default_int_handler)
+    for sign in (signal.SIGINT, signal.SIGALRM):
+        signal.signal(sign, signal.default_int_handler)
+    end_as_by_ctrl_c()
     try:
         code = program()
         sys.stdout.flush()

@@ -19,7 +19,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import quote_plus
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/local_cloud"))
@@ -31,7 +30,7 @@ from alive import is_redundant, log_line, printable, rows, show, step
 from modes import local_cloud, mode, put_objects, settings_on
 from program import ROOT, THIS_MACHINE, Failed, Rejected, free_port, interrupt, run, spawn
 from runners import by_cargo, by_sam, by_watch, cargo_lambda
-from stack import build, reason
+from stack import build, client, reason
 from watched import WATCHED, Builds, await_build, running_watch
 
 EVENTS = ROOT / "events"
@@ -56,9 +55,9 @@ def invoke(runner):
         return report(result, log)
     host = THIS_MACHINE
     if runner is by_sam:
-        client = engine.start()
+        docker = engine.start()
         if place is local_cloud:
-            host = engine.bridge(client)
+            host = engine.bridge(docker)
     with place(event, host) as (settings, event):
         if runner is by_sam:
             with step("sam build") as about:
@@ -153,9 +152,9 @@ def write_event():
         raise Failed("make event BUCKET=… KEY=… [VERSION=…] [OUT=event.json]: BUCKET or KEY is missing")
     where = {"Bucket": bucket, "Key": key} | ({"VersionId": version} if version else {})
     try:
-        s3 = boto3.Session(region_name=os.environ.get("AWS_REGION")).client("s3")
+        s3 = client("s3")
         head = s3.head_object(**where)
-    except (BotoCoreError, ClientError, ValueError) as error:
+    except (BotoCoreError, ClientError) as error:
         raise Failed(f"s3://{bucket}/{key} cannot be read: {reason(error)}") from error
     if head.get("VersionId", "null") == "null":
         raise Failed(

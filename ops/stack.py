@@ -16,6 +16,8 @@ from alive import CARGO_PROGRESS, follow
 from program import KEPT, ROOT, VENV, Failed, interrupt, output_of, spawn
 
 STACK = "ota-on-upload"
+# The target of Rust for each architecture of Lambda.
+TARGETS = {"x86_64": "x86_64-unknown-linux-gnu", "arm64": "aarch64-unknown-linux-gnu"}
 INVALID_CREDENTIALS = (
     *("ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidClientTokenId", "InvalidToken"),
     *("SignatureDoesNotMatch", "UnrecognizedClientException"),
@@ -24,9 +26,9 @@ INVALID_CREDENTIALS = (
 
 @cache
 def client(service):
-    """Returns the client of an AWS service."""
+    """Returns the client of an AWS service. boto3 itself does not read AWS_REGION."""
     try:
-        return boto3.client(service)
+        return boto3.client(service, region_name=os.environ.get("AWS_REGION") or None)
     except ValueError as error:
         raise Failed(f"an environment variable of AWS is invalid: {error}") from error
 
@@ -44,15 +46,22 @@ def failures_by_state(outputs):
     return [int(found[name]) for name in names]
 
 
-def described(cloudformation, name):
-    """Returns a stack as CloudFormation describes it."""
+def find_stack(cloudformation, name):
+    """Returns a stack as CloudFormation describes it; `None` if it does not exist."""
     try:
         (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
         if "does not exist" in str(error):
-            region = cloudformation.meta.region_name
-            raise Failed(f"the stack {name} does not exist in {region}: name another with STACK=…") from error
+            return None
         raise
+    return stack
+
+
+def described(cloudformation, name):
+    """Returns a stack as CloudFormation describes it. Fails if it does not exist."""
+    if not (stack := find_stack(cloudformation, name)):
+        region = cloudformation.meta.region_name
+        raise Failed(f"the stack {name} does not exist in {region}: name another with STACK=…")
     return stack
 
 
@@ -77,9 +86,10 @@ def build(about, **parameters):
 
     `about` is the step that shows the progress.
     """
-    is_arm = parameters.get("Architecture", architecture(platform.machine())) == "arm64"
-    machine = "aarch64" if is_arm else "x86_64"
-    output_of("cargo", "fetch", "--locked", "--quiet", "--target", f"{machine}-unknown-linux-gnu")
+    built_for = parameters.get("Architecture", architecture(platform.machine()))
+    if built_for not in TARGETS:
+        raise Failed(f"Architecture is `{built_for}`, expected {' or '.join(TARGETS)}")
+    output_of("cargo", "fetch", "--locked", "--quiet", "--target", TARGETS[built_for])
     toolchain = output_of("rustc", "--print", "sysroot").strip()
     (commit,) = re.findall("^commit-hash: (.*)", output_of("rustc", "--verbose", "--version"), re.MULTILINE)
     crates = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo", "registry/src")
@@ -89,7 +99,7 @@ def build(about, **parameters):
     # Cargo splits the variable at spaces.
     flags = " ".join(f"--remap-path-prefix={path}={name}" for path, name in names.items() if " " not in str(path))
     # SAM runs the same command without progress, and then finds the function up to date.
-    compile_function(about, ["--arm64"] if is_arm else [], flags)
+    compile_function(about, ["--arm64"] if built_for == "arm64" else [], flags)
     return sam("build", environment={"RUSTFLAGS": flags}, **parameters)
 
 
@@ -126,6 +136,8 @@ def sam(*arguments, environment=None, **parameters):
             "TMPDIR": scratch,
             "PATH": tools(),
         }
+        if region := os.environ.get("AWS_REGION"):  # SAM does not read it
+            settings["AWS_DEFAULT_REGION"] = region
         overrides = Path(scratch, "parameters.yaml")
         overrides.write_text(json.dumps(parameters))
         KEPT.mkdir(exist_ok=True)

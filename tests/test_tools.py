@@ -275,6 +275,7 @@ class InputTest(unittest.TestCase):
             (zip_, {"PARAMETERS": "BucketName='x"}, "PARAMETERS has an open quote"),
             (zip_, {"PARAMETERS": "docs"}, "the file in PARAMETERS cannot be read"),
             (zip_, {"PARAMETERS": "target/debug/bootstrap"}, "the file in PARAMETERS cannot be read"),
+            (zip_, {"PARAMETERS": "Architecture=mips"}, "Architecture is `mips`, expected x86_64 or arm64"),
             (zip_, {"PARAMETERS": "architecture=arm64"}, "did you mean `Architecture`?"),
             (logs, {"SINCE": "9" * 30 + "d"}, "expected minutes, hours or days"),
             (logs, {"SINCE": "99999d", "FOLLOW": "true"}, "FOLLOW is `true`, expected `yes`"),

@@ -49,7 +49,6 @@ impl Packages {
     }
 
     /// Returns the state of a package version. `None` if the version does not exist.
-    #[allow(dead_code, reason = "only the fake of the tests checks CreateJob")]
     pub fn status(&self, package: &str, version: &str) -> Option<&'static str> {
         self.lock().get(package)?.get(version).copied()
     }
@@ -92,9 +91,7 @@ impl Packages {
 
     fn describe_version(&self, package: &str, version: &str) -> Result<Value, ServiceError> {
         check_names(&[(package, 128), (version, 64)])?;
-        let packages = self.lock();
-        let status = packages.get(package).and_then(|versions| versions.get(version));
-        let status = status.ok_or_else(|| missing(&format!("{package}:{version}")))?;
+        let status = self.status(package, version).ok_or_else(|| missing(&format!("{package}:{version}")))?;
         Ok(self.version_summary(package, version, status))
     }
 

@@ -91,7 +91,7 @@ class OperateTest(unittest.TestCase):
         return mapping["State"] in ("Enabled", "Enabling")
 
     def exists(self, stack):
-        return stack in str(client("cloudformation").describe_stacks()["Stacks"])
+        return stack in [each["StackName"] for each in client("cloudformation").describe_stacks()["Stacks"]]
 
 
 class Deployments(OperateTest):
@@ -132,7 +132,7 @@ class Deployments(OperateTest):
         self.assertFalse(self.exists("unchecked"))
 
     def test_ctrl_c_leaves_nothing_running(self):
-        """Ends a deployment in its first seconds, and during the build."""
+        """Ends a deployment in its first seconds: before, during or after the build."""
         parameters = f"BucketName=ended {REQUIRED}"
         for delay in (0.3, 1, 2, 4):
             mark = f"MARK={uuid.uuid4()}"
@@ -150,7 +150,6 @@ class Deployments(OperateTest):
             while (left := marked(mark)) and time.monotonic() < deadline:
                 time.sleep(0.1)
             self.assertEqual(left, [], output)
-        self.assertFalse(self.exists("ended-early"))
 
     def test_the_deployed_code_is_the_zip_and_parameters_of_a_file_are_kept(self):
         with tempfile.TemporaryDirectory() as folder:
