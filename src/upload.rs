@@ -113,7 +113,7 @@ pub(crate) fn file_name(key: &str) -> &str {
 }
 
 /// Encodes a key as the SDKs write it into a URL of S3: percent-encoded except for `A-Za-z0-9/-_.~`.
-pub(crate) fn encoded(key: &str) -> PercentEncode<'_> {
+pub fn encoded(key: &str) -> PercentEncode<'_> {
     const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
     utf8_percent_encode(key, KEPT)
 }

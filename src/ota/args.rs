@@ -174,8 +174,8 @@ pub struct UploadArguments {
     /// Wait until the job exists, or the function reports why it does not
     #[arg(long)]
     pub wait: bool,
-    /// With --wait, wait at most so long
-    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = parse_duration)]
+    /// Maximum time to wait with --wait
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = parse_duration, requires = "wait")]
     pub wait_timeout: Duration,
     /// Upload without a question, also if the same file and tags are released already
     #[arg(long, short)]
@@ -253,7 +253,7 @@ pub struct DevicesArguments {
     /// Only executions with this status
     #[arg(long)]
     pub status: Option<ExecutionStatusName>,
-    /// Look up the status details of at most so many failed, rejected and timed-out executions
+    /// Maximum number of failed, rejected and timed-out executions whose status details are looked up
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
     pub details: usize,
 }
@@ -264,10 +264,13 @@ pub struct WatchArguments {
     /// The release.
     #[command(flatten)]
     pub release: ReleaseArgument,
-    /// End when so many devices have succeeded: `succeeded=95%` of the total, or `succeeded=100`
+    /// End when this share or number of devices has succeeded: `succeeded=95%` or `succeeded=100`
+    ///
+    /// A share is that of all devices of the job. A continuous job never has all of them: the share is that of the devices
+    /// that have the job so far.
     #[arg(long, value_name = "CONDITION")]
     pub until: Option<Until>,
-    /// Wait at most so long
+    /// Maximum time to wait
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub timeout: Option<Duration>,
 }

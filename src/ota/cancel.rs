@@ -16,7 +16,8 @@ use std::io::Write;
 /// Runs the command. Canceling a canceled job succeeds.
 ///
 /// # Errors
-/// Fails if the release is not found, its job is completed, the user does not agree, or a request fails.
+/// Fails if the release is not found, its record is missing, its job is completed, the user does not agree, or a request
+/// fails.
 pub async fn run(
     (aws, stack): (&Aws, &Stack),
     arguments: &CancelArguments,
@@ -25,6 +26,13 @@ pub async fn run(
 ) -> Result<Exit, Problem> {
     let release = find_existing(aws, stack, &arguments.release.release).await?;
     let job = release.existing_job()?;
+    if release.record.is_none() {
+        return Err(Problem::not_done(format!(
+            "the record of `{0}` is missing, which proves that the job is this stack's: if `ota show {0}` shows your \
+             release, cancel it with `aws iot cancel-job --job-id {0}`",
+            job.id
+        )));
+    }
     let done = match job.status() {
         JobStatus::Canceled => {
             report(format_args!("`{}` is canceled already", job.id));
@@ -34,6 +42,9 @@ pub async fn run(
                 warn(format_args!("{devices} at work: AWS IoT cancels no executions of a canceled job, wait for them"));
             }
             job.clone()
+        }
+        _ if job.is_being_deleted() => {
+            return Err(Problem::not_done(format!("AWS IoT is deleting `{}` already", job.id)));
         }
         status if job.is_over() => {
             return Err(Problem::not_done(format!("`{}` is {status}: there is nothing to cancel", job.id)));

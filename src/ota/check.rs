@@ -17,8 +17,8 @@ use ota_on_upload::tags::TagHeader;
 use ota_on_upload::upload::{ID_PREFIX, Upload};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
-use std::fs;
-use std::io::Write;
+use std::fs::File;
+use std::io::{Read, Write};
 use std::time::{Duration, SystemTime};
 
 /// The version ID of a file that is not uploaded yet.
@@ -38,7 +38,7 @@ pub struct Candidate {
     pub tags: String,
     /// The size in bytes.
     pub size: u64,
-    /// The content. Empty if the file is larger than any release.
+    /// The content. If the file is larger than any release, only its beginning.
     pub bytes: Vec<u8>,
 }
 
@@ -50,8 +50,11 @@ impl Candidate {
     pub fn read(arguments: &FileArguments, settings: &Settings) -> Result<Self, Problem> {
         let path = &arguments.file;
         let unreadable = |error| Problem::usage(format!("the file `{}` cannot be read: {error}", path.display()));
-        let size = fs::metadata(path).map_err(unreadable)?.len();
-        let bytes = if size > MAX_SIZE { Vec::new() } else { fs::read(path).map_err(unreadable)? };
+        let file = File::open(path).map_err(unreadable)?;
+        let mut bytes = Vec::new();
+        (&file).take(MAX_SIZE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        let read = bytes.len() as u64;
+        let size = if read > MAX_SIZE { file.metadata().map_err(unreadable)?.len().max(read) } else { read };
         let prefix = &settings.upload_prefix.0;
         let key = match (&arguments.key, &arguments.folder) {
             (Some(key), _) if key.starts_with(prefix) => key.clone(),
@@ -87,6 +90,7 @@ pub async fn run(arguments: &CheckArguments, common: &Common, out: &mut dyn Writ
         (settings, aws.function.clone(), Some(aws))
     };
     let candidate = Candidate::read(&arguments.file, &settings)?;
+    let settings = if arguments.offline { with_profiles_of(settings, &candidate) } else { settings };
     let checked = check(&candidate, &settings, clients, aws.as_ref()).await?;
     if common.json {
         write_json(out, &checked.json)?;
@@ -121,6 +125,7 @@ pub async fn check(
     aws: Option<&Aws>,
 ) -> Result<Checked, Problem> {
     let release = dry_run(candidate, settings, clients).await?;
+    let mut json = with_placeholders(candidate, settings, &release)?;
     let mut problem = Problem { exit: Exit::Done, messages: Vec::new() };
     match &release.outcome {
         Outcome::Rejected { reasons, .. } => problem = Problem { exit: Exit::Rejected, messages: reasons.clone() },
@@ -134,13 +139,25 @@ pub async fn check(
                 let targets = requests.create_job["targets"].as_array().into_iter().flatten();
                 let missing = missing_targets(aws, targets.filter_map(Value::as_str)).await?;
                 if !missing.is_empty() {
+                    json = json!({"outcome": "rejected", "reasons": missing, "bucket": json["bucket"], "key": json["key"]});
                     problem = Problem { exit: Exit::Rejected, messages: missing };
                 }
             }
         }
         Outcome::Created(_) | Outcome::Adopted { .. } | Outcome::Failed { .. } => {}
     }
-    Ok(Checked { json: with_placeholders(candidate, settings, &release)?, problem })
+    Ok(Checked { json, problem })
+}
+
+/// Allows the signing profiles that the tags and the manifest name, for a check without a stack.
+fn with_profiles_of(mut settings: Settings, candidate: &Candidate) -> Settings {
+    let tags = TagHeader::from(candidate.tags.as_str()).tags;
+    let manifest: Value = serde_json::from_slice(&candidate.bytes).unwrap_or_default();
+    let files = manifest["files"].as_array().into_iter().flatten();
+    let names = files.filter_map(|file| file["signingProfile"].as_str());
+    let names = names.chain(tags.0.get("ota:signing-profile").map(String::as_str));
+    settings.allowed_signing_profiles.0.extend(names.filter_map(|name| name.parse().ok()));
+    settings
 }
 
 /// Has the function process the event of the upload, in a dry run.
@@ -207,6 +224,7 @@ pub fn target(arn: &str) -> Option<Target> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::TagArguments;
 
     fn candidate(key: &str, tags: &str, bytes: &[u8]) -> Candidate {
         let (size, bytes) = (bytes.len() as u64, bytes.to_vec());
@@ -214,7 +232,7 @@ mod tests {
     }
 
     async fn checked(candidate: &Candidate) -> Checked {
-        let settings = default_settings().unwrap();
+        let settings = with_profiles_of(default_settings().unwrap(), candidate);
         check(candidate, &settings, offline("us-east-1"), None).await.unwrap()
     }
 
@@ -230,6 +248,36 @@ mod tests {
         assert!(!text.contains(
             &Upload::new("bucket".into(), "firmware/größe 1+2.bin".into(), NO_VERSION_YET.into()).default_job_id()
         ));
+    }
+
+    #[tokio::test]
+    async fn a_check_without_a_stack_allows_what_a_stack_can_allow() {
+        for tags in [
+            "ota:thing=any&ota:thing-group=any",
+            "ota:thing-group=lab&ota:signing-profile=Other_2",
+            "ota:thing-group=lab&ota:signature=MAYCAQECAQE%3D&ota:certificate=a.pem",
+        ] {
+            let checked = checked(&candidate("firmware/a.bin", tags, b"image")).await;
+            assert_eq!(checked.problem.messages, [""; 0], "{tags}");
+        }
+        let manifest = br#"{"files": [{"key": "firmware/a.bin", "versionId": "v1", "signingProfile": "Other_2"}]}"#;
+        let checked = checked(&candidate("firmware/a.ota.json", "ota:thing-group=lab", manifest)).await;
+        assert_eq!(checked.problem.messages, [""; 0]);
+    }
+
+    #[test]
+    fn the_size_is_that_of_the_bytes_that_are_uploaded() {
+        let path = std::env::temp_dir().join(format!("ota-size-{}", std::process::id()));
+        let size = |size: u64| {
+            File::create(&path).and_then(|file| file.set_len(size)).unwrap();
+            let (folder, key, tags) = (None, Some("firmware/a.bin".to_owned()), TagArguments::default());
+            let arguments = FileArguments { file: path.clone(), key, folder, tags };
+            let candidate = Candidate::read(&arguments, &default_settings().unwrap()).unwrap();
+            (candidate.size, candidate.bytes.len() as u64)
+        };
+        let sizes = [0, MAX_SIZE, MAX_SIZE + 9].map(size);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(sizes, [(0, 0), (MAX_SIZE, MAX_SIZE), (MAX_SIZE + 9, MAX_SIZE + 1)]);
     }
 
     #[tokio::test]

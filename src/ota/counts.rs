@@ -78,12 +78,15 @@ impl Counts {
         if shown.is_empty() { "no devices".to_owned() } else { shown.join(", ") }
     }
 
-    /// The exit code of a rollout that is over. A completed job with failed devices is no success.
+    /// The exit code of a rollout that is over. A completed job without devices, or with devices that failed or never got
+    /// the job, is not a success.
     pub fn exit(&self, status: &JobStatus) -> Exit {
         if self.not_succeeded() > 0 {
             Exit::DevicesFailed
         } else if self.canceled > 0 || *status != JobStatus::Completed {
             Exit::Canceled
+        } else if self.succeeded == 0 || self.queued > 0 {
+            Exit::NotDone
         } else {
             Exit::Done
         }
@@ -113,12 +116,14 @@ impl FromStr for Until {
 }
 
 impl Until {
-    /// Returns whether enough devices have succeeded.
+    /// Returns whether enough devices have succeeded. A share is known only once the job is rolled out, because the total
+    /// grows until then.
     #[allow(clippy::cast_precision_loss, reason = "the numbers of devices are far below 2^52")]
-    pub fn is_reached(self, counts: &Counts) -> bool {
+    pub fn is_reached(self, counts: &Counts, is_rolled_out: bool) -> bool {
         match self {
             Self::Percent(share) => {
-                counts.total() > 0 && counts.succeeded as f64 * 100.0 >= counts.total() as f64 * share
+                let succeeded = counts.succeeded as f64;
+                is_rolled_out && counts.total() > 0 && succeeded * 100.0 >= counts.total() as f64 * share
             }
             Self::Devices(number) => counts.succeeded >= number,
         }
@@ -145,9 +150,14 @@ mod tests {
     }
 
     #[test]
-    fn a_completed_job_with_failed_devices_is_no_success() {
+    fn only_a_completed_job_whose_devices_all_succeeded_is_a_success() {
+        let queued = |queued| Counts { queued, ..counts(1, 0, 0) };
         for (counts, status, exit) in [
             (counts(2, 0, 0), JobStatus::Completed, Exit::Done),
+            (queued(0), JobStatus::Completed, Exit::Done),
+            (queued(1), JobStatus::Completed, Exit::NotDone),
+            (counts(0, 0, 0), JobStatus::Completed, Exit::NotDone),
+            (counts(0, 0, 0), JobStatus::DeletionInProgress, Exit::Canceled),
             (counts(1, 1, 0), JobStatus::Completed, Exit::DevicesFailed),
             (counts(1, 1, 1), JobStatus::Canceled, Exit::DevicesFailed),
             (counts(1, 0, 1), JobStatus::Completed, Exit::Canceled),
@@ -166,7 +176,10 @@ mod tests {
             ("succeeded=2", 2, 9, true),
             ("succeeded=3", 2, 0, false),
         ] {
-            assert_eq!(text.parse::<Until>().unwrap().is_reached(&counts(succeeded, failed, 0)), expected, "{text}");
+            let (until, counts) = (text.parse::<Until>().unwrap(), counts(succeeded, failed, 0));
+            assert_eq!(until.is_reached(&counts, true), expected, "{text}");
+            // The first wave says nothing about the share, but a number of devices is a number of devices.
+            assert_eq!(until.is_reached(&counts, false), expected && !text.ends_with('%'), "{text}");
         }
         for text in ["95%", "succeeded", "succeeded=", "succeeded=0", "succeeded=101%", "succeeded=-1", "failed=1"] {
             assert!(text.parse::<Until>().unwrap_err().starts_with("expected a share"), "{text}");

@@ -4,6 +4,7 @@ use crate::args::DeleteArguments;
 use crate::aws::Aws;
 use crate::counts::Counts;
 use crate::find::{Release, find};
+use crate::jobs::DescribedJob;
 use crate::output::{confirm, report, say, write_json};
 use crate::problem::{Exit, Problem};
 use crate::stack::Stack;
@@ -26,27 +27,31 @@ pub async fn run(
     let name = &arguments.release.release;
     let Some(release) = find(aws, stack, name).await? else {
         report(format_args!("no job or stream of this stack is named `{name}`: there is nothing to delete"));
-        return Ok(Exit::Done);
+        return write(out, is_json, (name, false), (None, false));
     };
     refuse(&release)?;
     let stream_id = stream_id(&release);
     let stream = aws.jobs.stream(&stream_id).await?;
-    if release.job.is_none() && stream.is_none() {
-        report(format_args!("the job `{}` and its stream are deleted already", release.job_id));
-        return write(out, is_json, (&release.job_id, false), (&stream_id, false));
+    let is_ending = release.job.as_ref().is_some_and(DescribedJob::is_being_deleted);
+    if (release.job.is_none() || is_ending) && stream.is_none() {
+        let state = if is_ending { "being deleted" } else { "deleted" };
+        report(format_args!("the job `{}` and its stream are {state} already", release.job_id));
+        return write(out, is_json, (&release.job_id, false), (Some(&stream_id), false));
     }
-    for (kind, id, exists) in
-        [("stream", &stream_id, stream.is_some()), ("job", &release.job_id, release.job.is_some())]
-    {
+    let has_job = release.job.is_some() && !is_ending;
+    for (kind, id, exists) in [("stream", &stream_id, stream.is_some()), ("job", &release.job_id, has_job)] {
         if exists {
             say(format_args!("deletes the {kind} `{id}`"));
         }
     }
     confirm("Delete them?", arguments.yes)?;
     let is_stream_deleted = stream.is_some() && aws.jobs.delete_stream(&stream_id).await?;
-    let is_job_deleted = release.job.is_some() && aws.jobs.delete(&release.job_id).await?;
-    report(format_args!("deleted `{}`; the upload and its receipt stay in the bucket", release.job_id));
-    write(out, is_json, (&release.job_id, is_job_deleted), (&stream_id, is_stream_deleted))
+    let is_job_deleted = has_job && aws.jobs.delete(&release.job_id).await?;
+    report(format_args!(
+        "AWS IoT deletes `{}`, which can take minutes; the upload and its receipt stay in the bucket",
+        release.job_id
+    ));
+    write(out, is_json, (&release.job_id, is_job_deleted), (Some(&stream_id), is_stream_deleted))
 }
 
 /// The ID of the stream, of which records of earlier versions of the function have none. An unchanged copy of an upload
@@ -87,7 +92,7 @@ fn write(
     out: &mut dyn Write,
     is_json: bool,
     (job_id, is_job_deleted): (&str, bool),
-    (stream_id, is_stream_deleted): (&str, bool),
+    (stream_id, is_stream_deleted): (Option<&str>, bool),
 ) -> Result<Exit, Problem> {
     if is_json {
         let json = json!({
@@ -104,7 +109,6 @@ fn write(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jobs::DescribedJob;
     use aws_sdk_iot::types::{Job, JobProcessDetails, JobStatus};
     use ota_on_upload::s3::record::JobRecord;
     use ota_on_upload::upload::Upload;
@@ -127,6 +131,7 @@ mod tests {
         let claim = || JobRecord { job_id: ID.into(), ..JobRecord::default() };
         assert_eq!(refusal(JobStatus::Completed, 0, Some(receipt())), None);
         assert_eq!(refusal(JobStatus::Canceled, 0, Some(receipt())), None);
+        assert_eq!(refusal(JobStatus::DeletionInProgress, 0, Some(receipt())), None);
         for (status, at_work, record, message) in [
             (JobStatus::InProgress, 1, Some(receipt()), "`AFR_OTA-a` is IN_PROGRESS (1 in progress): "),
             (JobStatus::Scheduled, 0, Some(receipt()), "`AFR_OTA-a` is SCHEDULED (no devices): "),

@@ -34,6 +34,16 @@ impl DescribedJob {
     pub fn is_over(&self) -> bool {
         !matches!(self.status(), JobStatus::InProgress | JobStatus::Scheduled)
     }
+
+    /// Returns whether AWS IoT is deleting the job, which can take minutes.
+    pub fn is_being_deleted(&self) -> bool {
+        self.status() == JobStatus::DeletionInProgress
+    }
+
+    /// Returns whether all targets of the job so far have its executions.
+    pub fn is_rolled_out(&self) -> bool {
+        self.job.job_process_details().is_none_or(|details| details.processing_targets().is_empty())
+    }
 }
 
 /// The client of AWS IoT.
@@ -82,16 +92,17 @@ impl Jobs {
         }
     }
 
-    /// Reads the document of a job.
+    /// Reads the document of a job. `None` if the job does not exist.
     ///
     /// # Errors
     /// Fails if the request fails.
-    pub async fn document(&self, job_id: &str) -> Result<String, Problem> {
+    pub async fn document(&self, job_id: &str) -> Result<Option<String>, Problem> {
         self.pacer.turn().await;
-        let response = self.iot.get_job_document().job_id(job_id).send().await;
-        let response =
-            response.map_err(|error| Request::new("iot:GetJobDocument", format!("job/{job_id}")).problem(&error))?;
-        Ok(response.document.unwrap_or_default())
+        match self.iot.get_job_document().job_id(job_id).send().await {
+            Ok(response) => Ok(response.document),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(Request::new("iot:GetJobDocument", format!("job/{job_id}")).problem(&error)),
+        }
     }
 
     /// Returns a page of the executions of a job, and the members of the response with AWS's names.

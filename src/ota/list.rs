@@ -38,7 +38,8 @@ pub async fn run(
     let max = if arguments.all { usize::MAX } else { NEWEST };
     let (mut shown, mut list, mut part) = (0, JsonList::default(), Vec::new());
     let mut rows = Rows::new(&["JOB", "STATUS", "DEVICES", "TARGETS", "SCHEDULE", "UPLOAD"]);
-    let candidates = candidates(aws, arguments).await?;
+    let status = arguments.status.map(|status| JobStatus::from(aws_name(&status).as_str()));
+    let candidates = candidates(aws, status.as_ref(), arguments).await?;
     let mut rest = candidates.iter();
     let bar = bar(candidates.len());
     while shown < max
@@ -47,13 +48,13 @@ pub async fn run(
         bar.inc(1);
         let Some(job) = aws.jobs.describe(job_id).await? else { continue };
         let Some((upload, _)) = upload_of(aws, stack, &job).await? else { continue };
-        if !is_wanted(&job, &upload, arguments) {
+        if !is_wanted(&job, &upload, status.as_ref(), arguments) {
             continue;
         }
         shown += 1;
         if is_json {
             let json = with_upload(job.json, &upload.bucket, &upload.key, &upload.version_id);
-            list.write(out, "jobs", &json)?;
+            bar.suspend(|| list.write(out, "jobs", &json))?;
             continue;
         }
         part.push(row(&job, &upload));
@@ -85,13 +86,16 @@ fn bar(jobs: usize) -> ProgressBar {
 }
 
 /// The time of creation and the ID of each job that may be a release of the stack, the newest first.
-async fn candidates(aws: &Aws, arguments: &ListArguments) -> Result<Vec<(i64, String)>, Problem> {
-    let status = arguments.status.map(|status| JobStatus::from(aws_name(&status).as_str()));
+async fn candidates(
+    aws: &Aws,
+    status: Option<&JobStatus>,
+    arguments: &ListArguments,
+) -> Result<Vec<(i64, String)>, Problem> {
     let since = arguments.since.map_or(0, jiff::Timestamp::as_second);
     let mut jobs = Vec::new();
     let mut token = None;
     loop {
-        let page = aws.jobs.page(status.as_ref(), arguments.group.as_deref(), token).await?;
+        let page = aws.jobs.page(status, arguments.group.as_deref(), token).await?;
         for job in page.jobs.unwrap_or_default() {
             let created = job.created_at().map_or(0, aws_sdk_iot::primitives::DateTime::secs);
             if let Some(id) = job.job_id.filter(|id| id.starts_with(ID_PREFIX) && created >= since) {
@@ -107,12 +111,14 @@ async fn candidates(aws: &Aws, arguments: &ListArguments) -> Result<Vec<(i64, St
     Ok(jobs)
 }
 
-fn is_wanted(job: &DescribedJob, upload: &Upload, arguments: &ListArguments) -> bool {
+/// Returns whether a job passes the filters. Its status can be another one than in the list of jobs.
+fn is_wanted(job: &DescribedJob, upload: &Upload, status: Option<&JobStatus>, arguments: &ListArguments) -> bool {
     let has_group = arguments.group.as_ref().is_none_or(|group| {
         let group = Target::ThingGroup(group.clone());
         job.job.targets().iter().any(|arn| target(arn).as_ref() == Some(&group))
     });
-    has_group && arguments.key.as_ref().is_none_or(|text| upload.key.contains(text.as_str()))
+    let has_status = status.is_none_or(|status| *status == job.status());
+    has_status && has_group && arguments.key.as_ref().is_none_or(|text| upload.key.contains(text.as_str()))
 }
 
 fn row(job: &DescribedJob, upload: &Upload) -> Vec<String> {

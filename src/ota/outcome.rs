@@ -3,11 +3,13 @@
 use crate::aws::Aws;
 use crate::objects;
 use crate::output::warn;
-use crate::problem::{Exit, Problem, Request, one_line};
+use crate::problem::{Exit, Problem, Request, is_denied, one_line};
 use crate::stack::Stack;
+use aws_sdk_cloudwatchlogs::error::SdkError;
+use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError;
 use ota_on_upload::s3::record::JobRecord;
 use ota_on_upload::upload::Upload;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -45,22 +47,25 @@ impl Outcome {
 
     /// The outcome in the final log line of the function.
     fn logged(line: &Value) -> Self {
-        let names = ["outcome", "reason", "reasons", "jobId", "jobArn", "streamId"];
-        let members = names.iter().filter_map(|name| Some(((*name).to_owned(), line.get(name)?.clone())));
+        let names = ["outcome", "reason", "jobId", "jobArn", "streamId"];
+        let mut members: Map<_, _> =
+            names.iter().filter_map(|name| Some(((*name).to_owned(), line.get(name)?.clone()))).collect();
+        // The log has all reasons in one text.
+        if let Some(reasons) = line.get("reasons") {
+            members.insert("reasons".to_owned(), json!([reasons]));
+        }
         let exit = match line["outcome"].as_str() {
             Some("created" | "adopted") => Exit::Done,
             Some("rejected") => Exit::Rejected,
             _ => Exit::NotDone,
         };
-        Self { exit, json: Value::Object(members.collect()) }
+        Self { exit, json: Value::Object(members) }
     }
 
     /// The problem of an upload without a job.
     pub fn problem(&self) -> Option<Problem> {
-        let text = |name: &str| self.json[name].as_str().unwrap_or_default();
-        let reason = if text("reasons").is_empty() { text("reason") } else { text("reasons") };
-        let reason = one_line(reason);
-        let message = match text("outcome") {
+        let reason = one_line(self.json["reasons"][0].as_str().or(self.json["reason"].as_str()).unwrap_or_default());
+        let message = match self.json["outcome"].as_str().unwrap_or_default() {
             "rejected" => format!("rejected: {reason}"),
             "skipped" => format!("skipped: {reason}"),
             "failed" => format!("failed {MAX_ATTEMPTS} times; an operator must act: {reason}"),
@@ -79,23 +84,27 @@ impl Outcome {
 /// Fails if the time is over, or a request fails.
 pub async fn wait(aws: &Aws, stack: &Stack, upload: &Upload, patience: Duration) -> Result<Outcome, Problem> {
     let start = Instant::now();
-    let since = jiff::Timestamp::now().as_millisecond() - 60_000;
-    let (mut failures, mut can_read_log) = (0, true);
+    // The clock of this machine can be late.
+    let since = jiff::Timestamp::now().as_millisecond() - 3_600_000;
+    let (mut failures, mut can_read_log, mut next_log) = (0, true, start);
     while start.elapsed() < patience {
         let record = objects::record(aws, &stack.settings, upload).await?;
         if let Some(record) = record.filter(|record| record.job_arn.is_some()) {
             return Ok(Outcome::created(&record));
         }
-        if can_read_log {
-            let lines = match final_lines(aws, stack, upload, since).await {
-                Ok(lines) => lines,
-                Err(problem) => {
-                    problem.messages.iter().for_each(warn);
-                    warn("without the log of the function, only a new job is noticed");
-                    can_read_log = false;
-                    Vec::new()
+        if can_read_log && next_log <= Instant::now() {
+            next_log = Instant::now() + LATER_PAUSE;
+            let lines = final_lines(aws, stack, upload, since).await.or_else(|error| {
+                let problem =
+                    Request::new("logs:FilterLogEvents", format!("log-group:{}", stack.log_group)).problem(&error);
+                if !is_denied(&error) {
+                    return Err(problem);
                 }
-            };
+                problem.messages.iter().for_each(warn);
+                warn("without the log of the function, only a new job is noticed");
+                can_read_log = false;
+                Ok(Vec::new())
+            })?;
             let failed = lines.iter().filter(|line| line["outcome"] == "failed").count();
             let last = lines.iter().rev().find(|line| line["outcome"] != "failed");
             if let Some(line) = last.or(lines.last().filter(|_| failed >= MAX_ATTEMPTS)) {
@@ -121,16 +130,18 @@ pub async fn wait(aws: &Aws, stack: &Stack, upload: &Upload, patience: Duration)
 }
 
 /// The final log lines of the function about an upload, the oldest first.
-async fn final_lines(aws: &Aws, stack: &Stack, upload: &Upload, since: i64) -> Result<Vec<Value>, Problem> {
+async fn final_lines(
+    aws: &Aws,
+    stack: &Stack,
+    upload: &Upload,
+    since: i64,
+) -> Result<Vec<Value>, SdkError<FilterLogEventsError>> {
     let mut token = None;
     let mut lines = Vec::new();
     loop {
         let pattern = format!("\"{}\"", upload.version_id);
         let call = aws.logs.filter_log_events().log_group_name(&stack.log_group).start_time(since);
-        let page = call.filter_pattern(pattern).set_next_token(token).send().await;
-        let page = page.map_err(|error| {
-            Request::new("logs:FilterLogEvents", format!("log-group:{}", stack.log_group)).problem(&error)
-        })?;
+        let page = call.filter_pattern(pattern).set_next_token(token).send().await?;
         let messages = page.events.unwrap_or_default().into_iter().filter_map(|event| event.message);
         let parsed = messages.filter_map(|message| serde_json::from_str(&message).ok());
         lines.extend(parsed.filter(|line| is_final(line, upload)));
@@ -155,7 +166,7 @@ mod tests {
     fn each_outcome_has_its_exit_code_and_message() {
         for (line, exit, message) in [
             (json!({"outcome": "adopted", "jobArn": "arn"}), Exit::Done, None),
-            (json!({"outcome": "rejected", "reasons": "a; b"}), Exit::Rejected, Some("rejected: a; b")),
+            (json!({"outcome": "rejected", "reasons": "a; b\nc"}), Exit::Rejected, Some("rejected: a; b c")),
             (json!({"outcome": "skipped", "reason": "superseded"}), Exit::NotDone, Some("skipped: superseded")),
             (
                 json!({"outcome": "failed", "reason": "denied\nby"}),

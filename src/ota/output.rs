@@ -2,30 +2,35 @@
 
 use crate::problem::Problem;
 use comfy_table::{ColumnConstraint, Table, Width};
-use console::style;
+use console::{StyledObject, style};
 use serde_json::Value;
 use std::io::{IsTerminal, Write};
 use std::{fmt, io};
 
 /// Writes one line to standard error.
 pub fn say(line: impl fmt::Display) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", printable(&line.to_string()));
+}
+
+/// Writes one line to standard error, after a sign in a color.
+fn say_with(sign: StyledObject<&str>, line: impl fmt::Display) {
+    let _ = writeln!(io::stderr(), "{} {}", sign.for_stderr(), printable(&line.to_string()));
 }
 
 /// Reports that something is done.
 pub fn report(line: impl fmt::Display) {
-    say(format_args!("{} {line}", style("✓").for_stderr().green()));
+    say_with(style("✓").green(), line);
 }
 
 /// Warns of something that is allowed, but probably a mistake.
 pub fn warn(line: impl fmt::Display) {
-    say(format_args!("{} {line}", style("!").for_stderr().yellow()));
+    say_with(style("!").yellow(), line);
 }
 
 /// Reports each message of a problem.
 pub fn complain(problem: &Problem) {
     for message in &problem.messages {
-        say(format_args!("{} {}", style("✗").for_stderr().red(), printable(message)));
+        say_with(style("✗").red(), message);
     }
 }
 
@@ -37,7 +42,7 @@ pub fn confirm(question: &str, is_agreed: bool) -> Result<(), Problem> {
     if is_agreed {
         return Ok(());
     }
-    if !io::stdin().is_terminal() {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(Problem::usage(format!("{question} Nobody can answer without a terminal: add `--yes` to agree")));
     }
     let mut stderr = io::stderr();
@@ -53,17 +58,33 @@ pub fn confirm(question: &str, is_agreed: bool) -> Result<(), Problem> {
 
 /// Replaces characters that would change the terminal: control characters, and marks of the direction of text.
 pub fn printable(text: &str) -> String {
-    let is_mark =
-        |letter: char| matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars().map(|letter| if letter.is_control() || is_mark(letter) { '\u{fffd}' } else { letter }).collect()
+    text.chars().map(|letter| if changes_terminal(letter) { '\u{fffd}' } else { letter }).collect()
 }
 
-/// Writes JSON with a final line break.
+fn changes_terminal(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Writes JSON with a final line break. The characters that would change the terminal are escaped, as in every JSON here.
 ///
 /// # Errors
 /// Fails if the output cannot be written.
 pub fn write_json(out: &mut dyn Write, value: &Value) -> Result<(), Problem> {
-    Ok(writeln!(out, "{value:#}")?)
+    Ok(writeln!(out, "{}", escaped(&format!("{value:#}")))?)
+}
+
+/// Escapes the characters in the strings of JSON that would change the terminal. JSON itself requires that only for those
+/// below U+0020.
+fn escaped(json: &str) -> String {
+    json.chars().fold(String::with_capacity(json.len()), |mut text, letter| {
+        if letter != '\n' && changes_terminal(letter) {
+            let _ = fmt::Write::write_fmt(&mut text, format_args!("\\u{:04x}", u32::from(letter)));
+        } else {
+            text.push(letter);
+        }
+        text
+    })
 }
 
 /// A table that is written in parts, so that it never is in memory as a whole. The columns of each part are at least as
@@ -144,7 +165,7 @@ impl JsonList {
             writeln!(out, "{{\"{member}\": [")?;
         }
         self.is_started = true;
-        Ok(write!(out, "{item}")?)
+        Ok(write!(out, "{}", escaped(&item.to_string()))?)
     }
 
     /// Ends the list, and writes other members of the object after it.
@@ -157,7 +178,7 @@ impl JsonList {
         }
         write!(out, "]")?;
         for (name, value) in others {
-            write!(out, ", \"{name}\": {value}")?;
+            write!(out, ", \"{name}\": {}", escaped(&value.to_string()))?;
         }
         Ok(writeln!(out, "}}")?)
     }
@@ -190,6 +211,17 @@ mod tests {
             let parsed: Value = serde_json::from_slice(&out).unwrap();
             assert_eq!(parsed, json!({"jobs": items, "more": true}));
         }
+    }
+
+    #[test]
+    fn json_cannot_change_the_terminal() {
+        let value = json!({"reason": "a\u{1b}[2J\u{7f}\u{9b}\u{202e}b\nü"});
+        let mut out = Vec::new();
+        write_json(&mut out, &value).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
+        assert!(text.contains(r"a\u001b[2J\u007f\u009b\u202eb\nü"), "{text}");
+        assert!(text.chars().all(|letter| letter == '\n' || !changes_terminal(letter)), "{text}");
     }
 
     #[test]

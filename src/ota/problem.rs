@@ -29,7 +29,7 @@ pub const EXIT_CODES: &str = "\
 Exit codes:
   0  done
   1  could not be done, or the upload was skipped, with the reason
-  2  the command line is wrong
+  2  the command line is wrong, or nobody can answer a question: add --yes
   3  the upload is rejected
   4  the rollout is over, and devices failed, timed out or rejected the job
   5  the job was canceled, or canceled for some devices
@@ -127,14 +127,18 @@ impl Request {
 
     /// The remedy if the action is denied.
     fn remedy(&self) -> String {
-        let people = match self.action {
-            "iot:CancelJob" | "iot:DeleteJob" | "iot:DeleteStream" => "operators",
-            _ => "firmware teams",
+        let policy = match self.action {
+            "iot:CancelJob" | "iot:DeleteJob" | "iot:DeleteStream" => "OperatorPolicyArn",
+            _ => "UploaderPolicyArn",
         };
-        let policy = format!("the policy of the stack for {people}");
+        let policy = format!("the policy in the stack's output `{policy}`");
         match self.action {
             // The bucket policy denies it to everyone else.
             PUT_OBJECT => format!("it requires {policy}, and a role that is one of the stack's `DeployerPrincipals`"),
+            // Nothing of the stack can be read, its outputs included.
+            "cloudformation:DescribeStacks" => {
+                "ask an operator to attach the policy in the stack's output `UploaderPolicyArn` to your role".to_owned()
+            }
             _ => format!("attach {policy} to your role, or ask an operator"),
         }
     }
@@ -224,7 +228,7 @@ mod tests {
             ),
             (
                 service_error(403, Some("AccessDeniedException"), "no"),
-                "`iot:CancelJob` is not allowed on `job/AFR_OTA-a`: attach the policy of the stack for operators to your role",
+                "`iot:CancelJob` is not allowed on `job/AFR_OTA-a`: attach the policy in the stack's output `OperatorPolicyArn` to your role, ",
             ),
             (service_error(403, None, ""), "`iot:CancelJob` is not allowed on "),
             (

@@ -24,17 +24,19 @@ pub async fn run(
     out: &mut dyn Write,
 ) -> Result<Exit, Problem> {
     let release = find_existing(aws, stack, name).await?;
-    let job = release.existing_job()?;
-    let text = aws.jobs.document(&job.id).await?;
+    let (upload, job) = (&release.upload, release.job.as_ref());
+    let text = match job {
+        Some(job) => aws.jobs.document(&job.id).await?.unwrap_or_default(),
+        None => String::new(),
+    };
     let document: Value = serde_json::from_str(&text).unwrap_or_default();
     let stream_id = document["afr_ota"]["streamname"].as_str().map(str::to_owned);
     let stream = match &stream_id {
         Some(id) => aws.jobs.stream(id).await?.map(|(_, json)| json),
         None => None,
     };
-    let upload = &release.upload;
     if is_json {
-        let job = with_upload(job.json.clone(), &upload.bucket, &upload.key, &upload.version_id);
+        let job = job.map(|job| with_upload(job.json.clone(), &upload.bucket, &upload.key, &upload.version_id));
         let record = release.record.as_ref().map(public_record);
         let json = json!({"job": job, "jobDocument": document, "streamInfo": stream, "record": record});
         write_json(out, &json)?;
@@ -43,11 +45,15 @@ pub async fn run(
     let stream = match (&stream_id, &stream) {
         (Some(id), Some(_)) => id.clone(),
         (Some(id), None) => format!("{id}, which was deleted: devices cannot fetch the image"),
+        (None, _) if job.is_none() => String::new(),
         (None, _) => "none: devices fetch the image from a presigned URL".to_owned(),
     };
     let mut facts = vec![("upload", format!("s3://{}/{}?versionId={}", upload.bucket, upload.key, upload.version_id))];
     facts.extend(record_facts(release.record.as_ref()));
-    facts.extend(job_facts(job));
+    match job {
+        Some(job) => facts.extend(job_facts(job)),
+        None => facts.push(("job", format!("{}, which {}", release.job_id, release.state_without_job()))),
+    }
     facts.extend(signature_facts(&document));
     facts.push(("stream", stream));
     facts.push(("job document", text));

@@ -76,8 +76,8 @@ fn parameter_name(setting: &str) -> String {
     words.flat_map(|(first, rest)| [first.to_owned(), rest.to_lowercase()]).collect()
 }
 
-/// Default settings, for checks without a stack. Any thing, thing group and signing profile is allowed that the tags
-/// name.
+/// Default settings, for checks without a stack. They allow every thing, every thing group, and signatures by the
+/// uploader.
 ///
 /// # Errors
 /// Fails if the settings are invalid.
@@ -89,6 +89,7 @@ pub fn default_settings() -> Result<Settings, Problem> {
             "OTA_ROLE_ARN" => "arn:aws:iam::111122223333:role/ota".to_owned(),
             "SIGNING_PROFILE" => "SigningProfile".to_owned(),
             "ALLOWED_THING_GROUPS" | "ALLOWED_THINGS" => "*".to_owned(),
+            "ALLOW_UNVERIFIED" => "true".to_owned(),
             _ => return None,
         })
     });

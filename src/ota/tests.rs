@@ -14,6 +14,7 @@ use aws_smithy_runtime_api::client::http::{
 };
 use aws_smithy_types::body::SdkBody;
 use clap::{CommandFactory, Parser};
+use ota_on_upload::s3::record::JobRecord;
 use ota_on_upload::upload::Upload;
 use serde_json::{Value, json};
 use std::io::{Result as IoResult, Write};
@@ -26,6 +27,8 @@ const EXECUTIONS: usize = 10_000;
 const PAGE: usize = 250;
 /// Each tenth job is that of another stack.
 const OTHER_STACK: usize = 10;
+/// Each thirteenth job is a copy.
+const COPY: usize = 13;
 
 /// The requests so far: the operation, and the time.
 type Requests = Arc<Mutex<Vec<(&'static str, Instant)>>>;
@@ -35,6 +38,8 @@ struct Fake {
     requests: Requests,
     /// The number of the next requests that are throttled.
     throttled: Arc<Mutex<usize>>,
+    /// The queries of ListJobs.
+    list_queries: Arc<Mutex<Vec<String>>>,
 }
 
 impl Fake {
@@ -65,6 +70,9 @@ impl Fake {
     fn answer(&self, uri: &str) -> (u16, Value) {
         let path = uri.split_once("amazonaws.com").map_or(uri, |(_, path)| path);
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        if let Some(folder) = path.strip_prefix("/SignedImage/").and_then(|rest| rest.strip_suffix("/release.json")) {
+            return (200, record(folder));
+        }
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         let (operation, answer) = match parts[..] {
             ["jobs"] => ("ListJobs", page(query, JOBS, "jobs", summary)),
@@ -73,6 +81,9 @@ impl Fake {
             ["things", thing, "jobs", _] => ("DescribeExecution", details(thing)),
             _ => panic!("no answer to {uri}"),
         };
+        if operation == "ListJobs" {
+            self.list_queries.lock().unwrap().push(query.to_owned());
+        }
         self.requests.lock().unwrap().push((operation, Instant::now()));
         let mut throttled = self.throttled.lock().unwrap();
         if *throttled > 0 {
@@ -120,10 +131,34 @@ fn summary(index: usize) -> Value {
     json!({"jobId": id, "status": "COMPLETED", "createdAt": 1_795_000_000 + number})
 }
 
+/// The record of a job. Each thirteenth job has the copied description of another one.
+fn job_record(number: usize) -> JobRecord {
+    let (key, version_id) = (format!("firmware/image-{number:04}.bin"), "v1".to_owned());
+    let job_id = if number.is_multiple_of(COPY) { "AFR_OTA-copied".to_owned() } else { format!("AFR_OTA-{number:04}") };
+    JobRecord {
+        bucket: "bucket".to_owned(),
+        key,
+        version_id,
+        job_id,
+        nonce: Some("0123".to_owned()),
+        ..JobRecord::default()
+    }
+}
+
+/// The record in a folder below the signed prefix.
+fn record(folder: &str) -> Value {
+    let prefix = format!("SignedImage/{folder}/");
+    let settings = default_settings().unwrap();
+    let upload = |record: &JobRecord| Upload::new("bucket".into(), record.key.clone(), record.version_id.clone());
+    let found = (0..JOBS).map(job_record).find(|record| settings.prefix_of(&upload(record)) == prefix);
+    serde_json::to_value(found.unwrap()).unwrap()
+}
+
 fn describe(id: &str) -> Value {
     let number: usize = id.strip_prefix("AFR_OTA-").expect("a release").parse().unwrap();
     let bucket = if number.is_multiple_of(OTHER_STACK) { "other-bucket" } else { "bucket" };
-    let place = format!("s3://{bucket}/firmware/image-{number:04}.bin?versionId=v1 (release 0123456789abcdef)");
+    let mark = job_record(number).mark();
+    let place = format!("s3://{bucket}/firmware/image-{number:04}.bin?versionId=v1{mark}");
     let details = json!({"numberOfSucceededThings": 2, "numberOfFailedThings": 1});
     let (target, created) = ("arn:aws:iot:us-east-1:111122223333:thinggroup/lab", 1_795_000_000 + number);
     json!({"job": {"jobId": id, "status": "COMPLETED", "createdAt": created, "description": place,
@@ -208,7 +243,8 @@ async fn only_the_newest_releases_are_looked_up() {
     assert_eq!(ids.len(), 20, "{table}");
     assert_eq!(&ids[..3], ["AFR_OTA-0998", "AFR_OTA-0997", "AFR_OTA-0996"], "{table}");
     assert!(ids.is_sorted_by(|one, other| one > other), "{table}");
-    assert!(!table.contains("AFR_OTA-0990"), "{table}");
+    // 0990 is that of another stack, and 0988 is a copy.
+    assert!(!table.contains("AFR_OTA-0990") && !table.contains("AFR_OTA-0988"), "{table}");
     assert!(
         table.contains("2 succeeded, 1 failed") && table.contains("firmware/image-0998.bin?versionId=v1"),
         "{table}"
@@ -223,8 +259,8 @@ async fn a_thousand_jobs_are_listed_within_the_quota() {
     let json: Value = serde_json::from_str(&listed(&fake, "--all", true).await).unwrap();
     let jobs = json["jobs"].as_array().unwrap();
     assert!(jobs.iter().all(|job| job["bucket"] == "bucket" && job["createdAt"].is_string()));
-    // Of 1000 jobs, 250 are no releases, and 100 others are those of another stack.
-    assert_eq!(jobs.len(), 1000 - 250 - 100);
+    // Of 1000 jobs, 250 are not releases, 100 are those of another stack, and 50 others are copies.
+    assert_eq!(jobs.len(), 1000 - 250 - 100 - 50);
     assert_eq!(listed(&Fake::default(), "--all", false).await.lines().count(), 1 + jobs.len());
     assert!(fake.busiest_second() <= 10, "{}", fake.busiest_second());
 }
@@ -234,7 +270,11 @@ async fn filters_apply_before_jobs_are_looked_up_if_possible() {
     let fake = Fake::default();
     let table = listed(&fake, "--key image-0998", false).await;
     assert_eq!(table.lines().count(), 2, "{table}");
-    assert!(listed(&fake, "--group other --since 1d", false).await.is_empty());
+    // The status of a job can be another one than in the list of jobs.
+    assert!(listed(&fake, "--key image-0998 --status in-progress", false).await.is_empty());
+    assert!(listed(&fake, "--key image-0998 --group other", false).await.is_empty());
+    let queries = fake.list_queries.lock().unwrap().join(" ");
+    assert!(queries.contains("status=IN_PROGRESS") && queries.contains("thingGroupName=other"), "{queries}");
     let fake = Fake::default();
     assert!(listed(&fake, "--since 2099-01-01", false).await.is_empty());
     assert_eq!(fake.count("DescribeJob"), 0);

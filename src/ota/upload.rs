@@ -12,8 +12,9 @@ use crate::stack::Stack;
 use crate::text::local_of_iot;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use ota_on_upload::s3::record::JobRecord;
 use ota_on_upload::settings::Settings;
-use ota_on_upload::tags::TagHeader;
+use ota_on_upload::tags::{TagHeader, Tags};
 use ota_on_upload::upload::{Upload, hex};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -39,6 +40,9 @@ pub async fn run(
     if !problem.messages.is_empty() {
         complain(&problem);
         say("nothing was uploaded");
+        if common.json {
+            write_json(out, &checked)?;
+        }
         return Ok(problem.exit);
     }
     say(plan(&candidate, settings, &checked));
@@ -110,13 +114,18 @@ async fn released_before(
     for version in versions.into_iter().filter(|version| version.size == size).take(MAX_COMPARED) {
         let id = version.version_id.unwrap_or_default();
         let upload = Upload::new(settings.upload_bucket.clone(), candidate.key.clone(), id);
-        let Some(record) = objects::record(aws, settings, &upload).await? else { continue };
-        let has_same_bytes = record.sha256.as_ref().is_none_or(|known| *known == sha256);
-        if record.tags == tags && has_same_bytes {
+        let record = objects::record(aws, settings, &upload).await?;
+        if let Some(record) = record.filter(|record| is_release_of(record, &tags, &sha256)) {
             return Ok(Some(record.job_id));
         }
     }
     Ok(None)
+}
+
+/// Returns whether a record is that of a job with these tags and bytes. Without the hash in the record, the bytes count
+/// as different.
+fn is_release_of(record: &JobRecord, tags: &Tags, sha256: &str) -> bool {
+    record.job_arn.is_some() && record.tags == *tags && record.sha256.as_deref() == Some(sha256)
 }
 
 /// Puts the file into the bucket with its tags. S3 verifies its SHA-256.
@@ -133,4 +142,29 @@ async fn put(aws: &Aws, settings: &Settings, candidate: Candidate, digest: &[u8]
         Problem::not_done(format!("the bucket `{bucket}` has no versioning: the function does not release the upload"))
     })?;
     Ok(Upload::new(bucket.clone(), key, version_id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_job_with_the_same_tags_and_bytes_is_the_same_release() {
+        let tags = |text: &str| TagHeader::from(text).tags;
+        let record = |arn: Option<&str>, sha256: Option<&str>| JobRecord {
+            job_arn: arn.map(str::to_owned),
+            sha256: sha256.map(str::to_owned),
+            tags: tags("ota:thing-group=lab"),
+            ..JobRecord::default()
+        };
+        for (record, header, expected) in [
+            (record(Some("arn"), Some("12")), "ota:thing-group=lab", true),
+            (record(Some("arn"), Some("12")), "ota:thing-group=fleet", false),
+            (record(Some("arn"), Some("34")), "ota:thing-group=lab", false),
+            (record(Some("arn"), None), "ota:thing-group=lab", false),
+            (record(None, Some("12")), "ota:thing-group=lab", false),
+        ] {
+            assert_eq!(is_release_of(&record, &tags(header), "12"), expected, "{record:?} {header}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use crate::output::{complain, report, say, write_json};
 use crate::problem::{Exit, Problem};
 use crate::stack::Stack;
 use crate::text::counted;
-use aws_sdk_iot::types::{JobStatus, TargetSelection};
+use aws_sdk_iot::types::TargetSelection;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, Write, stderr};
 use std::time::Duration;
@@ -61,12 +61,16 @@ impl Ending {
     /// Returns the ending of a rollout, or `None` if it goes on.
     fn of(job: &DescribedJob, until: Option<Until>) -> Option<Self> {
         let (counts, status) = (Counts::from(job), job.status());
-        if until.is_some_and(|until| until.is_reached(&counts)) {
+        // The targets of a continuous job are never all known: its share is that of the devices with the job so far.
+        let is_continuous = job.job.target_selection() == Some(&TargetSelection::Continuous);
+        if until.is_some_and(|until| until.is_reached(&counts, is_continuous || job.is_rolled_out())) {
             let devices = counted(counts.succeeded, "device");
             return Some(Self::new(Exit::Done, format!("{devices} of {} succeeded", counts.total())));
         }
-        let is_at_work = status == JobStatus::Canceled && counts.in_progress > 0;
-        if !job.is_over() || is_at_work {
+        if job.is_being_deleted() {
+            return Some(Self::new(Exit::Canceled, "the job is being deleted"));
+        }
+        if !job.is_over() || counts.in_progress > 0 {
             return None;
         }
         let exit = match counts.exit(&status) {
@@ -85,6 +89,10 @@ impl Ending {
                     let comment = job.job.comment().map(|comment| format!(": {comment}")).unwrap_or_default();
                     format!("the job was canceled, or canceled for {}{comment}", counted(counts.canceled, "device"))
                 }
+                _ if counts.queued > 0 => {
+                    format!("the rollout is over, and {} never got the job", counted(counts.queued, "device"))
+                }
+                _ if counts.succeeded == 0 => "the rollout is over, and no device got the job".to_owned(),
                 _ => "the rollout is over, and fewer devices succeeded than `--until` requires".to_owned(),
             },
         ))
@@ -115,15 +123,12 @@ async fn watch(
             progress.end();
             return Ok((job, ending));
         }
-        let next = Instant::now() + PAUSE;
-        if deadline.is_some_and(|deadline| deadline < next) {
-            if let Some(deadline) = deadline {
-                sleep_until(deadline).await;
-            }
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             progress.end();
             return Ok((job, Ending::new(Exit::TimedOut, "the time to wait is over, and the rollout goes on")));
         }
-        sleep_until(next).await;
+        let next = Instant::now() + PAUSE;
+        sleep_until(deadline.map_or(next, |deadline| deadline.min(next))).await;
         let Some(new) = aws.jobs.describe(&job.id).await? else {
             progress.end();
             return Ok((job, Ending::new(Exit::Canceled, "the job was deleted")));
@@ -168,7 +173,7 @@ impl Progress {
 mod tests {
     use super::*;
     use crate::counts::details;
-    use aws_sdk_iot::types::Job;
+    use aws_sdk_iot::types::{Job, JobProcessDetails, JobStatus};
     use serde_json::Value;
 
     fn ending(status: JobStatus, (succeeded, failed, canceled): (i32, i32, i32), until: Option<&str>) -> Option<Exit> {
@@ -183,6 +188,8 @@ mod tests {
             (JobStatus::InProgress, (1, 1, 0), None, None),
             (JobStatus::Scheduled, (0, 0, 0), None, None),
             (JobStatus::InProgress, (3, 1, 0), Some("succeeded=75%"), Some(Exit::Done)),
+            (JobStatus::Completed, (0, 0, 0), None, Some(Exit::NotDone)),
+            (JobStatus::DeletionInProgress, (3, 0, 0), None, Some(Exit::Canceled)),
             (JobStatus::InProgress, (3, 1, 0), Some("succeeded=4"), None),
             (JobStatus::Completed, (3, 1, 0), Some("succeeded=4"), Some(Exit::DevicesFailed)),
             (JobStatus::Completed, (3, 0, 0), Some("succeeded=4"), Some(Exit::NotDone)),
@@ -195,9 +202,27 @@ mod tests {
     }
 
     #[test]
-    fn a_canceled_job_is_over_once_no_device_is_at_work() {
-        let details = aws_sdk_iot::types::JobProcessDetails::builder().number_of_in_progress_things(1).build();
-        let job = Job::builder().status(JobStatus::Canceled).job_process_details(details).build();
-        assert_eq!(Ending::of(&DescribedJob { id: String::new(), job, json: Value::Null }, None), None);
+    fn a_job_is_over_once_no_device_is_at_work() {
+        for status in [JobStatus::Canceled, JobStatus::Completed] {
+            let details = JobProcessDetails::builder().number_of_in_progress_things(1).build();
+            let job = Job::builder().status(status).job_process_details(details).build();
+            assert_eq!(Ending::of(&DescribedJob { id: String::new(), job, json: Value::Null }, None), None);
+        }
+    }
+
+    #[test]
+    fn the_share_of_a_snapshot_is_known_once_the_job_is_rolled_out() {
+        let until = "succeeded=90%".parse().unwrap();
+        for (selection, waiting, expected) in [
+            (TargetSelection::Snapshot, None, Some(Exit::Done)),
+            (TargetSelection::Snapshot, Some(vec!["lab".to_owned()]), None),
+            (TargetSelection::Continuous, Some(vec!["lab".to_owned()]), Some(Exit::Done)),
+        ] {
+            let details = JobProcessDetails::builder().number_of_succeeded_things(1).set_processing_targets(waiting);
+            let job = Job::builder().status(JobStatus::InProgress).target_selection(selection.clone());
+            let job = job.job_process_details(details.build()).build();
+            let job = DescribedJob { id: String::new(), job, json: Value::Null };
+            assert_eq!(Ending::of(&job, Some(until)).map(|ending| ending.exit), expected, "{selection}");
+        }
     }
 }

@@ -23,24 +23,9 @@ IMAGE = bytes(range(256)) * 64
 ONE, TWO, THREE = THINGS
 DETAILS = {"reason": "0xEEEEEEEE: 0xffffffff"}
 BAR = "█"
-STACK_RIGHTS = ["cloudformation:DescribeStacks"]
-RECORD_RIGHTS = ["s3:GetObject", "s3:ListBucket"]
-RELEASE_RIGHTS = [*STACK_RIGHTS, *RECORD_RIGHTS, "iot:DescribeJob"]
-CHECK_RIGHTS = [*STACK_RIGHTS, "iot:DescribeThingGroup", "iot:DescribeThing"]
-UPLOAD_RIGHTS = ["s3:PutObject", "s3:PutObjectTagging", "s3:ListBucketVersions", "logs:FilterLogEvents"]
-# The rights of each command for a release that is named by its job ID.
-RIGHTS = {
-    "check": CHECK_RIGHTS,
-    "upload": [*CHECK_RIGHTS, *RECORD_RIGHTS, *UPLOAD_RIGHTS],
-    "groups": STACK_RIGHTS,
-    # The last two are only for releases whose description does not name the upload.
-    "list": [*RELEASE_RIGHTS, "iot:ListJobs", "iot:GetJobDocument", "iot:DescribeStream"],
-    "show": [*RELEASE_RIGHTS, "iot:GetJobDocument", "iot:DescribeStream"],
-    "devices": [*RELEASE_RIGHTS, "iot:ListJobExecutionsForJob", "iot:DescribeJobExecution"],
-    "watch": RELEASE_RIGHTS,
-    "cancel": [*RELEASE_RIGHTS, "iot:CancelJob"],
-    "delete": [*RELEASE_RIGHTS, "iot:DescribeStream", "iot:DeleteStream", "iot:DeleteJob"],
-}
+# Without those of the policies of the stack.
+READ_STACK_AND_RECORDS = ["cloudformation:DescribeStacks", "s3:GetObject", "s3:ListBucket", "iot:DescribeJob"]
+UPLOADER, OPERATOR = "UploaderPolicyArn", "OperatorPolicyArn"
 
 
 def environment(**changes):
@@ -147,6 +132,10 @@ class Checks(OtaTest):
     def test_a_target_that_does_not_exist_is_reported(self):
         problem = self.refuses(3, "check", image("target.bin"), "--to", "lab-none", "--to-thing", ONE)
         self.assertIn("the thing group `lab-none` does not exist", problem)
+        code, output, _ = ota("check", image("target.bin"), "--to", "lab-none", "--json")
+        checked = json.loads(output)
+        self.assertEqual((code, checked["outcome"], checked["key"]), (3, "rejected", "firmware/target.bin"))
+        self.assertEqual([problem.removeprefix("✗ ")], checked["reasons"])
 
     def test_offline_checks_need_nothing_of_aws(self):
         nothing = dict.fromkeys(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION"])
@@ -183,8 +172,8 @@ class Uploads(OtaTest):
         self.assertIn("\x1b[32m✓", text)
 
     def test_nothing_is_uploaded_that_would_be_rejected(self):
-        code, output, messages = ota("upload", image("never.bin"), "--to", "fleet", "--wait")
-        self.assertEqual((code, output), (3, ""), messages)
+        code, output, messages = ota("upload", image("never.bin"), "--to", "fleet", "--wait", "--json")
+        self.assertEqual((code, json.loads(output)["outcome"]), (3, "rejected"), messages)
         self.assertIn("nothing was uploaded", messages)
         self.assertEqual(versions("firmware/never.bin"), [])
 
@@ -194,7 +183,9 @@ class Uploads(OtaTest):
             "upload", image("rejected.bin"), "--to", "lab", "--job-template", "missing", "--wait", "--json"
         )
         self.assertEqual(code, 3, messages)
-        self.assertEqual(json.loads(output)["outcome"], "rejected")
+        rejected = json.loads(output)
+        self.assertEqual(rejected["outcome"], "rejected")
+        self.assertIn("`missing`", rejected["reasons"][0])
         self.assertRegex(messages, "✗ rejected: .*`missing`")
 
     def test_a_failure_is_reported_once_lambda_gives_up(self):
@@ -361,7 +352,8 @@ class Endings(OtaTest):
             self.assertNotIn(name, found)
         for name in [job_id, stream_id, "ends.bin"]:
             self.assertEqual(self.succeeds("delete", name), "")
-        self.assertIn("does not exist: it was deleted", self.refuses(1, "show", job_id))
+        self.assertIn(f"the job `{job_id}` was deleted", self.refuses(1, "watch", job_id))
+        self.assertRegex(self.succeeds("show", job_id), f"\njob +{job_id}, which was deleted\n")
 
     def hide_receipt(self, release):
         """Deletes the receipt of a release; returns the delete marker that hides it."""
@@ -391,25 +383,48 @@ class Endings(OtaTest):
         self.succeeds("delete", job_id, "--yes")
 
     def test_a_job_of_others_is_never_touched(self):
-        iot = client("iot")
         target = client("iot").describe_thing(thingName=ONE)["thingArn"]
-        for job_id, description in [("AFR_OTA-other", "s3://other/firmware/a?versionId=v"), ("mine", "my job")]:
-            iot.create_job(jobId=job_id, targets=[target], document="{}", description=description)
+        own = client("iot").describe_job(jobId=self.release("copied.bin")["jobId"])["job"]
+        bucket = cloud.outputs["BucketName"]
+        for job_id, description in [
+            ("AFR_OTA-no-release", "my job"),
+            ("AFR_OTA-other-bucket", "s3://other/firmware/a?versionId=v"),
+            ("AFR_OTA-other-prefix", f"s3://{bucket}/other/a?versionId=v"),
+            ("AFR_OTA-copy", own["description"]),
+            ("AFR_OTA-marked", "Gateway 2.1.0 (release 0123456789abcdef)"),
+            ("other", own["description"]),
+        ]:
+            arn = own["jobArn"].replace(own["jobId"], job_id)
+            self.create_job(job_id, target, description)
             for command in (["cancel", "--yes"], ["delete", "--yes"], ["show"], ["watch"], ["devices"]):
-                self.assertIn("is not this stack's", self.refuses(1, *command, job_id))
-            self.assertEqual(iot.describe_job(jobId=job_id)["job"]["status"], "IN_PROGRESS")
-        self.assertNotIn("AFR_OTA-other", self.succeeds("list", "--all"))
+                with self.subTest(command, job_id=job_id):
+                    self.assertIn("is not this stack's", self.refuses(1, *command, arn))
+                    expected = (
+                        "is not this stack's" if job_id.startswith("AFR_OTA-") else "no version of `other` has a job"
+                    )
+                    self.assertIn(expected, self.refuses(1, *command, job_id))
+            self.assertEqual(client("iot").describe_job(jobId=job_id)["job"]["status"], "IN_PROGRESS")
+            self.assertNotIn(f"{job_id} ", self.succeeds("list", "--all"))
 
-    def test_a_job_with_the_copied_description_of_a_release_is_never_touched(self):
-        iot, release = client("iot"), self.release("copied.bin")
-        own = iot.describe_job(jobId=release["jobId"])["job"]
-        copy = {"jobId": "AFR_OTA-copy", "targets": own["targets"], "document": "{}"}
-        iot.create_job(**copy, description=own["description"])
-        problem = self.refuses(1, "cancel", "AFR_OTA-copy", "--yes")
-        self.assertIn(
-            f"is not this stack's: its description names s3://{release['bucket']}/firmware/copied.bin", problem
-        )
-        self.assertEqual(iot.describe_job(jobId="AFR_OTA-copy")["job"]["status"], "IN_PROGRESS")
+    def test_a_job_without_a_record_is_shown_but_never_changed(self):
+        target = client("iot").describe_thing(thingName=ONE)["thingArn"]
+        place = f"s3://{cloud.outputs['BucketName']}/firmware/no-record.bin?versionId=v1"
+        self.create_job("AFR_OTA-no-record", target, f"{place} (release 0123456789abcdef)")
+        self.assertRegex(self.succeeds("show", "AFR_OTA-no-record"), "receipt +missing")
+        problem = self.refuses(1, "cancel", "AFR_OTA-no-record", "--yes")
+        self.assertIn("cancel it with `aws iot cancel-job --job-id AFR_OTA-no-record`", problem)
+        self.assertEqual(client("iot").describe_job(jobId="AFR_OTA-no-record")["job"]["status"], "IN_PROGRESS")
+        client("iot").cancel_job(jobId="AFR_OTA-no-record")
+        self.assertIn("the receipt of `AFR_OTA-no-record` is missing", self.refuses(1, "delete", "AFR_OTA-no-record"))
+
+    def create_job(self, job_id, target, description):
+        client("iot").create_job(jobId=job_id, targets=[target], document="{}", description=description)
+
+    def test_what_does_not_exist_is_deleted(self):
+        deleted = json.loads(self.succeeds("delete", "AFR_OTA-gone", "--json"))
+        expected = {"jobId": "AFR_OTA-gone", "jobDeleted": False, "streamId": None, "streamDeleted": False}
+        self.assertEqual(deleted, expected)
+        self.assertIn("no version of `gone.bin` has a job", self.refuses(1, "delete", "gone.bin"))
 
 
 class BadInput(OtaTest):
@@ -420,11 +435,13 @@ class BadInput(OtaTest):
         no_credentials = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
         for code, arguments, changes, expected in [
             (1, ["show", "AFR_OTA-unknown"], {}, "`AFR_OTA-unknown` is not known: "),
-            (1, ["show", "unknown.bin"], {}, "no version of `unknown.bin` is released"),
+            (1, ["show", "unknown.bin"], {}, "no version of `unknown.bin` has a job"),
+            (1, ["show", "unknown.bin?versionId=v"], {}, "the version `v` of `unknown.bin` has no job"),
+            (1, ["show", "unknown"], {}, "no version of `unknown` has a job"),
             (2, ["show", "firmware/both.bin"], {}, f"is ambiguous, expected `s3://{bucket}/firmware/both.bin` or "),
             (1, ["show", "s3://other/a.bin"], {}, f"`other` is not the bucket of the stack, expected `{bucket}`"),
             (1, ["show", "arn:aws:iot:eu-west-1:123456789012:job/a"], {}, "is in another account or Region, expected "),
-            (2, ["show", "s3://other"], {}, "`s3://other` is no release, expected a job ID or ARN"),
+            (2, ["show", "s3://other"], {}, "`s3://other` names no release, expected a job ID or ARN"),
             (1, ["list", "--stack", "none"], {}, "the stack `none` does not exist in us-east-1: name the stack with"),
             (1, ["list"], {"AWS_REGION": None, "AWS_DEFAULT_REGION": None}, "no Region is set: "),
             (1, ["list"], no_credentials, "no valid credentials are found: "),
@@ -440,45 +457,60 @@ class BadInput(OtaTest):
         ]:
             with self.subTest(arguments):
                 self.assertIn(expected, self.refuses(code, *arguments, **changes))
+        for key in ("firmware/both.bin", "firmware/firmware/both.bin"):
+            shown = json.loads(self.succeeds("show", f"s3://{bucket}/{key}", "--json"))
+            self.assertEqual(shown["job"]["key"], key)
+        self.assertIn("no version of `both.bin` has a job", self.refuses(1, "show", f"s3://{bucket}/both.bin"))
 
     def test_a_missing_right_is_named(self):
-        job_id, user = self.release("rights.bin")["jobId"], user_with("reader", RELEASE_RIGHTS)
+        job_id, user = self.release("rights.bin")["jobId"], user_with("reader", READ_STACK_AND_RECORDS)
         problem = self.refuses(1, "cancel", job_id, "--yes", **user)
-        self.assertIn(
-            f"`iot:CancelJob` is not allowed on `job/{job_id}`: attach the policy of the stack for operators", problem
+        expected = (
+            f"`iot:CancelJob` is not allowed on `job/{job_id}`: attach the policy in the stack's output `{OPERATOR}`"
         )
-        problem = self.refuses(1, "upload", image("denied.bin"), "--to", "lab", **user_with("other", RIGHTS["upload"]))
+        self.assertIn(expected, problem)
+        expected = f"`iot:ListJobs` is not allowed on `*`: attach the policy in the stack's output `{UPLOADER}`"
+        self.assertIn(expected, self.refuses(1, "list", **user))
+        # The bucket policy allows uploads only to the deployer.
+        other = user_with("other", policy=UPLOADER)
+        problem = self.refuses(1, "upload", image("denied.bin"), "--to", "lab", **other)
         self.assertIn("and a role that is one of the stack's `DeployerPrincipals`", problem)
-        problem = self.refuses(1, "list", **user)
         self.assertIn(
-            "`iot:ListJobs` is not allowed on `*`: attach the policy of the stack for firmware teams", problem
+            "`cloudformation:DescribeStacks` is not allowed on", self.refuses(1, "list", **user_with("none", []))
         )
 
-    def test_each_command_needs_only_its_rights(self):
+    def test_the_policies_of_the_stack_suffice(self):
         job_id = self.release("needs.bin", "--retries", "0")["jobId"]
         report(job_id, ONE, "IN_PROGRESS", "FAILED", details=DETAILS)
         upload = [image("needed.bin"), "--to", "lab", "--to-thing", ONE, "--start", "now"]
-        for command, arguments, expected in [
-            ("check", upload, 0),
-            ("upload", [*upload, "--wait"], 0),
-            ("groups", [], 0),
-            ("list", ["--key", "needs.bin"], 0),
-            ("show", [job_id], 0),
-            ("devices", [job_id], 0),
-            ("watch", [job_id, "--timeout", "0m"], 6),
-            ("cancel", [job_id, "--yes"], 0),
-            ("delete", [job_id, "--yes"], 0),
+        deployer, operator = user_with("firmware-ci", policy=UPLOADER), user_with("operator", policy=OPERATOR)
+        for user, command, expected in [
+            (deployer, ["check", *upload], 0),
+            (deployer, ["upload", *upload, "--wait"], 0),
+            (deployer, ["groups"], 0),
+            (deployer, ["list", "--key", "needs.bin"], 0),
+            (deployer, ["show", job_id], 0),
+            (deployer, ["show", "needs.bin"], 0),
+            (deployer, ["show", "unknown"], 1),
+            (deployer, ["devices", job_id], 0),
+            (deployer, ["watch", job_id, "--timeout", "0m"], 6),
+            (deployer, ["cancel", job_id, "--yes"], 1),
+            (operator, ["watch", job_id, "--timeout", "0m"], 6),
+            (operator, ["cancel", job_id, "--yes"], 0),
+            (deployer, ["delete", job_id, "--yes"], 1),
+            (operator, ["delete", job_id, "--yes"], 0),
+            (operator, ["upload", *upload, "--yes"], 1),
         ]:
             with self.subTest(command):
-                # The bucket policy allows uploads only to this user.
-                name = "firmware-ci" if command == "upload" else f"only-{command}"
-                user = user_with(name, RIGHTS[command])
-                code, output, messages = ota(command, *arguments, **user)
+                code, output, messages = ota(*command, **user)
                 self.assertEqual(code, expected, output + messages)
-                self.assertNotIn("is not allowed", messages)
+                is_denied = expected == 1 and command[0] != "show"
+                self.assertEqual("is not allowed" in messages, is_denied, messages)
 
     def test_the_command_line_is_checked(self):
-        for arguments in (["none"], ["watch"], ["watch", "x", "--until", "95%"], ["list", "--since", "soon"]):
+        wait_alone = ["upload", "x", "--wait-timeout", "5m"]
+        bad = ["watch", "x", "--until", "95%"], ["list", "--since", "soon"]
+        for arguments in (["none"], ["watch"], *bad, wait_alone):
             code, output, messages = ota(*arguments)
             self.assertEqual((code, output), (2, ""), messages)
         help_text = self.succeeds("watch", "--help")
@@ -511,13 +543,16 @@ class Waiting(OtaTest):
         self.assertRegex(self.succeeds("devices", timing_out, "--status", "timed-out"), rf"{ONE} +TIMED_OUT ")
 
 
-def user_with(name, actions):
-    """Creates a user with these rights; returns the variables with the credentials."""
+def user_with(name, actions=(), policy=None):
+    """Creates a user with these rights, or with a policy of the stack; returns the variables with the credentials."""
     iam = client("iam")
-    statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     iam.create_user(UserName=name)
-    iam.put_user_policy(UserName=name, PolicyName="rights", PolicyDocument=policy)
+    if policy:
+        iam.attach_user_policy(UserName=name, PolicyArn=cloud.outputs[policy])
+    if actions:
+        statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        iam.put_user_policy(UserName=name, PolicyName="rights", PolicyDocument=document)
     key = iam.create_access_key(UserName=name)["AccessKey"]
     return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
 
