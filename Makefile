@@ -83,8 +83,8 @@ build: local-cloud
 	@$(AS_STEP) "cargo build" cargo build --locked --features cli --bins --tests
 
 ota: need
-	@$(AS_STEP) "build ota" cargo build --locked --release --features cli --bin ota
-	@echo "$${CARGO_TARGET_DIR:-target}/release/ota"
+	@$(AS_STEP) "build ota" cargo build --locked --profile ota --features cli --bin ota
+	@echo "$${CARGO_TARGET_DIR:-target}/ota/ota"
 
 firmware:
 	@test -z "$$FIRMWARE" || test -f "$$FIRMWARE" || { echo "✗ FIRMWARE is \`$$FIRMWARE\`, which is not a file"; exit 1; }

@@ -25,7 +25,7 @@ from cloud import (
 )
 
 from alive import rows, show, step
-from program import KEPT, ROOT, Failed, run, spawn, stop
+from program import KEPT, ROOT, TARGET, Failed, run, spawn, stop
 from stack import STACK, build, client
 
 FLEET = "fleet"
@@ -90,6 +90,8 @@ def keep(cloud):
     show(
         "In another terminal, in this folder",
         f". {ENVIRONMENT.relative_to(ROOT)}",
+        "make ota    # builds the program `ota`, in about three minutes",
+        f"ota upload README.md --key firmware/blinky-1.1.0.bin --to {THING_GROUP} --start now --wait",
         f"aws s3api put-object --bucket {bucket} --key firmware/blinky-1.2.0.bin --body README.md \\",
         f"    --tagging 'ota:thing-group={THING_GROUP}&ota:start=now'",
         "make logs",
@@ -125,6 +127,7 @@ def environment(cloud):
         "# Source this file: the AWS CLI and `make` then use the local cloud, until the end of the shell.\n"
         "unset $(env | sed -n 's/^\\(AWS_[A-Z0-9_]*\\)=.*/\\1/p')\n"
         + "".join(f"export {name}={value}\n" for name, value in variables.items())
+        + f'export PATH="{TARGET / "ota"}:$PATH"\n'
         + "# The AWS CLI reads AWS_ENDPOINT_URL from version 2.13 on.\n"
         + 'aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }\n'
     )

@@ -255,8 +255,8 @@ fn no_version(Key { key, version_id }: Key<'_>) -> Problem {
 /// Returns the upload of a job of the stack, and its record. `None` if the job is not the stack's.
 ///
 /// The description names the upload, except if a manifest has another description, or the key is very long. Then the
-/// files of the job's document are next to the record. Without a record, only the description says whose job it is,
-/// which anyone who creates jobs can copy: such a job can be shown, but must not be changed.
+/// files of the job's document are next to the record. Anyone who creates jobs can copy a description. A job without a
+/// record can therefore be shown, but must not be changed.
 ///
 /// # Errors
 /// Fails if a request fails.
