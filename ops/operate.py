@@ -350,6 +350,11 @@ def destroy():
         )
     if left := failures(outputs):
         raise Failed(f"events in the failure queue of the stack: {left}. Run make redrive, or purge the queue")
+    if holders := [*attached_to(outputs.get("UploaderPolicyArn")), *attached_to(outputs.get("OperatorPolicyArn"))]:
+        raise Failed(
+            f"the policies of the stack are attached to {', '.join(holders)}. CloudFormation cannot delete an attached"
+            " policy: detach it"
+        )
     if not is_agreed:
         account, region = (client("sts").get_caller_identity()["Account"], client("sts").meta.region_name)
         print(f"This deletes the stack {STACK} in the account {account} and the Region {region}.")
@@ -376,6 +381,15 @@ def confirm(kind, name):
     """Fails unless the user types a name."""
     if (answer := typed(f"Type the name of the {kind} to confirm: ")) != name:
         raise Failed(f"`{answer}` is not the name of the {kind}: nothing was deleted")
+
+
+def attached_to(policy):
+    """Yields the users, groups and roles with a policy, which stacks of earlier versions lack."""
+    if policy:
+        pages = list(client("iam").get_paginator("list_entities_for_policy").paginate(PolicyArn=policy))
+        for kind in ("User", "Group", "Role"):
+            for page in pages:
+                yield from (f"the {kind.lower()} {holder[f'{kind}Name']}" for holder in page[f"Policy{kind}s"])
 
 
 def unfinished_jobs(bucket):

@@ -295,6 +295,11 @@ class Destroy(OperateTest):
             client("iot").cancel_job(jobId=created["jobId"])
             self.assertIn("events in the failure queue of the stack: 1", self.refuse("destroy", STACK="ended"))
             client("sqs").purge_queue(QueueUrl=outputs["FailureQueueUrl"])
+            policy = {"UserName": "attached", "PolicyArn": outputs["OperatorPolicyArn"]}
+            client("iam").create_user(UserName="attached")
+            client("iam").attach_user_policy(**policy)
+            self.assertIn("are attached to the user attached", self.refuse("destroy", STACK="ended"))
+            client("iam").detach_user_policy(**policy)
             self.assertTrue(self.exists("ended"))
 
             before = self.versions("ended-bucket")
