@@ -8,6 +8,7 @@ mod body;
 #[path = "file_delivery/request.rs"]
 mod request;
 
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
@@ -162,7 +163,7 @@ fn describe(DescribeRequest { c }: &DescribeRequest, stream: Option<&Content>) -
 /// Returns the requested blocks that the file has, at most 128 KiB of them.
 fn get(request: &GetRequest, stream: Option<&Content>) -> Result<Vec<Body>, Rejection> {
     let GetRequest { c, s, f, l, o, n, b } = request;
-    let rejected = |code, message: String| reject(code, c, message);
+    let rejected = |code, message: String| reject(code, c, &message);
     let in_range = |name, code, value: i128, range: RangeInclusive<u64>| {
         let number = u64::try_from(value).ok().filter(|number| range.contains(number));
         number
@@ -211,23 +212,23 @@ fn get(request: &GetRequest, stream: Option<&Content>) -> Result<Vec<Body>, Reje
 fn check_token(token: &Token) -> Result<(), Rejection> {
     match token {
         Some(text) if text.len() > MAX_TOKEN_BYTES => {
-            Err(reject("InvalidRequest", &None, format!("c has more than {MAX_TOKEN_BYTES} bytes")))
+            Err(reject("InvalidRequest", &None, &format!("c has more than {MAX_TOKEN_BYTES} bytes")))
         }
         _ => Ok(()),
     }
 }
 
-fn reject(code: &'static str, token: &Token, message: impl ToString) -> Rejection {
+fn reject(code: &'static str, token: &Token, message: &dyn Display) -> Rejection {
     let message = message.to_string().chars().take(MAX_MESSAGE).collect();
     Rejection { code, message, token: token.clone() }
 }
 
 fn no_stream(token: &Token) -> Rejection {
-    reject("ResourceNotFound", token, "the stream does not exist")
+    reject("ResourceNotFound", token, &"the stream does not exist")
 }
 
 fn unauthorized(token: &Token) -> Rejection {
-    reject("Unauthorized", token, "the role of the stream cannot read its S3 object")
+    reject("Unauthorized", token, &"the role of the stream cannot read its S3 object")
 }
 
 #[cfg(test)]

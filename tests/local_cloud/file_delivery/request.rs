@@ -22,24 +22,23 @@ impl Encoding {
     /// token if the request has a valid one.
     pub fn parse<T: DeserializeOwned>(self, payload: &[u8]) -> Result<T, Rejection> {
         match self {
-            Self::Json => str::from_utf8(payload)
-                .map_err(|error| error.to_string())
-                .and_then(|text| serde_json::from_str(text).map_err(|error| error.to_string()))
-                .map_err(|message| reject("InvalidJson", &None, message))
-                .map(|IgnoredAny| ())?,
+            Self::Json => {
+                let text = str::from_utf8(payload).map_err(|error| reject("InvalidJson", &None, &error))?;
+                let _: IgnoredAny = serde_json::from_str(text).map_err(|error| reject("InvalidJson", &None, &error))?;
+            }
             Self::Cbor => {
                 let mut rest = payload;
                 let _: IgnoredAny =
-                    ciborium::from_reader(&mut rest).map_err(|error| reject("InvalidCbor", &None, error))?;
+                    ciborium::from_reader(&mut rest).map_err(|error| reject("InvalidCbor", &None, &error))?;
                 if !rest.is_empty() {
-                    return Err(reject("InvalidCbor", &None, format!("{} bytes follow the document", rest.len())));
+                    return Err(reject("InvalidCbor", &None, &format!("{} bytes follow the document", rest.len())));
                 }
             }
         }
         self.members(payload).map_err(|message| {
             let token = self.members(payload).ok().map(|DescribeRequest { c }| c);
             let token = token.filter(|token| check_token(token).is_ok()).flatten();
-            reject("InvalidRequest", &token, message)
+            reject("InvalidRequest", &token, &message)
         })
     }
 
