@@ -119,6 +119,7 @@ zip deploy logs redrive destroy: setup
 # The tests that use the deployed stack run next to those that do not: two of the programs would share .aws-sam.
 test: build .venv/lint/.installed .venv/device/.installed
 	@cargo test --locked --features cli
+	@cargo test --locked --package local-cloud
 	@$(AS_STEP) test_interrupt.py $(VENV)/python $(LOCAL_CLOUD)/test_interrupt.py
 	@IN_PARALLEL=yes $(MAKE) --no-print-directory --jobs=2 test-stack test-programs
 

@@ -1,5 +1,8 @@
 //! Properties of the parsers that must hold for any input. The fuzzer checks them, and `cargo test` replays its corpus.
 
+use crate::file_delivery::{Content, File, Message, Topic};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use ota_on_upload::event::envelope;
 use ota_on_upload::not_released::NotReleased;
@@ -30,13 +33,14 @@ use std::sync::LazyLock;
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its corpus.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("event", event),
     ("key", key),
     ("tags", tags),
     ("schedule", schedule),
     ("manifest", manifest),
     ("signed-object", signed_object),
+    ("file-delivery", file_delivery),
 ];
 
 /// Any text results in at least one record. An envelope does not change the records.
@@ -296,5 +300,96 @@ impl Read for Trickle<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let length = buffer.len().min(1);
         self.0.read(&mut buffer[..length])
+    }
+}
+
+/// A stream whose files have other bytes in every block.
+static STREAM: LazyLock<Content> = LazyLock::new(|| {
+    let file = |id, size| File { id, bytes: Some((0..u32::MAX).flat_map(u32::to_be_bytes).take(size).collect()) };
+    let files = vec![file(0, 1000), file(7, 140_000), file(8, 0)];
+    Content { version: 3, description: Some("demo".to_owned()), files }
+});
+
+/// The message of a response, as another parser reads it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Response {
+    Block(Block),
+    Description { s: u16, r: Vec<Value> },
+    Rejection { c: Option<String>, o: String, m: String },
+}
+
+#[derive(Deserialize)]
+struct Block {
+    c: Option<String>,
+    f: u8,
+    i: usize,
+    l: usize,
+    p: ciborium::Value,
+}
+
+/// The errors of <https://docs.aws.amazon.com/iot/latest/developerguide/mqtt-based-file-delivery-in-devices.html> that
+/// a request to a readable stream can cause.
+const ERRORS: [&str; 9] = [
+    "InvalidJson",
+    "InvalidCbor",
+    "InvalidRequest",
+    "BlockSizeOutOfBounds",
+    "OffsetOutOfBounds",
+    "BlockCountLimitExceeded",
+    "BlockBitmapLimitExceeded",
+    "ResourceNotFound",
+    "VersionMismatch",
+];
+
+/// Any request gets one rejection, one description, or blocks of one file. Responses keep the limits of AWS IoT.
+fn file_delivery(data: &[u8]) {
+    for encoding in ["json", "cbor"] {
+        for (operation, response) in [("describe", "description"), ("get", "data")] {
+            let topic = format!("$aws/things/lab-1/streams/s/{operation}/{encoding}");
+            let topic = Topic::parse(&topic).expect("the topic of a request");
+            check_responses(&topic.answer(data, Some(&STREAM)), response, encoding);
+            let messages = topic.answer(data, None);
+            assert!(messages.len() == 1 && messages[0].topic.contains("/rejected/"), "{messages:?}");
+        }
+    }
+}
+
+fn check_responses(messages: &[Message], response: &str, encoding: &str) {
+    let kind = |kind: &str| format!("$aws/things/lab-1/streams/s/{kind}/{encoding}");
+    let mut blocks: Vec<Block> = Vec::new();
+    for Message { topic, payload } in messages {
+        let body = match encoding {
+            "json" => serde_json::from_slice(payload).expect("JSON"),
+            _ => ciborium::from_reader::<Response, _>(&payload[..]).expect("CBOR"),
+        };
+        match body {
+            Response::Block(block) => {
+                assert_eq!(*topic, kind("data"));
+                blocks.push(block);
+            }
+            Response::Description { s, r } => {
+                assert_eq!((messages.len(), topic, s, r.len()), (1, &kind("description"), 3, 3));
+            }
+            Response::Rejection { c, o, m } => {
+                assert_eq!((messages.len(), topic), (1, &kind("rejected")));
+                assert!(ERRORS.contains(&&*o), "{o}");
+                assert!(c.is_none_or(|token| token.len() <= 64) && m.len() <= 1024, "{m}");
+            }
+        }
+    }
+    assert!(blocks.is_empty() || response == "data");
+    assert!(blocks.iter().map(|block| block.l).sum::<usize>() <= 128 * 1024);
+    assert!(blocks.is_sorted_by(|one, next| one.f == next.f && one.i < next.i && one.l >= next.l));
+    for Block { c, f, i, l, p } in blocks {
+        let file = STREAM.files.iter().find(|file| file.id == f).and_then(|file| file.bytes.as_ref()).expect("a file");
+        let bytes = match p {
+            ciborium::Value::Text(text) if encoding == "json" => STANDARD.decode(text).expect("base64"),
+            ciborium::Value::Bytes(bytes) if encoding == "cbor" => bytes,
+            other => panic!("{other:?}"),
+        };
+        // A block is as long as its request says, except for the last one.
+        assert!(bytes.len() == l && (file.get(i * l..(i + 1) * l) == Some(&bytes) || file.ends_with(&bytes)));
+        assert!((1..=128 * 1024).contains(&l) && c.is_none_or(|token| token.len() <= 64));
     }
 }

@@ -165,7 +165,11 @@ impl Front {
 
 /// Returns the files with one bit of their first byte changed.
 fn flipped(Content { version, description, files }: &Content) -> Content {
-    let flip = |bytes: &Bytes| bytes.iter().enumerate().map(|(at, byte)| byte ^ u8::from(at == 0)).collect();
+    let flip = |bytes: &Bytes| {
+        let mut bytes = bytes.to_vec();
+        bytes.iter_mut().take(1).for_each(|byte| *byte ^= 1);
+        Bytes::from(bytes)
+    };
     let files = files.iter().map(|file| File { id: file.id, bytes: file.bytes.as_ref().map(flip) }).collect();
     Content { version: *version, description: description.clone(), files }
 }

@@ -5,19 +5,27 @@
 
 #[path = "file_delivery/body.rs"]
 mod body;
+#[path = "file_delivery/request.rs"]
+mod request;
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
-use serde::de::{DeserializeOwned, Error, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use body::{Body, Value};
+use request::Bitmap;
 
 const MAX_TOKEN_BYTES: usize = 64;
 const MIN_BLOCK: u64 = 256;
 /// The maximum size of a block, and of all blocks in the response to one request.
 const MAX_BLOCK: u64 = 128 * 1024;
 const MAX_BLOCKS: u64 = 98_304;
+/// A bitmap has fewer bytes.
 const MAX_BITMAP_BYTES: usize = 12_288;
+/// The maximum length of an error message. Messages of parsers quote the request.
+const MAX_MESSAGE: usize = 256;
 
 /// A stream, as a device sees it.
 pub struct Content {
@@ -123,24 +131,6 @@ impl<'a> Topic<'a> {
     }
 }
 
-impl Encoding {
-    fn parse<T: DeserializeOwned>(self, payload: &[u8]) -> Result<T, Rejection> {
-        let invalid = |message: String| reject("InvalidRequest", &None, message);
-        match self {
-            Self::Json => {
-                let value: serde_json::Value =
-                    serde_json::from_slice(payload).map_err(|error| reject("InvalidJson", &None, error.to_string()))?;
-                T::deserialize(value).map_err(|error| invalid(error.to_string()))
-            }
-            Self::Cbor => {
-                let value: ciborium::Value =
-                    ciborium::from_reader(payload).map_err(|error| reject("InvalidCbor", &None, error.to_string()))?;
-                value.deserialized().map_err(|error| invalid(error.to_string()))
-            }
-        }
-    }
-}
-
 #[derive(Deserialize)]
 struct DescribeRequest {
     c: Token,
@@ -149,49 +139,12 @@ struct DescribeRequest {
 #[derive(Deserialize)]
 struct GetRequest {
     c: Token,
-    s: Option<u64>,
-    f: u8,
-    l: u64,
-    o: Option<u64>,
-    n: Option<u64>,
+    s: Option<i128>,
+    f: i128,
+    l: i128,
+    o: Option<i128>,
+    n: Option<i128>,
     b: Option<Bitmap>,
-}
-
-/// The requested blocks, from the offset on: bit 0 of byte 0 is the first of them.
-struct Bitmap(Vec<u8>);
-
-impl Bitmap {
-    fn has(&self, block: u64) -> bool {
-        let byte = usize::try_from(block / 8).ok().and_then(|at| self.0.get(at));
-        byte.is_some_and(|byte| byte >> (block % 8) & 1 == 1)
-    }
-}
-
-impl<'de> Deserialize<'de> for Bitmap {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Bytes;
-        impl Visitor<'_> for Bytes {
-            type Value = Bitmap;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-                f.write_str("a bitmap: `0x` with hexadecimal digits in JSON, bytes in CBOR")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Bitmap, E> {
-                let digits = text.strip_prefix("0x").ok_or_else(|| E::custom("the bitmap does not begin with 0x"))?;
-                let nibbles: Option<Vec<_>> = digits.chars().map(|digit| digit.to_digit(16)).collect();
-                let nibbles = nibbles.filter(|nibbles| nibbles.len().is_multiple_of(2));
-                let nibbles = nibbles.ok_or_else(|| E::custom("the bitmap is not hexadecimal"))?;
-                let bytes = nibbles.chunks(2).map(|pair| u8::try_from(pair[0] << 4 | pair[1]).unwrap_or_default());
-                Ok(Bitmap(bytes.collect()))
-            }
-
-            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Bitmap, E> {
-                Ok(Bitmap(bytes.to_owned()))
-            }
-        }
-        deserializer.deserialize_any(Bytes)
-    }
 }
 
 fn describe(DescribeRequest { c }: &DescribeRequest, stream: Option<&Content>) -> Result<Body, Rejection> {
@@ -210,66 +163,72 @@ fn describe(DescribeRequest { c }: &DescribeRequest, stream: Option<&Content>) -
 /// Returns the requested blocks that the file has, at most 128 KiB of them.
 fn get(request: &GetRequest, stream: Option<&Content>) -> Result<Vec<Body>, Rejection> {
     let GetRequest { c, s, f, l, o, n, b } = request;
-    let rejected = |code, message: String| Err(reject(code, c, message));
+    let rejected = |code, message: String| reject(code, c, &message);
+    let in_range = |name, code, value: i128, range: RangeInclusive<u64>| {
+        let number = u64::try_from(value).ok().filter(|number| range.contains(number));
+        number
+            .ok_or_else(|| rejected(code, format!("{name} is {value}, expected {} to {}", range.start(), range.end())))
+    };
     check_token(c)?;
-    if !(MIN_BLOCK..=MAX_BLOCK).contains(l) {
-        return rejected("BlockSizeOutOfBounds", format!("l is {l}, expected {MIN_BLOCK} to {MAX_BLOCK}"));
-    }
-    let (offset, count) = (o.unwrap_or(0), n.unwrap_or(MAX_BLOCK / l));
-    if offset > MAX_BLOCKS {
-        return rejected("OffsetOutOfBounds", format!("o is {offset}, expected at most {MAX_BLOCKS}"));
-    }
-    if count > MAX_BLOCKS || count * l > MAX_BLOCK {
-        return rejected("BlockCountLimitExceeded", format!("{count} blocks of {l} bytes exceed {MAX_BLOCK} bytes"));
-    }
-    if let Some(bitmap) = b
-        && bitmap.0.len() >= MAX_BITMAP_BYTES
+    let size = in_range("l", "BlockSizeOutOfBounds", *l, MIN_BLOCK..=MAX_BLOCK)?;
+    let offset = in_range("o", "OffsetOutOfBounds", o.unwrap_or(0), 0..=MAX_BLOCKS)?;
+    let max_count = MAX_BLOCK / size;
+    let count = n.map_or(Ok(max_count), |n| in_range("n", "BlockCountLimitExceeded", n, 0..=MAX_BLOCKS))?;
+    // A request for more than 128 KiB gets the first of its blocks.
+    let count = count.min(max_count);
+    if let Some(Bitmap(bytes)) = b
+        && bytes.len() >= MAX_BITMAP_BYTES
     {
-        return rejected("BlockBitmapLimitExceeded", format!("b has {} bytes", bitmap.0.len()));
+        return Err(rejected("BlockBitmapLimitExceeded", format!("b has {} bytes", bytes.len())));
     }
     let stream = stream.ok_or_else(|| no_stream(c))?;
-    if s.is_some_and(|version| version != u64::from(stream.version)) {
-        return rejected("VersionMismatch", format!("the stream has version {}", stream.version));
+    if s.is_some_and(|version| version != i128::from(stream.version)) {
+        return Err(rejected("VersionMismatch", format!("the stream has version {}", stream.version)));
     }
-    let file = stream.files.iter().find(|file| file.id == *f);
-    let file = file.ok_or_else(|| reject("ResourceNotFound", c, format!("the stream has no file {f}")))?;
+    let file = stream.files.iter().find(|file| i128::from(file.id) == *f);
+    let file = file.ok_or_else(|| rejected("ResourceNotFound", format!("the stream has no file {f}")))?;
     let image = file.bytes.as_ref().ok_or_else(|| unauthorized(c))?;
-    let blocks = (image.len() as u64).div_ceil(*l);
-    if offset >= blocks {
-        return rejected("OffsetOutOfBounds", format!("o is {offset}, expected fewer than {blocks}"));
-    }
+    let blocks = (image.len() as u64).div_ceil(size);
     let is_requested = |block: &u64| b.as_ref().is_none_or(|bitmap| bitmap.has(block - offset));
-    let requested = (offset..blocks).filter(is_requested).take(usize::try_from(count).unwrap_or_default());
+    let found = (offset..blocks).filter(is_requested).take(usize::try_from(count).unwrap_or_default());
     let block = |i: u64| {
-        let start = usize::try_from(i * l).ok()?;
-        let end = image.len().min(usize::try_from((i + 1) * l).ok()?);
+        let start = usize::try_from(i * size).ok()?;
+        let end = image.len().min(usize::try_from((i + 1) * size).ok()?);
         let payload = image.slice(start..end);
-        let size = Value::Number(payload.len() as u64);
-        let file = Value::Number((*f).into());
-        Some(Body::new(c.clone(), [("f", file), ("i", Value::Number(i)), ("l", size), ("p", Value::Bytes(payload))]))
+        let length = Value::Number(payload.len() as u64);
+        let file = Value::Number(file.id.into());
+        Some(Body::new(c.clone(), [("f", file), ("i", Value::Number(i)), ("l", length), ("p", Value::Bytes(payload))]))
     };
-    Ok(requested.filter_map(block).collect())
+    let found: Vec<_> = found.filter_map(block).collect();
+    if found.is_empty() && count > 0 && b.as_ref().is_none_or(Bitmap::has_any) {
+        return Err(rejected(
+            "ResourceNotFound",
+            format!("the file has {blocks} blocks, and none of the requested ones"),
+        ));
+    }
+    Ok(found)
 }
 
 fn check_token(token: &Token) -> Result<(), Rejection> {
     match token {
         Some(text) if text.len() > MAX_TOKEN_BYTES => {
-            Err(reject("InvalidRequest", &None, format!("c has more than {MAX_TOKEN_BYTES} bytes")))
+            Err(reject("InvalidRequest", &None, &format!("c has more than {MAX_TOKEN_BYTES} bytes")))
         }
         _ => Ok(()),
     }
 }
 
-fn reject(code: &'static str, token: &Token, message: String) -> Rejection {
+fn reject(code: &'static str, token: &Token, message: &dyn Display) -> Rejection {
+    let message = message.to_string().chars().take(MAX_MESSAGE).collect();
     Rejection { code, message, token: token.clone() }
 }
 
 fn no_stream(token: &Token) -> Rejection {
-    reject("ResourceNotFound", token, "the stream does not exist".to_owned())
+    reject("ResourceNotFound", token, &"the stream does not exist")
 }
 
 fn unauthorized(token: &Token) -> Rejection {
-    reject("Unauthorized", token, "the role of the stream cannot read its S3 object".to_owned())
+    reject("Unauthorized", token, &"the role of the stream cannot read its S3 object")
 }
 
 #[cfg(test)]

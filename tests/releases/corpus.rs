@@ -24,3 +24,26 @@ fn every_parser_passes_on_the_corpus_of_the_fuzzer() {
     }
     report(format_args!("fuzzed inputs replayed: {}", counts.join(", ")));
 }
+
+/// Mutates the inputs of file delivery at random, as the fuzzer does.
+#[test]
+fn file_delivery_passes_on_mutated_inputs() {
+    let (name, target) = TARGETS.into_iter().find(|(name, _)| *name == "file-delivery").expect("a target");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(name);
+    let inputs: Vec<_> = fs::read_dir(folder).expect(name).map(|entry| fs::read(entry.unwrap().path())).collect();
+    let mut random = fastrand::Rng::with_seed(19);
+    for _ in 0..5_000 {
+        let mut input = random.choice(&inputs).expect("an input").as_ref().expect("readable").clone();
+        for _ in 0..random.usize(..4) {
+            let at = random.usize(..=input.len());
+            match random.u8(..3) {
+                0 if at < input.len() => input[at] = random.u8(..),
+                1 => input.truncate(at),
+                _ => input.insert(at, random.u8(..)),
+            }
+        }
+        // Printed only if the target panics.
+        println!("{}", input.escape_ascii());
+        target(&input);
+    }
+}

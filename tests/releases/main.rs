@@ -12,6 +12,8 @@ mod created;
 mod dry_run;
 mod events;
 mod faults;
+#[path = "../local_cloud/file_delivery.rs"]
+mod file_delivery;
 mod job_templates;
 mod layers;
 mod local_cloud;

@@ -68,6 +68,16 @@ async fn a_stream_is_created_once_described_updated_and_deleted() {
 }
 
 #[tokio::test]
+async fn file_delivery_finds_the_files_of_a_stream() {
+    let streams = streams();
+    create(&streams, "s", &definition()).await;
+    let stream = streams.find("s").expect("a stream");
+    let locations: Vec<_> = stream.files.iter().map(StreamFile::location).collect();
+    assert_eq!(locations, [("b", "k", Some("v"))]);
+    assert!(streams.find("t").is_none());
+}
+
+#[tokio::test]
 async fn a_definition_outside_the_limits_is_rejected() {
     let with = |member: &str, value: Value| {
         let mut changed = definition();
