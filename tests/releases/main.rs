@@ -37,7 +37,6 @@ mod service;
 mod signing;
 mod skipped;
 mod storage;
-#[expect(dead_code, reason = "these tests deliver no files to devices")]
 #[path = "../local_cloud/streams.rs"]
 mod streams;
 mod support;
