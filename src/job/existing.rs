@@ -8,6 +8,7 @@ use crate::request::release_request::ReleaseRequest;
 use crate::s3::attempts::record_versions;
 use crate::s3::record::{JobRecord, overtaken};
 use crate::scope::Scope;
+use crate::settings::Settings;
 use crate::upload::Upload;
 use aws_sdk_iot::error::ProvideErrorMetadata;
 use aws_sdk_iot::types::JobStatus;
@@ -163,14 +164,8 @@ pub(crate) async fn find_by_id(scope: Scope<'_>, record: &JobRecord) -> Result<O
     let response = response.map_err(|error| Failure::request(looking_up(job_id), error))?;
     let document = required(response.document, "document")?;
     let document: serde_json::Value = serde_json::from_str(&document).unwrap_or_default();
-    let ota = &document["afr_ota"];
-    let stream_id = ota["streamname"].as_str().map(str::to_owned);
-    let names_upload = if let Some(stream_id) = &stream_id {
-        *stream_id == upload.stream_id()
-    } else {
-        let url = ota["files"][0]["update_data_url"].as_str();
-        url.is_some_and(|url| PresignedUrl::is_for(url, scope.settings, upload))
-    };
+    let stream_id = document["afr_ota"]["streamname"].as_str().map(str::to_owned);
+    let names_upload = names_upload(&document, scope.settings, upload);
     let description = job.description.as_deref().unwrap_or_default();
     if names_upload && description.ends_with(&record.mark()) {
         return Ok(Some(JobWithId::Own(Job { stream_id, ..job })));
@@ -179,6 +174,16 @@ pub(crate) async fn find_by_id(scope: Scope<'_>, record: &JobRecord) -> Result<O
     let has_default_id = [upload.default_job_id(), record.fallback_job_id(upload)].iter().any(|id| id == job_id);
     let (job_id, mark) = (job_id.to_owned(), record.mark());
     Ok(Some(JobWithId::Other(OtherJob { job_id, names_upload, has_default_id, mark, owner })))
+}
+
+/// Returns whether a job document names an upload: its stream, or a URL of its raw copy if the job has no stream.
+pub fn names_upload(document: &serde_json::Value, settings: &Settings, upload: &Upload) -> bool {
+    let ota = &document["afr_ota"];
+    if let Some(stream_id) = ota["streamname"].as_str() {
+        return stream_id == upload.stream_id();
+    }
+    let url = ota["files"][0]["update_data_url"].as_str();
+    url.is_some_and(|url| PresignedUrl::is_for(url, settings, upload))
 }
 
 /// Looks up a job. `None` if it does not exist.

@@ -2,12 +2,18 @@
 
 use crate::jobs::Jobs;
 use crate::problem::Problem;
+use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use ota_on_upload::clients::Clients;
+use std::time::Duration;
 
-/// The maximum number of attempts of a request. The SDK pauses longer and longer between them while AWS throttles.
-const MAX_ATTEMPTS: u32 = 8;
+/// The maximum number of attempts of a request. The SDK pauses longer and longer between them: at most 15 s in total.
+const MAX_ATTEMPTS: u32 = 5;
+/// The time that AWS has to accept a connection, and to answer a request.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The clients of all services, and the Region.
 #[derive(Debug)]
@@ -34,7 +40,9 @@ impl Aws {
     pub async fn from_env(profile: Option<&str>, region: Option<&str>) -> Result<Self, Problem> {
         let mut loader = aws_config::defaults(BehaviorVersion::latest());
         if let Some(profile) = profile {
-            loader = loader.profile_name(profile);
+            // As in the AWS CLI, a profile on the command line precedes credentials in environment variables.
+            let credentials = ProfileFileCredentialsProvider::builder().profile_name(profile).build();
+            loader = loader.profile_name(profile).credentials_provider(credentials);
         }
         if let Some(region) = region {
             loader = loader.region(Region::new(region.to_owned()));
@@ -53,7 +61,9 @@ impl Aws {
             ));
         };
         let retries = RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS);
-        let config = config.to_builder().retry_config(retries).build();
+        let timeouts =
+            TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(TIMEOUT).build();
+        let config = config.to_builder().retry_config(retries).timeout_config(timeouts).build();
         Ok(Self {
             region,
             jobs: Jobs::new(aws_sdk_iot::Client::new(&config)),

@@ -3,7 +3,7 @@
 use crate::args::CancelArguments;
 use crate::aws::Aws;
 use crate::counts::Counts;
-use crate::find::find_existing;
+use crate::find::find;
 use crate::job_text::targets;
 use crate::jobs::{DescribedJob, with_upload};
 use crate::output::{confirm, report, say, warn, write_json};
@@ -16,23 +16,15 @@ use std::io::Write;
 /// Runs the command. Canceling a canceled job succeeds.
 ///
 /// # Errors
-/// Fails if the release is not found, its record is missing, its job is completed, the user does not agree, or a request
-/// fails.
+/// Fails if the release is not found, its job is completed, the user does not agree, or a request fails.
 pub async fn run(
     (aws, stack): (&Aws, &Stack),
     arguments: &CancelArguments,
     is_json: bool,
     out: &mut dyn Write,
 ) -> Result<Exit, Problem> {
-    let release = find_existing(aws, stack, &arguments.release.release).await?;
+    let release = find(aws, stack, &arguments.release.release).await?;
     let job = release.existing_job()?;
-    if release.record.is_none() {
-        return Err(Problem::not_done(format!(
-            "the record of `{0}` is missing, which proves that the job is this stack's: if `ota show {0}` shows your \
-             release, cancel it with `aws iot cancel-job --job-id {0}`",
-            job.id
-        )));
-    }
     let done = match job.status() {
         JobStatus::Canceled => {
             report(format_args!("`{}` is canceled already", job.id));
@@ -52,9 +44,14 @@ pub async fn run(
         _ => {
             plan(job, arguments.force).iter().for_each(say);
             confirm("Cancel the job?", arguments.yes)?;
-            aws.jobs.cancel(&job.id, &arguments.comment, arguments.force).await?;
+            let canceled = aws.jobs.cancel(&job.id, &arguments.comment, arguments.force).await;
+            let job = aws.jobs.describe(&job.id).await?.unwrap_or_else(|| job.clone());
+            // Someone else can have canceled the job meanwhile.
+            if job.status() != JobStatus::Canceled {
+                canceled?;
+            }
             report(format_args!("canceled `{}`", job.id));
-            aws.jobs.describe(&job.id).await?.unwrap_or_else(|| job.clone())
+            job
         }
     };
     if is_json {
@@ -75,6 +72,9 @@ fn plan(job: &DescribedJob, is_forced: bool) -> Vec<String> {
         JobStatus::Scheduled if counts.total() == 0 => "  the rollout has not begun: no device gets the job".to_owned(),
         _ => format!("  {waiting} queued: will not get the job"),
     });
+    if !job.is_rolled_out() {
+        lines.push("  the devices to which AWS IoT has not rolled out the job yet will not get it".to_owned());
+    }
     if counts.in_progress == 0 {
         return lines;
     }

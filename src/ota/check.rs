@@ -17,15 +17,17 @@ use ota_on_upload::tags::TagHeader;
 use ota_on_upload::upload::{ID_PREFIX, Upload};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::time::{Duration, SystemTime};
 
 /// The version ID of a file that is not uploaded yet.
-const NO_VERSION_YET: &str = "version-from-S3";
+const NO_VERSION_YET: &str = "version-from-S3-5f0c1ab2";
 /// The placeholder for the parts of IDs that depend on the version ID.
 const FROM_S3: &str = "<from S3>";
 
+/// The maximum length of a key in bytes (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html>).
+const MAX_KEY: usize = 1024;
 /// The maximum size of an image: that of a file in a stream.
 const MAX_SIZE: u64 = 24 * 1024 * 1024;
 
@@ -50,6 +52,9 @@ impl Candidate {
     pub fn read(arguments: &FileArguments, settings: &Settings) -> Result<Self, Problem> {
         let path = &arguments.file;
         let unreadable = |error| Problem::usage(format!("the file `{}` cannot be read: {error}", path.display()));
+        if !fs::metadata(path).map_err(unreadable)?.is_file() {
+            return Err(Problem::usage(format!("`{}` is not a regular file", path.display())));
+        }
         let file = File::open(path).map_err(unreadable)?;
         let mut bytes = Vec::new();
         (&file).take(MAX_SIZE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
@@ -71,6 +76,10 @@ impl Candidate {
                 format!("{prefix}{folder}{slash}{name}")
             }
         };
+        if key.len() > MAX_KEY {
+            let (length, expected) = (key.len(), format!("expected at most {MAX_KEY} bytes"));
+            return Err(Problem::usage(format!("the key `{key}` has {length} bytes, {expected}")));
+        }
         Ok(Self { key, tags: header(&arguments.tags), size, bytes })
     }
 }
@@ -114,7 +123,7 @@ pub struct Checked {
     pub problem: Problem,
 }
 
-/// Checks a file. With clients, also looks up whether its targets exist.
+/// Checks a file. With clients, also looks up whether its targets exist, and whether its job ID is free.
 ///
 /// # Errors
 /// Fails if the check cannot be done.
@@ -126,9 +135,9 @@ pub async fn check(
 ) -> Result<Checked, Problem> {
     let release = dry_run(candidate, settings, clients).await?;
     let mut json = with_placeholders(candidate, settings, &release)?;
-    let mut problem = Problem { exit: Exit::Done, messages: Vec::new() };
+    let mut problem = accepted();
     match &release.outcome {
-        Outcome::Rejected { reasons, .. } => problem = Problem { exit: Exit::Rejected, messages: reasons.clone() },
+        Outcome::Rejected { reasons, .. } => problem = rejected(reasons.clone()),
         Outcome::Skipped { reason, .. } => {
             let message = format!("the function would skip `{}`: {}", candidate.key, reason.as_str());
             problem = Problem::not_done(message);
@@ -137,16 +146,29 @@ pub async fn check(
             note.iter().for_each(warn);
             if let Some(aws) = aws {
                 let targets = requests.create_job["targets"].as_array().into_iter().flatten();
-                let missing = missing_targets(aws, targets.filter_map(Value::as_str)).await?;
-                if !missing.is_empty() {
-                    json = json!({"outcome": "rejected", "reasons": missing, "bucket": json["bucket"], "key": json["key"]});
-                    problem = Problem { exit: Exit::Rejected, messages: missing };
+                let mut reasons = missing_targets(aws, targets.filter_map(Value::as_str)).await?;
+                let job_id = requests.create_job["jobId"].as_str().unwrap_or_default();
+                let tags = TagHeader::from(candidate.tags.as_str()).tags;
+                if tags.0.contains_key("ota:job-id") && aws.jobs.describe(job_id).await?.is_some() {
+                    reasons.push(format!("another job has the ID `{job_id}` of `ota:job-id`"));
+                }
+                if !reasons.is_empty() {
+                    json = json!({"outcome": "rejected", "reasons": reasons, "bucket": json["bucket"], "key": json["key"]});
+                    problem = rejected(reasons);
                 }
             }
         }
         Outcome::Created(_) | Outcome::Adopted { .. } | Outcome::Failed { .. } => {}
     }
     Ok(Checked { json, problem })
+}
+
+fn accepted() -> Problem {
+    Problem { exit: Exit::Done, messages: Vec::new(), is_temporary: false }
+}
+
+fn rejected(messages: Vec<String>) -> Problem {
+    Problem { exit: Exit::Rejected, messages, is_temporary: false }
 }
 
 /// Allows the signing profiles that the tags and the manifest name, for a check without a stack.
@@ -239,7 +261,7 @@ mod tests {
     #[tokio::test]
     async fn an_accepted_file_has_a_createjob_request_without_made_up_ids() {
         let checked = checked(&candidate("firmware/größe 1+2.bin", "ota:thing-group=lab&ota:start=2h", b"image")).await;
-        assert_eq!(checked.problem, Problem { exit: Exit::Done, messages: Vec::new() });
+        assert_eq!(checked.problem, accepted());
         let job = &checked.json["createJob"];
         assert_eq!(job["targets"], json!(["arn:aws:iot:us-east-1:111122223333:thinggroup/lab"]));
         assert_eq!(job["jobId"], "AFR_OTA-gr-e-1-2-bin-<from S3>");

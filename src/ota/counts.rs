@@ -56,6 +56,12 @@ impl Counts {
         self.failed + self.rejected + self.timed_out
     }
 
+    /// The number of devices that may still install the update of a job that is over. The end behavior STOP_ROLLOUT leaves
+    /// queued executions.
+    pub fn unfinished(&self, status: &JobStatus) -> i64 {
+        self.in_progress + if *status == JobStatus::Completed { self.queued } else { 0 }
+    }
+
     /// The number of devices.
     pub fn total(&self) -> i64 {
         self.queued + self.in_progress + self.succeeded + self.not_succeeded() + self.canceled
@@ -78,14 +84,14 @@ impl Counts {
         if shown.is_empty() { "no devices".to_owned() } else { shown.join(", ") }
     }
 
-    /// The exit code of a rollout that is over. A completed job without devices, or with devices that failed or never got
-    /// the job, is not a success.
+    /// The exit code of a rollout that is over. A completed job without devices, or with devices that failed, is not a
+    /// success.
     pub fn exit(&self, status: &JobStatus) -> Exit {
         if self.not_succeeded() > 0 {
             Exit::DevicesFailed
         } else if self.canceled > 0 || *status != JobStatus::Completed {
             Exit::Canceled
-        } else if self.succeeded == 0 || self.queued > 0 {
+        } else if self.succeeded == 0 {
             Exit::NotDone
         } else {
             Exit::Done
@@ -151,11 +157,8 @@ mod tests {
 
     #[test]
     fn only_a_completed_job_whose_devices_all_succeeded_is_a_success() {
-        let queued = |queued| Counts { queued, ..counts(1, 0, 0) };
         for (counts, status, exit) in [
             (counts(2, 0, 0), JobStatus::Completed, Exit::Done),
-            (queued(0), JobStatus::Completed, Exit::Done),
-            (queued(1), JobStatus::Completed, Exit::NotDone),
             (counts(0, 0, 0), JobStatus::Completed, Exit::NotDone),
             (counts(0, 0, 0), JobStatus::DeletionInProgress, Exit::Canceled),
             (counts(1, 1, 0), JobStatus::Completed, Exit::DevicesFailed),

@@ -24,86 +24,70 @@ pub async fn run(
     is_json: bool,
     out: &mut dyn Write,
 ) -> Result<Exit, Problem> {
-    let name = &arguments.release.release;
-    let Some(release) = find(aws, stack, name).await? else {
-        report(format_args!("no job or stream of this stack is named `{name}`: there is nothing to delete"));
-        return write(out, is_json, (name, false), (None, false));
-    };
+    let release = find(aws, stack, &arguments.release.release).await?;
     refuse(&release)?;
-    let stream_id = stream_id(&release);
-    let stream = aws.jobs.stream(&stream_id).await?;
+    let job_id = &release.record.job_id;
     let is_ending = release.job.as_ref().is_some_and(DescribedJob::is_being_deleted);
-    if (release.job.is_none() || is_ending) && stream.is_none() {
-        let state = if is_ending { "being deleted" } else { "deleted" };
-        report(format_args!("the job `{}` and its stream are {state} already", release.job_id));
-        return write(out, is_json, (&release.job_id, false), (Some(&stream_id), false));
-    }
     let has_job = release.job.is_some() && !is_ending;
-    for (kind, id, exists) in [("stream", &stream_id, stream.is_some()), ("job", &release.job_id, has_job)] {
-        if exists {
-            say(format_args!("deletes the {kind} `{id}`"));
-        }
+    // Records of earlier versions of the function have no stream ID.
+    let stream_id = release.record.stream_id.clone().unwrap_or_else(|| release.upload.stream_id());
+    let has_stream = aws.jobs.stream(&stream_id).await?.is_some();
+    if has_stream {
+        say(format_args!("deletes the stream `{stream_id}`"));
     }
-    confirm("Delete them?", arguments.yes)?;
-    let is_stream_deleted = stream.is_some() && aws.jobs.delete_stream(&stream_id).await?;
-    let is_job_deleted = has_job && aws.jobs.delete(&release.job_id).await?;
-    report(format_args!(
-        "AWS IoT deletes `{}`, which can take minutes; the upload and its receipt stay in the bucket",
-        release.job_id
-    ));
-    write(out, is_json, (&release.job_id, is_job_deleted), (Some(&stream_id), is_stream_deleted))
-}
-
-/// The ID of the stream, of which records of earlier versions of the function have none. An unchanged copy of an upload
-/// has the stream of the original.
-fn stream_id(release: &Release) -> String {
-    let recorded = release.record.as_ref().and_then(|record| record.stream_id.clone());
-    recorded.unwrap_or_else(|| release.upload.stream_id())
+    if has_job {
+        say(format_args!("deletes the job `{job_id}`"));
+    }
+    if has_stream || has_job {
+        confirm("Delete them?", arguments.yes)?;
+    } else {
+        let state = if is_ending { "being deleted" } else { "deleted" };
+        report(format_args!("the job `{job_id}` is {state} already, and has no stream"));
+    }
+    if has_stream {
+        aws.jobs.delete_stream(&stream_id).await?;
+        report(format_args!("deleted the stream"));
+    }
+    if has_job {
+        aws.jobs.delete(job_id).await?;
+        report(format_args!(
+            "AWS IoT deletes the job, which can take minutes; the upload and its receipt stay in the bucket"
+        ));
+    }
+    if is_json {
+        let stream = (has_stream || release.record.stream_id.is_some()).then_some(&stream_id);
+        let json = json!({"jobId": job_id, "jobDeleted": has_job, "streamId": stream, "streamDeleted": has_stream});
+        write_json(out, &json)?;
+    }
+    Ok(Exit::Done)
 }
 
 /// Refuses to delete a release that devices still use, or that the function would release again.
 fn refuse(release: &Release) -> Result<(), Problem> {
-    let id = &release.job_id;
-    if let Some(job) = &release.job {
-        let counts = Counts::from(job);
-        if !job.is_over() {
-            let (status, devices) = (job.status(), counts.text());
-            let remedy = format!("wait with `ota watch {id}`, or run `ota cancel {id}` first");
-            return Err(Problem::not_done(format!("`{id}` is {status} ({devices}): {remedy}")));
-        }
-        if counts.in_progress > 0 {
-            let devices = counted(counts.in_progress, "device");
-            return Err(Problem::not_done(format!(
-                "`{id}` has {devices} at work, which may still fetch the image from the stream: wait with `ota watch {id}`"
-            )));
-        }
-    }
-    match &release.record {
-        Some(record) if record.job_arn.is_some() => Ok(()),
-        _ => Err(Problem::not_done(format!(
+    let id = &release.record.job_id;
+    if release.record.job_arn.is_none() {
+        return Err(Problem::not_done(format!(
             "the receipt of `{id}` is missing: without it, the function could create the job again; replay the event of {} \
              to write the receipt",
             release.upload
-        ))),
+        )));
     }
-}
-
-fn write(
-    out: &mut dyn Write,
-    is_json: bool,
-    (job_id, is_job_deleted): (&str, bool),
-    (stream_id, is_stream_deleted): (Option<&str>, bool),
-) -> Result<Exit, Problem> {
-    if is_json {
-        let json = json!({
-            "jobId": job_id,
-            "jobDeleted": is_job_deleted,
-            "streamId": stream_id,
-            "streamDeleted": is_stream_deleted,
-        });
-        write_json(out, &json)?;
+    let Some(job) = release.job.as_ref().filter(|job| !job.is_being_deleted()) else { return Ok(()) };
+    let counts = Counts::from(job);
+    if !job.is_over() {
+        return Err(Problem::not_done(format!(
+            "`{id}` is {} ({}): wait with `ota watch {id}`, or run `ota cancel {id}` first",
+            job.status(),
+            counts.text()
+        )));
     }
-    Ok(Exit::Done)
+    if counts.unfinished(&job.status()) > 0 {
+        return Err(Problem::not_done(format!(
+            "`{id}` has {} that may still fetch the image from the stream: wait with `ota watch {id}`",
+            counted(counts.unfinished(&job.status()), "device")
+        )));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -116,12 +100,13 @@ mod tests {
 
     const ID: &str = "AFR_OTA-a";
 
-    fn refusal(status: JobStatus, at_work: i32, record: Option<JobRecord>) -> Option<String> {
-        let details = JobProcessDetails::builder().number_of_in_progress_things(at_work).build();
+    fn refusal(status: JobStatus, (queued, at_work): (i32, i32), record: JobRecord) -> Option<String> {
+        let details = JobProcessDetails::builder().number_of_in_progress_things(at_work);
+        let details = details.number_of_queued_things(queued).build();
         let job = Job::builder().status(status).job_process_details(details).build();
         let job = Some(DescribedJob { id: ID.to_owned(), job, json: Value::Null });
         let upload = Upload::new("b".into(), "k".into(), "v".into());
-        let release = Release { upload, job_id: ID.to_owned(), job, record };
+        let release = Release { upload, job, record };
         refuse(&release).err().map(|problem| problem.messages[0].clone())
     }
 
@@ -129,17 +114,18 @@ mod tests {
     fn only_a_release_that_is_over_and_has_its_receipt_is_deleted() {
         let receipt = || JobRecord { job_id: ID.into(), job_arn: Some("arn".into()), ..JobRecord::default() };
         let claim = || JobRecord { job_id: ID.into(), ..JobRecord::default() };
-        assert_eq!(refusal(JobStatus::Completed, 0, Some(receipt())), None);
-        assert_eq!(refusal(JobStatus::Canceled, 0, Some(receipt())), None);
-        assert_eq!(refusal(JobStatus::DeletionInProgress, 0, Some(receipt())), None);
-        for (status, at_work, record, message) in [
-            (JobStatus::InProgress, 1, Some(receipt()), "`AFR_OTA-a` is IN_PROGRESS (1 in progress): "),
-            (JobStatus::Scheduled, 0, Some(receipt()), "`AFR_OTA-a` is SCHEDULED (no devices): "),
-            (JobStatus::Canceled, 2, Some(receipt()), "`AFR_OTA-a` has 2 devices at work, "),
-            (JobStatus::Completed, 0, None, "the receipt of `AFR_OTA-a` is missing"),
-            (JobStatus::Completed, 0, Some(claim()), "the receipt of `AFR_OTA-a` is missing"),
+        assert_eq!(refusal(JobStatus::Completed, (0, 0), receipt()), None);
+        assert_eq!(refusal(JobStatus::Canceled, (0, 0), receipt()), None);
+        assert_eq!(refusal(JobStatus::DeletionInProgress, (0, 1), receipt()), None);
+        for (status, devices, record, message) in [
+            (JobStatus::InProgress, (0, 1), receipt(), "`AFR_OTA-a` is IN_PROGRESS (1 in progress): "),
+            (JobStatus::Scheduled, (0, 0), receipt(), "`AFR_OTA-a` is SCHEDULED (no devices): "),
+            (JobStatus::Canceled, (0, 2), receipt(), "`AFR_OTA-a` has 2 devices that may still fetch "),
+            // The end behavior STOP_ROLLOUT leaves queued executions.
+            (JobStatus::Completed, (1, 0), receipt(), "`AFR_OTA-a` has 1 device that may still fetch "),
+            (JobStatus::Completed, (0, 0), claim(), "the receipt of `AFR_OTA-a` is missing"),
         ] {
-            let refusal = refusal(status, at_work, record).unwrap();
+            let refusal = refusal(status, devices, record).unwrap();
             assert!(refusal.starts_with(message), "{refusal}");
         }
     }

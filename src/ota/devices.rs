@@ -2,7 +2,7 @@
 
 use crate::args::{DevicesArguments, aws_name};
 use crate::aws::Aws;
-use crate::find::find_existing;
+use crate::find::find;
 use crate::job_text::time;
 use crate::output::{JsonList, Rows, say};
 use crate::problem::{Exit, Problem};
@@ -27,7 +27,7 @@ pub async fn run(
     is_json: bool,
     out: &mut dyn Write,
 ) -> Result<Exit, Problem> {
-    let release = find_existing(aws, stack, &arguments.release.release).await?;
+    let release = find(aws, stack, &arguments.release.release).await?;
     let job_id = &release.existing_job()?.id;
     list(aws, job_id, arguments, is_json, out).await
 }

@@ -2,9 +2,10 @@
 
 use crate::aws::Aws;
 use crate::jobs::DescribedJob;
-use crate::objects;
+use crate::objects::{self, upload_of};
 use crate::problem::Problem;
 use crate::stack::Stack;
+use ota_on_upload::job::existing::names_upload;
 use ota_on_upload::s3::record::JobRecord;
 use ota_on_upload::settings::Settings;
 use ota_on_upload::upload::{ID_PREFIX, Upload, encoded};
@@ -15,12 +16,10 @@ use serde_json::Value;
 pub struct Release {
     /// The upload.
     pub upload: Upload,
-    /// The ID that the job has or had.
-    pub job_id: String,
     /// The job. `None` if it was deleted, or was not created yet.
     pub job: Option<DescribedJob>,
-    /// The record of the job. `None` if it is missing.
-    pub record: Option<JobRecord>,
+    /// The record, which proves that the job is the stack's.
+    pub record: JobRecord,
 }
 
 impl Release {
@@ -30,18 +29,14 @@ impl Release {
     /// Fails if it does not exist.
     pub fn existing_job(&self) -> Result<&DescribedJob, Problem> {
         self.job.as_ref().ok_or_else(|| {
-            Problem::not_done(format!(
-                "the job `{}` {}: `ota show` has its record",
-                self.job_id,
-                self.state_without_job()
-            ))
+            let (id, state) = (&self.record.job_id, self.state_without_job());
+            Problem::not_done(format!("the job `{id}` {state}: `ota show` has its record"))
         })
     }
 
     /// The state of a job that does not exist. The receipt proves that it existed.
     pub fn state_without_job(&self) -> &'static str {
-        let has_receipt = self.record.as_ref().is_some_and(|record| record.job_arn.is_some());
-        if has_receipt { "was deleted" } else { "is not created yet" }
+        if self.record.job_arn.is_some() { "was deleted" } else { "is not created yet" }
     }
 }
 
@@ -50,21 +45,24 @@ impl Release {
 enum Name<'a> {
     JobId(&'a str),
     StreamId(&'a str),
-    Url { bucket: &'a str, key: Key<'a> },
+    Url { bucket: &'a str, key: &'a str },
     IdOrKey(&'a str),
 }
 
 /// A key, or one version of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Key<'a> {
-    key: &'a str,
-    version_id: Option<&'a str>,
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Key {
+    key: String,
+    version_id: Option<String>,
 }
 
-impl<'a> From<&'a str> for Key<'a> {
-    fn from(text: &'a str) -> Self {
-        let (key, version_id) = text.rsplit_once("?versionId=").map_or((text, None), |(key, id)| (key, Some(id)));
-        Self { key, version_id }
+impl Key {
+    /// The keys and versions that a text can mean. A key can contain `?versionId=`, too.
+    fn all(text: &str) -> Vec<Self> {
+        let whole = Self { key: text.to_owned(), version_id: None };
+        let version = text.rsplit_once("?versionId=");
+        let version = version.map(|(key, id)| Self { key: key.to_owned(), version_id: Some(id.to_owned()) });
+        version.into_iter().chain([whole]).collect()
     }
 }
 
@@ -72,7 +70,7 @@ impl<'a> Name<'a> {
     fn parse(text: &'a str) -> Option<Self> {
         if let Some(location) = text.strip_prefix("s3://") {
             let (bucket, key) = location.split_once('/')?;
-            return (!bucket.is_empty() && !key.is_empty()).then(|| Self::Url { bucket, key: key.into() });
+            return (!bucket.is_empty() && !key.is_empty()).then_some(Self::Url { bucket, key });
         }
         if text.starts_with("arn:") {
             return match text.splitn(6, ':').nth(5)?.split_once('/')? {
@@ -93,14 +91,13 @@ fn is_release_id(id: &str) -> bool {
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
-/// Finds the release that a user names. `None` if the name is an ID that releases can have, without a job, a record or
-/// a key.
+/// Finds the release that a user names.
 ///
 /// # Errors
-/// Fails if the name has no known form, is unknown or ambiguous, or is that of another stack's release.
-pub async fn find(aws: &Aws, stack: &Stack, name: &str) -> Result<Option<Release>, Problem> {
+/// Fails if the name has no known form, is unknown or ambiguous, or is that of a job that is not the stack's.
+pub async fn find(aws: &Aws, stack: &Stack, name: &str) -> Result<Release, Problem> {
     let settings = &stack.settings;
-    let own = settings.iot_arn("");
+    let (own, prefix) = (settings.iot_arn(""), &settings.upload_prefix.0);
     if name.starts_with("arn:") && !name.starts_with(&own) {
         return Err(Problem::not_done(format!(
             "`{name}` is in another account or Region, expected an ARN like `{own}job/…`"
@@ -110,27 +107,25 @@ pub async fn find(aws: &Aws, stack: &Stack, name: &str) -> Result<Option<Release
         Some(Name::JobId(id) | Name::StreamId(id)) if !is_release_id(id) => Err(Problem::not_done(format!(
             "`{name}` is not this stack's: the IDs of its jobs and streams begin with `{ID_PREFIX}`"
         ))),
-        Some(Name::JobId(id)) => find_by_id(aws, stack, id).await,
-        Some(Name::StreamId(id)) => find_by_stream(aws, stack, id).await,
+        Some(Name::JobId(id)) => find_by_id(aws, settings, id).await?.ok_or_else(|| unknown(id)),
+        Some(Name::StreamId(id)) => find_by_digits(aws, settings, id).await?.ok_or_else(|| unknown(id)),
         Some(Name::Url { bucket, .. }) if bucket != settings.upload_bucket => Err(Problem::not_done(format!(
             "`{bucket}` is not the bucket of the stack, expected `{}`",
             settings.upload_bucket
         ))),
-        Some(Name::Url { key, .. }) => match find_version(aws, settings, key).await? {
-            Some(record) => with_job(aws, record).await.map(Some),
-            None => Err(no_version(key)),
-        },
+        Some(Name::Url { key, .. }) if !key.starts_with(prefix) => {
+            Err(Problem::not_done(format!("`{key}` is not below `{prefix}`, the upload prefix of the stack")))
+        }
+        Some(Name::Url { key, .. }) => find_by_key(aws, settings, key, Key::all(key)).await,
         Some(Name::IdOrKey(text)) => {
-            if is_release_id(text)
-                && let Some(release) = find_by_id(aws, stack, text).await?
-            {
-                return Ok(Some(release));
+            let by_id = if is_release_id(text) { find_by_id(aws, settings, text).await? } else { None };
+            if let Some(release) = by_id {
+                return Ok(release);
             }
-            match find_by_key(aws, settings, text.into()).await? {
-                Some(record) => with_job(aws, record).await.map(Some),
-                None if is_release_id(text) => Ok(None),
-                None => Err(no_version(text.into())),
-            }
+            let keys = [text.to_owned(), format!("{prefix}{text}")];
+            let keys = keys.iter().filter(|key| key.starts_with(prefix)).flat_map(|key| Key::all(key)).collect();
+            let found = find_by_key(aws, settings, text, keys).await;
+            if is_release_id(text) { found.map_err(|_| unknown(text)) } else { found }
         }
         None => Err(Problem::usage(format!(
             "`{name}` names no release, expected a job ID or ARN, a stream ID, or `s3://bucket/key`, also with \
@@ -139,48 +134,75 @@ pub async fn find(aws: &Aws, stack: &Stack, name: &str) -> Result<Option<Release
     }
 }
 
-/// Finds the release that a user names.
-///
-/// # Errors
-/// Fails as [`find`], and if there is no such release.
-pub async fn find_existing(aws: &Aws, stack: &Stack, name: &str) -> Result<Release, Problem> {
-    find(aws, stack, name).await?.ok_or_else(|| {
-        Problem::not_done(format!(
-            "`{name}` is not known: no job or stream of this stack has this ID; `ota list` shows all"
-        ))
-    })
+fn unknown(id: &str) -> Problem {
+    Problem::not_done(format!(
+        "`{id}` is not known: no job or stream of this stack has this ID. `ota list` shows all jobs; if the job was deleted, \
+         name the key of its upload"
+    ))
 }
 
 /// Finds a release by an ID, which can be that of a stream, too.
-async fn find_by_id(aws: &Aws, stack: &Stack, id: &str) -> Result<Option<Release>, Problem> {
-    let Some(job) = aws.jobs.describe(id).await? else { return find_by_stream(aws, stack, id).await };
-    match upload_of(aws, stack, &job).await? {
-        Some((upload, record)) => Ok(Some(Release { upload, job_id: id.to_owned(), job: Some(job), record })),
-        None => Err(Problem::not_done(format!(
-            "the job `{id}` is not this stack's: it is not the job of the upload that its description names"
-        ))),
+async fn find_by_id(aws: &Aws, settings: &Settings, id: &str) -> Result<Option<Release>, Problem> {
+    let Some(job) = aws.jobs.describe(id).await? else { return find_by_digits(aws, settings, id).await };
+    match record_of(aws, settings, &job).await? {
+        Some(record) => proven(aws, settings, record, job).await.map(Some),
+        None => Err(foreign(settings, id)),
     }
 }
 
 /// Finds a release without its job: by the digits in the default ID of its job, or in the ID of its stream.
-async fn find_by_stream(aws: &Aws, stack: &Stack, id: &str) -> Result<Option<Release>, Problem> {
-    let Some(digits) = digits(id) else { return Ok(None) };
-    let records = objects::records_beginning(aws, &stack.settings, &digits).await?;
-    match records.into_iter().find(|record| record.job_id == id || upload(record).stream_id() == id) {
-        Some(record) => with_job(aws, record).await.map(Some),
+async fn find_by_digits(aws: &Aws, settings: &Settings, id: &str) -> Result<Option<Release>, Problem> {
+    match record_with_digits(aws, settings, id).await? {
+        Some(record) => with_job(aws, settings, record).await.map(Some),
         None => Ok(None),
     }
 }
 
-/// Returns a release with the job of its record, if that exists and is the release's own.
-async fn with_job(aws: &Aws, record: JobRecord) -> Result<Release, Problem> {
-    let job = aws.jobs.describe(&record.job_id).await?.filter(|job| is_job_of(&record, job));
-    Ok(Release { upload: upload(&record), job_id: record.job_id.clone(), job, record: Some(record) })
+async fn record_with_digits(aws: &Aws, settings: &Settings, id: &str) -> Result<Option<JobRecord>, Problem> {
+    let Some(digits) = digits(id) else { return Ok(None) };
+    let records = objects::records_beginning(aws, settings, &digits).await?;
+    Ok(records.into_iter().find(|record| record.job_id == id || upload_of(record).stream_id() == id))
 }
 
-/// The upload of a record.
-fn upload(record: &JobRecord) -> Upload {
-    Upload::new(record.bucket.clone(), record.key.clone(), record.version_id.clone())
+/// Returns the release of a record, with its job if that exists.
+///
+/// # Errors
+/// Fails if the receipt names a job that is not as the function created it.
+async fn with_job(aws: &Aws, settings: &Settings, record: JobRecord) -> Result<Release, Problem> {
+    match aws.jobs.describe(&record.job_id).await? {
+        Some(job) if is_job_of(&record, &job) => proven(aws, settings, record, job).await,
+        Some(job) if record.job_arn.is_some() => Err(foreign(settings, &job.id)),
+        // Another job has the ID, and the function will choose another ID.
+        _ => Ok(Release { upload: upload_of(&record), job: None, record }),
+    }
+}
+
+/// Returns the release of a record and its job.
+///
+/// # Errors
+/// Fails if the document of the job does not name the upload: the job was created again, by others.
+async fn proven(aws: &Aws, settings: &Settings, record: JobRecord, job: DescribedJob) -> Result<Release, Problem> {
+    let upload = upload_of(&record);
+    // An unchanged copy has the job of its original.
+    let original = record.original_version_id.clone().unwrap_or_else(|| record.version_id.clone());
+    let original = Upload::new(record.bucket.clone(), record.key.clone(), original);
+    match aws.jobs.document(&job.id).await? {
+        Some(document) if !names_upload(&json_of(&document), settings, &original) => Err(foreign(settings, &job.id)),
+        _ => Ok(Release { upload, job: Some(job), record }),
+    }
+}
+
+fn json_of(document: &str) -> Value {
+    serde_json::from_str(document).unwrap_or_default()
+}
+
+/// The problem of a job that exists, and must not be touched.
+fn foreign(settings: &Settings, id: &str) -> Problem {
+    Problem::not_done(format!(
+        "the job `{id}` is not this stack's: no record in the bucket `{}` proves that the function created it as it is now; \
+         if you know it, use `aws iot` with `--job-id {id}`",
+        settings.upload_bucket
+    ))
 }
 
 /// Returns whether a job is that of a record. Anyone who creates jobs can copy a description, but not the mark at its
@@ -206,85 +228,84 @@ fn digits(id: &str) -> Option<String> {
     (digits.len() == 12 && is_hex(&digits)).then_some(digits)
 }
 
-/// Finds the record of a key with or without the upload prefix.
-async fn find_by_key(aws: &Aws, settings: &Settings, key: Key<'_>) -> Result<Option<JobRecord>, Problem> {
-    let prefix = &settings.upload_prefix.0;
+/// Finds the release of the only one of these keys that has one.
+async fn find_by_key(aws: &Aws, settings: &Settings, name: &str, keys: Vec<Key>) -> Result<Release, Problem> {
     let mut found = Vec::new();
-    for full in [key.key.to_owned(), format!("{prefix}{}", key.key)].iter().filter(|full| full.starts_with(prefix)) {
-        found.extend(find_version(aws, settings, Key { key: full, ..key }).await?);
+    for key in &keys {
+        found.extend(find_version(aws, settings, key).await?);
     }
     if found.len() > 1 {
         let urls = found.iter().map(|record| format!("`s3://{}/{}`", record.bucket, record.key)).collect::<Vec<_>>();
-        return Err(Problem::usage(format!("`{}` is ambiguous, expected {}", key.key, urls.join(" or "))));
+        return Err(Problem::usage(format!("`{name}` is ambiguous, expected {}", urls.join(" or "))));
     }
-    Ok(found.pop())
+    match found.pop() {
+        Some(record) => with_job(aws, settings, record).await,
+        None => Err(Problem::not_done(format!(
+            "no version of `{name}` has a job, of the newest {}: `ota list` shows all jobs, `ota list --key TEXT` those of \
+             keys that contain a text",
+            objects::MAX_VERSIONS
+        ))),
+    }
 }
 
-/// Finds the record of a version of a key, or of the newest version that has a job.
-async fn find_version(aws: &Aws, settings: &Settings, key: Key<'_>) -> Result<Option<JobRecord>, Problem> {
-    let versions = if let Some(version) = key.version_id {
-        vec![version.to_owned()]
-    } else {
-        let versions = objects::versions(aws, settings, key.key).await?;
-        versions.into_iter().filter_map(|version| version.version_id).collect()
+/// Finds the record of a version of a key, or of the newest version.
+///
+/// # Errors
+/// Fails if the newest version has no record, and an older version has a job: the user can mean either.
+async fn find_version(
+    aws: &Aws,
+    settings: &Settings,
+    Key { key, version_id }: &Key,
+) -> Result<Option<JobRecord>, Problem> {
+    let record = async |id: &str| {
+        let upload = Upload::new(settings.upload_bucket.clone(), key.clone(), id.to_owned());
+        objects::record(aws, settings, &upload).await
     };
-    for id in versions {
-        let upload = Upload::new(settings.upload_bucket.clone(), key.key.to_owned(), id);
-        let record = objects::record(aws, settings, &upload).await?;
-        // Without the ARN, the record only reserves the job's ID.
-        if let Some(record) = record.filter(|record| record.job_arn.is_some() || key.version_id.is_some()) {
-            return Ok(Some(record));
+    if let Some(version) = version_id {
+        return record(version).await;
+    }
+    let versions = objects::versions(aws, settings, key).await?;
+    let mut ids = versions.iter().filter_map(|version| version.version_id());
+    let Some(newest) = ids.next() else { return Ok(None) };
+    if let Some(record) = record(newest).await? {
+        return Ok(Some(record));
+    }
+    for older in ids {
+        if record(older).await?.is_some_and(|record| record.job_arn.is_some()) {
+            let url = format!("s3://{}/{key}?versionId={older}", settings.upload_bucket);
+            return Err(Problem::usage(format!(
+                "the newest version of `{key}` has no job, at least not yet: to name the release before, use `{url}`"
+            )));
         }
     }
     Ok(None)
 }
 
-fn no_version(Key { key, version_id }: Key<'_>) -> Problem {
-    Problem::not_done(match version_id {
-        Some(version) => {
-            format!("the version `{version}` of `{key}` has no job: `ota list --key {key}` shows the others")
-        }
-        None => format!(
-            "no version of `{key}` has a job, of the newest {}: `ota list` shows all releases, `ota list --key TEXT` those \
-             whose key contains a text",
-            objects::MAX_VERSIONS
-        ),
-    })
-}
-
-/// Returns the upload of a job of the stack, and its record. `None` if the job is not the stack's.
+/// Returns the record of a job of the stack. `None` if the job is not the stack's.
 ///
 /// The description names the upload, except if a manifest has another description, or the key is very long. Then the
-/// files of the job's document are next to the record. Anyone who creates jobs can copy a description. A job without a
-/// record can therefore be shown, but must not be changed.
+/// files of the job's document are next to the record, or the ID has the digits of the record.
 ///
 /// # Errors
 /// Fails if a request fails.
-pub async fn upload_of(
-    aws: &Aws,
-    stack: &Stack,
-    job: &DescribedJob,
-) -> Result<Option<(Upload, Option<JobRecord>)>, Problem> {
-    let settings = &stack.settings;
+pub async fn record_of(aws: &Aws, settings: &Settings, job: &DescribedJob) -> Result<Option<JobRecord>, Problem> {
     let description = job.job.description().unwrap_or_default();
-    let named = Upload::from_description(description);
-    let record = match &named {
-        Some(upload) if is_own(settings, upload) => objects::record(aws, settings, upload).await?,
-        None if description.contains(" (release ") => record_of_document(aws, settings, job).await?,
-        _ => return Ok(None),
+    let record = match Upload::from_description(description) {
+        Some(upload) if is_own(settings, &upload) => objects::record(aws, settings, &upload).await?,
+        None if description.contains(" (release ") => match record_of_document(aws, settings, job).await? {
+            Some(record) => Some(record),
+            None => record_with_digits(aws, settings, &job.id).await?,
+        },
+        _ => None,
     };
-    Ok(match record {
-        Some(record) => is_job_of(&record, job).then(|| (upload(&record), Some(record))),
-        None => named.map(|upload| (upload, None)),
-    })
+    Ok(record.filter(|record| is_job_of(record, job)))
 }
 
 /// Returns the record next to the first signed image of a job's document. `None` if the job, the image or the record
 /// does not exist.
 async fn record_of_document(aws: &Aws, settings: &Settings, job: &DescribedJob) -> Result<Option<JobRecord>, Problem> {
     let Some(document) = aws.jobs.document(&job.id).await? else { return Ok(None) };
-    let document: Value = serde_json::from_str(&document).unwrap_or_default();
-    match signed_key(aws, settings, &document["afr_ota"]).await? {
+    match signed_key(aws, settings, &json_of(&document)["afr_ota"]).await? {
         Some(key) => objects::record_next_to(aws, settings, &key).await,
         None => Ok(None),
     }
@@ -298,6 +319,9 @@ fn is_own(settings: &Settings, upload: &Upload) -> bool {
 /// The key of the first signed image of a job's document, if it is in the bucket of the stack.
 async fn signed_key(aws: &Aws, settings: &Settings, ota: &Value) -> Result<Option<String>, Problem> {
     if let Some(stream) = ota["streamname"].as_str() {
+        if !is_release_id(stream) {
+            return Ok(None);
+        }
         let Some((stream, _)) = aws.jobs.stream(stream).await? else { return Ok(None) };
         let location = stream.files.unwrap_or_default().into_iter().next().and_then(|file| file.s3_location);
         let location = location.filter(|location| location.bucket() == Some(&settings.upload_bucket));
@@ -315,13 +339,13 @@ mod tests {
 
     #[test]
     fn a_release_has_many_names() {
-        let url = |bucket, key, version_id| Some(Name::Url { bucket, key: Key { key, version_id } });
+        let url = |bucket, key| Some(Name::Url { bucket, key });
         for (text, expected) in [
             ("AFR_OTA-blinky-1_2", Some(Name::IdOrKey("AFR_OTA-blinky-1_2"))),
             ("arn:aws:iot:eu-west-1:111122223333:job/AFR_OTA-a", Some(Name::JobId("AFR_OTA-a"))),
             ("arn:aws:iot:eu-west-1:111122223333:stream/AFR_OTA-a", Some(Name::StreamId("AFR_OTA-a"))),
-            ("s3://b/firmware/a.bin", url("b", "firmware/a.bin", None)),
-            ("s3://b/firmware/a.bin?versionId=v1", url("b", "firmware/a.bin", Some("v1"))),
+            ("s3://b/firmware/a.bin", url("b", "firmware/a.bin")),
+            ("s3://b/firmware/a.bin?versionId=v1", url("b", "firmware/a.bin?versionId=v1")),
             ("firmware/a.bin", Some(Name::IdOrKey("firmware/a.bin"))),
             ("", None),
             ("s3://b", None),
@@ -332,7 +356,10 @@ mod tests {
         ] {
             assert_eq!(Name::parse(text), expected, "{text}");
         }
-        assert_eq!(Key::from("a.bin?versionId=v1"), Key { key: "a.bin", version_id: Some("v1") });
+        let key = |key: &str, id: Option<&str>| Key { key: key.to_owned(), version_id: id.map(str::to_owned) };
+        assert_eq!(Key::all("a.bin"), [key("a.bin", None)]);
+        let text = "a.bin?versionId=v1";
+        assert_eq!(Key::all(text), [key("a.bin", Some("v1")), key(text, None)]);
     }
 
     #[test]

@@ -4,14 +4,19 @@ use crate::pacer::Pacer;
 use crate::problem::{Problem, Request, is_missing};
 use crate::raw::{Raw, with_names};
 use aws_sdk_iot::Client;
+use aws_sdk_iot::config::http::HttpResponse;
+use aws_sdk_iot::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_iot::operation::list_job_executions_for_job::ListJobExecutionsForJobOutput;
 use aws_sdk_iot::operation::list_jobs::ListJobsOutput;
 use aws_sdk_iot::types::{Job, JobExecution, JobExecutionStatus, JobStatus, StreamInfo};
 use ota_on_upload::options::target::Target;
 use serde_json::Value;
+use std::error::Error;
 
 /// The maximum number of items on a page (<https://docs.aws.amazon.com/iot/latest/apireference/API_ListJobs.html>).
 pub const PAGE: i32 = 250;
+/// The maximum number of things that are counted in a thing group.
+pub const MAX_COUNTED: usize = 1000;
 
 /// A job as DescribeJob returns it.
 #[derive(Debug, Clone)]
@@ -82,14 +87,9 @@ impl Jobs {
     pub async fn describe(&self, job_id: &str) -> Result<Option<DescribedJob>, Problem> {
         self.pacer.turn().await;
         let raw = Raw::default();
-        match self.iot.describe_job().job_id(job_id).customize().interceptor(raw.clone()).send().await {
-            Ok(response) => {
-                let json = raw.member("job");
-                Ok(response.job.map(|job| DescribedJob { id: job_id.to_owned(), job, json }))
-            }
-            Err(error) if is_missing(&error) => Ok(None),
-            Err(error) => Err(Request::new("iot:DescribeJob", format!("job/{job_id}")).problem(&error)),
-        }
+        let response = self.iot.describe_job().job_id(job_id).customize().interceptor(raw.clone()).send().await;
+        let job = existing(response, "iot:DescribeJob", format!("job/{job_id}"))?.and_then(|response| response.job);
+        Ok(job.map(|job| DescribedJob { id: job_id.to_owned(), job, json: raw.member("job") }))
     }
 
     /// Reads the document of a job. `None` if the job does not exist.
@@ -98,11 +98,8 @@ impl Jobs {
     /// Fails if the request fails.
     pub async fn document(&self, job_id: &str) -> Result<Option<String>, Problem> {
         self.pacer.turn().await;
-        match self.iot.get_job_document().job_id(job_id).send().await {
-            Ok(response) => Ok(response.document),
-            Err(error) if is_missing(&error) => Ok(None),
-            Err(error) => Err(Request::new("iot:GetJobDocument", format!("job/{job_id}")).problem(&error)),
-        }
+        let response = self.iot.get_job_document().job_id(job_id).send().await;
+        Ok(existing(response, "iot:GetJobDocument", format!("job/{job_id}"))?.and_then(|response| response.document))
     }
 
     /// Returns a page of the executions of a job, and the members of the response with AWS's names.
@@ -131,11 +128,8 @@ impl Jobs {
     pub async fn execution(&self, job_id: &str, thing: &str, number: i64) -> Result<Option<JobExecution>, Problem> {
         self.pacer.turn().await;
         let call = self.iot.describe_job_execution().job_id(job_id).thing_name(thing).execution_number(number);
-        match call.send().await {
-            Ok(response) => Ok(response.execution),
-            Err(error) if is_missing(&error) => Ok(None),
-            Err(error) => Err(Request::new("iot:DescribeJobExecution", format!("job/{job_id}")).problem(&error)),
-        }
+        let response = existing(call.send().await, "iot:DescribeJobExecution", format!("job/{job_id}"))?;
+        Ok(response.and_then(|response| response.execution))
     }
 
     /// Cancels a job, with a comment. `is_forced` also cancels the executions of devices at work.
@@ -148,17 +142,19 @@ impl Jobs {
         call.map(drop).map_err(|error| Request::new("iot:CancelJob", format!("job/{job_id}")).problem(&error))
     }
 
-    /// Deletes a job that is over. Returns `false` if it does not exist.
+    /// Deletes a job that is over. Succeeds if it does not exist.
     ///
     /// # Errors
     /// Fails if the request fails.
-    pub async fn delete(&self, job_id: &str) -> Result<bool, Problem> {
+    pub async fn delete(&self, job_id: &str) -> Result<(), Problem> {
         self.pacer.turn().await;
-        match self.iot.delete_job().job_id(job_id).send().await {
-            Ok(_) => Ok(true),
-            Err(error) if is_missing(&error) => Ok(false),
-            Err(error) => Err(Request::new("iot:DeleteJob", format!("job/{job_id}")).problem(&error)),
+        let response = self.iot.delete_job().job_id(job_id).send().await;
+        if response.as_ref().is_err_and(|error| error.code() == Some("LimitExceededException")) {
+            return Err(Problem::not_done(
+                "AWS IoT deletes at most 10 jobs at a time: run the command again in some minutes",
+            ));
         }
+        existing(response, "iot:DeleteJob", format!("job/{job_id}")).map(drop)
     }
 
     /// Looks up a stream. `None` if it does not exist.
@@ -168,24 +164,20 @@ impl Jobs {
     pub async fn stream(&self, stream_id: &str) -> Result<Option<(StreamInfo, Value)>, Problem> {
         self.pacer.turn().await;
         let raw = Raw::default();
-        match self.iot.describe_stream().stream_id(stream_id).customize().interceptor(raw.clone()).send().await {
-            Ok(response) => Ok(response.stream_info.map(|stream| (stream, raw.member("streamInfo")))),
-            Err(error) if is_missing(&error) => Ok(None),
-            Err(error) => Err(Request::new("iot:DescribeStream", format!("stream/{stream_id}")).problem(&error)),
-        }
+        let response =
+            self.iot.describe_stream().stream_id(stream_id).customize().interceptor(raw.clone()).send().await;
+        let response = existing(response, "iot:DescribeStream", format!("stream/{stream_id}"))?;
+        Ok(response.and_then(|response| response.stream_info).map(|stream| (stream, raw.member("streamInfo"))))
     }
 
-    /// Deletes a stream. Returns `false` if it does not exist.
+    /// Deletes a stream. Succeeds if it does not exist.
     ///
     /// # Errors
     /// Fails if the request fails.
-    pub async fn delete_stream(&self, stream_id: &str) -> Result<bool, Problem> {
+    pub async fn delete_stream(&self, stream_id: &str) -> Result<(), Problem> {
         self.pacer.turn().await;
-        match self.iot.delete_stream().stream_id(stream_id).send().await {
-            Ok(_) => Ok(true),
-            Err(error) if is_missing(&error) => Ok(false),
-            Err(error) => Err(Request::new("iot:DeleteStream", format!("stream/{stream_id}")).problem(&error)),
-        }
+        let response = self.iot.delete_stream().stream_id(stream_id).send().await;
+        existing(response, "iot:DeleteStream", format!("stream/{stream_id}")).map(drop)
     }
 
     /// Returns whether a target exists.
@@ -194,18 +186,53 @@ impl Jobs {
     /// Fails if the request fails.
     pub async fn exists(&self, target: &Target) -> Result<bool, Problem> {
         self.pacer.turn().await;
-        match target {
-            Target::ThingGroup(name) => match self.iot.describe_thing_group().thing_group_name(name).send().await {
-                Ok(_) => Ok(true),
-                Err(error) if is_missing(&error) => Ok(false),
-                Err(error) => Err(Request::new("iot:DescribeThingGroup", target.to_string()).problem(&error)),
-            },
-            Target::Thing(name) => match self.iot.describe_thing().thing_name(name).send().await {
-                Ok(_) => Ok(true),
-                Err(error) if is_missing(&error) => Ok(false),
-                Err(error) => Err(Request::new("iot:DescribeThing", target.to_string()).problem(&error)),
-            },
+        Ok(match target {
+            Target::ThingGroup(name) => {
+                let response = self.iot.describe_thing_group().thing_group_name(name).send().await;
+                existing(response, "iot:DescribeThingGroup", target.to_string())?.is_some()
+            }
+            Target::Thing(name) => {
+                let response = self.iot.describe_thing().thing_name(name).send().await;
+                existing(response, "iot:DescribeThing", target.to_string())?.is_some()
+            }
+        })
+    }
+
+    /// Counts the things in a thing group, up to [`MAX_COUNTED`].
+    ///
+    /// # Errors
+    /// Fails if a request fails.
+    pub async fn things_in(&self, thing_group: &str) -> Result<usize, Problem> {
+        let (mut count, mut token) = (0, None);
+        while count < MAX_COUNTED {
+            self.pacer.turn().await;
+            let call = self.iot.list_things_in_thing_group().thing_group_name(thing_group).recursive(true);
+            let page = call.max_results(PAGE).set_next_token(token).send().await;
+            let request = || Request::new("iot:ListThingsInThingGroup", format!("thinggroup/{thing_group}"));
+            let page = page.map_err(|error| request().problem(&error))?;
+            count += page.things.unwrap_or_default().len();
+            token = page.next_token;
+            if token.is_none() {
+                break;
+            }
         }
+        Ok(count.min(MAX_COUNTED))
+    }
+}
+
+/// Returns a response. `None` if the resource of the request does not exist.
+fn existing<T, E>(
+    response: Result<T, SdkError<E, HttpResponse>>,
+    action: &'static str,
+    resource: String,
+) -> Result<Option<T>, Problem>
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    match response {
+        Ok(response) => Ok(Some(response)),
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(Request::new(action, resource).problem(&error)),
     }
 }
 

@@ -4,9 +4,10 @@ use crate::args::{ListArguments, aws_name};
 use crate::aws::Aws;
 use crate::check::target;
 use crate::counts::Counts;
-use crate::find::upload_of;
+use crate::find::record_of;
 use crate::job_text::{schedule, targets};
 use crate::jobs::{DescribedJob, with_upload};
+use crate::objects::upload_of;
 use crate::output::{JsonList, Rows, say};
 use crate::problem::{Exit, Problem};
 use crate::stack::Stack;
@@ -47,7 +48,8 @@ pub async fn run(
     {
         bar.inc(1);
         let Some(job) = aws.jobs.describe(job_id).await? else { continue };
-        let Some((upload, _)) = upload_of(aws, stack, &job).await? else { continue };
+        let Some(record) = record_of(aws, &stack.settings, &job).await? else { continue };
+        let upload = upload_of(&record);
         if !is_wanted(&job, &upload, status.as_ref(), arguments) {
             continue;
         }

@@ -16,6 +16,7 @@ mod objects;
 mod outcome;
 mod output;
 mod pacer;
+mod patience;
 mod problem;
 mod progress_body;
 mod raw;
@@ -36,12 +37,16 @@ use crate::output::complain;
 use crate::problem::{Exit, Problem};
 use crate::stack::Stack;
 use clap::{CommandFactory, Parser};
-use std::io::{Write, stdout};
+use std::env;
+use std::io::{IsTerminal, Write, stderr, stdout};
 use std::process::ExitCode;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // Only a terminal gets colors, whatever CLICOLOR_FORCE says.
+    let is_plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    console::set_colors_enabled_stderr(stderr().is_terminal() && !is_plain);
     warnings::show();
     let mut out = stdout();
     let result = Box::pin(run(&arguments, &mut out)).await;

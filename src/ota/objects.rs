@@ -2,8 +2,9 @@
 
 use crate::aws::Aws;
 use crate::problem::{Problem, Request, is_missing};
-use aws_sdk_s3::types::ObjectVersion;
+use aws_sdk_s3::types::{EncodingType, ObjectVersion};
 use ota_on_upload::s3::attempts::record_key;
+use ota_on_upload::s3::listing::decoded;
 use ota_on_upload::s3::record::JobRecord;
 use ota_on_upload::settings::Settings;
 use ota_on_upload::upload::Upload;
@@ -19,7 +20,13 @@ pub async fn record(aws: &Aws, settings: &Settings, upload: &Upload) -> Result<O
     record_below(aws, settings, &settings.prefix_of(upload)).await
 }
 
-/// Reads the record below the prefix of an upload. `None` if it does not exist.
+/// The upload of a record.
+pub fn upload_of(record: &JobRecord) -> Upload {
+    Upload::new(record.bucket.clone(), record.key.clone(), record.version_id.clone())
+}
+
+/// Reads the record below the prefix of an upload. `None` if it does not exist, or is that of another upload: only the
+/// folder of its upload proves that the function wrote it.
 async fn record_below(aws: &Aws, settings: &Settings, prefix: &str) -> Result<Option<JobRecord>, Problem> {
     let (bucket, key) = (&settings.upload_bucket, record_key(prefix));
     // Without the second right, S3 denies the request if the record does not exist.
@@ -31,8 +38,9 @@ async fn record_below(aws: &Aws, settings: &Settings, prefix: &str) -> Result<Op
         Err(error) => return Err(request.problem(&error)),
     };
     let body = body.map_err(|error| Problem::not_done(format!("the record `{key}` cannot be read: {error}")))?;
-    let record = serde_json::from_slice(&body.into_bytes());
-    record.map(Some).map_err(|error| Problem::not_done(format!("the record `{key}` is not valid: {error}")))
+    let record: JobRecord = serde_json::from_slice(&body.into_bytes())
+        .map_err(|error| Problem::not_done(format!("the record `{key}` is not valid: {error}")))?;
+    Ok(Some(record).filter(|record| settings.prefix_of(&upload_of(record)) == prefix))
 }
 
 /// Reads the records whose folders below the signed prefix begin with these digits.
@@ -58,7 +66,9 @@ pub async fn records_beginning(aws: &Aws, settings: &Settings, digits: &str) -> 
 /// Fails if the record cannot be read.
 pub async fn record_next_to(aws: &Aws, settings: &Settings, key: &str) -> Result<Option<JobRecord>, Problem> {
     let prefix = &settings.signed_prefix.0;
-    match key.strip_prefix(prefix).and_then(|rest| rest.split_once('/')) {
+    let folder = key.strip_prefix(prefix).and_then(|rest| rest.split_once('/'));
+    let is_hex = |folder: &str| folder.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match folder.filter(|(folder, _)| folder.len() == 32 && is_hex(folder)) {
         Some((folder, _)) => record_below(aws, settings, &format!("{prefix}{folder}/")).await,
         None => Ok(None),
     }
@@ -70,10 +80,15 @@ pub async fn record_next_to(aws: &Aws, settings: &Settings, key: &str) -> Result
 /// Fails if they cannot be listed.
 pub async fn versions(aws: &Aws, settings: &Settings, key: &str) -> Result<Vec<ObjectVersion>, Problem> {
     let bucket = &settings.upload_bucket;
-    let call = aws.s3.list_object_versions().bucket(bucket).prefix(key).max_keys(MAX_VERSIONS);
-    let page = call.expected_bucket_owner(&settings.ota_role.account).send().await;
+    // XML cannot express some characters of keys.
+    let call = aws.s3.list_object_versions().bucket(bucket).prefix(key).encoding_type(EncodingType::Url);
+    let page = call.max_keys(MAX_VERSIONS).expected_bucket_owner(&settings.ota_role.account).send().await;
     let page =
         page.map_err(|error| Request::new("s3:ListBucketVersions", format!("{bucket}/{key}")).problem(&error))?;
     // S3 lists keys in lexicographic order: longer keys that begin with this key come after it.
-    Ok(page.versions.unwrap_or_default().into_iter().filter(|version| version.key() == Some(key)).collect())
+    let is_encoded = page.encoding_type == Some(EncodingType::Url);
+    let is_of_key = |version: &ObjectVersion| {
+        version.key().is_some_and(|listed| if is_encoded { decoded(listed) == key } else { listed == key })
+    };
+    Ok(page.versions.unwrap_or_default().into_iter().filter(is_of_key).collect())
 }

@@ -3,15 +3,17 @@
 use crate::aws::Aws;
 use crate::objects;
 use crate::output::warn;
+use crate::patience::Patience;
 use crate::problem::{Exit, Problem, Request, is_denied, one_line};
 use crate::stack::Stack;
 use aws_sdk_cloudwatchlogs::error::SdkError;
 use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError;
+use aws_sdk_s3::primitives::DateTime;
 use ota_on_upload::s3::record::JobRecord;
 use ota_on_upload::upload::Upload;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 /// The number of times that Lambda invokes the function for an event.
 const MAX_ATTEMPTS: usize = 3;
@@ -82,51 +84,83 @@ impl Outcome {
 ///
 /// # Errors
 /// Fails if the time is over, or a request fails.
-pub async fn wait(aws: &Aws, stack: &Stack, upload: &Upload, patience: Duration) -> Result<Outcome, Problem> {
+pub async fn wait(aws: &Aws, stack: &Stack, upload: &Upload, time: Duration) -> Result<Outcome, Problem> {
     let start = Instant::now();
-    // The clock of this machine can be late.
-    let since = jiff::Timestamp::now().as_millisecond() - 3_600_000;
-    let (mut failures, mut can_read_log, mut next_log) = (0, true, start);
-    while start.elapsed() < patience {
-        let record = objects::record(aws, &stack.settings, upload).await?;
+    let mut patience = Patience::new(Some(time));
+    let mut log = Log { since: None, failures: 0, can_read: true, next: start };
+    while !patience.is_over() {
+        let record = patience.ask(objects::record(aws, &stack.settings, upload)).await?.flatten();
         if let Some(record) = record.filter(|record| record.job_arn.is_some()) {
             return Ok(Outcome::created(&record));
         }
-        if can_read_log && next_log <= Instant::now() {
-            next_log = Instant::now() + LATER_PAUSE;
-            let lines = final_lines(aws, stack, upload, since).await.or_else(|error| {
-                let problem =
-                    Request::new("logs:FilterLogEvents", format!("log-group:{}", stack.log_group)).problem(&error);
-                if !is_denied(&error) {
-                    return Err(problem);
-                }
-                problem.messages.iter().for_each(warn);
-                warn("without the log of the function, only a new job is noticed");
-                can_read_log = false;
-                Ok(Vec::new())
-            })?;
-            let failed = lines.iter().filter(|line| line["outcome"] == "failed").count();
-            let last = lines.iter().rev().find(|line| line["outcome"] != "failed");
-            if let Some(line) = last.or(lines.last().filter(|_| failed >= MAX_ATTEMPTS)) {
-                return Ok(Outcome::logged(line));
-            }
-            if failed > failures {
-                let reason = lines.last().and_then(|line| line["reason"].as_str()).unwrap_or_default();
-                warn(format_args!("attempt {failed} of {MAX_ATTEMPTS} failed, Lambda retries: {}", one_line(reason)));
-                failures = failed;
+        if log.can_read && log.next <= Instant::now() {
+            log.next = Instant::now() + LATER_PAUSE;
+            if let Some(outcome) = patience.ask(log.outcome(aws, stack, upload)).await?.flatten() {
+                return Ok(outcome);
             }
         }
         let is_new = start.elapsed() < Duration::from_secs(10);
-        sleep(if is_new { FIRST_PAUSE } else { LATER_PAUSE }).await;
+        patience.sleep(if is_new { FIRST_PAUSE } else { LATER_PAUSE }).await;
     }
-    let minutes = patience.as_secs() / 60;
-    let group = &stack.log_group;
+    let (minutes, group) = (time.as_secs() / 60, &stack.log_group);
     Err(Problem::new(
         Exit::TimedOut,
         format!(
             "no outcome is known after {minutes} min: see the log group `{group}`, or ask an operator to run `make logs`"
         ),
     ))
+}
+
+/// The log of the function, as far as it was read.
+struct Log {
+    /// The time of the upload on the clock of S3, in milliseconds since 1970. The clock of this machine can be wrong.
+    since: Option<i64>,
+    failures: usize,
+    can_read: bool,
+    next: Instant,
+}
+
+impl Log {
+    /// Reads the log. `None` if it has no outcome of the upload yet.
+    async fn outcome(&mut self, aws: &Aws, stack: &Stack, upload: &Upload) -> Result<Option<Outcome>, Problem> {
+        let since = match self.since {
+            Some(since) => since,
+            None => self.time_of(aws, stack, upload).await?,
+        };
+        let lines = match final_lines(aws, stack, upload, since).await {
+            Ok(lines) => lines,
+            Err(error) => {
+                let resource = format!("log-group:{}", stack.log_group);
+                let problem = Request::new("logs:FilterLogEvents", resource).problem(&error);
+                if !is_denied(&error) {
+                    return Err(problem);
+                }
+                problem.messages.iter().for_each(warn);
+                warn("without the log of the function, only a new job is noticed");
+                self.can_read = false;
+                return Ok(None);
+            }
+        };
+        let failed = lines.iter().filter(|line| line["outcome"] == "failed").count();
+        let last = lines.iter().rev().find(|line| line["outcome"] != "failed");
+        if let Some(line) = last.or(lines.last().filter(|_| failed >= MAX_ATTEMPTS)) {
+            return Ok(Some(Outcome::logged(line)));
+        }
+        if failed > self.failures {
+            let reason = lines.last().and_then(|line| line["reason"].as_str()).unwrap_or_default();
+            warn(format_args!("attempt {failed} of {MAX_ATTEMPTS} failed, Lambda retries: {}", one_line(reason)));
+            self.failures = failed;
+        }
+        Ok(None)
+    }
+
+    async fn time_of(&mut self, aws: &Aws, stack: &Stack, upload: &Upload) -> Result<i64, Problem> {
+        let versions = objects::versions(aws, &stack.settings, &upload.key).await?;
+        let version = versions.iter().find(|version| version.version_id() == Some(&upload.version_id));
+        let seconds = version.and_then(|version| version.last_modified()).map_or(0, DateTime::secs);
+        self.since = Some(seconds * 1000);
+        Ok(seconds * 1000)
+    }
 }
 
 /// The final log lines of the function about an upload, the oldest first.

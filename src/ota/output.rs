@@ -43,7 +43,7 @@ pub fn confirm(question: &str, is_agreed: bool) -> Result<(), Problem> {
         return Ok(());
     }
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return Err(Problem::usage(format!("{question} Nobody can answer without a terminal: add `--yes` to agree")));
+        return Err(Problem::usage(format!("{question} Without a terminal, there is no answer: add `--yes` to agree")));
     }
     let mut stderr = io::stderr();
     write!(stderr, "{question} [y/N] ")?;
@@ -63,7 +63,7 @@ pub fn printable(text: &str) -> String {
 
 fn changes_terminal(letter: char) -> bool {
     letter.is_control()
-        || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Writes JSON with a final line break. The characters that would change the terminal are escaped, as in every JSON here.

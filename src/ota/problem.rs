@@ -29,7 +29,7 @@ pub const EXIT_CODES: &str = "\
 Exit codes:
   0  done
   1  could not be done, or the upload was skipped, with the reason
-  2  the command line is wrong, or nobody can answer a question: add --yes
+  2  the command line is wrong or ambiguous, or a question has no answer: add --yes
   3  the upload is rejected
   4  the rollout is over, and devices failed, timed out or rejected the job
   5  the job was canceled, or canceled for some devices
@@ -42,12 +42,14 @@ pub struct Problem {
     pub exit: Exit,
     /// Each is one line.
     pub messages: Vec<String>,
+    /// `true` if the same request may succeed later: AWS throttled it, failed, or did not answer.
+    pub is_temporary: bool,
 }
 
 impl Problem {
     /// A problem with one message.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, messages: vec![message.into()] }
+        Self { exit, messages: vec![message.into()], is_temporary: false }
     }
 
     /// A command that could not be done.
@@ -65,7 +67,8 @@ impl Problem {
 impl From<io::Error> for Problem {
     fn from(error: io::Error) -> Self {
         let is_closed = error.kind() == io::ErrorKind::BrokenPipe;
-        Self { exit: Exit::NotDone, messages: if is_closed { Vec::new() } else { vec![error.to_string()] } }
+        let messages = if is_closed { Vec::new() } else { vec![error.to_string()] };
+        Self { exit: Exit::NotDone, messages, is_temporary: false }
     }
 }
 
@@ -106,7 +109,7 @@ impl Request {
     {
         let Self { action, resource } = self;
         let code = error.code().unwrap_or_default();
-        Problem::not_done(if INVALID_CREDENTIALS.contains(&code) {
+        let message = if INVALID_CREDENTIALS.contains(&code) {
             format!("AWS does not accept the credentials ({code}): sign in again, for example with `aws sso login`")
         } else if is_denied(error) {
             format!("`{action}` is not allowed on `{resource}`: {}", self.remedy())
@@ -120,9 +123,10 @@ impl Request {
         } else {
             format!(
                 "`{action}` on `{resource}` got no response, check the Region and the network: {}",
-                one_line(&chain(error))
+                one_line(&innermost(error))
             )
-        })
+        };
+        Problem { is_temporary: is_temporary(error), ..Problem::not_done(message) }
     }
 
     /// The remedy if the action is denied.
@@ -142,6 +146,19 @@ impl Request {
             _ => format!("attach {policy} to your role, or ask an operator"),
         }
     }
+}
+
+/// Returns whether the same request may succeed later.
+fn is_temporary<E>(error: &SdkError<E, HttpResponse>) -> bool
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    let code = error.code().unwrap_or_default();
+    let is_throttled =
+        ["Throttl", "TooManyRequests", "SlowDown", "RequestLimitExceeded"].iter().any(|part| code.contains(part));
+    let is_fault = error.raw_response().is_some_and(|response| response.status().as_u16() >= 500);
+    let is_unsent = !matches!(error, SdkError::ServiceError(_) | SdkError::ConstructionFailure(_));
+    is_throttled || is_fault || is_unsent && !has_no_credentials(error)
 }
 
 /// Returns whether AWS denies a request for lack of a right.
@@ -166,21 +183,19 @@ fn has_no_credentials<E>(error: &SdkError<E, HttpResponse>) -> bool
 where
     E: Error + Send + Sync + 'static,
 {
-    !matches!(error, SdkError::TimeoutError(_) | SdkError::ResponseError(_)) && chain(error).contains("credential")
+    !matches!(error, SdkError::TimeoutError(_) | SdkError::ResponseError(_))
+        && chain(error).iter().any(|message| message.contains("credential"))
 }
 
-/// The messages of an error and of its causes, each once.
-fn chain<E: Error + Send + Sync + 'static>(error: &SdkError<E, HttpResponse>) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let message = error.to_string();
-        if !text.contains(&message) {
-            text = format!("{text}: {message}");
-        }
-        cause = error.source();
-    }
-    text
+/// The messages of an error and of its causes.
+fn chain<E: Error + Send + Sync + 'static>(error: &SdkError<E, HttpResponse>) -> Vec<String> {
+    let causes = std::iter::successors(error.source(), |&error| error.source());
+    [error.to_string()].into_iter().chain(causes.map(ToString::to_string)).collect()
+}
+
+/// The message of the first cause.
+fn innermost<E: Error + Send + Sync + 'static>(error: &SdkError<E, HttpResponse>) -> String {
+    chain(error).pop().unwrap_or_default()
 }
 
 fn or<'a>(text: &'a str, other: &'a str) -> &'a str {
@@ -214,7 +229,7 @@ mod tests {
     }
 
     fn message(error: &CancelError) -> String {
-        let Problem { exit, mut messages } = Request::new("iot:CancelJob", "job/AFR_OTA-a").problem(error);
+        let Problem { exit, mut messages, .. } = Request::new("iot:CancelJob", "job/AFR_OTA-a").problem(error);
         assert_eq!((exit, messages.len()), (Exit::NotDone, 1));
         messages.remove(0)
     }
@@ -246,6 +261,24 @@ mod tests {
         ] {
             let message = message(&error);
             assert!(message.starts_with(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn only_throttled_failed_and_unanswered_requests_may_succeed_later() {
+        for (error, expected) in [
+            (service_error(429, Some("ThrottlingException"), ""), true),
+            (service_error(400, Some("TooManyRequestsException"), ""), true),
+            (service_error(503, Some("SlowDown"), ""), true),
+            (service_error(500, None, ""), true),
+            (SdkError::timeout_error("no answer"), true),
+            (SdkError::timeout_error("no answer of the credential provider"), true),
+            (SdkError::construction_failure("refused"), false),
+            (service_error(403, Some("AccessDeniedException"), ""), false),
+            (service_error(410, Some("LimitExceededException"), ""), false),
+        ] {
+            let problem = Request::new("iot:CancelJob", "job/AFR_OTA-a").problem(&error);
+            assert_eq!(problem.is_temporary, expected, "{error:?}");
         }
     }
 

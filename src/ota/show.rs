@@ -2,7 +2,7 @@
 
 use crate::aws::Aws;
 use crate::counts::Counts;
-use crate::find::find_existing;
+use crate::find::find;
 use crate::job_text::{retries, schedule, targets, time, windows};
 use crate::jobs::{DescribedJob, with_upload};
 use crate::output::{write_facts, write_json};
@@ -23,7 +23,7 @@ pub async fn run(
     is_json: bool,
     out: &mut dyn Write,
 ) -> Result<Exit, Problem> {
-    let release = find_existing(aws, stack, name).await?;
+    let release = find(aws, stack, name).await?;
     let (upload, job) = (&release.upload, release.job.as_ref());
     let text = match job {
         Some(job) => aws.jobs.document(&job.id).await?.unwrap_or_default(),
@@ -37,7 +37,7 @@ pub async fn run(
     };
     if is_json {
         let job = job.map(|job| with_upload(job.json.clone(), &upload.bucket, &upload.key, &upload.version_id));
-        let record = release.record.as_ref().map(public_record);
+        let record = public_record(&release.record);
         let json = json!({"job": job, "jobDocument": document, "streamInfo": stream, "record": record});
         write_json(out, &json)?;
         return Ok(Exit::Done);
@@ -49,10 +49,10 @@ pub async fn run(
         (None, _) => "none: devices fetch the image from a presigned URL".to_owned(),
     };
     let mut facts = vec![("upload", format!("s3://{}/{}?versionId={}", upload.bucket, upload.key, upload.version_id))];
-    facts.extend(record_facts(release.record.as_ref()));
+    facts.extend(record_facts(&release.record));
     match job {
         Some(job) => facts.extend(job_facts(job)),
-        None => facts.push(("job", format!("{}, which {}", release.job_id, release.state_without_job()))),
+        None => facts.push(("job", format!("{}, which {}", release.record.job_id, release.state_without_job()))),
     }
     facts.extend(signature_facts(&document));
     facts.push(("stream", stream));
@@ -67,8 +67,7 @@ fn public_record(record: &JobRecord) -> Value {
     serde_json::to_value(JobRecord { nonce: None, ..record.clone() }).unwrap_or_default()
 }
 
-fn record_facts(record: Option<&JobRecord>) -> Vec<(&'static str, String)> {
-    let Some(record) = record else { return vec![("receipt", "missing".to_owned())] };
+fn record_facts(record: &JobRecord) -> Vec<(&'static str, String)> {
     let tags: Vec<_> = record.tags.0.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let verified = match record.verified {
         Some(true) => "yes, with the certificate of the signing job",

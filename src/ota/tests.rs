@@ -2,16 +2,19 @@
 
 use crate::args::{Arguments, Command, DevicesArguments, ListArguments};
 use crate::aws::Aws;
+use crate::check::Candidate;
 use crate::problem::{Exit, Problem};
 use crate::stack::{Stack, default_settings};
-use crate::{devices, list};
+use crate::{devices, list, upload};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_iot::config::http::{HttpRequest, HttpResponse};
 use aws_sdk_iot::config::{Credentials, RuntimeComponents, SharedAsyncSleep, SharedCredentialsProvider};
+use aws_sdk_s3::types::ObjectVersion;
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use clap::{CommandFactory, Parser};
 use ota_on_upload::s3::record::JobRecord;
@@ -42,16 +45,21 @@ struct Fake {
     list_queries: Arc<Mutex<Vec<String>>>,
 }
 
+/// Clients of a fake.
+fn aws_with(fake: impl HttpClient + 'static) -> Aws {
+    let config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
+        .http_client(fake)
+        .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+        .build();
+    Aws::new(&config).unwrap()
+}
+
 impl Fake {
     fn aws(&self) -> Aws {
-        let config = SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("us-east-1"))
-            .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
-            .http_client(self.clone())
-            .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
-            .build();
-        Aws::new(&config).unwrap()
+        aws_with(self.clone())
     }
 
     fn count(&self, operation: &str) -> usize {
@@ -317,16 +325,60 @@ async fn throttled_requests_are_repeated() {
     assert_eq!(fake.count("ListJobs"), 4 + 4);
 }
 
+/// A fake of S3 that loses the response of the first PutObject.
+#[derive(Debug, Clone)]
+struct Losing {
+    /// `true` if S3 has the file although the response is lost.
+    has_file: bool,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+impl HttpClient for Losing {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for Losing {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let mut requests = self.requests.lock().unwrap();
+        requests.push(request.method().to_owned());
+        let is_first = requests.len() == 1;
+        if request.method() == "PUT" && is_first {
+            return HttpConnectorFuture::ready(Err(ConnectorError::io("the connection was closed".into())));
+        }
+        let version =
+            |id: &str| format!("<Version><Key>firmware/a.bin</Key><VersionId>{id}</VersionId><Size>5</Size></Version>");
+        let new = if self.has_file { version("new") } else { String::new() };
+        let body = format!("<ListVersionsResult>{new}{}</ListVersionsResult>", version("old"));
+        let body = if request.method() == "PUT" { String::new() } else { body };
+        let mut response = HttpResponse::new(200.try_into().unwrap(), SdkBody::from(body));
+        response.headers_mut().insert("x-amz-version-id", "again");
+        HttpConnectorFuture::ready(Ok(response))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_response_does_not_upload_the_file_twice() {
+    for (has_file, version, requests) in
+        [(true, "new", vec!["PUT", "GET"]), (false, "again", vec!["PUT", "GET", "PUT"])]
+    {
+        let fake = Losing { has_file, requests: Arc::default() };
+        let aws = aws_with(fake.clone());
+        let (key, tags, bytes) = ("firmware/a.bin".to_owned(), String::new(), b"image".to_vec());
+        let candidate = Candidate { key, tags, size: 5, bytes };
+        let old = ObjectVersion::builder().key("firmware/a.bin").version_id("old").size(5).build();
+        let upload = upload::put(&aws, &default_settings().unwrap(), candidate, &[0; 32], &[old]).await.unwrap();
+        assert_eq!(
+            (upload.version_id.as_str(), &*fake.requests.lock().unwrap()),
+            (version, &requests.iter().map(|&name| name.to_owned()).collect::<Vec<_>>())
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_region_is_required() {
     let config = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
     let Err(Problem { messages, .. }) = Aws::new(&config) else { panic!("no Region is needed") };
     assert!(messages[0].starts_with("no Region is set: "), "{messages:?}");
-}
-
-#[test]
-fn the_fake_has_jobs_of_this_stack() {
-    let description = describe("AFR_OTA-0001")["job"]["description"].as_str().unwrap().to_owned();
-    let upload = Upload::from_description(&description).unwrap();
-    assert_eq!((upload.bucket.as_str(), upload.key.as_str()), ("bucket", "firmware/image-0001.bin"));
 }

@@ -23,7 +23,7 @@ pub fn parse_since(text: &str) -> Result<Timestamp, String> {
     if let Ok(Minutes(minutes)) = text.parse() {
         return Timestamp::now().checked_sub(minutes.minutes()).map_err(|error| error.to_string());
     }
-    let date: Result<jiff::civil::Date, _> = text.parse();
+    let date = jiff::civil::Date::strptime("%Y-%m-%d", text);
     let midnight = date.and_then(|date| date.to_zoned_datetime(TimeZone::system()));
     midnight
         .map(|midnight| midnight.timestamp())
@@ -59,7 +59,9 @@ mod tests {
         let age = Timestamp::now().duration_since(parse_since("2d").unwrap());
         assert!((age.as_secs() - 2 * 24 * 3600).abs() < 60, "{age:?}");
         assert!(parse_since("2026-12-01").is_ok());
-        assert!(parse_since("tomorrow").unwrap_err().starts_with("expected a duration such as "));
+        for other in ["tomorrow", "2026-12-01T02:00"] {
+            assert!(parse_since(other).unwrap_err().starts_with("expected a duration such as "), "{other}");
+        }
     }
 
     #[test]

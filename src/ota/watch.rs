@@ -3,17 +3,17 @@
 use crate::args::WatchArguments;
 use crate::aws::Aws;
 use crate::counts::{Counts, Until};
-use crate::find::{Release, find_existing};
+use crate::find::{Release, find};
 use crate::jobs::{DescribedJob, with_upload};
 use crate::output::{complain, report, say, write_json};
+use crate::patience::Patience;
 use crate::problem::{Exit, Problem};
 use crate::stack::Stack;
 use crate::text::counted;
-use aws_sdk_iot::types::TargetSelection;
+use aws_sdk_iot::types::{JobStatus, TargetSelection};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, Write, stderr};
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until};
 
 /// The pause between two looks at the job.
 const PAUSE: Duration = Duration::from_secs(3);
@@ -28,7 +28,7 @@ pub async fn run(
     is_json: bool,
     out: &mut dyn Write,
 ) -> Result<Exit, Problem> {
-    let release = find_existing(aws, stack, &arguments.release.release).await?;
+    let release = find(aws, stack, &arguments.release.release).await?;
     let job = release.existing_job()?.clone();
     let is_continuous = job.job.target_selection() == Some(&TargetSelection::Continuous);
     if is_continuous && !job.is_over() && arguments.until.is_none() && arguments.timeout.is_none() {
@@ -61,20 +61,19 @@ impl Ending {
     /// Returns the ending of a rollout, or `None` if it goes on.
     fn of(job: &DescribedJob, until: Option<Until>) -> Option<Self> {
         let (counts, status) = (Counts::from(job), job.status());
-        // The targets of a continuous job are never all known: its share is that of the devices with the job so far.
-        let is_continuous = job.job.target_selection() == Some(&TargetSelection::Continuous);
-        if until.is_some_and(|until| until.is_reached(&counts, is_continuous || job.is_rolled_out())) {
-            let devices = counted(counts.succeeded, "device");
-            return Some(Self::new(Exit::Done, format!("{devices} of {} succeeded", counts.total())));
-        }
         if job.is_being_deleted() {
             return Some(Self::new(Exit::Canceled, "the job is being deleted"));
         }
-        if !job.is_over() || counts.in_progress > 0 {
+        let is_reached = until.is_some_and(|until| until.is_reached(&counts, job.is_rolled_out()));
+        if is_reached && status != JobStatus::Canceled {
+            let devices = counted(counts.succeeded, "device");
+            return Some(Self::new(Exit::Done, format!("{devices} of {} succeeded", counts.total())));
+        }
+        if !job.is_over() || counts.unfinished(&status) > 0 {
             return None;
         }
         let exit = match counts.exit(&status) {
-            Exit::Done if until.is_some() => Exit::NotDone,
+            Exit::Done if until.is_some() || !job.is_rolled_out() => Exit::NotDone,
             exit => exit,
         };
         Some(Self::new(
@@ -89,9 +88,7 @@ impl Ending {
                     let comment = job.job.comment().map(|comment| format!(": {comment}")).unwrap_or_default();
                     format!("the job was canceled, or canceled for {}{comment}", counted(counts.canceled, "device"))
                 }
-                _ if counts.queued > 0 => {
-                    format!("the rollout is over, and {} never got the job", counted(counts.queued, "device"))
-                }
+                _ if !job.is_rolled_out() => "the rollout ended before all devices got the job".to_owned(),
                 _ if counts.succeeded == 0 => "the rollout is over, and no device got the job".to_owned(),
                 _ => "the rollout is over, and fewer devices succeeded than `--until` requires".to_owned(),
             },
@@ -113,28 +110,26 @@ async fn watch(
     mut job: DescribedJob,
     arguments: &WatchArguments,
 ) -> Result<(DescribedJob, Ending), Problem> {
-    let deadline = arguments.timeout.map(|timeout| Instant::now() + timeout);
+    let mut patience = Patience::new(arguments.timeout);
     let progress = Progress::new();
     let mut last = String::new();
-    loop {
-        let counts = Counts::from(&job);
-        progress.show(&job, &counts, &mut last);
+    let ending = loop {
+        progress.show(&job, &Counts::from(&job), &mut last);
         if let Some(ending) = Ending::of(&job, arguments.until) {
-            progress.end();
-            return Ok((job, ending));
+            break ending;
         }
-        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-            progress.end();
-            return Ok((job, Ending::new(Exit::TimedOut, "the time to wait is over, and the rollout goes on")));
+        if patience.is_over() {
+            break Ending::new(Exit::TimedOut, "the time to wait is over, and the rollout goes on");
         }
-        let next = Instant::now() + PAUSE;
-        sleep_until(deadline.map_or(next, |deadline| deadline.min(next))).await;
-        let Some(new) = aws.jobs.describe(&job.id).await? else {
-            progress.end();
-            return Ok((job, Ending::new(Exit::Canceled, "the job was deleted")));
-        };
-        job = new;
-    }
+        patience.sleep(PAUSE).await;
+        match patience.ask(aws.jobs.describe(&job.id)).await? {
+            Some(Some(new)) => job = new,
+            Some(None) => break Ending::new(Exit::Canceled, "the job was deleted"),
+            None => {}
+        }
+    };
+    progress.end();
+    Ok((job, ending))
 }
 
 /// The progress of a rollout on standard error: a bar on a terminal, otherwise a line after each change.
@@ -173,14 +168,8 @@ impl Progress {
 mod tests {
     use super::*;
     use crate::counts::details;
-    use aws_sdk_iot::types::{Job, JobProcessDetails, JobStatus};
+    use aws_sdk_iot::types::{Job, JobProcessDetails};
     use serde_json::Value;
-
-    fn ending(status: JobStatus, (succeeded, failed, canceled): (i32, i32, i32), until: Option<&str>) -> Option<Exit> {
-        let job = Job::builder().status(status).job_process_details(details(succeeded, failed, canceled)).build();
-        let job = DescribedJob { id: "AFR_OTA-a".to_owned(), job, json: Value::Null };
-        Ending::of(&job, until.map(|until| until.parse().unwrap())).map(|ending| ending.exit)
-    }
 
     #[test]
     fn each_ending_has_its_exit_code() {
@@ -196,8 +185,11 @@ mod tests {
             (JobStatus::Completed, (3, 0, 0), None, Some(Exit::Done)),
             (JobStatus::Completed, (3, 1, 0), None, Some(Exit::DevicesFailed)),
             (JobStatus::Canceled, (3, 0, 1), None, Some(Exit::Canceled)),
+            (JobStatus::Canceled, (3, 0, 0), Some("succeeded=100%"), Some(Exit::Canceled)),
         ] {
-            assert_eq!(ending(status.clone(), counts, until), expected, "{status} {counts:?} {until:?}");
+            let (succeeded, failed, canceled) = counts;
+            let exit = exit_of(status.clone(), details(succeeded, failed, canceled), until);
+            assert_eq!(exit, expected, "{status} {counts:?} {until:?}");
         }
     }
 
@@ -205,24 +197,30 @@ mod tests {
     fn a_job_is_over_once_no_device_is_at_work() {
         for status in [JobStatus::Canceled, JobStatus::Completed] {
             let details = JobProcessDetails::builder().number_of_in_progress_things(1).build();
-            let job = Job::builder().status(status).job_process_details(details).build();
-            assert_eq!(Ending::of(&DescribedJob { id: String::new(), job, json: Value::Null }, None), None);
+            assert_eq!(exit_of(status, details, None), None);
         }
+        // The end behavior STOP_ROLLOUT leaves queued executions.
+        let details = JobProcessDetails::builder().number_of_succeeded_things(1).number_of_queued_things(1).build();
+        assert_eq!(exit_of(JobStatus::Completed, details, None), None);
+    }
+
+    fn exit_of(status: JobStatus, details: JobProcessDetails, until: Option<&str>) -> Option<Exit> {
+        let job = Job::builder().status(status).job_process_details(details).build();
+        let job = DescribedJob { id: String::new(), job, json: Value::Null };
+        Ending::of(&job, until.map(|until| until.parse().unwrap())).map(|ending| ending.exit)
     }
 
     #[test]
-    fn the_share_of_a_snapshot_is_known_once_the_job_is_rolled_out() {
-        let until = "succeeded=90%".parse().unwrap();
-        for (selection, waiting, expected) in [
-            (TargetSelection::Snapshot, None, Some(Exit::Done)),
-            (TargetSelection::Snapshot, Some(vec!["lab".to_owned()]), None),
-            (TargetSelection::Continuous, Some(vec!["lab".to_owned()]), Some(Exit::Done)),
+    fn a_rollout_is_a_success_only_once_the_job_is_rolled_out() {
+        for (status, until, waiting, expected) in [
+            (JobStatus::InProgress, Some("succeeded=90%"), None, Some(Exit::Done)),
+            (JobStatus::InProgress, Some("succeeded=90%"), Some("lab"), None),
+            (JobStatus::InProgress, Some("succeeded=1"), Some("lab"), Some(Exit::Done)),
+            (JobStatus::Completed, None, Some("lab"), Some(Exit::NotDone)),
         ] {
+            let waiting = waiting.map(|group| vec![group.to_owned()]);
             let details = JobProcessDetails::builder().number_of_succeeded_things(1).set_processing_targets(waiting);
-            let job = Job::builder().status(JobStatus::InProgress).target_selection(selection.clone());
-            let job = job.job_process_details(details.build()).build();
-            let job = DescribedJob { id: String::new(), job, json: Value::Null };
-            assert_eq!(Ending::of(&job, Some(until)).map(|ending| ending.exit), expected, "{selection}");
+            assert_eq!(exit_of(status.clone(), details.build(), until), expected, "{status} {until:?}");
         }
     }
 }

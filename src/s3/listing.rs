@@ -47,8 +47,8 @@ pub(crate) async fn earlier_versions(scope: Scope<'_>, max: i32) -> Result<Vec<U
     Ok(earlier)
 }
 
-/// Decodes a key of a list. S3 encodes a space as `+`.
-fn decoded(key: &str) -> String {
+/// Decodes a URL-encoded key of a list. S3 encodes a space as `+`.
+pub fn decoded(key: &str) -> String {
     percent_decode_str(&key.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 

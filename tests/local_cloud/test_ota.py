@@ -24,7 +24,13 @@ ONE, TWO, THREE = THINGS
 DETAILS = {"reason": "0xEEEEEEEE: 0xffffffff"}
 BAR = "█"
 # Without those of the policies of the stack.
-READ_STACK_AND_RECORDS = ["cloudformation:DescribeStacks", "s3:GetObject", "s3:ListBucket", "iot:DescribeJob"]
+READ_RELEASES = [
+    "cloudformation:DescribeStacks",
+    "s3:GetObject",
+    "s3:ListBucket",
+    "iot:DescribeJob",
+    "iot:GetJobDocument",
+]
 UPLOADER, OPERATOR = "UploaderPolicyArn", "OperatorPolicyArn"
 
 
@@ -169,7 +175,11 @@ class Uploads(OtaTest):
         self.assertEqual(code, 0, text)
         self.assertNotRegex(text, "\x1b\\[[0-9;]*m")
         code, text = on_terminal("upload", image("color.bin"), "--to", "lab", "--start", "now")
+        self.assertEqual(code, 0, text)
         self.assertIn("\x1b[32m✓", text)
+        self.assertIn(" for lab (3 devices); the job starts at once", text)
+        code, output, messages = ota("groups", "--stack", "none", CLICOLOR_FORCE="1")
+        self.assertNotIn("\x1b", messages)
 
     def test_nothing_is_uploaded_that_would_be_rejected(self):
         code, output, messages = ota("upload", image("never.bin"), "--to", "fleet", "--wait", "--json")
@@ -296,6 +306,23 @@ class Rollouts(OtaTest):
         ]:
             self.assertIn(f"\n{fact}", f"\n{text}")
 
+    def test_the_newest_version_of_a_key_is_never_confused_with_the_one_before(self):
+        release = self.release("newer.bin")
+        older = f"s3://{release['bucket']}/firmware/newer.bin?versionId={release['versionId']}"
+        cloud.upload("firmware/newer.bin", b"without tags")
+        for command in (["watch"], ["cancel", "--yes"]):
+            problem = self.refuses(2, *command, "newer.bin")
+            self.assertIn("the newest version of `firmware/newer.bin` has no job", problem)
+            self.assertIn(older, problem)
+        self.succeeds("cancel", older, "--yes")
+
+    def test_a_key_can_look_like_another_name(self):
+        for name in ("AFR_OTA-key", "a b+c%20ü#.bin", "key?versionId=1.bin"):
+            release = self.release(name, f"--key=firmware/{name}")
+            for named in (name, f"firmware/{name}", f"s3://{release['bucket']}/firmware/{name}"):
+                shown = json.loads(self.succeeds("show", named, "--json"))
+                self.assertEqual(shown["job"]["jobId"], release["jobId"], named)
+
     def test_a_manifest_with_its_own_description_is_a_release_of_the_stack(self):
         file = cloud.upload("firmware/app.bin", IMAGE)
         manifest = {"files": [{"key": "firmware/app.bin", "versionId": file}], "description": "Gateway 2.1.0"}
@@ -338,11 +365,11 @@ class Endings(OtaTest):
         self.assertEqual((job["status"], job["comment"]), ("CANCELED", "wrong image"))
         self.assertIn(" CANCELED: ", self.succeeds("cancel", job_id))
 
-        self.assertIn("has 1 device at work", self.refuses(1, "delete", job_id, "--yes"))
+        self.assertIn("has 1 device that may still fetch the image", self.refuses(1, "delete", job_id, "--yes"))
         report(job_id, ONE, "SUCCEEDED")
         self.assertIn("wrong image", self.refuses(5, "watch", job_id))
         record = self.hide_receipt(release)
-        self.assertIn(f"the receipt of `{job_id}` is missing", self.refuses(1, "delete", job_id, "--yes"))
+        self.assertIn(f"the job `{job_id}` is not this stack's", self.refuses(1, "delete", job_id, "--yes"))
         client("s3").delete_object(**record)
         code, text = on_terminal("delete", job_id, typed="y\n")
         self.assertEqual(code, 0, text)
@@ -392,6 +419,7 @@ class Endings(OtaTest):
             ("AFR_OTA-other-prefix", f"s3://{bucket}/other/a?versionId=v"),
             ("AFR_OTA-copy", own["description"]),
             ("AFR_OTA-marked", "Gateway 2.1.0 (release 0123456789abcdef)"),
+            ("AFR_OTA-no-record", f"s3://{bucket}/firmware/no-record.bin?versionId=v (release 0123456789abcdef)"),
             ("other", own["description"]),
         ]:
             arn = own["jobArn"].replace(own["jobId"], job_id)
@@ -406,24 +434,62 @@ class Endings(OtaTest):
             self.assertEqual(client("iot").describe_job(jobId=job_id)["job"]["status"], "IN_PROGRESS")
             self.assertNotIn(f"{job_id} ", self.succeeds("list", "--all"))
 
-    def test_a_job_without_a_record_is_shown_but_never_changed(self):
-        target = client("iot").describe_thing(thingName=ONE)["thingArn"]
-        place = f"s3://{cloud.outputs['BucketName']}/firmware/no-record.bin?versionId=v1"
-        self.create_job("AFR_OTA-no-record", target, f"{place} (release 0123456789abcdef)")
-        self.assertRegex(self.succeeds("show", "AFR_OTA-no-record"), "receipt +missing")
-        problem = self.refuses(1, "cancel", "AFR_OTA-no-record", "--yes")
-        self.assertIn("cancel it with `aws iot cancel-job --job-id AFR_OTA-no-record`", problem)
-        self.assertEqual(client("iot").describe_job(jobId="AFR_OTA-no-record")["job"]["status"], "IN_PROGRESS")
-        client("iot").cancel_job(jobId="AFR_OTA-no-record")
-        self.assertIn("the receipt of `AFR_OTA-no-record` is missing", self.refuses(1, "delete", "AFR_OTA-no-record"))
+    def test_a_job_that_was_changed_or_created_again_is_never_touched(self):
+        for name, change in [("edited.bin", self.edit), ("again.bin", self.create_again)]:
+            release = self.release(name)
+            job_id, iot = release["jobId"], client("iot")
+            change(iot.describe_job(jobId=job_id)["job"])
+            for command in (["cancel", "--yes"], ["delete", "--yes"], ["watch"]):
+                for named in (job_id, name, release["streamId"]):
+                    with self.subTest(command, named=named):
+                        self.assertIn(f"the job `{job_id}` is not this stack's", self.refuses(1, *command, named))
+            self.assertEqual(iot.describe_job(jobId=job_id)["job"]["status"], "IN_PROGRESS")
+            self.assertEqual(iot.describe_stream(streamId=release["streamId"])["streamInfo"]["streamVersion"], 1)
+
+    def edit(self, job):
+        client("iot").update_job(jobId=job["jobId"], description="approved")
+
+    def create_again(self, job):
+        client("iot").delete_job(jobId=job["jobId"], force=True)
+        self.create_job(job["jobId"], job["targets"][0], job["description"])
+
+    def test_a_forged_record_proves_nothing(self):
+        # The job document leads to an object outside the folders of releases, next to which is a record.
+        bucket, url = cloud.outputs["BucketName"], "s3.us-east-1.amazonaws.com"
+        record = {"bucket": bucket, "key": "firmware/a.bin", "versionId": "v", "jobId": "AFR_OTA-forged", "tags": {}}
+        for folder in ("by-hand", "0a" * 16):
+            body = json.dumps(record | {"jobArn": "arn"}).encode()
+            client("s3").put_object(Bucket=bucket, Key=f"SignedImage/{folder}/release.json", Body=body)
+            file = {"update_data_url": f"https://{url}/{bucket}/SignedImage/{folder}/x"}
+            document = json.dumps({"afr_ota": {"files": [file]}})
+            target = client("iot").describe_thing(thingName=ONE)["thingArn"]
+            job = {"jobId": "AFR_OTA-forged", "targets": [target], "document": document}
+            client("iot").create_job(**job, description="a (release )")
+            self.assertIn("is not this stack's", self.refuses(1, "cancel", "AFR_OTA-forged", "--yes"))
+            self.assertNotIn("AFR_OTA-forged ", self.succeeds("list"))
+            client("iot").delete_job(jobId="AFR_OTA-forged", force=True)
+
+    def test_a_release_without_its_stream_can_be_ended(self):
+        file = cloud.upload("firmware/part.bin", IMAGE)
+        manifest = {"files": [{"key": "firmware/part.bin", "versionId": file}], "description": "Gateway 2.2.0"}
+        path = image("ended.ota.json", json.dumps(manifest).encode())
+        release = json.loads(self.succeeds("upload", path, "--to", "lab", "--start", "now", "--wait", "--json"))
+        client("iot").delete_stream(streamId=release["streamId"])
+        self.succeeds("cancel", release["jobId"], "--yes")
+        deleted = json.loads(self.succeeds("delete", release["jobId"], "--yes", "--json"))
+        self.assertEqual((deleted["jobDeleted"], deleted["streamDeleted"]), (True, False))
+
+    def test_a_job_is_canceled_by_several_people_at_once(self):
+        job_id = self.release("all.bin")["jobId"]
+        command = [OTA, "cancel", job_id, "--yes"]
+        processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment()) for _ in range(4)]
+        self.assertEqual([process.wait(60) for process in processes], [0, 0, 0, 0])
 
     def create_job(self, job_id, target, description):
         client("iot").create_job(jobId=job_id, targets=[target], document="{}", description=description)
 
-    def test_what_does_not_exist_is_deleted(self):
-        deleted = json.loads(self.succeeds("delete", "AFR_OTA-gone", "--json"))
-        expected = {"jobId": "AFR_OTA-gone", "jobDeleted": False, "streamId": None, "streamDeleted": False}
-        self.assertEqual(deleted, expected)
+    def test_a_name_without_a_record_is_not_deleted(self):
+        self.assertIn("`AFR_OTA-typo` is not known", self.refuses(1, "delete", "AFR_OTA-typo", "--yes"))
         self.assertIn("no version of `gone.bin` has a job", self.refuses(1, "delete", "gone.bin"))
 
 
@@ -432,11 +498,12 @@ class BadInput(OtaTest):
         bucket = cloud.outputs["BucketName"]
         for key in ("firmware/both.bin", "firmware/firmware/both.bin"):
             self.assertEqual(cloud.outcome(key, cloud.upload(key, IMAGE, "ota:thing-group=lab"))["outcome"], "created")
+        self.release("taken.bin", "--job-id", "taken")
         no_credentials = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
         for code, arguments, changes, expected in [
             (1, ["show", "AFR_OTA-unknown"], {}, "`AFR_OTA-unknown` is not known: "),
             (1, ["show", "unknown.bin"], {}, "no version of `unknown.bin` has a job"),
-            (1, ["show", "unknown.bin?versionId=v"], {}, "the version `v` of `unknown.bin` has no job"),
+            (1, ["show", "unknown.bin?versionId=v"], {}, "no version of `unknown.bin?versionId=v` has a job"),
             (1, ["show", "unknown"], {}, "no version of `unknown` has a job"),
             (2, ["show", "firmware/both.bin"], {}, f"is ambiguous, expected `s3://{bucket}/firmware/both.bin` or "),
             (1, ["show", "s3://other/a.bin"], {}, f"`other` is not the bucket of the stack, expected `{bucket}`"),
@@ -446,7 +513,20 @@ class BadInput(OtaTest):
             (1, ["list"], {"AWS_REGION": None, "AWS_DEFAULT_REGION": None}, "no Region is set: "),
             (1, ["list"], no_credentials, "no valid credentials are found: "),
             (1, ["list"], {"AWS_ACCESS_KEY_ID": "expired"}, "AWS does not accept the credentials "),
-            (1, ["list", "--profile", "none"], no_credentials, "no valid credentials are found: "),
+            (1, ["list", "--profile", "none"], {}, "no valid credentials are found: "),
+            (2, ["upload", fifo()], {}, "is not a regular file"),
+            (
+                2,
+                ["upload", image("y.bin"), "--key", f"firmware/{'y' * 1024}"],
+                {},
+                "has 1033 bytes, expected at most 1024",
+            ),
+            (
+                3,
+                ["check", image("z.bin"), "--to", "lab", "--job-id", "taken"],
+                {},
+                "another job has the ID `AFR_OTA-taken`",
+            ),
             (2, ["upload", "/none"], {}, "the file `/none` cannot be read: "),
             (
                 2,
@@ -460,10 +540,10 @@ class BadInput(OtaTest):
         for key in ("firmware/both.bin", "firmware/firmware/both.bin"):
             shown = json.loads(self.succeeds("show", f"s3://{bucket}/{key}", "--json"))
             self.assertEqual(shown["job"]["key"], key)
-        self.assertIn("no version of `both.bin` has a job", self.refuses(1, "show", f"s3://{bucket}/both.bin"))
+        self.assertIn("`both.bin` is not below `firmware/`", self.refuses(1, "show", f"s3://{bucket}/both.bin"))
 
     def test_a_missing_right_is_named(self):
-        job_id, user = self.release("rights.bin")["jobId"], user_with("reader", READ_STACK_AND_RECORDS)
+        job_id, user = self.release("rights.bin")["jobId"], user_with("reader", READ_RELEASES)
         problem = self.refuses(1, "cancel", job_id, "--yes", **user)
         expected = (
             f"`iot:CancelJob` is not allowed on `job/{job_id}`: attach the policy in the stack's output `{OPERATOR}`"
@@ -555,6 +635,12 @@ def user_with(name, actions=(), policy=None):
         iam.put_user_policy(UserName=name, PolicyName="rights", PolicyDocument=document)
     key = iam.create_access_key(UserName=name)["AccessKey"]
     return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+
+
+def fifo():
+    path = Path(scratch, "fifo")
+    os.mkfifo(path)
+    return str(path)
 
 
 def versions(key):

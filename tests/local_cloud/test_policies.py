@@ -452,7 +452,11 @@ class ManagedPolicies(PolicyTest):
             ],
             ("iot:DescribeJobExecution", aws("iot", "thing/any")),
             ("iot:DescribeStream", aws("iot", "stream/AFR_OTA-1")),
-            *[("iot:DescribeThingGroup", aws("iot", f"thinggroup/{group}")) for group in ("lab", "any")],
+            *[
+                (f"iot:{action}", aws("iot", f"thinggroup/{group}"))
+                for action in ("DescribeThingGroup", "ListThingsInThingGroup")
+                for group in ("lab", "any")
+            ],
             *[("iot:DescribeThing", aws("iot", f"thing/{thing}")) for thing in ("desk", "lab-1")],
             *[("kms:Decrypt", KEY, self.context(arn)) for arn in (stack.bucket, self.record)],
         )
@@ -565,6 +569,7 @@ class ManagedPolicies(PolicyTest):
                 for action, resource in (
                     ("DescribeThing", thing),
                     ("DescribeThingGroup", group),
+                    ("ListThingsInThingGroup", group),
                     ("DescribeJobExecution", thing),
                 )
                 for where in (here, there)
