@@ -96,6 +96,7 @@ def keep(cloud):
         f"    --tagging 'ota:thing-group={THING_GROUP}&ota:start=now'",
         "make logs",
         "aws iot list-jobs --query 'jobs[].[jobId, status]' --output text",
+        "ota watch blinky-1.1.0.bin    # and ota devices, ota cancel, ota delete",
         f"aws iot-jobs-data update-job-execution --job-id AFR_OTA-… --thing-name {THINGS[0]} --status SUCCEEDED",
     )
     show("What MiniStack lacks", *LIMITATIONS)

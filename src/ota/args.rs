@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// The forms of `RELEASE`, for the help.
-const RELEASE: &str = "A job ID or ARN, a stream ID, `s3://bucket/key` (its newest released version), or \
-                       `s3://bucket/key?versionId=…`";
+const RELEASE: &str = "A key such as `blinky-1.2.0.bin` (its newest version), `s3://bucket/key`, either with `?versionId=…`, a job \
+                       ID or ARN, or a stream ID";
 
 /// Releases firmware with the stack of ota-on-upload, and manages what was released.
 ///
@@ -192,7 +192,7 @@ pub struct ListArguments {
     #[arg(long)]
     pub all: bool,
     /// Only jobs with this status
-    #[arg(long)]
+    #[arg(long, ignore_case = true)]
     pub status: Option<JobStatusName>,
     /// Only jobs with this thing group as a target
     #[arg(long, value_name = "GROUP")]
@@ -210,9 +210,11 @@ pub struct ListArguments {
 #[allow(missing_docs, reason = "the names of AWS IoT")]
 pub enum JobStatusName {
     Scheduled,
+    #[value(alias = "in_progress")]
     InProgress,
     Completed,
     Canceled,
+    #[value(alias = "deletion_in_progress")]
     DeletionInProgress,
 }
 
@@ -221,9 +223,11 @@ pub enum JobStatusName {
 #[allow(missing_docs, reason = "the names of AWS IoT")]
 pub enum ExecutionStatusName {
     Queued,
+    #[value(alias = "in_progress")]
     InProgress,
     Succeeded,
     Failed,
+    #[value(alias = "timed_out")]
     TimedOut,
     Rejected,
     Removed,
@@ -239,7 +243,7 @@ pub fn aws_name(value: &impl ValueEnum) -> String {
 /// A release.
 #[derive(Debug, Args)]
 pub struct ReleaseArgument {
-    #[doc = "A job ID or ARN, a stream ID, or an upload"]
+    #[doc = "A key, a job ID or ARN, or a stream ID"]
     #[arg(long_help = RELEASE)]
     pub release: String,
 }
@@ -251,7 +255,7 @@ pub struct DevicesArguments {
     #[command(flatten)]
     pub release: ReleaseArgument,
     /// Only executions with this status
-    #[arg(long)]
+    #[arg(long, ignore_case = true)]
     pub status: Option<ExecutionStatusName>,
     /// Maximum number of failed, rejected and timed-out executions whose status details are looked up
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
@@ -266,8 +270,8 @@ pub struct WatchArguments {
     pub release: ReleaseArgument,
     /// End when this share or number of devices has succeeded: `succeeded=95%` or `succeeded=100`
     ///
-    /// A share is that of all devices of the job. A continuous job never has all of them: the share is that of the devices
-    /// that have the job so far.
+    /// A share counts once AWS IoT has rolled out the job to all its targets. The command ends early, with the exit code 4, if
+    /// the devices that are left cannot reach the number any more.
     #[arg(long, value_name = "CONDITION")]
     pub until: Option<Until>,
     /// Maximum time to wait

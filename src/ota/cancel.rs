@@ -84,7 +84,7 @@ fn plan(job: &DescribedJob, is_forced: bool) -> Vec<String> {
              and may have stopped anywhere in the update"
         )
     } else {
-        format!("  {at_work} at work: may finish; `--force` cancels their executions, too, and they cannot report a result")
+        format!("  {at_work} at work: may finish; `--force` cancels these executions, too, so that no result can be reported")
     });
     lines
 }

@@ -8,6 +8,7 @@ use crate::release_tags::header;
 use crate::stack::{Stack, default_settings};
 use ota_on_upload::clients::Clients;
 use ota_on_upload::handler::Function;
+use ota_on_upload::not_released::SkipReason;
 use ota_on_upload::options::target::Target;
 use ota_on_upload::outcome::{Outcome, Release};
 use ota_on_upload::request::file_kind::is_manifest;
@@ -139,11 +140,18 @@ pub async fn check(
     match &release.outcome {
         Outcome::Rejected { reasons, .. } => problem = rejected(reasons.clone()),
         Outcome::Skipped { reason, .. } => {
-            let message = format!("the function would skip `{}`: {}", candidate.key, reason.as_str());
+            let remedy = if *reason == SkipReason::NoTags { "; name a target, such as `--to lab`" } else { "" };
+            let message = format!("the function would skip `{}`: {}{remedy}", candidate.key, reason.as_str());
             problem = Problem::not_done(message);
         }
-        Outcome::DryRun { requests, note, .. } => {
-            note.iter().for_each(warn);
+        Outcome::DryRun { requests, .. } => {
+            for (member, what) in
+                [("jobTemplateArn", "job template"), ("destinationPackageVersions", "package versions")]
+            {
+                if !requests.create_job[member].is_null() {
+                    warn(format_args!("the {what} of the job are not looked up: the function can still reject them"));
+                }
+            }
             if let Some(aws) = aws {
                 let targets = requests.create_job["targets"].as_array().into_iter().flatten();
                 let mut reasons = missing_targets(aws, targets.filter_map(Value::as_str)).await?;
@@ -315,7 +323,10 @@ mod tests {
     async fn a_file_without_tags_is_skipped() {
         let skipped = checked(&candidate("firmware/a.bin", "team=a", b"image")).await;
         assert_eq!(skipped.problem.exit, Exit::NotDone);
-        assert_eq!(skipped.problem.messages, ["the function would skip `firmware/a.bin`: no-tags"]);
+        assert_eq!(
+            skipped.problem.messages,
+            ["the function would skip `firmware/a.bin`: no-tags; name a target, such as `--to lab`"]
+        );
     }
 
     #[tokio::test]

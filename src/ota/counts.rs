@@ -16,8 +16,8 @@ Counts of devices, by the status of their executions of the job:
   timed out    the device reported no result before the time-out
   canceled     the execution was canceled, with the job or for this device
   removed      the device left the thing group, or was deleted
-AWS IoT counts executions: a device that left its thing group and joined again can count twice. The total does not
-include removed devices.";
+AWS IoT counts executions: a device that left its thing group and joined again can count twice.
+The total does not include removed devices.";
 
 /// The numbers of devices of a job.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -132,6 +132,20 @@ impl Until {
                 is_rolled_out && counts.total() > 0 && succeeded * 100.0 >= counts.total() as f64 * share
             }
             Self::Devices(number) => counts.succeeded >= number,
+        }
+    }
+}
+
+impl Until {
+    /// Returns whether enough devices can still succeed. Until the job is rolled out, more devices can get it and succeed, so
+    /// only a share of 100 % is out of reach.
+    #[allow(clippy::cast_precision_loss, reason = "the numbers of devices are far below 2^52")]
+    pub fn is_reachable(self, counts: &Counts, final_failures: i64, is_rolled_out: bool) -> bool {
+        let possible = counts.total() - counts.canceled - final_failures;
+        match self {
+            Self::Percent(share) if is_rolled_out => possible as f64 * 100.0 >= counts.total() as f64 * share,
+            Self::Percent(share) => share < 100.0 || final_failures + counts.canceled == 0,
+            Self::Devices(number) => !is_rolled_out || possible >= number,
         }
     }
 }

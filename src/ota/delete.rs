@@ -35,8 +35,10 @@ pub async fn run(
     if has_stream {
         say(format_args!("deletes the stream `{stream_id}`"));
     }
-    if has_job {
+    if let Some(job) = release.job.as_ref().filter(|_| has_job) {
+        let devices = counted(Counts::from(job).total(), "device");
         say(format_args!("deletes the job `{job_id}`"));
+        say(format_args!("  the results of {devices} are lost: `ota devices {job_id} --json` shows them until then"));
     }
     if has_stream || has_job {
         confirm("Delete them?", arguments.yes)?;

@@ -179,10 +179,10 @@ impl Reasons {
         writeln!(out, "\nreasons of {looked_up} of {failures}:\n")?;
         let row = |(status, reason, Devices { number, names }): (&str, &str, &Devices)| {
             let more = if *number > names.len() { ", …" } else { "" };
-            vec![number.to_string(), status.to_owned(), reason.to_owned(), format!("{}{more}", names.join(", "))]
+            vec![number.to_string(), status.to_owned(), format!("{}{more}", names.join(", ")), reason.to_owned()]
         };
         let rows: Vec<_> = self.sorted().into_iter().map(row).collect();
-        Rows::new(&["EXECUTIONS", "STATUS", "STATUS DETAILS", "THINGS"]).write(out, &rows)?;
+        Rows::new(&["EXECUTIONS", "STATUS", "THINGS", "STATUS DETAILS"]).write(out, &rows)?;
         if self.failures > self.looked_up {
             say(format_args!("`--details {}` looks up all", self.failures));
         }

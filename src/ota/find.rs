@@ -241,9 +241,8 @@ async fn find_by_key(aws: &Aws, settings: &Settings, name: &str, keys: Vec<Key>)
     match found.pop() {
         Some(record) => with_job(aws, settings, record).await,
         None => Err(Problem::not_done(format!(
-            "no version of `{name}` has a job, of the newest {}: `ota list` shows all jobs, `ota list --key TEXT` those of \
-             keys that contain a text",
-            objects::MAX_VERSIONS
+            "no version of `{name}` has a job: it does not exist, is not released yet, or was rejected or skipped; `ota list \
+             --key TEXT` shows the jobs of keys with a text"
         ))),
     }
 }

@@ -130,6 +130,6 @@ fn row(job: &DescribedJob, upload: &Upload) -> Vec<String> {
         Counts::from(job).text(),
         targets(&job.job),
         schedule(&job.job),
-        format!("{}?versionId={}", upload.key, upload.version_id),
+        upload.key.clone(),
     ]
 }

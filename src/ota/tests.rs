@@ -253,10 +253,7 @@ async fn only_the_newest_releases_are_looked_up() {
     assert!(ids.is_sorted_by(|one, other| one > other), "{table}");
     // 0990 is that of another stack, and 0988 is a copy.
     assert!(!table.contains("AFR_OTA-0990") && !table.contains("AFR_OTA-0988"), "{table}");
-    assert!(
-        table.contains("2 succeeded, 1 failed") && table.contains("firmware/image-0998.bin?versionId=v1"),
-        "{table}"
-    );
+    assert!(table.contains("2 succeeded, 1 failed") && table.contains("firmware/image-0998.bin"), "{table}");
     assert_eq!(fake.count("ListJobs"), 4);
     assert!(fake.count("DescribeJob") < 25, "{}", fake.count("DescribeJob"));
 }

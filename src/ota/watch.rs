@@ -5,12 +5,12 @@ use crate::aws::Aws;
 use crate::counts::{Counts, Until};
 use crate::find::{Release, find};
 use crate::jobs::{DescribedJob, with_upload};
-use crate::output::{complain, report, say, write_json};
+use crate::output::{complain, report, say, warn, write_json};
 use crate::patience::Patience;
 use crate::problem::{Exit, Problem};
 use crate::stack::Stack;
 use crate::text::counted;
-use aws_sdk_iot::types::{JobStatus, TargetSelection};
+use aws_sdk_iot::types::{JobExecutionsRetryConfig, JobStatus, RetryableFailureType, TargetSelection};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, Write, stderr};
 use std::time::Duration;
@@ -70,7 +70,15 @@ impl Ending {
             return Some(Self::new(Exit::Done, format!("{devices} of {} succeeded", counts.total())));
         }
         if !job.is_over() || counts.unfinished(&status) > 0 {
-            return None;
+            let lost = until.filter(|until| !until.is_reachable(&counts, final_failures(job), job.is_rolled_out()));
+            return lost.map(|_| {
+                let (devices, id) = (counted(counts.not_succeeded(), "device"), &job.id);
+                let text = "the number of `--until` cannot be reached any more";
+                Self::new(
+                    Exit::DevicesFailed,
+                    format!("{devices} did not succeed: {text}; `ota cancel {id}` stops the rollout"),
+                )
+            });
         }
         let exit = match counts.exit(&status) {
             Exit::Done if until.is_some() || !job.is_rolled_out() => Exit::NotDone,
@@ -105,6 +113,21 @@ impl Ending {
     }
 }
 
+/// The number of executions that failed and will not be retried.
+fn final_failures(job: &DescribedJob) -> i64 {
+    let counts = Counts::from(job);
+    let criteria =
+        job.job.job_executions_retry_config().map(JobExecutionsRetryConfig::criteria_list).unwrap_or_default();
+    let is_final = |kind: &RetryableFailureType| {
+        criteria.iter().all(|criterion| {
+            criterion.number_of_retries == 0 || ![kind, &RetryableFailureType::All].contains(&&criterion.failure_type)
+        })
+    };
+    let failed = if is_final(&RetryableFailureType::Failed) { counts.failed } else { 0 };
+    let timed_out = if is_final(&RetryableFailureType::TimedOut) { counts.timed_out } else { 0 };
+    failed + timed_out + counts.rejected
+}
+
 async fn watch(
     aws: &Aws,
     mut job: DescribedJob,
@@ -113,8 +136,19 @@ async fn watch(
     let mut patience = Patience::new(arguments.timeout);
     let progress = Progress::new();
     let mut last = String::new();
+    let mut has_failed = false;
     let ending = loop {
-        progress.show(&job, &Counts::from(&job), &mut last);
+        let counts = Counts::from(&job);
+        progress.show(&job, &counts, &mut last);
+        if !has_failed && counts.not_succeeded() > 0 && !job.is_over() {
+            has_failed = true;
+            progress.suspend(|| {
+                let id = &job.id;
+                warn(format_args!(
+                    "devices do not succeed: `ota devices {id}` shows why, `ota cancel {id}` stops the rollout"
+                ));
+            });
+        }
         if let Some(ending) = Ending::of(&job, arguments.until) {
             break ending;
         }
@@ -157,6 +191,13 @@ impl Progress {
         }
     }
 
+    fn suspend(&self, report: impl FnOnce()) {
+        match &self.0 {
+            Some(bar) => bar.suspend(report),
+            None => report(),
+        }
+    }
+
     fn end(&self) {
         if let Some(bar) = &self.0 {
             bar.finish_and_clear();
@@ -168,7 +209,7 @@ impl Progress {
 mod tests {
     use super::*;
     use crate::counts::details;
-    use aws_sdk_iot::types::{Job, JobProcessDetails};
+    use aws_sdk_iot::types::{Job, JobProcessDetails, RetryCriteria};
     use serde_json::Value;
 
     #[test]
@@ -179,7 +220,8 @@ mod tests {
             (JobStatus::InProgress, (3, 1, 0), Some("succeeded=75%"), Some(Exit::Done)),
             (JobStatus::Completed, (0, 0, 0), None, Some(Exit::NotDone)),
             (JobStatus::DeletionInProgress, (3, 0, 0), None, Some(Exit::Canceled)),
-            (JobStatus::InProgress, (3, 1, 0), Some("succeeded=4"), None),
+            (JobStatus::InProgress, (3, 1, 0), Some("succeeded=4"), Some(Exit::DevicesFailed)),
+            (JobStatus::InProgress, (3, 0, 0), Some("succeeded=3"), Some(Exit::Done)),
             (JobStatus::Completed, (3, 1, 0), Some("succeeded=4"), Some(Exit::DevicesFailed)),
             (JobStatus::Completed, (3, 0, 0), Some("succeeded=4"), Some(Exit::NotDone)),
             (JobStatus::Completed, (3, 0, 0), None, Some(Exit::Done)),
@@ -208,6 +250,44 @@ mod tests {
         let job = Job::builder().status(status).job_process_details(details).build();
         let job = DescribedJob { id: String::new(), job, json: Value::Null };
         Ending::of(&job, until.map(|until| until.parse().unwrap())).map(|ending| ending.exit)
+    }
+
+    #[test]
+    fn a_number_that_cannot_be_reached_ends_the_command() {
+        let retry = |kind: RetryableFailureType| {
+            RetryCriteria::builder().failure_type(kind).number_of_retries(2).build().unwrap()
+        };
+        for (until, failure, retried, waiting, expected) in [
+            ("succeeded=100%", "failed", None, None, Some(Exit::DevicesFailed)),
+            ("succeeded=90%", "failed", None, None, None),
+            ("succeeded=10", "failed", None, None, Some(Exit::DevicesFailed)),
+            ("succeeded=9", "failed", None, None, None),
+            // More devices can get the job.
+            ("succeeded=10", "failed", None, Some("lab"), None),
+            ("succeeded=100%", "failed", None, Some("lab"), Some(Exit::DevicesFailed)),
+            ("succeeded=100%", "failed", Some(RetryableFailureType::TimedOut), None, Some(Exit::DevicesFailed)),
+            ("succeeded=100%", "failed", Some(RetryableFailureType::Failed), None, None),
+            ("succeeded=100%", "failed", Some(RetryableFailureType::All), None, None),
+            ("succeeded=100%", "timed out", Some(RetryableFailureType::Failed), None, Some(Exit::DevicesFailed)),
+            ("succeeded=100%", "timed out", Some(RetryableFailureType::TimedOut), None, None),
+            ("succeeded=100%", "rejected", Some(RetryableFailureType::All), None, Some(Exit::DevicesFailed)),
+        ] {
+            let details = JobProcessDetails::builder().number_of_succeeded_things(5).number_of_queued_things(4);
+            let details = match failure {
+                "failed" => details.number_of_failed_things(1),
+                "timed out" => details.number_of_timed_out_things(1),
+                _ => details.number_of_rejected_things(1),
+            };
+            let details = details.set_processing_targets(waiting.map(|group: &str| vec![group.to_owned()])).build();
+            let retries = JobExecutionsRetryConfig::builder();
+            let retries =
+                retries.set_criteria_list(Some(retried.iter().cloned().map(retry).collect())).build().unwrap();
+            let job = Job::builder().status(JobStatus::InProgress).job_executions_retry_config(retries);
+            let job = job.job_process_details(details).build();
+            let job = DescribedJob { id: String::new(), job, json: Value::Null };
+            let exit = Ending::of(&job, Some(until.parse().unwrap())).map(|ending| ending.exit);
+            assert_eq!(exit, expected, "{until} {failure} {retried:?} {waiting:?}");
+        }
     }
 
     #[test]

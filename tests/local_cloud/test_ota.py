@@ -261,12 +261,14 @@ class Rollouts(OtaTest):
         job_id = self.release("fails.bin", "--retries", "0")["jobId"]
         report(job_id, ONE, "IN_PROGRESS", "FAILED", details=DETAILS)
         report(job_id, TWO, "REJECTED", details={"reason": "too old"})
+        problem = self.refuses(4, "watch", job_id, "--until", "succeeded=100%")
+        self.assertIn("2 devices did not succeed: the number of `--until` cannot be reached any more", problem)
         succeed(job_id, THREE)
         output = self.succeeds("devices", job_id)
         self.assertRegex(output, rf"{ONE} +FAILED +0 ")
-        self.assertRegex(output, rf"1 +FAILED +reason=0xEEEEEEEE: 0xffffffff +{ONE}\n")
-        self.assertRegex(output, rf"1 +REJECTED +reason=too old +{TWO}\n")
-        only = json.loads(self.succeeds("devices", job_id, "--status", "failed", "--json"))
+        self.assertRegex(output, rf"1 +FAILED +{ONE} +reason=0xEEEEEEEE: 0xffffffff\n")
+        self.assertRegex(output, rf"1 +REJECTED +{TWO} +reason=too old\n")
+        only = json.loads(self.succeeds("devices", job_id, "--status", "FAILED", "--json"))
         (execution,) = only["executionSummaries"]
         self.assertEqual(execution["statusDetails"]["detailsMap"], DETAILS)
         self.assertIn("2 devices did not succeed", self.refuses(4, "watch", job_id))
@@ -339,7 +341,7 @@ class Rollouts(OtaTest):
         old, new = self.release("list-1.bin")["jobId"], self.release("list-2.bin")["jobId"]
         jobs = json.loads(self.succeeds("list", "--key", "firmware/list-", "--group", "lab", "--json"))["jobs"]
         self.assertEqual({job["jobId"] for job in jobs}, {old, new})
-        table = self.succeeds("list", "--key", "list-2", "--status", "in-progress", "--since", "1h")
+        table = self.succeeds("list", "--key", "list-2", "--status", "IN_PROGRESS", "--since", "1h")
         self.assertEqual(table.count("\n"), 2, table)
         self.assertRegex(table, rf"{new} +IN_PROGRESS +3 queued +lab +at once")
         self.assertEqual(json.loads(self.succeeds("list", "--status", "scheduled", "--json"))["jobs"], [])
