@@ -116,7 +116,9 @@ pub async fn find(aws: &Aws, stack: &Stack, name: &str) -> Result<Release, Probl
         Some(Name::Url { key, .. }) if !key.starts_with(prefix) => {
             Err(Problem::not_done(format!("`{key}` is not below `{prefix}`, the upload prefix of the stack")))
         }
-        Some(Name::Url { key, .. }) => find_by_key(aws, settings, key, Key::all(key)).await,
+        Some(Name::Url { key, .. }) => {
+            find_by_key(aws, settings, key, Key::all(key)).await?.ok_or_else(|| no_version(key))
+        }
         Some(Name::IdOrKey(text)) => {
             let by_id = if is_release_id(text) { find_by_id(aws, settings, text).await? } else { None };
             if let Some(release) = by_id {
@@ -124,8 +126,8 @@ pub async fn find(aws: &Aws, stack: &Stack, name: &str) -> Result<Release, Probl
             }
             let keys = [text.to_owned(), format!("{prefix}{text}")];
             let keys = keys.iter().filter(|key| key.starts_with(prefix)).flat_map(|key| Key::all(key)).collect();
-            let found = find_by_key(aws, settings, text, keys).await;
-            if is_release_id(text) { found.map_err(|_| unknown(text)) } else { found }
+            let problem = if is_release_id(text) { unknown } else { no_version };
+            find_by_key(aws, settings, text, keys).await?.ok_or_else(|| problem(text))
         }
         None => Err(Problem::usage(format!(
             "`{name}` names no release, expected a job ID or ARN, a stream ID, or `s3://bucket/key`, also with \
@@ -228,8 +230,15 @@ fn digits(id: &str) -> Option<String> {
     (digits.len() == 12 && is_hex(&digits)).then_some(digits)
 }
 
+fn no_version(name: &str) -> Problem {
+    Problem::not_done(format!(
+        "no version of `{name}` has a job: it does not exist, is not released yet, or was rejected or skipped; `ota list --key \
+         TEXT` shows the jobs of keys with a text"
+    ))
+}
+
 /// Finds the release of the only one of these keys that has one.
-async fn find_by_key(aws: &Aws, settings: &Settings, name: &str, keys: Vec<Key>) -> Result<Release, Problem> {
+async fn find_by_key(aws: &Aws, settings: &Settings, name: &str, keys: Vec<Key>) -> Result<Option<Release>, Problem> {
     let mut found = Vec::new();
     for key in &keys {
         found.extend(find_version(aws, settings, key).await?);
@@ -239,11 +248,8 @@ async fn find_by_key(aws: &Aws, settings: &Settings, name: &str, keys: Vec<Key>)
         return Err(Problem::usage(format!("`{name}` is ambiguous, expected {}", urls.join(" or "))));
     }
     match found.pop() {
-        Some(record) => with_job(aws, settings, record).await,
-        None => Err(Problem::not_done(format!(
-            "no version of `{name}` has a job: it does not exist, is not released yet, or was rejected or skipped; `ota list \
-             --key TEXT` shows the jobs of keys with a text"
-        ))),
+        Some(record) => with_job(aws, settings, record).await.map(Some),
+        None => Ok(None),
     }
 }
 
