@@ -32,7 +32,7 @@ FLEET = "fleet"
 FLEET_THINGS = [f"fleet-device-{number:02}" for number in range(1, 11)]
 ENVIRONMENT = KEPT / "environment.sh"
 LIMITATIONS = (
-    "A job starts at once, whatever its schedule. Rollout rates, time-outs and retries have no effect.",
+    "A job starts at once, whatever its schedule. Failed executions are not retried.",
     "Devices are only names. You report for them, with `aws iot-jobs-data`.",
     "E-mails are not sent. Log queries are not saved. Tags that are added after the upload raise no event.",
 )

@@ -2,7 +2,9 @@
 
 use crate::jobs::Jobs;
 use crate::problem::Problem;
+use aws_config::default_provider::region;
 use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -39,13 +41,20 @@ impl Aws {
     /// Fails if no Region is set. The user must set one.
     pub async fn from_env(profile: Option<&str>, region: Option<&str>) -> Result<Self, Problem> {
         let mut loader = aws_config::defaults(BehaviorVersion::latest());
+        let mut region = region.map(|region| Region::new(region.to_owned()));
         if let Some(profile) = profile {
-            // As in the AWS CLI, a profile on the command line precedes credentials in environment variables.
-            let credentials = ProfileFileCredentialsProvider::builder().profile_name(profile).build();
+            if region.is_none() {
+                region = region::Builder::default().profile_name(profile).build().region().await;
+            }
+            // As in the AWS CLI, a profile on the command line precedes credentials in environment variables. A profile that
+            // assumes a role needs the Region of AWS STS.
+            let config = ProviderConfig::without_region().with_region(region.clone());
+            let credentials =
+                ProfileFileCredentialsProvider::builder().configure(&config).profile_name(profile).build();
             loader = loader.profile_name(profile).credentials_provider(credentials);
         }
         if let Some(region) = region {
-            loader = loader.region(Region::new(region.to_owned()));
+            loader = loader.region(region);
         }
         Self::new(&loader.load().await)
     }

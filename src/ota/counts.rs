@@ -137,15 +137,15 @@ impl Until {
 }
 
 impl Until {
-    /// Returns whether enough devices can still succeed. Until the job is rolled out, more devices can get it and succeed, so
-    /// only a share of 100 % is out of reach.
+    /// Returns whether enough devices can still succeed. Unless all devices have the job, more can get it and succeed, so only
+    /// a share of 100 % is out of reach.
     #[allow(clippy::cast_precision_loss, reason = "the numbers of devices are far below 2^52")]
-    pub fn is_reachable(self, counts: &Counts, final_failures: i64, is_rolled_out: bool) -> bool {
+    pub fn is_reachable(self, counts: &Counts, final_failures: i64, have_all: bool) -> bool {
         let possible = counts.total() - counts.canceled - final_failures;
         match self {
-            Self::Percent(share) if is_rolled_out => possible as f64 * 100.0 >= counts.total() as f64 * share,
+            Self::Percent(share) if have_all => possible as f64 * 100.0 >= counts.total() as f64 * share,
             Self::Percent(share) => share < 100.0 || final_failures + counts.canceled == 0,
-            Self::Devices(number) => !is_rolled_out || possible >= number,
+            Self::Devices(number) => !have_all || possible >= number,
         }
     }
 }

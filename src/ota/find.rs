@@ -173,8 +173,11 @@ async fn record_with_digits(aws: &Aws, settings: &Settings, id: &str) -> Result<
 async fn with_job(aws: &Aws, settings: &Settings, record: JobRecord) -> Result<Release, Problem> {
     match aws.jobs.describe(&record.job_id).await? {
         Some(job) if is_job_of(&record, &job) => proven(aws, settings, record, job).await,
-        Some(job) if record.job_arn.is_some() => Err(foreign(settings, &job.id)),
-        // Another job has the ID, and the function will choose another ID.
+        // Another release of the stack can have a job with the same ID, because the job of this one was deleted.
+        Some(job) if record.job_arn.is_some() && record_of(aws, settings, &job).await?.is_none() => {
+            Err(foreign(settings, &job.id))
+        }
+        // Without a receipt, another job has the ID, and the function will choose another ID.
         _ => Ok(Release { upload: upload_of(&record), job: None, record }),
     }
 }
@@ -289,7 +292,7 @@ async fn find_version(
 /// Returns the record of a job of the stack. `None` if the job is not the stack's.
 ///
 /// The description names the upload, except if a manifest has another description, or the key is very long. Then the
-/// files of the job's document are next to the record, or the ID has the digits of the record.
+/// stream in the job's document has the digits of the record, or the image is next to it.
 ///
 /// # Errors
 /// Fails if a request fails.
@@ -297,21 +300,23 @@ pub async fn record_of(aws: &Aws, settings: &Settings, job: &DescribedJob) -> Re
     let description = job.job.description().unwrap_or_default();
     let record = match Upload::from_description(description) {
         Some(upload) if is_own(settings, &upload) => objects::record(aws, settings, &upload).await?,
-        None if description.contains(" (release ") => match record_of_document(aws, settings, job).await? {
-            Some(record) => Some(record),
-            None => record_with_digits(aws, settings, &job.id).await?,
-        },
-        _ => None,
+        Some(_) => None,
+        None => record_of_document(aws, settings, job).await?,
     };
     Ok(record.filter(|record| is_job_of(record, job)))
 }
 
-/// Returns the record next to the first signed image of a job's document. `None` if the job, the image or the record
-/// does not exist.
+/// Returns the record to which a job's document leads. `None` if the job or the record does not exist.
 async fn record_of_document(aws: &Aws, settings: &Settings, job: &DescribedJob) -> Result<Option<JobRecord>, Problem> {
     let Some(document) = aws.jobs.document(&job.id).await? else { return Ok(None) };
-    match signed_key(aws, settings, &json_of(&document)["afr_ota"]).await? {
-        Some(key) => objects::record_next_to(aws, settings, &key).await,
+    let ota = &json_of(&document)["afr_ota"];
+    if let Some(stream) = ota["streamname"].as_str() {
+        return record_with_digits(aws, settings, stream).await;
+    }
+    let prefix = &settings.signed_prefix.0;
+    let beginning = format!("/{}/{}", settings.upload_bucket, encoded(prefix));
+    match ota["files"][0]["update_data_url"].as_str().and_then(|url| url.split_once(&beginning)) {
+        Some((_, rest)) => objects::record_next_to(aws, settings, &format!("{prefix}{rest}")).await,
         None => Ok(None),
     }
 }
@@ -319,23 +324,6 @@ async fn record_of_document(aws: &Aws, settings: &Settings, job: &DescribedJob) 
 /// Returns whether an upload is below the upload prefix of the stack's bucket.
 fn is_own(settings: &Settings, upload: &Upload) -> bool {
     upload.bucket == settings.upload_bucket && upload.key.starts_with(&settings.upload_prefix.0)
-}
-
-/// The key of the first signed image of a job's document, if it is in the bucket of the stack.
-async fn signed_key(aws: &Aws, settings: &Settings, ota: &Value) -> Result<Option<String>, Problem> {
-    if let Some(stream) = ota["streamname"].as_str() {
-        if !is_release_id(stream) {
-            return Ok(None);
-        }
-        let Some((stream, _)) = aws.jobs.stream(stream).await? else { return Ok(None) };
-        let location = stream.files.unwrap_or_default().into_iter().next().and_then(|file| file.s3_location);
-        let location = location.filter(|location| location.bucket() == Some(&settings.upload_bucket));
-        return Ok(location.and_then(|location| location.key));
-    }
-    let url = ota["files"][0]["update_data_url"].as_str().unwrap_or_default();
-    let prefix = &settings.signed_prefix.0;
-    let beginning = format!("/{}/{}", settings.upload_bucket, encoded(prefix));
-    Ok(url.split_once(&beginning).map(|(_, rest)| format!("{prefix}{rest}")))
 }
 
 #[cfg(test)]

@@ -37,7 +37,10 @@ async fn record_below(aws: &Aws, settings: &Settings, prefix: &str) -> Result<Op
         Err(error) if is_missing(&error) => return Ok(None),
         Err(error) => return Err(request.problem(&error)),
     };
-    let body = body.map_err(|error| Problem::not_done(format!("the record `{key}` cannot be read: {error}")))?;
+    let body = body.map_err(|error| Problem {
+        is_temporary: true,
+        ..Problem::not_done(format!("the record `{key}` cannot be read: {error}"))
+    })?;
     let record: JobRecord = serde_json::from_slice(&body.into_bytes())
         .map_err(|error| Problem::not_done(format!("the record `{key}` is not valid: {error}")))?;
     Ok(Some(record).filter(|record| settings.prefix_of(&upload_of(record)) == prefix))

@@ -88,7 +88,7 @@ pub async fn wait(aws: &Aws, stack: &Stack, upload: &Upload, time: Duration) -> 
     let start = Instant::now();
     let mut patience = Patience::new(Some(time));
     let mut log = Log { since: None, failures: 0, can_read: true, next: start };
-    while !patience.is_over() {
+    loop {
         let record = patience.ask(objects::record(aws, &stack.settings, upload)).await?.flatten();
         if let Some(record) = record.filter(|record| record.job_arn.is_some()) {
             return Ok(Outcome::created(&record));
@@ -98,6 +98,9 @@ pub async fn wait(aws: &Aws, stack: &Stack, upload: &Upload, time: Duration) -> 
             if let Some(outcome) = patience.ask(log.outcome(aws, stack, upload)).await?.flatten() {
                 return Ok(outcome);
             }
+        }
+        if patience.is_over() {
+            break;
         }
         let is_new = start.elapsed() < Duration::from_secs(10);
         patience.sleep(if is_new { FIRST_PAUSE } else { LATER_PAUSE }).await;

@@ -154,8 +154,17 @@ where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
     let code = error.code().unwrap_or_default();
-    let is_throttled =
-        ["Throttl", "TooManyRequests", "SlowDown", "RequestLimitExceeded"].iter().any(|part| code.contains(part));
+    let is_throttled = [
+        "Throttl",
+        "TooManyRequests",
+        "SlowDown",
+        "RequestLimitExceeded",
+        "BandwidthLimitExceeded",
+        "PriorRequestNotComplete",
+        "RequestTimeout",
+    ]
+    .iter()
+    .any(|part| code.contains(part));
     let is_fault = error.raw_response().is_some_and(|response| response.status().as_u16() >= 500);
     let is_unsent = !matches!(error, SdkError::ServiceError(_) | SdkError::ConstructionFailure(_));
     is_throttled || is_fault || is_unsent && !has_no_credentials(error)
@@ -271,6 +280,8 @@ mod tests {
             (service_error(400, Some("TooManyRequestsException"), ""), true),
             (service_error(503, Some("SlowDown"), ""), true),
             (service_error(500, None, ""), true),
+            (service_error(400, Some("RequestTimeout"), ""), true),
+            (service_error(400, Some("RequestTimeTooSkewed"), ""), false),
             (SdkError::timeout_error("no answer"), true),
             (SdkError::timeout_error("no answer of the credential provider"), true),
             (SdkError::construction_failure("refused"), false),

@@ -64,7 +64,7 @@ pub async fn run(
         warn(before);
         confirm("Upload it again, and create another job?", arguments.yes)?;
     }
-    let upload = put(aws, settings, candidate, &digest, &versions).await?;
+    let upload = put(aws, settings, candidate, &digest).await?;
     let url = format!("s3://{}/{}?versionId={}", upload.bucket, upload.key, upload.version_id);
     let mut json = json!({"bucket": upload.bucket, "key": upload.key, "versionId": upload.version_id});
     report(format_args!("uploaded {url}"));
@@ -104,20 +104,19 @@ async fn plan(aws: &Aws, candidate: &Candidate, settings: &Settings, checked: &V
     let arns = job["targets"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let mut targets = Vec::new();
     for target in arns.filter_map(target) {
-        let things = match &target {
-            Target::ThingGroup(name) => aws.jobs.things_in(name).await,
-            Target::Thing(_) => Ok(1),
-        };
-        targets.push(match (target, things) {
-            (Target::ThingGroup(name), Ok(MAX_COUNTED)) => format!("{name} ({MAX_COUNTED} devices or more)"),
-            (Target::ThingGroup(name), Ok(things)) => {
-                format!("{name} ({})", counted(i64::try_from(things).unwrap_or_default(), "device"))
-            }
-            (Target::ThingGroup(name), Err(problem)) => {
-                problem.messages.iter().for_each(|message| warn(format_args!("devices are not counted: {message}")));
-                name
-            }
-            (target @ Target::Thing(_), _) => target.to_string(),
+        targets.push(match target {
+            Target::ThingGroup(name) => match aws.jobs.things_in(&name).await {
+                Ok(MAX_COUNTED) => format!("{name} ({MAX_COUNTED} devices or more)"),
+                Ok(things) => format!("{name} ({})", counted(i64::try_from(things).unwrap_or_default(), "device")),
+                Err(problem) => {
+                    problem
+                        .messages
+                        .iter()
+                        .for_each(|message| warn(format_args!("devices are not counted: {message}")));
+                    name
+                }
+            },
+            thing @ Target::Thing(_) => thing.to_string(),
         });
     }
     let config = &job["schedulingConfig"];
@@ -163,24 +162,19 @@ fn same_release(record: &JobRecord, tags: &Tags, sha256: &str) -> Option<String>
         Some(_) => "the same file",
         None => "a file of the same size",
     };
-    let state = if job_arn.is_some() { "is released already" } else { "is being released" };
+    let state = if job_arn.is_some() { "is released already" } else { "is being released, or was rejected" };
     Some(format!("{file} with the same tags {state}, as `{job_id}`"))
 }
 
 /// Puts the file into the bucket with its tags. S3 verifies its SHA-256.
 ///
 /// Each version of an object is a release. After a lost response, the file is therefore put again only if S3 has no new
-/// version. `before` has the versions before the upload.
+/// version.
 ///
 /// # Errors
 /// Fails if S3 rejects the file, or does not answer.
-pub async fn put(
-    aws: &Aws,
-    settings: &Settings,
-    candidate: Candidate,
-    digest: &[u8],
-    before: &[ObjectVersion],
-) -> Result<Upload, Problem> {
+pub async fn put(aws: &Aws, settings: &Settings, candidate: Candidate, digest: &[u8]) -> Result<Upload, Problem> {
+    let before = objects::versions(aws, settings, &candidate.key).await?;
     let size = i64::try_from(candidate.bytes.len()).ok();
     let mut attempt = 1;
     loop {
@@ -190,13 +184,24 @@ pub async fn put(
             Err(problem) => problem,
         };
         sleep(PAUSE).await;
-        let now = objects::versions(aws, settings, &candidate.key).await?;
+        let Ok(now) = objects::versions(aws, settings, &candidate.key).await else {
+            warn("S3 may have the upload although its response was lost: look for it before you upload again");
+            return Err(problem);
+        };
         let is_new = |version: &&ObjectVersion| {
             version.size == size && before.iter().all(|known| known.version_id != version.version_id)
         };
-        if let Some(id) = now.iter().find(is_new).and_then(|version| version.version_id.clone()) {
-            warn("the response of S3 was lost, but S3 has the upload");
-            return Ok(Upload::new(settings.upload_bucket.clone(), candidate.key, id));
+        let mut new = now.iter().filter(is_new).filter_map(|version| version.version_id.clone());
+        match (new.next(), new.next()) {
+            (Some(id), None) => {
+                warn("the response of S3 was lost, but S3 has the upload");
+                return Ok(Upload::new(settings.upload_bucket.clone(), candidate.key, id));
+            }
+            (Some(_), Some(_)) => {
+                warn("S3 has several new versions of the key, of which one may be the upload");
+                return Err(problem);
+            }
+            (None, _) => {}
         }
         if attempt == MAX_ATTEMPTS {
             return Err(problem);

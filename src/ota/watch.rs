@@ -70,7 +70,10 @@ impl Ending {
             return Some(Self::new(Exit::Done, format!("{devices} of {} succeeded", counts.total())));
         }
         if !job.is_over() || counts.unfinished(&status) > 0 {
-            let lost = until.filter(|until| !until.is_reachable(&counts, final_failures(job), job.is_rolled_out()));
+            let failures = if status == JobStatus::InProgress { final_failures(job) } else { 0 };
+            // Devices can join the targets of a continuous job at any time.
+            let has_all = job.is_rolled_out() && job.job.target_selection() != Some(&TargetSelection::Continuous);
+            let lost = until.filter(|until| failures > 0 && !until.is_reachable(&counts, failures, has_all));
             return lost.map(|_| {
                 let (devices, id) = (counted(counts.not_succeeded(), "device"), &job.id);
                 let text = "the number of `--until` cannot be reached any more";
@@ -288,6 +291,23 @@ mod tests {
             let exit = Ending::of(&job, Some(until.parse().unwrap())).map(|ending| ending.exit);
             assert_eq!(exit, expected, "{until} {failure} {retried:?} {waiting:?}");
         }
+    }
+
+    #[test]
+    fn a_healthy_rollout_never_ends_early() {
+        let all = |status: JobStatus, selection, (queued, failed): (i32, i32), until: &str| {
+            let details = JobProcessDetails::builder().number_of_queued_things(queued).number_of_failed_things(failed);
+            let job = Job::builder().status(status).target_selection(selection).job_process_details(details.build());
+            let job = DescribedJob { id: String::new(), job: job.build(), json: Value::Null };
+            Ending::of(&job, Some(until.parse().unwrap())).map(|ending| ending.exit)
+        };
+        let (snapshot, continuous) = (TargetSelection::Snapshot, TargetSelection::Continuous);
+        assert_eq!(all(JobStatus::Scheduled, snapshot.clone(), (0, 0), "succeeded=3"), None);
+        assert_eq!(all(JobStatus::InProgress, snapshot.clone(), (2, 0), "succeeded=3"), None);
+        assert_eq!(all(JobStatus::InProgress, continuous.clone(), (2, 0), "succeeded=3"), None);
+        assert_eq!(all(JobStatus::InProgress, continuous.clone(), (2, 1), "succeeded=90%"), None);
+        assert_eq!(all(JobStatus::InProgress, continuous, (2, 1), "succeeded=100%"), Some(Exit::DevicesFailed));
+        assert_eq!(all(JobStatus::InProgress, snapshot, (2, 1), "succeeded=90%"), Some(Exit::DevicesFailed));
     }
 
     #[test]

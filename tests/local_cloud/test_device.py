@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import json
+import signal
+import time
 import unittest
 
 import boto3
@@ -18,7 +20,9 @@ THING = "lab-device-1"
 # An execution that a device refuses stays queued, and would be its next job in other tests.
 THING_OF_MANIFEST = "lab-device-3"
 OWN_CERTIFICATE = "/certs/own.pem"
+THING_OF_TIME_OUT = "lab-device-2"
 IMAGE = hashlib.shake_256(b"device").digest(300_001)
+SLOW_IMAGE = IMAGE * 80
 KEYS = {
     "P-256": lambda: ec.generate_private_key(ec.SECP256R1()),
     "P-384": lambda: ec.generate_private_key(ec.SECP384R1()),
@@ -164,8 +168,7 @@ class Mqtt(DeviceTest):
         self.assertEqual(device.installed("power.bin"), image)
 
     def test_a_device_whose_execution_ends_early_installs_the_next_job(self):
-        # The local cloud has no time-outs. A canceled execution rejects updates, as one that timed out does.
-        outcome = self.release("firmware/slow.bin", IMAGE * 80)
+        outcome = self.release("firmware/slow.bin", SLOW_IMAGE)
         with Device(cloud, THING) as device:
             device.start().event("received")
             iot.cancel_job_execution(jobId=outcome["jobId"], thingName=THING, force=True)
@@ -244,12 +247,45 @@ class Http(DeviceTest):
         self.assertEqual(download(cloud, THING)["status"], "SUCCEEDED")
 
 
+class Waiting(DeviceTest):
+    def test_a_device_that_times_out_starts_again_with_the_next_job(self):
+        # The device has one minute, in which the other tests ran. AWS IoT would retry with another execution.
+        # The local cloud does not, so the next job is another release of the image.
+        outcome, device = stalled
+        with device:
+            self.assertEqual(self.created(outcome)["outcome"], "created")
+            deadline = time.monotonic() + 90
+            while self.status(outcome, THING_OF_TIME_OUT) == "IN_PROGRESS" and time.monotonic() < deadline:
+                time.sleep(1)
+            self.assertEqual(self.status(outcome, THING_OF_TIME_OUT), "TIMED_OUT")
+            self.assertEqual(iot.describe_job(jobId=outcome["jobId"])["job"]["status"], "COMPLETED")
+            device.process.send_signal(signal.SIGCONT)
+            with self.assertRaisesRegex(Failed, "has no event `finished`"):
+                device.result()
+            self.assertFalse(list(device.folder.glob("*.bin")), "the device installed an image after its time-out")
+            again = self.release("firmware/again.bin", SLOW_IMAGE, f"ota:thing={THING_OF_TIME_OUT}")
+            result = device.start().result()
+        self.assertEqual((self.status(again, THING_OF_TIME_OUT), result["bytes"]), ("SUCCEEDED", len(SLOW_IMAGE)))
+        self.assertEqual(device.installed("again.bin"), SLOW_IMAGE)
+
+
+def stall():
+    """Starts a release with a time-out of a minute, whose device stops in the download; returns outcome and device."""
+    tags = f"ota:thing={THING_OF_TIME_OUT}&ota:start=now&ota:timeout=1m&ota:retries=0"
+    outcome = cloud.outcome("firmware/stalled.bin", cloud.upload("firmware/stalled.bin", SLOW_IMAGE, tags))
+    device = Device(cloud, THING_OF_TIME_OUT).start()
+    device.event("received")
+    device.process.send_signal(signal.SIGSTOP)
+    return outcome, device
+
+
 def main():
-    global cloud, iot
+    global cloud, iot, stalled
     with Cloud() as cloud:
         iot = boto3.client("iot")
         cloud.with_stack(AllowUnverified="true")
         serve_streams(cloud)
+        stalled = stall()
         return not unittest.main(verbosity=2, exit=False).result.wasSuccessful()
 
 

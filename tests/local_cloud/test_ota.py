@@ -475,11 +475,24 @@ class Endings(OtaTest):
         file = cloud.upload("firmware/part.bin", IMAGE)
         manifest = {"files": [{"key": "firmware/part.bin", "versionId": file}], "description": "Gateway 2.2.0"}
         path = image("ended.ota.json", json.dumps(manifest).encode())
-        release = json.loads(self.succeeds("upload", path, "--to", "lab", "--start", "now", "--wait", "--json"))
+        options = ["--to", "lab", "--start", "now", "--job-id", "ended", "--wait", "--json"]
+        release = json.loads(self.succeeds("upload", path, *options))
         client("iot").delete_stream(streamId=release["streamId"])
-        self.succeeds("cancel", release["jobId"], "--yes")
-        deleted = json.loads(self.succeeds("delete", release["jobId"], "--yes", "--json"))
+        self.assertIn("AFR_OTA-ended ", self.succeeds("list"))
+        self.succeeds("cancel", "AFR_OTA-ended", "--yes")
+        deleted = json.loads(self.succeeds("delete", "AFR_OTA-ended", "--yes", "--json"))
         self.assertEqual((deleted["jobDeleted"], deleted["streamDeleted"]), (True, False))
+
+    def test_a_job_id_that_is_used_again_belongs_to_the_newer_release(self):
+        older = self.release("older.bin", "--job-id", "nightly")
+        self.succeeds("cancel", "AFR_OTA-nightly", "--yes")
+        client("iot").delete_job(jobId="AFR_OTA-nightly")
+        newer = self.release("newer-nightly.bin", "--job-id", "nightly")
+        self.assertIn("AFR_OTA-nightly, which was deleted", self.succeeds("show", "older.bin"))
+        deleted = json.loads(self.succeeds("delete", "older.bin", "--yes", "--json"))
+        self.assertEqual((deleted["streamId"], deleted["jobDeleted"]), (older["streamId"], False))
+        shown = json.loads(self.succeeds("show", "AFR_OTA-nightly", "--json"))
+        self.assertEqual(shown["streamInfo"]["streamId"], newer["streamId"])
 
     def test_a_job_is_canceled_by_several_people_at_once(self):
         job_id = self.release("all.bin")["jobId"]
@@ -543,6 +556,21 @@ class BadInput(OtaTest):
             shown = json.loads(self.succeeds("show", f"s3://{bucket}/{key}", "--json"))
             self.assertEqual(shown["job"]["key"], key)
         self.assertIn("`both.bin` is not below `firmware/`", self.refuses(1, "show", f"s3://{bucket}/both.bin"))
+
+    def test_a_profile_on_the_command_line_precedes_the_environment(self):
+        trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+        role = client("iam").create_role(RoleName="people", AssumeRolePolicyDocument=document)["Role"]["Arn"]
+        client("iam").attach_role_policy(RoleName="people", PolicyArn=cloud.outputs[UPLOADER])
+        config = Path(scratch, "config")
+        config.write_text(
+            "[profile keys]\naws_access_key_id = test\naws_secret_access_key = test\n"
+            f"[profile role]\nrole_arn = {role}\nsource_profile = keys\nregion = us-east-1\n"
+        )
+        changes = {"AWS_CONFIG_FILE": str(config), "AWS_ACCESS_KEY_ID": "expired"}
+        self.refuses(1, "groups", **changes)
+        self.succeeds("groups", "--profile", "keys", **changes)
+        self.succeeds("groups", "--profile", "role", **changes, AWS_REGION=None, AWS_DEFAULT_REGION=None)
 
     def test_a_missing_right_is_named(self):
         job_id, user = self.release("rights.bin")["jobId"], user_with("reader", READ_RELEASES)
