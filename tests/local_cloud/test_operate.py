@@ -204,7 +204,8 @@ class Deployments(OperateTest):
                 uploader.join()
             self.assertGreater(len(uploads), 5)
             outcomes = [cloud.outcome(*each) for each in uploads]
-            self.assertEqual({outcome["outcome"] for outcome in outcomes}, {"created"})
+            # Lambda can end an invocation during the upgrade, and retry it.
+            self.assertLessEqual({outcome["outcome"] for outcome in outcomes}, {"created", "adopted"})
             self.assertEqual(len({outcome["jobId"] for outcome in outcomes}), len(uploads))
             after = cloud.outcome("firmware/after.bin", cloud.upload("firmware/after.bin", IMAGE, TAGS))
             self.assertEqual(after["outcome"], "created")
