@@ -4,7 +4,7 @@ Devices with the agent rustot then install the update. The environment variables
 
 - FIRMWARE is the path of an image, and TAGS are in the form of the x-amz-tagging header.
 - KEY is the key of the object, with or without the upload prefix.
-- DEVICES is the number of devices in the thing group. FAULT=flip changes a byte on the way to them.
+- DEVICES is the number of devices in the thing group. FAULT=flip changes a bit on the way to them.
 - KEEP=yes keeps the local cloud until Ctrl-C.
 """
 
@@ -131,13 +131,15 @@ def report(cloud, outcome, uploaded):
     if "streamId" in outcome:  # the parser requires a stream
         show("The job document, read by the parser of rustot", *device(document).splitlines())
     show("Job executions", *executions(iot, job_id))
-    if "startTime" in job.get("schedulingConfig", {}):
-        print("\nThe job has a start time. AWS would wait for it; the local cloud offers the job to devices at once.")
+    if {"startTime", "maintenanceWindows"} & job.get("schedulingConfig", {}).keys():
+        print(
+            "\nThe job has a schedule. AWS would wait for its start; the local cloud offers the job to devices at once."
+        )
     print()
     if "streamId" in outcome:
         install(cloud, job_id, file_path, uploaded)
     else:
-        show_download(cloud, job_id)
+        show_download(cloud, job_id, uploaded)
     print(f"\njobArn: {outcome['jobArn']}")
     return None
 

@@ -14,6 +14,9 @@ MAX_DEVICES = 100
 FAULTS = ("flip",)
 # The parts of a device that are not rustot.
 OURS = "transport (rumqttc), clock, storage, and the signature check in close_file, with the device's certificate"
+SIGNATURE = (
+    "rustot stores at most 64 characters of a signature, so the device gives it an empty one, and keeps the whole one"
+)
 LIMITS = "rustot 0.4 installs one file from a stream. It refuses a manifest of several files, and HTTP alone"
 
 
@@ -40,8 +43,8 @@ def things_of(job_id):
     return sorted(names, key=lambda name: (len(name), name))
 
 
-def show_download(cloud, job_id):
-    """Downloads the image as a device that uses HTTP, and shows the result. rustot requires a stream."""
+def show_download(cloud, job_id, image):
+    """Downloads the image as a device that uses HTTP, and shows the result. Fails if the device does not install it."""
     if fault():
         raise Failed("FAULT=flip changes the blocks of a stream, and this release has no stream")
     (thing, *_) = things_of(job_id)
@@ -51,7 +54,16 @@ def show_download(cloud, job_id):
         "Device",
         *rows({"agent": "a program of this project: rustot requires a stream", "URL": result["url"].partition("?")[0]}),
     )
-    show("Update on the device", f"{thing:<15} {result['status']:<10} {result['bytes']:,} bytes, {result['signature']}")
+    show(
+        "Update on the device",
+        f"{thing:<15} {result['status']:<10} {len(result['image']):,} bytes, {result['signature']}",
+    )
+    execution = boto3.client("iot").describe_job_execution(jobId=job_id, thingName=thing)["execution"]
+    if (result["status"], execution["status"], result["image"]) != ("SUCCEEDED", "SUCCEEDED", image):
+        raise Failed(
+            f"the job execution is {execution['status']}: expected SUCCEEDED, with the bytes that were uploaded"
+        )
+    print(f"\nThe device installed the very bytes that were uploaded: {len(image):,} bytes.")
 
 
 def install(cloud, job_id, file_path, image):
@@ -71,7 +83,12 @@ def install(cloud, job_id, file_path, image):
         for device in devices:
             device.stop()
 
-    show("Device", *rows({"agent": "rustot 0.4, independent of this project", "ours": OURS, "limits": LIMITS}))
+    show(
+        "Device",
+        *rows(
+            {"agent": "rustot 0.4, independent of this project", "ours": OURS, "signature": SIGNATURE, "limits": LIMITS}
+        ),
+    )
     show("Updates on devices", *map(line_of, things, results))
     executions = [iot.describe_job_execution(jobId=job_id, thingName=thing)["execution"] for thing in things]
     statuses = ", ".join(sorted({each["status"] for each in executions}))
@@ -79,12 +96,19 @@ def install(cloud, job_id, file_path, image):
     show("Job after the update", *rows({"executions": statuses, "job": job["status"]}))
 
     expected = "FAILED" if flips else "SUCCEEDED"
-    if statuses != expected or job["status"] != "COMPLETED":
+    # A continuous job goes on: devices can join its targets at any time.
+    expected_of_job = "IN_PROGRESS" if job["targetSelection"] == "CONTINUOUS" else "COMPLETED"
+    if (statuses, job["status"]) != (expected, expected_of_job):
         raise Failed(
-            f"the job executions are {statuses}, and the job is {job['status']}: expected {expected}, COMPLETED"
+            f"the job executions are {statuses}, and the job is {job['status']}: expected {expected}, {expected_of_job}"
         )
     if not flips and any(device.installed(file_path) != image for device in devices):
         raise Failed("a device installed other bytes than those that were uploaded")
+    refusal = ("the signature does not verify", len(image))
+    if flips and any((result["problem"], result["bytes"]) != refusal for result in results):
+        raise Failed("a device failed for another reason than the changed bit")
+    if flips and any(device.has_installed(file_path) for device in devices):
+        raise Failed("a device installed the changed image")
     if flips:
         print("\nFAULT=flip changed one bit on the way: every device refused the image.")
     else:

@@ -54,7 +54,7 @@ USES.lint :=  # run only format checks and linters
 #   EMPTY         yes: also delete the bucket, after its name is typed
 #   ENV_VARS      a file with settings of the function, like events/env/dry-run.json
 #   EVENT         a sample event (put or events/put.json), or a file of your own
-#   FAULT         flip: change a byte on the way to the devices, which refuse the image
+#   FAULT         flip: change a bit on the way to the devices, which refuse the image
 #   FIRMWARE      a file with the image; without it, an image is generated
 #   FOLLOW        yes: continue with new lines until Ctrl-C
 #   KEEP          yes: keep the local cloud of the demo until Ctrl-C, or new inputs of the fuzzer

@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 import urllib.request
+from contextlib import suppress
 
 from cloud import ACCOUNT, CERTIFICATE_ON_DEVICE, REGION
 
@@ -39,7 +40,7 @@ def certificate(policy_name, document, thing=None):
     """Creates a certificate with a policy, for a thing if there is one; returns certificate and private key."""
     iot = client("iot")
     made = iot.create_keys_and_certificate(setAsActive=True)
-    if policy_name not in {each["policyName"] for each in iot.list_policies()["policies"]}:
+    with suppress(iot.exceptions.ResourceAlreadyExistsException):
         iot.create_policy(policyName=policy_name, policyDocument=document)
     iot.attach_policy(policyName=policy_name, target=made["certificateArn"])
     if thing:
@@ -83,7 +84,7 @@ def download(cloud, thing):
     except Failed as problem:
         status, signature = "FAILED", f"✗ {problem}"
     jobs.update_job_execution(thingName=thing, jobId=execution["jobId"], status=status)
-    return {"url": file["update_data_url"], "status": status, "bytes": len(image), "signature": signature}
+    return {"url": file["update_data_url"], "status": status, "image": image, "signature": signature}
 
 
 class Device:
@@ -94,7 +95,7 @@ class Device:
         self.folder = cloud.scratch / "devices" / thing
         self.process, self.events = None, []
         shutil.rmtree(self.folder, ignore_errors=True)
-        pem, key = certificate("device", DEVICE_POLICY, thing)
+        pem, key = certificate(f"device-{thing}", DEVICE_POLICY, thing)
         files = {"ca.pem": authority(cloud), "certificate.pem": pem, "private-key.pem": key}
         for name, text in (files | (signing_certificates or {CERTIFICATE_ON_DEVICE: cloud.certificate})).items():
             path = self.folder / name.lstrip("/")
@@ -160,3 +161,7 @@ class Device:
     def installed(self, path):
         """Returns the bytes of an image on the board."""
         return (self.folder / path.lstrip("/")).read_bytes()
+
+    def has_installed(self, path):
+        """Returns whether the board has an image."""
+        return (self.folder / path.lstrip("/")).exists()
