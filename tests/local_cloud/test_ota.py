@@ -1,5 +1,6 @@
 """Tests the program `ota` as people and pipelines use it: on a terminal and through pipes, on a deployed stack."""
 
+import hashlib
 import json
 import os
 import pty
@@ -459,6 +460,7 @@ class Endings(OtaTest):
         # The job document leads to an object outside the folders of releases, next to which is a record.
         bucket, url = cloud.outputs["BucketName"], "s3.us-east-1.amazonaws.com"
         record = {"bucket": bucket, "key": "firmware/a.bin", "versionId": "v", "jobId": "AFR_OTA-forged", "tags": {}}
+        record |= {"nonce": "00" * 16}
         for folder in ("by-hand", "0a" * 16):
             body = json.dumps(record | {"jobArn": "arn"}).encode()
             client("s3").put_object(Bucket=bucket, Key=f"SignedImage/{folder}/release.json", Body=body)
@@ -466,7 +468,7 @@ class Endings(OtaTest):
             document = json.dumps({"afr_ota": {"files": [file]}})
             target = client("iot").describe_thing(thingName=ONE)["thingArn"]
             job = {"jobId": "AFR_OTA-forged", "targets": [target], "document": document}
-            client("iot").create_job(**job, description="a (release )")
+            client("iot").create_job(**job, description=f"a{mark(record['nonce'])}")
             self.assertIn("is not this stack's", self.refuses(1, "cancel", "AFR_OTA-forged", "--yes"))
             self.assertNotIn("AFR_OTA-forged ", self.succeeds("list"))
             client("iot").delete_job(jobId="AFR_OTA-forged", force=True)
@@ -651,6 +653,13 @@ class Waiting(OtaTest):
             time.sleep(1)
         self.assertIn("1 device did not succeed", self.refuses(4, "watch", timing_out))
         self.assertRegex(self.succeeds("devices", timing_out, "--status", "timed-out"), rf"{ONE} +TIMED_OUT ")
+
+
+def mark(nonce):
+    """Returns the mark that the function derives from the nonce of a record."""
+    parts = (b"description", nonce.encode())
+    digits = hashlib.sha256(b"".join(len(part).to_bytes(8, "big") + part for part in parts)).hexdigest()
+    return f" (release {digits[:16]})"
 
 
 def user_with(name, actions=(), policy=None):
