@@ -55,8 +55,7 @@ pub async fn run(
         }
     };
     if is_json {
-        let upload = &release.upload;
-        write_json(out, &with_upload(done.json, &upload.bucket, &upload.key, &upload.version_id))?;
+        write_json(out, &with_upload(done.json, &release.upload))?;
     } else {
         writeln!(out, "{} {}: {}", done.id, done.status(), Counts::from(&done).text())?;
     }

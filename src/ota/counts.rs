@@ -134,9 +134,7 @@ impl Until {
             Self::Devices(number) => counts.succeeded >= number,
         }
     }
-}
 
-impl Until {
     /// Returns whether enough devices can still succeed. Unless all devices have the job, more can get it and succeed, so only
     /// a share of 100 % is out of reach.
     #[allow(clippy::cast_precision_loss, reason = "the numbers of devices are far below 2^52")]

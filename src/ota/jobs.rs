@@ -2,7 +2,7 @@
 
 use crate::pacer::Pacer;
 use crate::problem::{Problem, Request, is_missing};
-use crate::raw::{Raw, with_names};
+use crate::raw::Raw;
 use aws_sdk_iot::Client;
 use aws_sdk_iot::config::http::HttpResponse;
 use aws_sdk_iot::error::{ProvideErrorMetadata, SdkError};
@@ -10,6 +10,7 @@ use aws_sdk_iot::operation::list_job_executions_for_job::ListJobExecutionsForJob
 use aws_sdk_iot::operation::list_jobs::ListJobsOutput;
 use aws_sdk_iot::types::{Job, JobExecution, JobExecutionStatus, JobStatus, StreamInfo};
 use ota_on_upload::options::target::Target;
+use ota_on_upload::upload::Upload;
 use serde_json::Value;
 use std::error::Error;
 
@@ -237,7 +238,9 @@ where
 }
 
 /// Adds the upload of a release to the JSON of its job.
-pub fn with_upload(mut job: Value, bucket: &str, key: &str, version_id: &str) -> Value {
-    with_names(&mut job, [("bucket", bucket), ("key", key), ("versionId", version_id)]);
+pub fn with_upload(mut job: Value, upload: &Upload) -> Value {
+    for (name, value) in [("bucket", &upload.bucket), ("key", &upload.key), ("versionId", &upload.version_id)] {
+        job[name] = value.as_str().into();
+    }
     job
 }

@@ -8,11 +8,10 @@ use crate::find::record_of;
 use crate::job_text::{schedule, targets};
 use crate::jobs::{DescribedJob, with_upload};
 use crate::objects::upload_of;
-use crate::output::{JsonList, Rows, say};
+use crate::output::{JsonList, Rows, bar, say};
 use crate::problem::{Exit, Problem};
 use crate::stack::Stack;
 use aws_sdk_iot::types::JobStatus;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ota_on_upload::options::target::Target;
 use ota_on_upload::upload::{ID_PREFIX, Upload};
 use std::cmp::Reverse;
@@ -42,7 +41,7 @@ pub async fn run(
     let status = arguments.status.map(|status| JobStatus::from(aws_name(&status).as_str()));
     let candidates = candidates(aws, status.as_ref(), arguments).await?;
     let mut rest = candidates.iter();
-    let bar = bar(candidates.len());
+    let bar = bar(candidates.len() as u64, "  looked up {pos} of {len} jobs");
     while shown < max
         && let Some((_, job_id)) = rest.next()
     {
@@ -55,7 +54,7 @@ pub async fn run(
         }
         shown += 1;
         if is_json {
-            let json = with_upload(job.json, &upload.bucket, &upload.key, &upload.version_id);
+            let json = with_upload(job.json, &upload);
             bar.suspend(|| list.write(out, "jobs", &json))?;
             continue;
         }
@@ -78,13 +77,6 @@ pub async fn run(
         say(format_args!("the {NEWEST} newest; `--all` lists all"));
     }
     Ok(Exit::Done)
-}
-
-/// The number of jobs that are looked up, on standard error if that is a terminal.
-fn bar(jobs: usize) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(jobs as u64), ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("  looked up {pos} of {len} jobs");
-    style.map_or(bar.clone(), |style| bar.with_style(style))
 }
 
 /// The time of creation and the ID of each job that may be a release of the stack, the newest first.

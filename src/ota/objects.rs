@@ -4,7 +4,7 @@ use crate::aws::Aws;
 use crate::problem::{Problem, Request, is_missing};
 use aws_sdk_s3::types::{EncodingType, ObjectVersion};
 use ota_on_upload::s3::attempts::record_key;
-use ota_on_upload::s3::listing::decoded;
+use ota_on_upload::s3::listing::decode_keys;
 use ota_on_upload::s3::record::JobRecord;
 use ota_on_upload::settings::Settings;
 use ota_on_upload::upload::Upload;
@@ -86,12 +86,9 @@ pub async fn versions(aws: &Aws, settings: &Settings, key: &str) -> Result<Vec<O
     // XML cannot express some characters of keys.
     let call = aws.s3.list_object_versions().bucket(bucket).prefix(key).encoding_type(EncodingType::Url);
     let page = call.max_keys(MAX_VERSIONS).expected_bucket_owner(&settings.ota_role.account).send().await;
-    let page =
+    let mut page =
         page.map_err(|error| Request::new("s3:ListBucketVersions", format!("{bucket}/{key}")).problem(&error))?;
+    decode_keys(&mut page);
     // S3 lists keys in lexicographic order: longer keys that begin with this key come after it.
-    let is_encoded = page.encoding_type == Some(EncodingType::Url);
-    let is_of_key = |version: &ObjectVersion| {
-        version.key().is_some_and(|listed| if is_encoded { decoded(listed) == key } else { listed == key })
-    };
-    Ok(page.versions.unwrap_or_default().into_iter().filter(is_of_key).collect())
+    Ok(page.versions.unwrap_or_default().into_iter().filter(|version| version.key() == Some(key)).collect())
 }

@@ -3,6 +3,7 @@
 use crate::problem::Problem;
 use comfy_table::{ColumnConstraint, Table, Width};
 use console::{StyledObject, style};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 use std::io::{IsTerminal, Write};
 use std::{fmt, io};
@@ -54,6 +55,13 @@ pub fn confirm(question: &str, is_agreed: bool) -> Result<(), Problem> {
         "y" | "yes" => Ok(()),
         _ => Err(Problem::not_done("nothing was changed, because the answer is not `y`")),
     }
+}
+
+/// A bar with this template on standard error. It is hidden if that is no terminal.
+pub fn bar(length: u64, template: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template(template);
+    style.map_or(bar.clone(), |style| bar.with_style(style))
 }
 
 /// Replaces characters that would change the terminal: control characters, and marks of the direction of text.

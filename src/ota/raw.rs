@@ -58,13 +58,6 @@ fn format_times(value: &mut Value) {
     }
 }
 
-/// Adds members to an object.
-pub fn with_names<const N: usize>(object: &mut Value, members: [(&str, &str); N]) {
-    for (name, value) in members {
-        object[name] = value.into();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

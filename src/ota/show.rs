@@ -36,7 +36,7 @@ pub async fn run(
         None => None,
     };
     if is_json {
-        let job = job.map(|job| with_upload(job.json.clone(), &upload.bucket, &upload.key, &upload.version_id));
+        let job = job.map(|job| with_upload(job.json.clone(), upload));
         let record = public_record(&release.record);
         let json = json!({"job": job, "jobDocument": document, "streamInfo": stream, "record": record});
         write_json(out, &json)?;

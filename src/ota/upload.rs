@@ -6,9 +6,9 @@ use crate::check::{Candidate, Checked, check, target};
 use crate::jobs::MAX_COUNTED;
 use crate::objects;
 use crate::outcome;
-use crate::output::{complain, confirm, report, say, warn, write_facts, write_json};
+use crate::output::{bar, complain, confirm, report, say, warn, write_facts, write_json};
 use crate::problem::{Exit, PUT_OBJECT, Problem, Request};
-use crate::progress_body::{bar, body};
+use crate::progress_body::body;
 use crate::stack::Stack;
 use crate::text::{counted, local_of_iot};
 use aws_config::retry::RetryConfig;
@@ -214,7 +214,8 @@ pub async fn put(aws: &Aws, settings: &Settings, candidate: Candidate, digest: &
 async fn put_once(aws: &Aws, settings: &Settings, candidate: &Candidate, digest: &[u8]) -> Result<Upload, Problem> {
     let Candidate { key, tags, bytes, .. } = candidate;
     let bucket = &settings.upload_bucket;
-    let (length, bar) = (i64::try_from(bytes.len()).ok(), bar(bytes.len()));
+    let length = i64::try_from(bytes.len()).ok();
+    let bar = bar(bytes.len() as u64, "  {bar:40} {bytes} of {total_bytes}, {bytes_per_sec}");
     let call = aws.s3.put_object().bucket(bucket).key(key).tagging(tags).set_content_length(length);
     let call = call.checksum_sha256(STANDARD.encode(digest)).expected_bucket_owner(&settings.ota_role.account);
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(PUT_TIMEOUT).build();

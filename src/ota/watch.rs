@@ -3,15 +3,15 @@
 use crate::args::WatchArguments;
 use crate::aws::Aws;
 use crate::counts::{Counts, Until};
-use crate::find::{Release, find};
+use crate::find::find;
 use crate::jobs::{DescribedJob, with_upload};
-use crate::output::{complain, report, say, warn, write_json};
+use crate::output::{bar, complain, report, say, warn, write_json};
 use crate::patience::Patience;
 use crate::problem::{Exit, Problem};
 use crate::stack::Stack;
 use crate::text::counted;
 use aws_sdk_iot::types::{JobExecutionsRetryConfig, JobStatus, RetryableFailureType, TargetSelection};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use std::io::{IsTerminal, Write, stderr};
 use std::time::Duration;
 
@@ -38,8 +38,7 @@ pub async fn run(
     let counts = Counts::from(&job);
     let line = format!("{} {}: {}", job.id, job.status(), counts.text());
     if is_json {
-        let Release { upload, .. } = &release;
-        write_json(out, &with_upload(job.json, &upload.bucket, &upload.key, &upload.version_id))?;
+        write_json(out, &with_upload(job.json, &release.upload))?;
     } else {
         writeln!(out, "{line}")?;
     }
@@ -174,11 +173,7 @@ struct Progress(Option<ProgressBar>);
 
 impl Progress {
     fn new() -> Self {
-        Self(stderr().is_terminal().then(|| {
-            let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("  {bar:30} {msg}");
-            style.map_or(bar.clone(), |style| bar.with_style(style))
-        }))
+        Self(stderr().is_terminal().then(|| bar(1, "  {bar:30} {msg}")))
     }
 
     fn show(&self, job: &DescribedJob, counts: &Counts, last: &mut String) {

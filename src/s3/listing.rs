@@ -24,13 +24,18 @@ pub(crate) async fn page(
     let page = call.expected_bucket_owner(scope.account()).send().await;
     let failure = |error| Failure::request(format!("listing the object versions below `{prefix}`"), error);
     let mut page = page.map_err(failure)?;
+    decode_keys(&mut page);
+    Ok(page)
+}
+
+/// Decodes the keys of a list if S3 has URL-encoded them.
+pub fn decode_keys(page: &mut ListObjectVersionsOutput) {
     if page.encoding_type == Some(EncodingType::Url) {
         let keys = page.versions.iter_mut().flatten().map(|version| &mut version.key);
         for key in keys.chain([&mut page.next_key_marker]).filter_map(Option::as_mut) {
             *key = decoded(key);
         }
     }
-    Ok(page)
 }
 
 /// Lists at most `max` versions of the upload's key that are older than the upload, the newest first.
@@ -48,7 +53,7 @@ pub(crate) async fn earlier_versions(scope: Scope<'_>, max: i32) -> Result<Vec<U
 }
 
 /// Decodes a URL-encoded key of a list. S3 encodes a space as `+`.
-pub fn decoded(key: &str) -> String {
+fn decoded(key: &str) -> String {
     percent_decode_str(&key.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
