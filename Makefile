@@ -116,34 +116,23 @@ attach: setup
 zip deploy logs redrive destroy: setup
 	@$(PROGRAM) ops/operate.py $@
 
-# The tests that use the deployed stack run next to those that do not: two of the programs would share .aws-sam.
 test: build .venv/lint/.installed .venv/device/.installed
 	@cargo test --locked --features cli
 	@cargo test --locked --package local-cloud
 	@$(AS_STEP) test_interrupt.py $(VENV)/python $(LOCAL_CLOUD)/test_interrupt.py
-	@IN_PARALLEL=yes $(MAKE) --no-print-directory --jobs=2 test-stack test-programs
+	@IN_PARALLEL=yes $(MAKE) --no-print-directory --jobs=3 test-stack test-programs
 
-test-stack: $(if $(IN_PARALLEL),,build .venv/device/.installed)
-	@$(AS_STEP) test_stack.py $(VENV)/python $(LOCAL_CLOUD)/test_stack.py
-	@$(AS_STEP) "memory and time of the release build" env BOOTSTRAP=.aws-sam/build/Function/bootstrap \
-	    cargo test --quiet --locked --features cli --test releases no_event_takes_much_memory_or_time
-	@$(AS_STEP) test_device.py $(VENV)/python $(LOCAL_CLOUD)/test_device.py
-	@$(AS_STEP) test_security.py $(VENV)/python $(LOCAL_CLOUD)/test_security.py
-	@$(AS_STEP) test_attach.py $(VENV)/python $(LOCAL_CLOUD)/test_attach.py
-	@$(AS_STEP) test_operate.py $(VENV)/python $(LOCAL_CLOUD)/test_operate.py
-	@$(AS_STEP) test_ota.py $(VENV)/python $(LOCAL_CLOUD)/test_ota.py
-	@$(AS_STEP) test_monitoring.py $(VENV)/python $(LOCAL_CLOUD)/test_monitoring.py
-	@$(AS_STEP) test_practise.py $(VENV)/python $(LOCAL_CLOUD)/test_practise.py
-
-test-programs: $(if $(IN_PARALLEL),,build .venv/lint/.installed)
-	@$(AS_STEP) test_troubleshooting.py $(VENV)/python tests/test_troubleshooting.py
-	@$(AS_STEP) test_tools.py $(VENV)/python tests/test_tools.py
-	@$(AS_STEP) test_model.py $(VENV)/python tests/test_model.py
-	@$(AS_STEP) test_replay.py $(VENV)/python $(LOCAL_CLOUD)/test_replay.py
-	@$(AS_STEP) test_template.py $(VENV)/python $(LOCAL_CLOUD)/test_template.py
-	@$(AS_STEP) test_denials.py $(VENV)/python $(LOCAL_CLOUD)/test_denials.py
-	@$(AS_STEP) test_policies.py .venv/ministack/bin/python $(LOCAL_CLOUD)/test_policies.py
-	@$(AS_STEP) test_control_policy.py .venv/ministack/bin/python $(LOCAL_CLOUD)/test_control_policy.py
+# The longest first. Each has a local cloud of its own, and their deployments wait for each other.
+STACK_TESTS := $(patsubst %,$(LOCAL_CLOUD)/test_%.py,operate ota device stack attach monitoring security practise)
+PROGRAM_TESTS := $(patsubst %,tests/test_%.py,tools model troubleshooting) \
+    $(patsubst %,$(LOCAL_CLOUD)/test_%.py,replay policies template control_policy denials)
+test-stack: $(STACK_TESTS)
+test-programs: $(PROGRAM_TESTS)
+PYTHON := $(VENV)/python
+$(LOCAL_CLOUD)/test_policies.py $(LOCAL_CLOUD)/test_control_policy.py: PYTHON := .venv/ministack/bin/python
+.PHONY: $(STACK_TESTS) $(PROGRAM_TESTS)
+$(STACK_TESTS) $(PROGRAM_TESTS): $(if $(IN_PARALLEL),,build .venv/lint/.installed .venv/device/.installed)
+	@$(AS_STEP) $(@F) $(PYTHON) $@
 
 # `cargo lambda watch` compiles all dependencies again, because the tests need more of their features.
 test-watch: local-cloud

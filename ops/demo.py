@@ -28,7 +28,7 @@ import cloud as local
 from cloud import Cloud, device, presigned, tags_of_uploads
 
 from alive import rows, show, step
-from practise import build_everything, kept
+from practise import everything_built, kept
 from program import Failed, Rejected, is_yes, run
 from stack import reason
 
@@ -50,13 +50,13 @@ def main():
     )
     with ExitStack() as stack:
         keep = stack.enter_context(kept()) if is_kept else None
-        build_everything()
-        with step("start the local cloud"):
-            cloud = stack.enter_context(Cloud())
-        with step("create certificate, signing profile, thing groups and things"):
-            cloud.provision(tags, things)
-        with step("sam deploy"):
-            cloud.deploy()
+        with everything_built():
+            with step("start the local cloud"):
+                cloud = stack.enter_context(Cloud())
+            with step("create certificate, signing profile, thing groups and things"):
+                cloud.provision(tags, things)
+            with step("sam deploy"):
+                cloud.deploy()
         bucket = cloud.outputs["BucketName"]
         command = ["aws", "s3api", "put-object", "--bucket", bucket, "--key", key, "--body", name, "--tagging", tags]
         show("Upload", f"{name}, {len(image):,} bytes, {origin}", shlex.join(command))

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from alive import rows, show, step
-from operate import archive
+from operate import archived
 from program import ROOT, VENV, Failed, output_of, run
 from stack import TARGETS, architecture
 
@@ -28,8 +28,8 @@ def main():
     shutil.rmtree(DIST, ignore_errors=True)
     DIST.mkdir()
     for name in architectures:
-        path, _ = archive(name)
-        shutil.copyfile(path, DIST / f"ota-on-upload-{name}.zip")
+        with archived(name) as (path, _):
+            shutil.copyfile(path, DIST / f"ota-on-upload-{name}.zip")
         (DIST / f"template-{name}.yaml").write_text(template(name))
         with step(f"list the components, for {name}"):
             output_of("env", f"ARCHITECTURE={name}", VENV / "sbom/bin/python", ROOT / "tests/sbom.py")

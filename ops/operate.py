@@ -31,7 +31,7 @@ from samcli.yamlhelper import yaml_parse
 from alive import is_redundant, log_line, printable, rows, show, step
 from program import ROOT, Failed, is_yes, run, typed
 from stack import STACK as DEFAULT_STACK
-from stack import build, client, described, failures, failures_by_state, find_stack, reason, sam
+from stack import built, client, described, failures, failures_by_state, find_stack, reason, sam
 
 STACK = os.environ.get("STACK") or DEFAULT_STACK
 BUILT = ROOT / ".aws-sam"
@@ -86,24 +86,24 @@ def stack_outputs():
     return outputs
 
 
-def archive(architecture):
-    """Builds the function; returns the path and the SHA-256 of the zip that `sam deploy` uploads."""
-    with step(f"sam build, for {architecture}") as about:
-        build(about, Architecture=architecture)
-    path = Path(
-        make_zip_with_lambda_permissions(str(BUILT / f"function-{architecture}"), str(BUILT / "build/Function"))
-    )
-    return path, hashlib.sha256(path.read_bytes())
+@contextmanager
+def archived(architecture):
+    """Builds the function; yields the path and the SHA-256 of the zip that `sam deploy` uploads in the body."""
+    with built(f"sam build, for {architecture}", Architecture=architecture):
+        path = Path(
+            make_zip_with_lambda_permissions(str(BUILT / f"function-{architecture}"), str(BUILT / "build/Function"))
+        )
+        yield path, hashlib.sha256(path.read_bytes())
 
 
 def make_zip():
     architecture = parameters_to_set().get("Architecture", template_parameters()["Architecture"]["Default"])
-    path, digest = archive(architecture)
-    facts = {
-        "bytes": f"{path.stat().st_size:,}",
-        "SHA-256": digest.hexdigest(),
-        "CodeSha256": f"{base64.b64encode(digest.digest()).decode()} (the same, as Lambda shows it)",
-    }
+    with archived(architecture) as (path, digest):
+        facts = {
+            "bytes": f"{path.stat().st_size:,}",
+            "SHA-256": digest.hexdigest(),
+            "CodeSha256": f"{base64.b64encode(digest.digest()).decode()} (the same, as Lambda shows it)",
+        }
     show(str(path.relative_to(ROOT)), *rows(facts))
 
 
@@ -127,8 +127,7 @@ def deploy():
     show(f"Stack {STACK}, in the account {account} and the Region {client('sts').meta.region_name}")
     show("Changed parameters" if kept else "Parameters", *(rows(changes) or ["none: only code and template"]))
     print()
-    _, digest = archive(parameters["Architecture"])
-    with step(f"sam deploy, of the stack {STACK}"):
+    with archived(parameters["Architecture"]) as (_, digest), step(f"sam deploy, of the stack {STACK}"):
         options = ("--stack-name", STACK, "--no-confirm-changeset", "--no-fail-on-empty-changeset")
         sam("deploy", *options, **parameters)
     outputs = stack_outputs()

@@ -26,7 +26,7 @@ from cloud import (
 
 from alive import rows, show, step
 from program import KEPT, ROOT, TARGET, Failed, run, spawn, stop
-from stack import STACK, build, client
+from stack import STACK, built, client
 
 FLEET = "fleet"
 FLEET_THINGS = [f"fleet-device-{number:02}" for number in range(1, 11)]
@@ -40,30 +40,31 @@ LIMITATIONS = (
 
 def main():
     with kept() as keep, ExitStack() as stack:
-        build_everything()
-        cloud = stack.enter_context(Cloud())
-        with step("create certificate, signing profile, thing groups and things"):
-            cloud.provision(tags_of_uploads())
-            for thing in FLEET_THINGS:
-                client("iot").create_thing(thingName=thing)
-            create_thing_group(FLEET, FLEET_THINGS)
-        with step("sam deploy"):
-            cloud.deploy(AllowedThingGroups=f"{ALLOWED_THING_GROUPS},{FLEET}")
+        with everything_built():
+            cloud = stack.enter_context(Cloud())
+            with step("create certificate, signing profile, thing groups and things"):
+                cloud.provision(tags_of_uploads())
+                for thing in FLEET_THINGS:
+                    client("iot").create_thing(thingName=thing)
+                create_thing_group(FLEET, FLEET_THINGS)
+            with step("sam deploy"):
+                cloud.deploy(AllowedThingGroups=f"{ALLOWED_THING_GROUPS},{FLEET}")
         keep(cloud)
 
 
-def build_everything():
-    """Builds the local cloud while it builds the function, whose last steps leave a core idle."""
+@contextmanager
+def everything_built():
+    """Builds the local cloud during `sam build`, whose last steps leave a core idle."""
     command = ["cargo", "build", "--locked", "--package", "local-cloud"]
-    with step("build the function, with sam build, and the local cloud") as about:
-        local_cloud = spawn(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        try:
-            build(about)
+    local_cloud = spawn(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        with built("build the function, with sam build, and the local cloud"):
             output, _ = local_cloud.communicate()
-        finally:
-            stop(local_cloud)
-    if local_cloud.returncode:
-        raise Failed(f"{' '.join(command)} failed:\n{output}")
+            if local_cloud.returncode:
+                raise Failed(f"{' '.join(command)} failed:\n{output}")
+            yield
+    finally:
+        stop(local_cloud)
 
 
 @contextmanager

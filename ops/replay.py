@@ -30,7 +30,7 @@ from alive import is_redundant, log_line, printable, rows, show, step
 from modes import local_cloud, mode, put_objects, settings_on
 from program import ROOT, THIS_MACHINE, Failed, Rejected, free_port, interrupt, run, spawn
 from runners import by_cargo, by_sam, by_watch, cargo_lambda
-from stack import build, client, reason
+from stack import built, client, reason
 from watched import WATCHED, Builds, await_build, running_watch
 
 EVENTS = ROOT / "events"
@@ -60,10 +60,11 @@ def invoke(runner):
             host = engine.bridge(docker)
     with place(event, host) as (settings, event):
         if runner is by_sam:
-            with step("sam build") as about:
-                build(about)
-        with step("sam local invoke" if runner is by_sam else "cargo lambda invoke"):
-            result, log = runner(event, settings)
+            with built("sam build"), step("sam local invoke"):
+                result, log = by_sam(event, settings)
+        else:
+            with step("cargo lambda invoke"):
+                result, log = by_cargo(event, settings)
     return report(result, log)
 
 

@@ -1,18 +1,20 @@
 """Builds and deploys the stack with the SAM CLI, and creates AWS clients."""
 
+import fcntl
 import json
 import os
 import platform
 import re
 import subprocess
 import tempfile
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 import boto3
 from botocore.exceptions import ClientError, NoCredentialsError, NoRegionError, PartialCredentialsError
 
-from alive import CARGO_PROGRESS, follow
+from alive import CARGO_PROGRESS, follow, step
 from program import KEPT, ROOT, VENV, Failed, interrupt, output_of, spawn
 
 STACK = "ota-on-upload"
@@ -81,8 +83,23 @@ def reason(error):
     return " ".join(str(error).split())
 
 
-def build(about, **parameters):
-    """Runs `sam build` as for production: with the versions in Cargo.lock, and without paths of this machine.
+@contextmanager
+def built(title, **parameters):
+    """Runs `sam build` as a step. During the body, no other command replaces what was built."""
+    KEPT.mkdir(exist_ok=True)
+    with (KEPT / "build.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with step("wait for another command that uses .aws-sam"):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        with step(title) as about:
+            _build(about, **parameters)
+        yield
+
+
+def _build(about, **parameters):
+    """Builds as for production: with the versions in Cargo.lock, and without paths of this machine.
 
     `about` is the step that shows the progress.
     """
@@ -99,11 +116,11 @@ def build(about, **parameters):
     # Cargo splits the variable at spaces.
     flags = " ".join(f"--remap-path-prefix={path}={name}" for path, name in names.items() if " " not in str(path))
     # SAM runs the same command without progress, and then finds the function up to date.
-    compile_function(about, ["--arm64"] if built_for == "arm64" else [], flags)
+    _compile(about, ["--arm64"] if built_for == "arm64" else [], flags)
     return sam("build", environment={"RUSTFLAGS": flags}, **parameters)
 
 
-def compile_function(about, options, flags):
+def _compile(about, options, flags):
     command = [VENV / "aws/bin/cargo-lambda", "lambda", "build", "--release", *options]
     environment = os.environ | CARGO_PROGRESS | {"RUSTFLAGS": flags, "PATH": tools()}
     process = spawn(

@@ -27,7 +27,7 @@ from torture import faults
 
 from alive import step
 from modes import put_objects, settings_on
-from operate import archive
+from operate import archived
 from program import KEPT, ROOT, TARGET, THIS_MACHINE, Failed, output_of, run, spawn, stop
 from stack import architecture, client
 
@@ -297,8 +297,7 @@ def page(samples, requests, waiting):
 def main():
     with step("build the empty function"):
         empty, empty_zip = build_empty()
-    release_zip, _ = archive(architecture(platform.machine()))
-    with Cloud() as cloud:
+    with archived(architecture(platform.machine())) as (release_zip, _), Cloud() as cloud:
         with step("prepare the local cloud"):
             bench = Bench(settings_on(cloud), empty)
             embedding_profile()

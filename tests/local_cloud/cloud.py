@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "ops"))
 import object_tags
 from alive import step
 from program import KEPT, ROOT, TARGET, THIS_MACHINE, VENV, Failed, free_port, run, spawn, stop
-from stack import STACK, build, client, failures, sam
+from stack import STACK, built, client, failures, sam
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
@@ -189,9 +189,10 @@ class Cloud:
         """Sets up everything from the account to the deployed function, and shows each step."""
         with step("provision the account"):
             self.provision()
-        with step("sam build") as about:
-            build(about)
-        with step("sam deploy"):
+        self.build_and_deploy(**parameters)
+
+    def build_and_deploy(self, **parameters):
+        with built("sam build"), step("sam deploy"):
             self.deploy(**parameters)
 
     def upload(self, key, image, tags=""):

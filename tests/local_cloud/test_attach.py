@@ -10,7 +10,7 @@ from cloud import ACCOUNT, BUCKET, REGION, THING_GROUP, Cloud, template_url
 from alive import step
 from attach import NOT_ATTACHED, sid_prefix
 from program import ROOT, VENV, run
-from stack import STACK, build, client
+from stack import STACK, client
 
 PREFIX = sid_prefix(STACK)
 TAGS = f"ota:thing-group={THING_GROUP}"
@@ -197,10 +197,7 @@ def main():
             s3.put_bucket_notification_configuration(
                 Bucket=BUCKET, NotificationConfiguration={"QueueConfigurations": [theirs]}
             )
-        with step("sam build") as about:
-            build(about)
-        with step("sam deploy"):
-            cloud.deploy(ExistingBucket="true")
+        cloud.build_and_deploy(ExistingBucket="true")
         return not unittest.main(verbosity=2, exit=False).result.wasSuccessful()
 
 

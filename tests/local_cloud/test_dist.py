@@ -65,8 +65,8 @@ class Dist(unittest.TestCase):
 
     def test_the_folder_is_the_same_each_time_and_has_the_zip_of_make_zip(self):
         self.assertEqual(make_dist(), self.files)
-        path, _ = operate.archive(ARCHITECTURE)
-        self.assertEqual(self.files[f"ota-on-upload-{ARCHITECTURE}.zip"], path.read_bytes())
+        with operate.archived(ARCHITECTURE) as (path, _):
+            self.assertEqual(self.files[f"ota-on-upload-{ARCHITECTURE}.zip"], path.read_bytes())
         for text in (self.files[f"template-{ARCHITECTURE}.yaml"], self.files["README.md"]):
             self.assertNotIn(str(ROOT).encode(), text)
 

@@ -17,9 +17,8 @@ import engine
 import modes
 import replay
 import runners
-from alive import step
 from program import ROOT, Failed, run
-from stack import build
+from stack import built
 
 
 class BySam(SampleEvents, unittest.TestCase):
@@ -107,8 +106,8 @@ class Output(unittest.TestCase):
 def main():
     global client
     client = engine.start()
-    with step("sam build") as about:
-        build(about)
+    with built("sam build"):
+        pass
     return not unittest.main(verbosity=2, exit=False).result.wasSuccessful()
 
 

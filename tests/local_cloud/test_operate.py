@@ -17,8 +17,8 @@ from pathlib import Path
 from cloud import ACCOUNT, ALLOWED_THING_GROUPS, DEPLOYER, PROFILE_TO_COME, SIGNING_PROFILE, Cloud, marked
 
 from alive import step
-from program import ROOT, run, spawn, stop
-from stack import build, client, tools
+from program import ROOT, VENV, run, spawn, stop
+from stack import built, client, tools
 
 TAGS = "ota:thing-group=lab"
 IMAGE = bytes(range(256)) * 16
@@ -130,6 +130,23 @@ class Deployments(OperateTest):
         self.assertEqual((code, output.count("✗ the ")), (2, 3), output)
         self.assertNotIn("sam build", output)
         self.assertFalse(self.exists("unchecked"))
+
+    def test_a_command_waits_while_another_uses_its_build(self):
+        program = [VENV / "aws/bin/python", ROOT / "ops/operate.py", "zip"]
+        with built("sam build"), spawn(program, env=environment(), **TEXT) as process:
+            self.addCleanup(stop, process)
+            deadline = time.monotonic() + 60
+            while not re.search(rf"-> FLOCK .* {process.pid} ", Path("/proc/locks").read_text()):
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.1)
+            template = ROOT / ".aws-sam/build/template.yaml"
+            before = template.stat().st_mtime_ns
+            time.sleep(1)
+            self.assertEqual(template.stat().st_mtime_ns, before)
+            os.kill(process.pid, signal.SIGINT)
+            output, _ = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 130, output)
+        self.assertIn("✗ wait for another command that uses .aws-sam", output)
 
     def test_ctrl_c_leaves_nothing_running(self):
         """Ends a deployment in its first seconds: before, during or after the build."""
@@ -341,8 +358,6 @@ def main():
     with Cloud() as cloud:
         with step("provision the account"):
             cloud.provision()
-        with step("sam build") as about:
-            build(about, Architecture="x86_64")
         return not unittest.main(verbosity=2, exit=False).result.wasSuccessful()
 
 

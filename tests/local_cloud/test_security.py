@@ -28,7 +28,7 @@ from cloud import (
 
 from alive import step
 from program import run
-from stack import STACK, build, client
+from stack import STACK, client
 
 TAGS = f"ota:thing-group={THING_GROUP}"
 OTHER_PROFILE = "canary_signing"
@@ -405,12 +405,9 @@ def main():
                 client("iot").create_thing_group(thingGroupName=group)
             client("iot").create_thing(thingName="production")
             key = client("kms").create_key()["KeyMetadata"]["Arn"]
-        with step("sam build") as about:
-            build(about)
-        with step("sam deploy"):
-            groups = f"{ALLOWED_THING_GROUPS},bound/=bound-*"
-            profiles = f"{OTHER_PROFILE},{PROFILE_TO_COME}"
-            cloud.deploy(AllowedSigningProfiles=profiles, AllowedThingGroups=groups, KmsKeyArn=key)
+        groups = f"{ALLOWED_THING_GROUPS},bound/=bound-*"
+        profiles = f"{OTHER_PROFILE},{PROFILE_TO_COME}"
+        cloud.build_and_deploy(AllowedSigningProfiles=profiles, AllowedThingGroups=groups, KmsKeyArn=key)
         # Tests invoke the function themselves.
         client("s3").put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration={})
         return not unittest.main(verbosity=2, exit=False).result.wasSuccessful()

@@ -1,11 +1,17 @@
 """Tests releases of the deployed stack, from uploads to jobs, with only the permissions of its role."""
 
 import base64
+import io
 import json
+import os
+import subprocess
 import tempfile
 import time
 import unittest
+import urllib.request
+import zipfile
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import urlencode
 
 import boto3
@@ -28,7 +34,7 @@ from test_replay import call, result_in
 from torture import survive_kill
 
 from operate import redrive
-from program import Failed, run
+from program import ROOT, Failed, run
 
 TAGS = "ota:thing-group=lab"
 IMAGE = bytes(range(256)) * 64
@@ -273,6 +279,20 @@ class Releases(StackTest):
         image = IMAGE * 1024
         outcome = self.create("firmware/large.bin", image=image)
         self.assertEqual(cloud.streamed(outcome["streamId"])[1], image)
+
+
+class Binary(unittest.TestCase):
+    def test_no_event_takes_the_deployed_binary_much_memory_or_time(self):
+        about = boto3.client("lambda").get_function(FunctionName=cloud.outputs["FunctionName"])
+        with tempfile.TemporaryDirectory() as folder, urllib.request.urlopen(about["Code"]["Location"]) as answer:
+            bootstrap = Path(zipfile.ZipFile(io.BytesIO(answer.read())).extract("bootstrap", folder))
+            bootstrap.chmod(0o755)
+            environment = os.environ | {"BOOTSTRAP": str(bootstrap)}
+            command = ["cargo", "test", "--quiet", "--locked", "--features", "cli", "--test", "releases"]
+            command += ["no_event_takes_much_memory_or_time"]
+            answer = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        self.assertEqual(answer.returncode, 0, answer.stdout + answer.stderr)
+        self.assertIn("1 passed", answer.stdout)
 
 
 class NoReleases(unittest.TestCase):
