@@ -24,7 +24,7 @@ from program import ROOT, Failed, Rejected, run
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 # Without the lists of test programs, which only `make test` starts.
-TARGETS = " ".join(re.findall(r"^\.PHONY: ([^$]*)$", MAKEFILE, re.M)).split()
+TARGETS = " ".join(re.findall(r"^\.PHONY: ([^$\n]*)$", MAKEFILE, re.M)).split()
 USES = {target: variables for rows in usage.sections().values() for target, variables, _ in rows}
 USER_VARIABLES = sorted({name for variables in USES.values() for name in variables})
 # The environment of a user without credentials, region and variables of make.
