@@ -122,10 +122,10 @@ test: build .venv/lint/.installed .venv/device/.installed
 	@$(AS_STEP) test_interrupt.py $(VENV)/python $(LOCAL_CLOUD)/test_interrupt.py
 	@IN_PARALLEL=yes $(MAKE) --no-print-directory --jobs=3 test-stack test-programs
 
-# The longest first. Each has a local cloud of its own, and their deployments wait for each other.
+# The longest first. Each that needs a local cloud starts its own, and one at a time builds and deploys.
 STACK_TESTS := $(patsubst %,$(LOCAL_CLOUD)/test_%.py,operate ota device stack attach monitoring security practise)
-PROGRAM_TESTS := $(patsubst %,tests/test_%.py,tools model troubleshooting) \
-    $(patsubst %,$(LOCAL_CLOUD)/test_%.py,replay policies template control_policy denials)
+PROGRAM_TESTS := tests/test_tools.py $(patsubst %,$(LOCAL_CLOUD)/test_%.py,replay policies template control_policy denials) \
+    tests/test_model.py tests/test_troubleshooting.py
 test-stack: $(STACK_TESTS)
 test-programs: $(PROGRAM_TESTS)
 PYTHON := $(VENV)/python

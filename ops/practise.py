@@ -58,10 +58,11 @@ def everything_built():
     command = ["cargo", "build", "--locked", "--package", "local-cloud"]
     local_cloud = spawn(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
-        with built("build the function, with sam build, and the local cloud"):
-            output, _ = local_cloud.communicate()
-            if local_cloud.returncode:
-                raise Failed(f"{' '.join(command)} failed:\n{output}")
+        with built("build the function, with sam build"):
+            with step("build the local cloud"):
+                output, _ = local_cloud.communicate()
+                if local_cloud.returncode:
+                    raise Failed(f"{' '.join(command)} failed:\n{output}")
             yield
     finally:
         stop(local_cloud)
@@ -124,6 +125,7 @@ def environment(cloud):
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_PAGER": "",
         "NO_PROXY": os.environ["NO_PROXY"],
+        "SAM_CLI_POLL_DELAY": os.environ["SAM_CLI_POLL_DELAY"],
     }
     return (
         "# Source this file: the AWS CLI and `make` then use the local cloud, until the end of the shell.\n"

@@ -86,6 +86,9 @@ def reason(error):
 @contextmanager
 def built(title, **parameters):
     """Runs `sam build` as a step. During the body, no other command replaces what was built."""
+    built_for = parameters.get("Architecture", architecture(platform.machine()))
+    if built_for not in TARGETS:
+        raise Failed(f"Architecture is `{built_for}`, expected {' or '.join(TARGETS)}")
     KEPT.mkdir(exist_ok=True)
     with (KEPT / "build.lock").open("w") as lock:
         try:
@@ -94,18 +97,15 @@ def built(title, **parameters):
             with step("wait for another command that uses .aws-sam"):
                 fcntl.flock(lock, fcntl.LOCK_EX)
         with step(title) as about:
-            _build(about, **parameters)
+            _build(about, built_for)
         yield
 
 
-def _build(about, **parameters):
+def _build(about, built_for):
     """Builds as for production: with the versions in Cargo.lock, and without paths of this machine.
 
     `about` is the step that shows the progress.
     """
-    built_for = parameters.get("Architecture", architecture(platform.machine()))
-    if built_for not in TARGETS:
-        raise Failed(f"Architecture is `{built_for}`, expected {' or '.join(TARGETS)}")
     output_of("cargo", "fetch", "--locked", "--quiet", "--target", TARGETS[built_for])
     toolchain = output_of("rustc", "--print", "sysroot").strip()
     (commit,) = re.findall("^commit-hash: (.*)", output_of("rustc", "--verbose", "--version"), re.MULTILINE)
@@ -117,7 +117,7 @@ def _build(about, **parameters):
     flags = " ".join(f"--remap-path-prefix={path}={name}" for path, name in names.items() if " " not in str(path))
     # SAM runs the same command without progress, and then finds the function up to date.
     _compile(about, ["--arm64"] if built_for == "arm64" else [], flags)
-    return sam("build", environment={"RUSTFLAGS": flags}, **parameters)
+    sam("build", environment={"RUSTFLAGS": flags}, Architecture=built_for)
 
 
 def _compile(about, options, flags):

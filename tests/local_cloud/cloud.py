@@ -128,7 +128,8 @@ class Cloud:
         isolate()
         if kind and issubclass(kind, Exception) and self.log.exists():
             KEPT.mkdir(exist_ok=True)
-            print(f"MiniStack's log is kept in {shutil.copy(self.log, KEPT)}", file=sys.stderr)
+            kept = shutil.copy(self.log, KEPT / f"{self.scratch.name}.log")
+            print(f"MiniStack's log is kept in {kept}", file=sys.stderr)
         shutil.rmtree(self.scratch, ignore_errors=True)
         for sign, handler in self.handlers.items():
             signal.signal(sign, handler)

@@ -60,7 +60,7 @@ class Releases(unittest.TestCase):
         self.assertEqual((again["outcome"], again["jobArn"]), ("adopted", release["jobArn"]))
 
     def test_a_replay_with_the_deployed_settings_checks_the_real_tags(self):
-        self.cloud.deploy()
+        self.cloud.build_and_deploy()
         key = "firmware/replayed.bin"
         version = self.cloud.upload(key, b"image", "ota:thing-group=lab")
         self.assertEqual(self.cloud.outcome(key, version)["outcome"], "created")
@@ -106,6 +106,7 @@ class Output(unittest.TestCase):
 def main():
     global client
     client = engine.start()
+    # Nothing else may build here during the tests that run the function without `make invoke`.
     with built("sam build"):
         pass
     return not unittest.main(verbosity=2, exit=False).result.wasSuccessful()

@@ -131,34 +131,41 @@ class Deployments(OperateTest):
         self.assertNotIn("sam build", output)
         self.assertFalse(self.exists("unchecked"))
 
-    def test_a_command_waits_while_another_uses_its_build(self):
+    def test_a_command_waits_while_another_uses_the_build(self):
         program = [VENV / "aws/bin/python", ROOT / "ops/operate.py", "zip"]
-        with built("sam build"), spawn(program, env=environment(), **TEXT) as process:
-            self.addCleanup(stop, process)
-            deadline = time.monotonic() + 60
-            while not re.search(rf"-> FLOCK .* {process.pid} ", Path("/proc/locks").read_text()):
-                self.assertLess(time.monotonic(), deadline)
-                time.sleep(0.1)
-            template = ROOT / ".aws-sam/build/template.yaml"
-            before = template.stat().st_mtime_ns
-            time.sleep(1)
-            self.assertEqual(template.stat().st_mtime_ns, before)
-            os.kill(process.pid, signal.SIGINT)
-            output, _ = process.communicate(timeout=60)
+        with built("sam build", Architecture="x86_64"):
+            process = spawn(program, env=environment(), **TEXT)
+            try:
+                deadline = time.monotonic() + 60
+                while not re.search(rf"-> FLOCK .* {process.pid} ", Path("/proc/locks").read_text()):
+                    self.assertLess(time.monotonic(), deadline)
+                    time.sleep(0.1)
+                template = ROOT / ".aws-sam/build/template.yaml"
+                before = template.stat().st_mtime_ns
+                time.sleep(1)
+                self.assertEqual(template.stat().st_mtime_ns, before)
+                os.kill(process.pid, signal.SIGINT)
+                output, _ = process.communicate(timeout=60)
+            finally:
+                stop(process)
+                process.stdout.close()
         self.assertEqual(process.returncode, 130, output)
         self.assertIn("✗ wait for another command that uses .aws-sam", output)
 
     def test_ctrl_c_leaves_nothing_running(self):
         """Ends a deployment in its first seconds: before, during or after the build."""
         parameters = f"BucketName=ended {REQUIRED}"
-        for delay in (0.3, 1, 2, 4):
+        for moment in (0.3, 1, 2, "✓ sam build"):
             mark = f"MARK={uuid.uuid4()}"
             inherited = environment() | dict([mark.split("=")])
             process = spawn(
                 command("deploy", {"PARAMETERS": parameters, "STACK": "ended-early"}), env=inherited, **TEXT
             )
             with process:
-                time.sleep(delay)
+                if isinstance(moment, str):
+                    self.read_until(process, moment)
+                else:
+                    time.sleep(moment)
                 os.killpg(process.pid, signal.SIGINT)
                 output, _ = process.communicate(timeout=60)
             self.assertNotIn("Traceback", output)
@@ -201,25 +208,30 @@ class Deployments(OperateTest):
         words = [f"{name}={value}" for name, value in parameters.items()]
         command = ["sam", "deploy", "--stack-name", stack, "--parameter-overrides", *words]
         environment = os.environ | {"PATH": tools(), "SAM_CLI_TELEMETRY": "0"}
-        return subprocess.run(command, cwd=ROOT, input=typed, env=environment, **TEXT).stdout
+        with built("sam build", Architecture="x86_64"):
+            return subprocess.run(command, cwd=ROOT, input=typed, env=environment, **TEXT).stdout
 
     def test_an_upgrade_loses_no_upload(self):
         with self.stack("upgraded"):
             uploads, done = [], threading.Event()
 
             def upload():
-                while not done.wait(0.3):
+                while not done.wait(0.3) or len(uploads) < 6:
                     key = f"firmware/{len(uploads)}.bin"
                     uploads.append((key, cloud.upload(key, IMAGE, TAGS)))
 
             uploader = threading.Thread(target=upload)
-            uploader.start()
-            try:
-                self.succeed("deploy", STACK="upgraded", PARAMETERS="DefaultStart=3h")
-            finally:
-                done.set()
-                uploader.join()
-            self.assertGreater(len(uploads), 5)
+            variables = {"STACK": "upgraded", "PARAMETERS": "DefaultStart=3h"}
+            with spawn(command("deploy", variables), cwd=ROOT, env=environment(), **TEXT) as process:
+                try:
+                    self.read_until(process, "✓ sam build")
+                    uploader.start()
+                    output, _ = process.communicate(timeout=300)
+                finally:
+                    done.set()
+                    stop(process)
+            uploader.join()
+            self.assertEqual(process.returncode, 0, output)
             outcomes = [cloud.outcome(*each) for each in uploads]
             # Lambda can end an invocation during the upgrade, and retry it.
             self.assertLessEqual({outcome["outcome"] for outcome in outcomes}, {"created", "adopted"})

@@ -96,7 +96,7 @@ impl FunctionProcess {
         environment.extend([endpoint]);
         environment
             .extend(lambda.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        // The release build, if `make` names it.
+        // The deployed binary, if `test_stack.py` names it.
         let bootstrap = env::var_os("BOOTSTRAP").unwrap_or_else(|| env!("CARGO_BIN_EXE_bootstrap").into());
         let mut child = Command::new(bootstrap)
             .env_clear()
