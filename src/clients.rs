@@ -15,9 +15,11 @@ use std::time::Duration;
 /// One client for each service, sharing credentials and connections.
 #[derive(Debug, Clone)]
 pub struct Clients {
-    pub(crate) s3: aws_sdk_s3::Client,
+    /// Amazon S3. Rejects a truncated XML response.
+    pub s3: aws_sdk_s3::Client,
     pub(crate) signer: aws_sdk_signer::Client,
-    pub(crate) iot: aws_sdk_iot::Client,
+    /// AWS IoT. Does not retry `LimitExceededException`.
+    pub iot: aws_sdk_iot::Client,
     pub(crate) acm: aws_sdk_acm::Client,
 }
 
@@ -41,15 +43,20 @@ impl Clients {
                     .build(),
             )
             .build();
+        Self::with_limits_of(&config)
+    }
+
+    /// Creates clients with the time-outs and retries of this configuration.
+    pub fn with_limits_of(config: &SdkConfig) -> Self {
         Self {
             s3: aws_sdk_s3::Client::from_conf(
-                aws_sdk_s3::config::Builder::from(&config).interceptor(RejectTruncatedXml).build(),
+                aws_sdk_s3::config::Builder::from(config).interceptor(RejectTruncatedXml).build(),
             ),
-            signer: aws_sdk_signer::Client::new(&config),
+            signer: aws_sdk_signer::Client::new(config),
             iot: aws_sdk_iot::Client::from_conf(
-                aws_sdk_iot::config::Builder::from(&config).retry_classifier(NoRetryOnLimitExceeded).build(),
+                aws_sdk_iot::config::Builder::from(config).retry_classifier(NoRetryOnLimitExceeded).build(),
             ),
-            acm: aws_sdk_acm::Client::new(&config),
+            acm: aws_sdk_acm::Client::new(config),
         }
     }
 
@@ -64,7 +71,7 @@ impl Clients {
     }
 }
 
-/// `LimitExceededException` of AWS IoT does not clear within an invocation, but the SDK would retry it as throttling.
+/// `LimitExceededException` of AWS IoT does not clear within seconds, but the SDK would retry it as throttling.
 #[derive(Debug)]
 struct NoRetryOnLimitExceeded;
 

@@ -24,14 +24,12 @@ pub struct Aws {
     pub region: String,
     /// AWS IoT Jobs.
     pub jobs: Jobs,
-    /// Amazon S3.
-    pub s3: aws_sdk_s3::Client,
     /// AWS CloudFormation.
     pub cloudformation: aws_sdk_cloudformation::Client,
     /// Amazon CloudWatch Logs.
     pub logs: aws_sdk_cloudwatchlogs::Client,
-    /// The clients of the function, for a dry run. It sends no request.
-    pub function: Clients,
+    /// The services that the function also uses.
+    pub clients: Clients,
 }
 
 impl Aws {
@@ -73,13 +71,13 @@ impl Aws {
         let timeouts =
             TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(TIMEOUT).build();
         let config = config.to_builder().retry_config(retries).timeout_config(timeouts).build();
+        let clients = Clients::with_limits_of(&config);
         Ok(Self {
             region,
-            jobs: Jobs::new(aws_sdk_iot::Client::new(&config)),
-            s3: aws_sdk_s3::Client::new(&config),
+            jobs: Jobs::new(clients.iot.clone()),
             cloudformation: aws_sdk_cloudformation::Client::new(&config),
             logs: aws_sdk_cloudwatchlogs::Client::new(&config),
-            function: Clients::new(&config),
+            clients,
         })
     }
 }

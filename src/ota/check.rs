@@ -97,7 +97,7 @@ pub async fn run(arguments: &CheckArguments, common: &Common, out: &mut dyn Writ
     } else {
         let aws = Aws::from_env(common.profile.as_deref(), common.region.as_deref()).await?;
         let settings = Stack::describe(&aws, &common.stack).await?.settings;
-        (settings, aws.function.clone(), Some(aws))
+        (settings, aws.clients.clone(), Some(aws))
     };
     let candidate = Candidate::read(&arguments.file, &settings)?;
     let settings = if arguments.offline { with_profiles_of(settings, &candidate) } else { settings };

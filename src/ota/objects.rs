@@ -31,7 +31,7 @@ async fn record_below(aws: &Aws, settings: &Settings, prefix: &str) -> Result<Op
     let (bucket, key) = (&settings.upload_bucket, record_key(prefix));
     // Without the second right, S3 denies the request if the record does not exist.
     let request = Request::new("s3:GetObject and s3:ListBucket", format!("{bucket}/{key}"));
-    let call = aws.s3.get_object().bucket(bucket).key(&key).expected_bucket_owner(&settings.ota_role.account);
+    let call = aws.clients.s3.get_object().bucket(bucket).key(&key).expected_bucket_owner(&settings.ota_role.account);
     let body = match call.send().await {
         Ok(response) => response.body.collect().await,
         Err(error) if is_missing(&error) => return Ok(None),
@@ -52,7 +52,7 @@ async fn record_below(aws: &Aws, settings: &Settings, prefix: &str) -> Result<Op
 /// Fails if they cannot be listed or read.
 pub async fn records_beginning(aws: &Aws, settings: &Settings, digits: &str) -> Result<Vec<JobRecord>, Problem> {
     let (bucket, prefix) = (&settings.upload_bucket, format!("{}{digits}", settings.signed_prefix.0));
-    let call = aws.s3.list_objects_v2().bucket(bucket).prefix(&prefix).delimiter("/").max_keys(10);
+    let call = aws.clients.s3.list_objects_v2().bucket(bucket).prefix(&prefix).delimiter("/").max_keys(10);
     let page = call.expected_bucket_owner(&settings.ota_role.account).send().await;
     let page = page.map_err(|error| Request::new("s3:ListBucket", format!("{bucket}/{prefix}")).problem(&error))?;
     let mut records = Vec::new();
@@ -84,7 +84,7 @@ pub async fn record_next_to(aws: &Aws, settings: &Settings, key: &str) -> Result
 pub async fn versions(aws: &Aws, settings: &Settings, key: &str) -> Result<Vec<ObjectVersion>, Problem> {
     let bucket = &settings.upload_bucket;
     // XML cannot express some characters of keys.
-    let call = aws.s3.list_object_versions().bucket(bucket).prefix(key).encoding_type(EncodingType::Url);
+    let call = aws.clients.s3.list_object_versions().bucket(bucket).prefix(key).encoding_type(EncodingType::Url);
     let page = call.max_keys(MAX_VERSIONS).expected_bucket_owner(&settings.ota_role.account).send().await;
     let mut page =
         page.map_err(|error| Request::new("s3:ListBucketVersions", format!("{bucket}/{key}")).problem(&error))?;

@@ -5,7 +5,7 @@ use crate::aws::Aws;
 use crate::check::Candidate;
 use crate::problem::{Exit, Problem};
 use crate::stack::{Stack, default_settings};
-use crate::{devices, list, upload};
+use crate::{devices, list, objects, upload};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_iot::config::http::{HttpRequest, HttpResponse};
 use aws_sdk_iot::config::{Credentials, RuntimeComponents, SharedAsyncSleep, SharedCredentialsProvider};
@@ -370,6 +370,59 @@ async fn a_lost_response_does_not_upload_the_file_twice() {
             (version, &requests.iter().map(|&name| name.to_owned()).collect::<Vec<_>>())
         );
     }
+}
+
+/// A fake with the same response to each request.
+#[derive(Debug, Clone)]
+struct Constant {
+    status: u16,
+    error: &'static str,
+    body: String,
+    requests: Arc<Mutex<usize>>,
+}
+
+impl HttpClient for Constant {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for Constant {
+    fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
+        *self.requests.lock().unwrap() += 1;
+        let mut response = HttpResponse::new(self.status.try_into().unwrap(), SdkBody::from(self.body.clone()));
+        response.headers_mut().insert("x-amzn-errortype", self.error);
+        HttpConnectorFuture::ready(Ok(response))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_truncated_list_of_versions_is_refused() {
+    let (settings, key) = (default_settings().unwrap(), "firmware/a.bin");
+    let version =
+        |id: &str| format!("<Version><Key>{key}</Key><VersionId>{id}</VersionId><IsLatest>true</IsLatest></Version>");
+    let whole = format!("<ListVersionsResult>{}{}</ListVersionsResult>", version("new"), version("old"));
+    for end in (1..=whole.len()).rev().step_by(9) {
+        let fake = Constant { status: 200, error: "", body: whole[..end].to_owned(), requests: Arc::default() };
+        let versions = objects::versions(&aws_with(fake), &settings, key).await;
+        assert_eq!(
+            versions.map(|versions| versions.len()).ok(),
+            (end == whole.len()).then_some(2),
+            "{}",
+            &whole[..end]
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_deletions_are_reported_at_once() {
+    let error = "LimitExceededException";
+    let fake = Constant { status: 410, error, body: "{}".to_owned(), requests: Arc::default() };
+    let Err(Problem { messages, .. }) = aws_with(fake.clone()).jobs.delete("AFR_OTA-a").await else {
+        panic!("the job is deleted")
+    };
+    assert!(messages[0].starts_with("AWS IoT deletes at most 10 jobs at a time"), "{messages:?}");
+    assert_eq!(*fake.requests.lock().unwrap(), 1);
 }
 
 #[tokio::test]

@@ -45,7 +45,7 @@ pub async fn run(
 ) -> Result<Exit, Problem> {
     let settings = &stack.settings;
     let candidate = Candidate::read(&arguments.file, settings)?;
-    let Checked { json: checked, problem } = check(&candidate, settings, aws.function.clone(), Some(aws)).await?;
+    let Checked { json: checked, problem } = check(&candidate, settings, aws.clients.clone(), Some(aws)).await?;
     if !problem.messages.is_empty() {
         complain(&problem);
         say("nothing was uploaded");
@@ -216,7 +216,7 @@ async fn put_once(aws: &Aws, settings: &Settings, candidate: &Candidate, digest:
     let bucket = &settings.upload_bucket;
     let length = i64::try_from(bytes.len()).ok();
     let bar = bar(bytes.len() as u64, "  {bar:40} {bytes} of {total_bytes}, {bytes_per_sec}");
-    let call = aws.s3.put_object().bucket(bucket).key(key).tagging(tags).set_content_length(length);
+    let call = aws.clients.s3.put_object().bucket(bucket).key(key).tagging(tags).set_content_length(length);
     let call = call.checksum_sha256(STANDARD.encode(digest)).expected_bucket_owner(&settings.ota_role.account);
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(PUT_TIMEOUT).build();
     let once = aws_sdk_s3::config::Builder::new().retry_config(RetryConfig::disabled()).timeout_config(timeouts);
