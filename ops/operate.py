@@ -89,7 +89,7 @@ def stack_outputs():
 @contextmanager
 def archived(architecture):
     """Builds the function; yields the path and the SHA-256 of the zip that `sam deploy` uploads in the body."""
-    with built(f"sam build, for {architecture}", Architecture=architecture):
+    with built(f"sam build, for {architecture}", architecture):
         path = Path(
             make_zip_with_lambda_permissions(str(BUILT / f"function-{architecture}"), str(BUILT / "build/Function"))
         )

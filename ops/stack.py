@@ -84,9 +84,13 @@ def reason(error):
 
 
 @contextmanager
-def built(title, **parameters):
-    """Runs `sam build` as a step. During the body, no other command replaces what was built."""
-    built_for = parameters.get("Architecture", architecture(platform.machine()))
+def built(title, built_for=None):
+    """Runs `sam build` as a step, for an architecture of Lambda or for that of this machine.
+
+    During the body, no other command replaces what was built.
+    """
+    if built_for is None:
+        built_for = architecture(platform.machine())
     if built_for not in TARGETS:
         raise Failed(f"Architecture is `{built_for}`, expected {' or '.join(TARGETS)}")
     KEPT.mkdir(exist_ok=True)

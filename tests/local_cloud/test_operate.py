@@ -133,7 +133,7 @@ class Deployments(OperateTest):
 
     def test_a_command_waits_while_another_uses_the_build(self):
         program = [VENV / "aws/bin/python", ROOT / "ops/operate.py", "zip"]
-        with built("sam build", Architecture="x86_64"):
+        with built("sam build", "x86_64"):
             process = spawn(program, env=environment(), **TEXT)
             try:
                 deadline = time.monotonic() + 60
@@ -208,7 +208,7 @@ class Deployments(OperateTest):
         words = [f"{name}={value}" for name, value in parameters.items()]
         command = ["sam", "deploy", "--stack-name", stack, "--parameter-overrides", *words]
         environment = os.environ | {"PATH": tools(), "SAM_CLI_TELEMETRY": "0"}
-        with built("sam build", Architecture="x86_64"):
+        with built("sam build", "x86_64"):
             return subprocess.run(command, cwd=ROOT, input=typed, env=environment, **TEXT).stdout
 
     def test_an_upgrade_loses_no_upload(self):
@@ -232,6 +232,7 @@ class Deployments(OperateTest):
                     stop(process)
             uploader.join()
             self.assertEqual(process.returncode, 0, output)
+            self.assertGreater(len(uploads), 5)
             outcomes = [cloud.outcome(*each) for each in uploads]
             # Lambda can end an invocation during the upgrade, and retry it.
             self.assertLessEqual({outcome["outcome"] for outcome in outcomes}, {"created", "adopted"})
